@@ -1,0 +1,78 @@
+// A GPU: what it is, how it is, how it is used.
+import type { GpuId, ModelId, NodeId } from "./ids.js";
+
+/** What a GPU is. Comes with the node's hello and does not change. */
+export interface GpuInventory {
+  readonly gpuId: GpuId;
+  readonly name: string;
+  /** As `computeCapability()` gives it; 0 when unknown. */
+  readonly computeCapability: number;
+  readonly memoryTotalMib: number;
+  /** 0 when unknown. */
+  readonly multiprocessorCount: number;
+  /** 0 when unknown. */
+  readonly powerLimitWatts: number;
+  readonly driverVersion: string;
+  /** "" unless it is a MIG instance. */
+  readonly parentGpuId: GpuId | "";
+  readonly simulated: boolean;
+}
+
+/** One telemetry sample. NaN stands for what the device cannot say. */
+export interface GpuTelemetry {
+  readonly gpuId: GpuId;
+  readonly memoryUsedMib: number;
+  readonly memoryFreeMib: number;
+  /** 0..100. */
+  readonly gpuUtilizationPercent: number;
+  /** 0..100. */
+  readonly memoryUtilizationPercent: number;
+  readonly temperatureCelsius: number;
+  readonly powerUsageWatts: number;
+  readonly powerLimitWatts: number;
+  readonly uptimeSeconds: number;
+  /** NVML clock event reasons, a bit mask. */
+  readonly clockEventReasons: number;
+  readonly eccUncorrected: number;
+}
+
+/** Something on a node that can do work. */
+export interface RunnerInfo {
+  readonly name: string;
+  readonly kind: string;
+  /** "*" stands for any. */
+  readonly models: readonly (ModelId | "*")[];
+  /** Any when empty. */
+  readonly types: readonly string[];
+  /** All of the node when empty. */
+  readonly gpuIds: readonly GpuId[];
+}
+
+export type GpuState = "active" | "inactive" | "maintenance" | "error";
+export type HealthStatus = "healthy" | "warning" | "critical";
+
+/** A GPU as it is shown to people. */
+export interface GpuView {
+  readonly inventory: GpuInventory;
+  /** Small integer, stable across restarts. */
+  readonly index: number;
+  readonly nodeId: NodeId;
+  readonly state: GpuState;
+  /** Why it is not active; "" when it is. */
+  readonly stateReason: string;
+  readonly health: HealthStatus;
+  /** The last sample; null before the first. */
+  readonly telemetry: GpuTelemetry | null;
+  /** ms; -1 before the first sample. */
+  readonly telemetryAgeMs: number;
+  /** MiB promised to placed requests. */
+  readonly memoryReservedMib: number;
+  /** 0..1, 0.5 while unknown. */
+  readonly performanceIndex: number;
+  /** 0..1, decayed. */
+  readonly errorRate: number;
+  readonly activeRequests: number;
+  /** Waiting requests that are pinned to it. */
+  readonly queuedRequests: number;
+  readonly models: readonly string[];
+}

@@ -1,0 +1,121 @@
+// A request: what the caller asked for, and where it stands.
+import type { Decision } from "./decision.js";
+import type { GpuId, ModelId, NodeId, RequestId, UserId } from "./ids.js";
+
+/** 5 is the most urgent. */
+export type Priority = 1 | 2 | 3 | 4 | 5;
+export const DEFAULT_PRIORITY: Priority = 3;
+
+/** What the work needs; 0 means unknown. */
+export interface Requirements {
+  /** GPU memory of the request itself, MiB. */
+  readonly memoryMib: number;
+  /** Streaming multiprocessors at least. */
+  readonly computeUnits: number;
+  readonly maxBatchSize: number;
+  readonly expectedDurationMs: number;
+  /** As `computeCapability()` gives it. */
+  readonly minComputeCapability: number;
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+}
+
+/** A validated request as it was accepted. Never changes. */
+export interface RequestSpec {
+  readonly requestId: RequestId;
+  readonly userId: UserId;
+  readonly modelId: ModelId;
+  /** "inference", "training", "fine-tuning" or another lower-case word. */
+  readonly type: string;
+  readonly priority: Priority;
+  readonly requirements: Requirements;
+  /** From acceptance to the end, ms; 0 means the configured default of its type. */
+  readonly timeoutMs: number;
+  readonly callbackUrl: string;
+  /** Strategy name; "" means the configured one. */
+  readonly strategy: string;
+  /** Only this GPU may run it; "" means any. */
+  readonly specificGpuId: GpuId | "";
+  /** Whether running it twice is harmless. */
+  readonly idempotent: boolean;
+  readonly payload: Uint8Array;
+  /** Hash of all the above but the id: tells a repeat from a clash; "" when the router made the id. */
+  readonly contentHash: string;
+}
+
+/**
+ * `queued` waits for a GPU; `placed` is bound to one, its runner has not begun; `running` has begun.
+ * The other three are final.
+ */
+export type Phase = "queued" | "placed" | "running" | "completed" | "failed" | "cancelled";
+
+/** Why a request failed. */
+export interface RequestError {
+  /** Stable lower-case code such as "timeout". */
+  readonly code: string;
+  readonly message: string;
+  readonly exitCode?: number;
+}
+
+/** What a runner measured of an attempt. */
+export interface RunStatistics {
+  readonly runMs: number;
+  /** 0 when nothing was streamed. */
+  readonly firstOutputMs: number;
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+  /** 0 when unknown. */
+  readonly peakMemoryMib: number;
+}
+
+/** A stored result, without its bytes. */
+export interface ResultInfo {
+  readonly sizeBytes: number;
+  readonly contentType: string;
+}
+
+/** What is known of a request: the fold of its records. Times are UTC milliseconds; 0 means not yet. */
+export interface Request {
+  readonly spec: RequestSpec;
+  readonly acceptedAtMs: number;
+  /** When it fails as timed out; 0 without a time-out. */
+  readonly deadlineAtMs: number;
+  phase: Phase;
+  /** Dispatches so far. */
+  attempt: number;
+  /** The GPU of the present or last attempt; "" before the first. */
+  gpuId: GpuId | "";
+  nodeId: NodeId | "";
+  placedAtMs: number;
+  startedAtMs: number;
+  endedAtMs: number;
+  /** 0..1; not durable. */
+  progress: number;
+  /** Somebody asked for its end. */
+  cancelReason: string | null;
+  error: RequestError | null;
+  result: ResultInfo | null;
+  statistics: RunStatistics | null;
+  /** The decision of the last placement. */
+  decision: Decision | null;
+}
+
+/** Whether a phase is final. */
+export function isTerminal(phase: Phase): boolean {
+  return phase === "completed" || phase === "failed" || phase === "cancelled";
+}
+
+/**
+ * A compute capability as one number that compares right ("8.10" is above "8.9"): major * 1000 + minor.
+ * "" gives 0. Returns NaN for anything but digits, optionally followed by a dot and digits.
+ */
+export function computeCapability(text: string): number {
+  if (text === "") return 0;
+  const match = /^(\d{1,3})(?:\.(\d{1,3}))?$/.exec(text);
+  return match ? Number(match[1]) * 1000 + Number(match[2] ?? 0) : Number.NaN;
+}
+
+/** The inverse of `computeCapability` for people to read; 0 gives "". */
+export function computeCapabilityText(value: number): string {
+  return value === 0 ? "" : `${Math.floor(value / 1000)}.${value % 1000}`;
+}
