@@ -68,6 +68,13 @@ export interface RunStatistics {
   readonly peakMemoryMib: number;
 }
 
+/** Why a request is to end before its work does. */
+export interface StopWish {
+  readonly cause: "cancel" | "timeout";
+  readonly reason: string;
+  readonly atMs: number;
+}
+
 /** A stored result, without its bytes. */
 export interface ResultInfo {
   readonly sizeBytes: number;
@@ -77,6 +84,8 @@ export interface ResultInfo {
 /** What is known of a request: the fold of its records. Times are UTC milliseconds; 0 means not yet. */
 export interface Request {
   readonly spec: RequestSpec;
+  /** Place in the order of acceptance. */
+  readonly sequence: number;
   readonly acceptedAtMs: number;
   /** When it fails as timed out; 0 without a time-out. */
   readonly deadlineAtMs: number;
@@ -91,8 +100,8 @@ export interface Request {
   endedAtMs: number;
   /** 0..1; not durable. */
   progress: number;
-  /** Somebody asked for its end. */
-  cancelReason: string | null;
+  /** Its end was asked for: by somebody, or because its time is up. */
+  stop: StopWish | null;
   error: RequestError | null;
   result: ResultInfo | null;
   statistics: RunStatistics | null;

@@ -1,0 +1,387 @@
+// The engine: one event in, records and effects out. The one place where the parts of the core are called.
+// Synchronous and pure but for its own state: time comes in, randomness is seeded from request ids. The router makes the
+// records durable before it performs the effects; it never calls in from inside a step.
+import { assert, unreachable } from "../lib/assert.js";
+import { hash32, seededRandom } from "../lib/random.js";
+import { Estimator } from "./estimate/estimator.js";
+import type { AttemptEnd, Event, Step, SubmitOutcome } from "./events.js";
+import { nextStep, stopped, type AttemptFate, type NextStep } from "./failover/attempt-ends.js";
+import type { Decision } from "./model/decision.js";
+import type { GpuInventory } from "./model/gpu.js";
+import type { AttemptRef, GpuId, NodeId, RequestId } from "./model/ids.js";
+import type { Request, RequestError, RequestSpec } from "./model/request.js";
+import type { EligibilityClass } from "./queue/waiting-queue.js";
+import { apply, STOP_GRACE_MS, type Record } from "./records.js";
+import type { Ask } from "./scheduling/contract.js";
+import { stateFilters } from "./scheduling/registry.js";
+import { Scheduler } from "./scheduling/scheduler.js";
+import type { CoreSettings } from "./settings.js";
+import { restoreSnapshot, type Snapshot } from "./snapshot.js";
+import { State } from "./state.js";
+
+/** A digest of the state is recorded after this many records. */
+const DIGEST_EVERY_RECORDS = 50_000;
+/** Samples older than this many report periods no longer count. */
+const FRESH_PERIODS = 2;
+const COMPLETE_STATISTICS = { runMs: 0, firstOutputMs: 0, inputTokens: 0, outputTokens: 0, peakMemoryMib: 0 };
+
+export class Engine {
+  readonly state: State;
+  readonly #settings: CoreSettings;
+  readonly #scheduler: Scheduler;
+  readonly #estimator = new Estimator();
+  /** Since when a node that may hold work is not connected, ms. */
+  readonly #silentSince = new Map<NodeId, number>();
+  #pass = 0;
+  #recordsUntilDigest = DIGEST_EVERY_RECORDS;
+  /** Results of superseded attempts that were refused; for metrics. */
+  lateResults = 0;
+
+  /** Starts empty, or from a snapshot. Throws when the settings contradict themselves. */
+  constructor(settings: CoreSettings, snapshot: Snapshot | null = null) {
+    const filters = stateFilters(settings);
+    this.#settings = settings;
+    this.#scheduler = new Scheduler(settings, filters.length);
+    this.state = snapshot ? restoreSnapshot(snapshot, filters, settings) : new State(filters, settings);
+  }
+
+  get strategyNames(): readonly string[] {
+    return this.#scheduler.strategyNames;
+  }
+
+  /** Recovery: folds a record that is already durable. Only before the first step. */
+  replay(record: Record): void {
+    apply(this.state, record);
+    this.#recordsUntilDigest = record.kind === "state_digest" ? DIGEST_EVERY_RECORDS : this.#recordsUntilDigest - 1;
+  }
+
+  step(event: Event, nowMs: number): Step {
+    const step: Step = { records: [], effects: [], ended: [], submitted: null };
+    // 1. What happened.
+    this.#handle(event, nowMs, step);
+    // 2. Place what now fits.
+    if (event.kind !== "attempt_progress" && event.kind !== "attempt_started") this.#schedule(nowMs, step);
+    // 3. Now and then, a digest that replay can check.
+    if (this.#recordsUntilDigest <= 0) {
+      this.#emit({ kind: "state_digest", digest: this.state.digest() }, step);
+      this.#recordsUntilDigest = DIGEST_EVERY_RECORDS;
+    }
+    return step;
+  }
+
+  /** What would be decided now for `spec`. Changes nothing. */
+  explain(spec: RequestSpec, nowMs: number): Decision {
+    const ask: Ask = { spec, estimate: this.#estimator.estimate(spec), avoidGpuId: "" };
+    return this.#scheduler.choose(this.state.fleet, ask, seedOf(spec.requestId, 0), nowMs).decision;
+  }
+
+  #handle(event: Event, nowMs: number, step: Step): void {
+    switch (event.kind) {
+      case "take_over":
+        this.#emit({ kind: "epoch_started", epoch: event.epoch, atMs: nowMs }, step);
+        for (const nodeId of this.state.fleet.nodes.keys()) this.#silentSince.set(nodeId, nowMs);
+        return;
+      case "submit":
+        step.submitted = this.#submit(event.spec, nowMs, step);
+        return;
+      case "cancel":
+        this.#cancel(event.requestId, event.reason, nowMs, step);
+        return;
+      case "node_connected":
+        this.#nodeConnected(event, nowMs, step);
+        return;
+      case "node_disconnected":
+        this.state.fleet.setConnected(event.nodeId, false, "");
+        this.#silentSince.set(event.nodeId, nowMs);
+        return;
+      case "runners_changed":
+        this.state.fleet.setRunners(event.nodeId, event.runners);
+        return;
+      case "telemetry":
+        for (const { sample, ageMs } of event.samples) {
+          const gpu = this.state.fleet.indexOf(sample.gpuId);
+          if (gpu >= 0 && this.state.fleet.nodeOf[gpu]!.nodeId === event.nodeId) this.state.fleet.observe(gpu, sample, nowMs - ageMs);
+        }
+        return;
+      case "gpu_lost":
+        this.#gpuLost(event.nodeId, event.gpuId, event.reason, nowMs, step);
+        return;
+      case "attempt_started": {
+        const request = this.#present(event.nodeId, event.ref);
+        if (!request || request.phase !== "placed") return;
+        this.#emit({ kind: "started", requestId: event.ref.requestId, attempt: event.ref.attempt, atMs: nowMs }, step);
+        step.effects.push({ kind: "changed", requestId: event.ref.requestId });
+        return;
+      }
+      case "attempt_progress": {
+        const request = this.#present(event.nodeId, event.ref);
+        if (request) request.progress = Math.min(1, Math.max(0, event.fraction));
+        return;
+      }
+      case "attempt_ended":
+        this.#attemptEnded(event.nodeId, event.ref, event.end, nowMs, step);
+        return;
+      case "tick":
+        this.#tick(nowMs, step);
+        return;
+      default:
+        unreachable(event);
+    }
+  }
+
+  // -- Requests ---------------------------------------------------------------------------------------------------------
+
+  #submit(spec: RequestSpec, nowMs: number, step: Step): SubmitOutcome {
+    const known = this.state.requests.get(spec.requestId);
+    if (known) return known.spec.contentHash === spec.contentHash ? { kind: "known", request: known } : { kind: "id_conflict" };
+    if (!this.#scheduler.hasStrategy(spec.strategy)) return { kind: "unknown_strategy", known: this.strategyNames };
+    const { maxQueuedRequests, maxQueuedBytes, requestTimeoutMs } = this.#settings;
+    const { queue } = this.state;
+    if (queue.size + this.state.waitingForRetry >= maxQueuedRequests) return { kind: "queue_full", what: "requests", limit: maxQueuedRequests };
+    if (queue.bytes + spec.payload.byteLength > maxQueuedBytes) return { kind: "queue_full", what: "bytes", limit: maxQueuedBytes };
+
+    const timeoutMs = spec.timeoutMs || (spec.type === "inference" ? requestTimeoutMs : 0);
+    this.#emit(
+      {
+        kind: "accepted",
+        spec,
+        atMs: nowMs,
+        sequence: this.state.nextSequence,
+        deadlineAtMs: timeoutMs > 0 ? nowMs + timeoutMs : 0,
+        estimate: this.#estimator.estimate(spec),
+      },
+      step,
+    );
+    return { kind: "accepted", request: this.state.requests.get(spec.requestId)! };
+  }
+
+  #cancel(requestId: RequestId, reason: string, nowMs: number, step: Step): void {
+    const request = this.state.requests.get(requestId);
+    if (request) this.#stop(request, { cause: "cancel", reason, atMs: nowMs }, nowMs, step);
+  }
+
+  /** Ends a waiting request at once; asks the agent to stop one that was dispatched. The first wish stands. */
+  #stop(request: Request, stop: NonNullable<Request["stop"]>, nowMs: number, step: Step): void {
+    if (request.stop) return;
+    const { requestId } = request.spec;
+    this.#emit({ kind: "stop_requested", requestId, stop }, step);
+    if (request.phase === "queued") {
+      this.#end(request, stopped(stop), null, nowMs, step);
+      return;
+    }
+    step.effects.push({ kind: "cancel_attempt", nodeId: request.nodeId as NodeId, ref: { requestId, attempt: request.attempt } });
+    step.effects.push({ kind: "changed", requestId });
+  }
+
+  #tick(nowMs: number, step: Step): void {
+    const { state } = this;
+    for (const requestId of state.retries.advance(nowMs)) state.retryDue(requestId);
+    for (const requestId of state.deadlines.advance(nowMs)) {
+      const request = state.requests.get(requestId);
+      if (!request) continue;
+      if (request.stop) {
+        if (request.stop.atMs + STOP_GRACE_MS <= nowMs) this.#end(request, stopped(request.stop), null, nowMs, step);
+      } else if (request.deadlineAtMs > 0 && request.deadlineAtMs <= nowMs) {
+        const where = request.phase === "queued" ? "waiting for a GPU" : `on ${request.gpuId}`;
+        const reason = `Not done within ${request.deadlineAtMs - request.acceptedAtMs} ms; it was ${where}.`;
+        this.#stop(request, { cause: "timeout", reason, atMs: nowMs }, nowMs, step);
+      }
+    }
+    for (const [nodeId, sinceMs] of this.#silentSince) {
+      if (nowMs - sinceMs < this.#settings.nodeLostAfterMs) continue;
+      this.#silentSince.delete(nodeId);
+      const error = { code: "node_lost", message: `Node ${nodeId} was silent for ${nowMs - sinceMs} ms.` };
+      for (const request of state.onNode(nodeId)) this.#attemptOver(request, "lost", error, null, nowMs, step);
+    }
+    state.fleet.expireCooldowns(nowMs);
+    state.fleet.forgetStaleSamples(nowMs, FRESH_PERIODS * this.#settings.telemetryIntervalMs);
+  }
+
+  // -- Nodes and GPUs ---------------------------------------------------------------------------------------------------
+
+  #nodeConnected(event: Extract<Event, { kind: "node_connected" }>, nowMs: number, step: Step): void {
+    const { nodeId } = event;
+    const { fleet } = this.state;
+    this.#silentSince.delete(nodeId);
+    for (const inventory of event.gpus) this.#register(nodeId, inventory, step);
+    fleet.setRunners(nodeId, event.runners);
+    fleet.setConnected(nodeId, true, event.instanceId);
+    const reported = new Set(event.gpus.map((gpu) => gpu.gpuId));
+    for (const gpu of fleet.nodes.get(nodeId)!.gpus) {
+      if (!reported.has(fleet.inventory[gpu]!.gpuId)) fleet.takeOut(gpu, "its node does not report it", Number.POSITIVE_INFINITY);
+      else if (fleet.outUntilMs[gpu] === Number.POSITIVE_INFINITY) fleet.takeOut(gpu, "", 0);
+    }
+
+    // Reconcile: what the agent does not hold is lost, what we do not want it must stop and forget.
+    const held = new Set(event.held.map((ref) => `${ref.attempt} ${ref.requestId}`));
+    for (const request of this.state.onNode(nodeId)) {
+      const ref: AttemptRef = { requestId: request.spec.requestId, attempt: request.attempt };
+      if (!held.has(`${ref.attempt} ${ref.requestId}`)) {
+        const error = { code: "attempt_lost", message: `The agent of ${nodeId} does not hold attempt ${ref.attempt}.` };
+        this.#attemptOver(request, "lost", error, null, nowMs, step);
+      } else if (request.stop) {
+        step.effects.push({ kind: "cancel_attempt", nodeId, ref });
+      }
+    }
+    for (const ref of event.held) if (!this.#present(nodeId, ref)) this.#refuse(nodeId, ref, step);
+  }
+
+  #register(nodeId: NodeId, inventory: GpuInventory, step: Step): void {
+    const { fleet } = this.state;
+    const known = fleet.indexOf(inventory.gpuId);
+    if (known >= 0 && fleet.nodeOf[known]!.nodeId === nodeId && sameInventory(fleet.inventory[known]!, inventory)) return;
+    this.#emit({ kind: "gpu_registered", index: known >= 0 ? known : fleet.size, nodeId, inventory }, step);
+  }
+
+  #gpuLost(nodeId: NodeId, gpuId: GpuId, reason: string, nowMs: number, step: Step): void {
+    const { fleet } = this.state;
+    const gpu = fleet.indexOf(gpuId);
+    if (gpu < 0 || fleet.nodeOf[gpu]!.nodeId !== nodeId) return;
+    fleet.takeOut(gpu, reason, nowMs + this.#settings.gpuCooldownMs);
+    for (const request of this.state.onNode(nodeId)) {
+      if (request.gpuId !== gpuId) continue;
+      step.effects.push({ kind: "cancel_attempt", nodeId, ref: { requestId: request.spec.requestId, attempt: request.attempt } });
+      this.#attemptOver(request, "lost", { code: "gpu_lost", message: reason }, null, nowMs, step);
+    }
+  }
+
+  // -- Attempts ---------------------------------------------------------------------------------------------------------
+
+  /** The request when `ref` is its live attempt and runs on `nodeId`; null for everything superseded, ended or foreign. */
+  #present(nodeId: NodeId, ref: AttemptRef): Request | null {
+    const request = this.state.requests.get(ref.requestId);
+    return request && request.phase !== "queued" && request.attempt === ref.attempt && request.nodeId === nodeId ? request : null;
+  }
+
+  /** Stops and forgets an attempt that is no longer wanted. */
+  #refuse(nodeId: NodeId, ref: AttemptRef, step: Step): void {
+    step.effects.push({ kind: "cancel_attempt", nodeId, ref }, { kind: "acknowledge", nodeId, ref });
+  }
+
+  #attemptEnded(nodeId: NodeId, ref: AttemptRef, end: AttemptEnd, nowMs: number, step: Step): void {
+    const request = this.#present(nodeId, ref);
+    if (!request) {
+      this.lateResults += 1;
+      step.effects.push({ kind: "acknowledge", nodeId, ref });
+      return;
+    }
+    const gpu = this.state.fleet.indexOf(request.gpuId as GpuId);
+    // An end without a start: the start was lost with a stream. The facts need both.
+    if (request.phase === "placed" && end.outcome === "succeeded") {
+      this.#emit({ kind: "started", requestId: ref.requestId, attempt: ref.attempt, atMs: nowMs }, step);
+    }
+    if (end.outcome === "succeeded" || end.outcome === "unavailable") this.#learn(request, gpu, end, nowMs);
+    this.#attemptOver(request, end.outcome, end.error, end, nowMs, step);
+    step.effects.push({ kind: "acknowledge", nodeId, ref });
+  }
+
+  #learn(request: Request, gpu: number, end: AttemptEnd, nowMs: number): void {
+    const { fleet } = this.state;
+    fleet.learnOutcome(gpu, end.outcome === "unavailable");
+    if (fleet.errorRate[gpu]! > this.#settings.errorThreshold) {
+      fleet.takeOut(gpu, `error rate ${fleet.errorRate[gpu]!.toFixed(2)}`, nowMs + this.#settings.gpuCooldownMs);
+    }
+    if (end.outcome === "unavailable" || !end.statistics) return;
+    const speed = this.#estimator.learn(request.spec, end.statistics);
+    if (speed >= 0) fleet.performanceIndex[gpu]! += (speed - fleet.performanceIndex[gpu]!) * 0.1;
+  }
+
+  #attemptOver(request: Request, fate: AttemptFate, error: RequestError | null, end: AttemptEnd | null, nowMs: number, step: Step): void {
+    const jitter = seededRandom(seedOf(request.spec.requestId, request.attempt))();
+    const next = nextStep(request, fate, error, this.#settings, jitter);
+    if (next.kind === "end") {
+      this.#end(request, next, end, nowMs, step);
+      return;
+    }
+    const { requestId } = request.spec;
+    this.#emit(
+      {
+        kind: "attempt_failed",
+        requestId,
+        attempt: request.attempt,
+        reason: next.reason,
+        retryAtMs: nowMs + next.delayMs,
+        estimate: this.#estimator.estimate(request.spec),
+        atMs: nowMs,
+      },
+      step,
+    );
+    step.effects.push({ kind: "changed", requestId });
+  }
+
+  #end(request: Request, how: Extract<NextStep, { kind: "end" }>, end: AttemptEnd | null, nowMs: number, step: Step): void {
+    const result = end?.result ?? new Uint8Array();
+    this.#emit(
+      {
+        kind: "ended",
+        requestId: request.spec.requestId,
+        phase: how.phase,
+        atMs: nowMs,
+        error: how.error,
+        result: result.byteLength > 0 ? { sizeBytes: result.byteLength, contentType: end?.resultContentType ?? "" } : null,
+        statistics: end ? (end.statistics ?? COMPLETE_STATISTICS) : null,
+      },
+      step,
+    );
+    step.ended.push({ request, result });
+    step.effects.push({ kind: "changed", requestId: request.spec.requestId });
+  }
+
+  // -- Scheduling -------------------------------------------------------------------------------------------------------
+
+  /**
+   * Places waiting requests until nothing fits: highest band first, earliest first within it. A class whose head fitted
+   * nowhere is tried again only against GPUs that changed since, so a pass never grows with the queue.
+   */
+  #schedule(nowMs: number, step: Step): void {
+    const { queue, fleet } = this.state;
+    if (queue.size === 0) {
+      fleet.freed.clear();
+      return;
+    }
+    this.#pass += 1;
+    const pass = this.#pass;
+    const freed = [...fleet.freed];
+    fleet.freed.clear();
+    const wanted = (of: EligibilityClass): boolean => !of.blocked || (freed.length > 0 && of.triedInPass !== pass);
+    for (let of = queue.next(wanted); of; of = queue.next(wanted)) {
+      const waiting = of.waiting.head!.value;
+      const request = this.state.requests.get(waiting.spec.requestId)!;
+      const attempt = request.attempt + 1;
+      const seed = seedOf(waiting.spec.requestId, attempt);
+      const { gpu, decision } = this.#scheduler.choose(fleet, waiting, seed, nowMs, of.blocked ? freed : undefined);
+      if (gpu < 0) {
+        of.blocked = true;
+        of.triedInPass = pass;
+        continue;
+      }
+      this.#place(request, attempt, gpu, waiting.estimate.memoryMib, decision, nowMs, step);
+    }
+  }
+
+  #place(request: Request, attempt: number, gpu: number, memoryMib: number, decision: Decision, nowMs: number, step: Step): void {
+    const { fleet } = this.state;
+    const { requestId, modelId, type } = request.spec;
+    const { gpuId } = fleet.inventory[gpu]!;
+    const { nodeId, runners } = fleet.nodeOf[gpu]!;
+    const runner = runners[fleet.runners.for(fleet, modelId, type).runnerOf[gpu]!];
+    assert(runner !== undefined, "a GPU that was chosen has a runner");
+    this.#emit({ kind: "placed", requestId, attempt, gpuId, atMs: nowMs, memoryMib, decision }, step);
+    step.effects.push({ kind: "dispatch", nodeId, request, attempt, gpuId, runner: runner.name });
+    step.effects.push({ kind: "changed", requestId });
+  }
+
+  #emit(record: Record, step: Step): void {
+    apply(this.state, record);
+    step.records.push(record);
+    this.#recordsUntilDigest -= 1;
+  }
+}
+
+function seedOf(requestId: RequestId, attempt: number): number {
+  return hash32(requestId, 0x811c9dc5 ^ attempt);
+}
+
+function sameInventory(a: GpuInventory, b: GpuInventory): boolean {
+  return (Object.keys(b) as (keyof GpuInventory)[]).every((key) => a[key] === b[key]);
+}

@@ -1,0 +1,77 @@
+// What goes into the engine and what comes out. Everything that happens to the router is one of these events.
+import type { GpuInventory, GpuTelemetry, RunnerInfo } from "./model/gpu.js";
+import type { AttemptRef, GpuId, NodeId, RequestId } from "./model/ids.js";
+import type { Request, RequestError, RequestSpec, RunStatistics } from "./model/request.js";
+import type { Record } from "./records.js";
+
+/** How an attempt ended, as agent.proto's AttemptOutcome. */
+export type AttemptOutcome = "succeeded" | "failed" | "unavailable" | "cancelled" | "fenced";
+
+/** The end of an attempt as its agent tells it. */
+export interface AttemptEnd {
+  readonly outcome: AttemptOutcome;
+  readonly error: RequestError | null;
+  readonly result: Uint8Array;
+  readonly resultContentType: string;
+  readonly statistics: RunStatistics | null;
+}
+
+export type Event =
+  /** A router takes over with this epoch; first event of its life. */
+  | { readonly kind: "take_over"; readonly epoch: number }
+  | { readonly kind: "submit"; readonly spec: RequestSpec }
+  | { readonly kind: "cancel"; readonly requestId: RequestId; readonly reason: string }
+  /** A node's hello; `held` is what it runs or has ended without an acknowledgement. */
+  | {
+      readonly kind: "node_connected";
+      readonly nodeId: NodeId;
+      readonly instanceId: string;
+      readonly gpus: readonly GpuInventory[];
+      readonly runners: readonly RunnerInfo[];
+      readonly held: readonly AttemptRef[];
+    }
+  /** Its stream was cut; its work is taken away only when it stays silent. */
+  | { readonly kind: "node_disconnected"; readonly nodeId: NodeId }
+  | { readonly kind: "runners_changed"; readonly nodeId: NodeId; readonly runners: readonly RunnerInfo[] }
+  /** `ageMs` is the age of each sample on arrival. */
+  | { readonly kind: "telemetry"; readonly nodeId: NodeId; readonly samples: readonly { readonly sample: GpuTelemetry; readonly ageMs: number }[] }
+  | { readonly kind: "gpu_lost"; readonly nodeId: NodeId; readonly gpuId: GpuId; readonly reason: string }
+  | { readonly kind: "attempt_started"; readonly nodeId: NodeId; readonly ref: AttemptRef }
+  | { readonly kind: "attempt_progress"; readonly nodeId: NodeId; readonly ref: AttemptRef; readonly fraction: number }
+  | { readonly kind: "attempt_ended"; readonly nodeId: NodeId; readonly ref: AttemptRef; readonly end: AttemptEnd }
+  /** Time passed; sent a few times a second. */
+  | { readonly kind: "tick" };
+
+/** What the router does once the step's records are durable. */
+export type Effect =
+  | { readonly kind: "dispatch"; readonly nodeId: NodeId; readonly request: Request; readonly attempt: number; readonly gpuId: GpuId; readonly runner: string }
+  | { readonly kind: "cancel_attempt"; readonly nodeId: NodeId; readonly ref: AttemptRef }
+  /** The agent may forget the attempt. */
+  | { readonly kind: "acknowledge"; readonly nodeId: NodeId; readonly ref: AttemptRef }
+  /** Somebody who watches the request should be told. */
+  | { readonly kind: "changed"; readonly requestId: RequestId };
+
+/** A request that reached its end in this step; stored in the same transaction as the records. */
+export interface EndedRequest {
+  readonly request: Request;
+  /** Empty when there is no result. */
+  readonly result: Uint8Array;
+}
+
+/** What came of a submit or cancel. */
+export type SubmitOutcome =
+  | { readonly kind: "accepted"; readonly request: Request }
+  /** The id is known and the content is the same. */
+  | { readonly kind: "known"; readonly request: Request }
+  | { readonly kind: "id_conflict" }
+  | { readonly kind: "unknown_strategy"; readonly known: readonly string[] }
+  | { readonly kind: "queue_full"; readonly what: "requests" | "bytes"; readonly limit: number };
+
+/** The output of one step. Arrays are the step's own. */
+export interface Step {
+  readonly records: Record[];
+  readonly effects: Effect[];
+  readonly ended: EndedRequest[];
+  /** Set by a submit. */
+  submitted: SubmitOutcome | null;
+}

@@ -1,0 +1,41 @@
+// What becomes of a request when one of its attempts ends: the whole decision, as a pure function.
+import type { AttemptOutcome } from "../events.js";
+import type { Request, RequestError } from "../model/request.js";
+import type { CoreSettings } from "../settings.js";
+
+/** `lost` is the router's own word: the attempt's GPU or node is gone, or its agent does not know it. */
+export type AttemptFate = AttemptOutcome | "lost";
+
+export type NextStep =
+  | { readonly kind: "end"; readonly phase: "completed" | "failed" | "cancelled"; readonly error: RequestError | null }
+  /** Back in line; `delayMs` 0 means at once. */
+  | { readonly kind: "retry"; readonly delayMs: number; readonly reason: string };
+
+/**
+ * A success always counts, even when a stop was on its way. Otherwise a stop wins; then a fault of the GPU, runner or node
+ * is retried up to `maxRetries` times: at once when the GPU or node is gone, after a growing delay (`jitter` 0..1 spreads
+ * it over 50-150 %) when a runner that lives failed it.
+ */
+export function nextStep(request: Request, fate: AttemptFate, error: RequestError | null, settings: CoreSettings, jitter: number): NextStep {
+  if (fate === "succeeded") return { kind: "end", phase: "completed", error: null };
+  if (request.stop) return stopped(request.stop);
+  if (fate === "failed") return { kind: "end", phase: "failed", error: error ?? { code: "failed", message: "The work failed without saying why." } };
+  // The agent stopped it without our asking; treat it as the runner's fault.
+  const reason = error ? `${error.code}: ${error.message}` : fate;
+  if (request.attempt > settings.maxRetries) {
+    return {
+      kind: "end",
+      phase: "failed",
+      error: { code: "retries_exhausted", message: `Attempt ${request.attempt} ended too (${reason}); max_retries is ${settings.maxRetries}.` },
+    };
+  }
+  const delayMs = fate === "lost" || fate === "fenced" ? 0 : settings.retryDelayMs * request.attempt * (0.5 + jitter);
+  return { kind: "retry", delayMs, reason };
+}
+
+/** How a request ends whose stop took hold. */
+export function stopped(stop: NonNullable<Request["stop"]>): Extract<NextStep, { kind: "end" }> {
+  return stop.cause === "cancel"
+    ? { kind: "end", phase: "cancelled", error: null }
+    : { kind: "end", phase: "failed", error: { code: "timeout", message: stop.reason } };
+}

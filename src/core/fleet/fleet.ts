@@ -1,0 +1,315 @@
+// What the router believes about its GPUs, in columns indexed by a small dense integer (the GPU's stable index).
+// The ledger half (active, reserved) is a fold of records; the telemetry half is pushed by agents and never recorded.
+// `apply` in records.ts and the engine write it; filters and scorers read the columns. It decides nothing.
+import { assert } from "../../lib/assert.js";
+import type { GpuInventory, GpuTelemetry, RunnerInfo } from "../model/gpu.js";
+import type { GpuId, NodeId } from "../model/ids.js";
+import { RunnerTables } from "./runner-tables.js";
+
+/** A reason, one bit, for which a GPU takes no work at all, whatever the request. */
+export interface StateFilter {
+  readonly name: string;
+  /** In words, what a GPU must be. */
+  readonly needed: string;
+  blocks(fleet: Fleet, gpu: number): boolean;
+}
+
+/** A node and what serves on it. */
+export interface NodeEntry {
+  readonly nodeId: NodeId;
+  connected: boolean;
+  /** New for each start of its agent; "" before the first hello of this router's life. */
+  instanceId: string;
+  runners: readonly RunnerInfo[];
+  readonly gpus: number[];
+}
+
+/** What a full GPU is; part of the core's settings. */
+export interface LoadLimits {
+  /** How many requests make a GPU count as fully busy. */
+  readonly maxConcurrentTasksPerGpu: number;
+  /** Share of its memory that may be in use, 0..1. */
+  readonly memoryThreshold: number;
+}
+
+const FIRST_CAPACITY = 64;
+/** Error rate: each outcome moves it by this share, so that about the last twenty count. */
+const ERROR_RATE_GAIN = 0.05;
+
+export class Fleet {
+  readonly #stateFilters: readonly StateFilter[];
+  readonly #limits: LoadLimits;
+  readonly #indexOf = new Map<GpuId, number>();
+  readonly nodes = new Map<NodeId, NodeEntry>();
+  readonly inventory: GpuInventory[] = [];
+  readonly nodeOf: NodeEntry[] = [];
+  readonly runners = new RunnerTables();
+  /** Last sample as it came, for people; null before the first. */
+  readonly telemetry: (GpuTelemetry | null)[] = [];
+
+  // Facts of the hardware.
+  memoryTotalMib = new Float64Array(FIRST_CAPACITY);
+  computeCapability = new Int32Array(FIRST_CAPACITY);
+  multiprocessorCount = new Int32Array(FIRST_CAPACITY);
+  powerLimitWatts = new Float64Array(FIRST_CAPACITY);
+  // The ledger.
+  active = new Int32Array(FIRST_CAPACITY);
+  reservedMib = new Float64Array(FIRST_CAPACITY);
+  // The last sample; NaN for what the device cannot say. Time 0 means that there is none.
+  sampleAtMs = new Float64Array(FIRST_CAPACITY);
+  usedMib = new Float64Array(FIRST_CAPACITY);
+  utilizationPercent = new Float64Array(FIRST_CAPACITY);
+  temperatureCelsius = new Float64Array(FIRST_CAPACITY);
+  powerUsageWatts = new Float64Array(FIRST_CAPACITY);
+  // What was placed or released since the sample and so cannot show in it.
+  memorySinceMib = new Float64Array(FIRST_CAPACITY);
+  activeSince = new Int32Array(FIRST_CAPACITY);
+  #activeAtSample = new Int32Array(FIRST_CAPACITY);
+  /** Reserved by attempts whose runner has not begun: not yet in any sample. */
+  #notStartedMib = new Float64Array(FIRST_CAPACITY);
+  // What outcomes taught.
+  errorRate = new Float64Array(FIRST_CAPACITY);
+  performanceIndex = new Float64Array(FIRST_CAPACITY);
+  /** Taken out by an event until then, ms. */
+  outUntilMs = new Float64Array(FIRST_CAPACITY);
+  outReason: string[] = [];
+  /**
+   * Memory in use as far as can be known, MiB: telemetry plus what was placed since, never below what is reserved, never
+   * above what there is.
+   */
+  effectiveUsedMib = new Float64Array(FIRST_CAPACITY);
+  /** What may still be reserved below the memory threshold, MiB; negative when it is passed. */
+  roomMib = new Float64Array(FIRST_CAPACITY);
+  /** Busy share as far as can be known, 0..1: telemetry plus a slot for each request placed since, never below the ledger. */
+  effectiveUtilization = new Float64Array(FIRST_CAPACITY);
+  /** Bit k is set while `stateFilters[k]` blocks the GPU. */
+  blocked = new Uint32Array(FIRST_CAPACITY);
+  /** Grows with every change anybody can see; for WatchGpus. */
+  changeSequence = 0;
+  changedAt = new Float64Array(FIRST_CAPACITY);
+  /** GPUs that may have become able to take work since the scheduler last looked. */
+  readonly freed = new Set<number>();
+
+  constructor(stateFilters: readonly StateFilter[], limits: LoadLimits) {
+    assert(stateFilters.length <= 31, "at most 31 state filters fit the mask");
+    this.#limits = limits;
+    this.#stateFilters = stateFilters;
+  }
+
+  get size(): number {
+    return this.inventory.length;
+  }
+
+  get stateFilters(): readonly StateFilter[] {
+    return this.#stateFilters;
+  }
+
+  /** -1 when unknown. */
+  indexOf(gpuId: GpuId): number {
+    return this.#indexOf.get(gpuId) ?? -1;
+  }
+
+  /** Enters a GPU under `index`, or moves and updates a known one. Indexes are dense and never reused. */
+  register(index: number, nodeId: NodeId, inventory: GpuInventory): void {
+    assert(index <= this.size, "GPU indexes are dense");
+    const node = this.#node(nodeId);
+    if (index === this.size) {
+      this.#grow(index + 1);
+      this.telemetry.push(null);
+      this.outReason.push("");
+      this.performanceIndex[index] = 0.5;
+      this.#indexOf.set(inventory.gpuId, index);
+    } else {
+      const before = this.nodeOf[index];
+      before?.gpus.splice(before.gpus.indexOf(index), 1);
+    }
+    this.inventory[index] = inventory;
+    this.nodeOf[index] = node;
+    node.gpus.push(index);
+    this.memoryTotalMib[index] = inventory.memoryTotalMib;
+    this.computeCapability[index] = inventory.computeCapability;
+    this.multiprocessorCount[index] = inventory.multiprocessorCount;
+    this.powerLimitWatts[index] = inventory.powerLimitWatts;
+    this.refresh(index);
+    this.runners.invalidate();
+  }
+
+  setConnected(nodeId: NodeId, connected: boolean, instanceId: string): void {
+    const node = this.#node(nodeId);
+    node.connected = connected;
+    if (connected) node.instanceId = instanceId;
+    for (const gpu of node.gpus) {
+      if (!connected) this.#forgetSample(gpu);
+      this.refresh(gpu);
+    }
+  }
+
+  setRunners(nodeId: NodeId, runners: readonly RunnerInfo[]): void {
+    const node = this.#node(nodeId);
+    node.runners = runners;
+    this.runners.invalidate();
+    for (const gpu of node.gpus) this.refresh(gpu);
+  }
+
+  /** Counts a placement at once, before any telemetry can show it. */
+  place(gpu: number, memoryMib: number): void {
+    this.active[gpu]! += 1;
+    this.activeSince[gpu]! += 1;
+    this.reservedMib[gpu]! += memoryMib;
+    this.memorySinceMib[gpu]! += memoryMib;
+    this.#notStartedMib[gpu]! += memoryMib;
+    this.refresh(gpu, false);
+  }
+
+  started(gpu: number, memoryMib: number): void {
+    this.#notStartedMib[gpu]! -= memoryMib;
+  }
+
+  release(gpu: number, memoryMib: number, hadStarted: boolean): void {
+    assert(this.active[gpu]! > 0, "a GPU releases only what was placed on it");
+    this.active[gpu]! -= 1;
+    this.activeSince[gpu]! -= 1;
+    this.reservedMib[gpu]! -= memoryMib;
+    this.memorySinceMib[gpu]! -= memoryMib;
+    if (!hadStarted) this.#notStartedMib[gpu]! -= memoryMib;
+    this.refresh(gpu);
+  }
+
+  /** Takes a sample in. Load placed since it was taken stays counted on top of it. */
+  observe(gpu: number, sample: GpuTelemetry, sampledAtMs: number): void {
+    this.telemetry[gpu] = sample;
+    this.sampleAtMs[gpu] = sampledAtMs;
+    this.usedMib[gpu] = sample.memoryUsedMib;
+    this.utilizationPercent[gpu] = sample.gpuUtilizationPercent;
+    this.temperatureCelsius[gpu] = sample.temperatureCelsius;
+    this.powerUsageWatts[gpu] = sample.powerUsageWatts;
+    if (sample.powerLimitWatts > 0) this.powerLimitWatts[gpu] = sample.powerLimitWatts;
+    this.memorySinceMib[gpu] = this.#notStartedMib[gpu]!;
+    this.activeSince[gpu] = 0;
+    this.#activeAtSample[gpu] = this.active[gpu]!;
+    this.refresh(gpu);
+  }
+
+  /** Falls back to the ledger where the last sample is older than `maxAgeMs`. */
+  forgetStaleSamples(nowMs: number, maxAgeMs: number): void {
+    for (let gpu = 0; gpu < this.size; gpu += 1) {
+      if (this.sampleAtMs[gpu] === 0 || nowMs - this.sampleAtMs[gpu]! <= maxAgeMs) continue;
+      this.#forgetSample(gpu);
+      this.refresh(gpu);
+    }
+  }
+
+  /** What an attempt's end says of its GPU. `fault` only when the GPU, its runner or its node was to blame. */
+  learnOutcome(gpu: number, fault: boolean): void {
+    this.errorRate[gpu]! += ((fault ? 1 : 0) - this.errorRate[gpu]!) * ERROR_RATE_GAIN;
+    this.refresh(gpu);
+  }
+
+  takeOut(gpu: number, reason: string, untilMs: number): void {
+    this.outUntilMs[gpu] = untilMs;
+    this.outReason[gpu] = reason;
+    this.refresh(gpu);
+  }
+
+  /** Ends cool-downs that are over. A GPU comes back with a clean record, or its old one would throw it out again. */
+  expireCooldowns(nowMs: number): void {
+    for (let gpu = 0; gpu < this.size; gpu += 1) {
+      const until = this.outUntilMs[gpu]!;
+      if (until === 0 || until > nowMs) continue;
+      this.outUntilMs[gpu] = 0;
+      this.outReason[gpu] = "";
+      this.errorRate[gpu] = 0;
+      this.refresh(gpu);
+    }
+  }
+
+  /** Whether the last sample can be explained by our own work: some of it was here when the sample was taken. */
+  ownWorkAtSample(gpu: number): boolean {
+    return this.#activeAtSample[gpu]! > 0 || this.active[gpu]! > 0;
+  }
+
+  /**
+   * Recomputes what keeps a GPU from taking work; called after every change to it. `mayHelp` is false for changes that
+   * cannot make room for anybody.
+   */
+  refresh(gpu: number, mayHelp = true): void {
+    this.#weighLoad(gpu);
+    let mask = 0;
+    const filters = this.#stateFilters;
+    for (let bit = 0; bit < filters.length; bit += 1) if (filters[bit]!.blocks(this, gpu)) mask |= 1 << bit;
+    this.blocked[gpu] = mask;
+    if (mask === 0 && mayHelp) this.freed.add(gpu);
+    this.changeSequence += 1;
+    this.changedAt[gpu] = this.changeSequence;
+  }
+
+  #weighLoad(gpu: number): void {
+    const sampled = this.sampleAtMs[gpu]! > 0;
+    const slots = this.#limits.maxConcurrentTasksPerGpu;
+    const reserved = this.reservedMib[gpu]!;
+    const used = sampled ? this.usedMib[gpu]! + this.memorySinceMib[gpu]! : 0;
+    this.effectiveUsedMib[gpu] = Math.min(Math.max(used, reserved), Math.max(this.memoryTotalMib[gpu]!, reserved));
+    this.roomMib[gpu] = this.memoryTotalMib[gpu]! * this.#limits.memoryThreshold - this.effectiveUsedMib[gpu]!;
+    const ledger = this.active[gpu]! / slots;
+    const percent = this.utilizationPercent[gpu]!;
+    const busy = sampled && percent === percent ? percent / 100 + this.activeSince[gpu]! / slots : 0;
+    this.effectiveUtilization[gpu] = Math.min(1, Math.max(busy, ledger));
+  }
+
+  #forgetSample(gpu: number): void {
+    this.sampleAtMs[gpu] = 0;
+    this.usedMib[gpu] = 0;
+    this.utilizationPercent[gpu] = Number.NaN;
+    this.temperatureCelsius[gpu] = Number.NaN;
+    this.powerUsageWatts[gpu] = Number.NaN;
+  }
+
+  #node(nodeId: NodeId): NodeEntry {
+    let node = this.nodes.get(nodeId);
+    if (!node) {
+      node = { nodeId, connected: false, instanceId: "", runners: [], gpus: [] };
+      this.nodes.set(nodeId, node);
+    }
+    return node;
+  }
+
+  #grow(size: number): void {
+    if (size <= this.active.length) return;
+    const capacity = this.active.length * 2;
+    const wider = (old: Float64Array): Float64Array<ArrayBuffer> => {
+      const column = new Float64Array(capacity);
+      column.set(old);
+      return column;
+    };
+    const widerInt = (old: Int32Array): Int32Array<ArrayBuffer> => {
+      const column = new Int32Array(capacity);
+      column.set(old);
+      return column;
+    };
+    this.memoryTotalMib = wider(this.memoryTotalMib);
+    this.powerLimitWatts = wider(this.powerLimitWatts);
+    this.reservedMib = wider(this.reservedMib);
+    this.sampleAtMs = wider(this.sampleAtMs);
+    this.usedMib = wider(this.usedMib);
+    this.utilizationPercent = wider(this.utilizationPercent);
+    this.temperatureCelsius = wider(this.temperatureCelsius);
+    this.powerUsageWatts = wider(this.powerUsageWatts);
+    this.memorySinceMib = wider(this.memorySinceMib);
+    this.#notStartedMib = wider(this.#notStartedMib);
+    this.errorRate = wider(this.errorRate);
+    this.performanceIndex = wider(this.performanceIndex);
+    this.outUntilMs = wider(this.outUntilMs);
+    this.changedAt = wider(this.changedAt);
+    this.effectiveUsedMib = wider(this.effectiveUsedMib);
+    this.roomMib = wider(this.roomMib);
+    this.effectiveUtilization = wider(this.effectiveUtilization);
+    this.computeCapability = widerInt(this.computeCapability);
+    this.multiprocessorCount = widerInt(this.multiprocessorCount);
+    this.active = widerInt(this.active);
+    this.activeSince = widerInt(this.activeSince);
+    this.#activeAtSample = widerInt(this.#activeAtSample);
+    const blocked = new Uint32Array(capacity);
+    blocked.set(this.blocked);
+    this.blocked = blocked;
+  }
+}

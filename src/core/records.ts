@@ -1,0 +1,171 @@
+// The facts. State is the fold of these records and nothing else: live running, recovery and replay all use `apply`.
+// A record that was written once must be readable for ever: fields are added, never changed in meaning.
+import { assert, unreachable } from "../lib/assert.js";
+import type { Decision, ResourceEstimate } from "./model/decision.js";
+import type { GpuInventory } from "./model/gpu.js";
+import type { GpuId, NodeId, RequestId } from "./model/ids.js";
+import type { Request, RequestError, RequestSpec, ResultInfo, RunStatistics, StopWish } from "./model/request.js";
+import type { State } from "./state.js";
+
+export type Record =
+  /** A router took over. Attempts are fenced by the epoch of the stream that carries them. */
+  | { readonly kind: "epoch_started"; readonly epoch: number; readonly atMs: number }
+  | { readonly kind: "gpu_registered"; readonly index: number; readonly nodeId: NodeId; readonly inventory: GpuInventory }
+  | {
+      readonly kind: "accepted";
+      readonly spec: RequestSpec;
+      readonly atMs: number;
+      /** Place in the order of acceptance. */
+      readonly sequence: number;
+      readonly deadlineAtMs: number;
+      readonly estimate: ResourceEstimate;
+    }
+  | {
+      readonly kind: "placed";
+      readonly requestId: RequestId;
+      readonly attempt: number;
+      readonly gpuId: GpuId;
+      readonly atMs: number;
+      readonly memoryMib: number;
+      readonly decision: Decision;
+    }
+  | { readonly kind: "started"; readonly requestId: RequestId; readonly attempt: number; readonly atMs: number }
+  | { readonly kind: "stop_requested"; readonly requestId: RequestId; readonly stop: StopWish }
+  /** An attempt ended and the request goes on: back to the queue at `retryAtMs`. */
+  | {
+      readonly kind: "attempt_failed";
+      readonly requestId: RequestId;
+      readonly attempt: number;
+      readonly reason: string;
+      readonly retryAtMs: number;
+      readonly estimate: ResourceEstimate;
+      readonly atMs: number;
+    }
+  | {
+      readonly kind: "ended";
+      readonly requestId: RequestId;
+      readonly phase: "completed" | "failed" | "cancelled";
+      readonly atMs: number;
+      readonly error: RequestError | null;
+      readonly result: ResultInfo | null;
+      readonly statistics: RunStatistics | null;
+    }
+  /** A digest of the state after the record before it; replay checks it. */
+  | { readonly kind: "state_digest"; readonly digest: number };
+
+/** An agent that does not confirm a stop within this time is not waited for any longer. */
+export const STOP_GRACE_MS = 30_000;
+
+/** Folds one record in. Throws when the record contradicts the state: a broken journal must not be run from. */
+export function apply(state: State, record: Record): void {
+  switch (record.kind) {
+    case "epoch_started":
+      assert(record.epoch > state.epoch, "epochs only grow");
+      state.epoch = record.epoch;
+      return;
+    case "gpu_registered":
+      state.fleet.register(record.index, record.nodeId, record.inventory);
+      return;
+    case "accepted":
+      applyAccepted(state, record);
+      return;
+    case "placed":
+      applyPlaced(state, record);
+      return;
+    case "started": {
+      const request = live(state, record.requestId);
+      assert(request.phase === "placed" && request.attempt === record.attempt, "only a placed attempt starts");
+      request.phase = "running";
+      request.startedAtMs = record.atMs;
+      state.fleet.started(state.fleet.indexOf(request.gpuId as GpuId), state.reservedMib(request));
+      return;
+    }
+    case "stop_requested":
+      live(state, record.requestId).stop = record.stop;
+      state.deadlines.schedule(record.requestId, record.stop.atMs + STOP_GRACE_MS);
+      return;
+    case "attempt_failed": {
+      const request = live(state, record.requestId);
+      assert(request.attempt === record.attempt, "only the present attempt fails");
+      state.release(request);
+      request.phase = "queued";
+      request.startedAtMs = 0;
+      request.progress = 0;
+      const avoidGpuId = request.gpuId;
+      request.gpuId = "";
+      request.nodeId = "";
+      state.waitAgain(request, record.estimate, avoidGpuId, record.retryAtMs, record.atMs);
+      return;
+    }
+    case "ended": {
+      const request = live(state, record.requestId);
+      state.release(request);
+      state.leaveQueue(record.requestId);
+      request.phase = record.phase;
+      request.endedAtMs = record.atMs;
+      request.error = record.error;
+      request.result = record.result;
+      request.statistics = record.statistics;
+      if (record.phase === "completed") request.progress = 1;
+      state.requests.delete(record.requestId);
+      state.deadlines.cancel(record.requestId, request.deadlineAtMs);
+      state.endedCount += 1;
+      return;
+    }
+    case "state_digest":
+      assert(record.digest === state.digest(), "the state differs from the one that was recorded: the journal or this version is broken");
+      return;
+    default:
+      unreachable(record);
+  }
+}
+
+function applyAccepted(state: State, record: Extract<Record, { kind: "accepted" }>): void {
+  const { spec } = record;
+  assert(!state.requests.has(spec.requestId), "a request is accepted once");
+  const request: Request = {
+    spec,
+    sequence: record.sequence,
+    acceptedAtMs: record.atMs,
+    deadlineAtMs: record.deadlineAtMs,
+    phase: "queued",
+    attempt: 0,
+    gpuId: "",
+    nodeId: "",
+    placedAtMs: 0,
+    startedAtMs: 0,
+    endedAtMs: 0,
+    progress: 0,
+    stop: null,
+    error: null,
+    result: null,
+    statistics: null,
+    decision: null,
+  };
+  state.requests.set(spec.requestId, request);
+  state.nextSequence = record.sequence + 1;
+  if (record.deadlineAtMs > 0) state.deadlines.schedule(spec.requestId, record.deadlineAtMs);
+  state.queue.push({ spec, sequence: record.sequence, estimate: record.estimate, avoidGpuId: "" });
+}
+
+function applyPlaced(state: State, record: Extract<Record, { kind: "placed" }>): void {
+  const request = live(state, record.requestId);
+  assert(request.phase === "queued" && record.attempt === request.attempt + 1, "only a waiting request is placed");
+  const gpu = state.fleet.indexOf(record.gpuId);
+  assert(gpu >= 0, "a request is placed on a known GPU");
+  state.leaveQueue(record.requestId);
+  request.phase = "placed";
+  request.attempt = record.attempt;
+  request.gpuId = record.gpuId;
+  request.nodeId = state.fleet.nodeOf[gpu]!.nodeId;
+  request.placedAtMs = record.atMs;
+  request.startedAtMs = 0;
+  request.decision = record.decision;
+  state.hold(request, gpu, record.memoryMib);
+}
+
+function live(state: State, requestId: RequestId): Request {
+  const request = state.requests.get(requestId);
+  assert(request !== undefined, `request ${requestId} is live`);
+  return request;
+}

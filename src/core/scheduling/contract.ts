@@ -1,0 +1,75 @@
+// The plug-in contract of scheduling: what a filter, a scorer and a strategy are.
+// A pass over a thousand GPUs must stay within microseconds, so each plug-in gets the whole candidate list and loops over
+// the fleet's columns itself; nothing is allocated per GPU.
+import type { Fleet, StateFilter } from "../fleet/fleet.js";
+import type { ResourceEstimate } from "../model/decision.js";
+import type { GpuId } from "../model/ids.js";
+import type { RequestSpec } from "../model/request.js";
+import type { CoreSettings } from "../settings.js";
+
+export type { StateFilter };
+
+/** What is being placed. */
+export interface Ask {
+  readonly spec: RequestSpec;
+  readonly estimate: ResourceEstimate;
+  /** The GPU of its last attempt, to be avoided while there is another; "" when none. */
+  readonly avoidGpuId: GpuId | "";
+}
+
+/**
+ * Removes GPUs that this request cannot use. What holds for every request alike is a `StateFilter` instead: it is
+ * evaluated when a GPU changes, not when a request comes.
+ */
+export interface RequestFilter {
+  readonly name: string;
+  /** False when the request asks nothing of this filter; it is skipped then. */
+  applies(ask: Ask): boolean;
+  /** In words, what the request needs. */
+  needed(ask: Ask): string;
+  /** Moves the GPUs that pass to the front of `candidates` and returns how many they are. Keeps their order. */
+  keep(fleet: Fleet, ask: Ask, candidates: Int32Array, count: number): number;
+}
+
+/**
+ * One term of a score that depends on the GPU and at most on the request's type: 0..1, 1 best. Evaluated when a GPU changes,
+ * not when a request comes.
+ */
+export interface StateScorer {
+  readonly name: string;
+  value(fleet: Fleet, gpu: number, type: string): number;
+}
+
+/** One term of a score that depends on more of the request: 0..1, 1 best. Evaluated for each decision. */
+export interface RequestScorer {
+  readonly name: string;
+  value(fleet: Fleet, ask: Ask, gpu: number): number;
+  /**
+   * Adds `weight * value` of `candidates[k]` to `totals[k]`, for k below `count`: the loop over `value`, in the scorer's own
+   * file so that it is compiled for it alone.
+   */
+  add(fleet: Fleet, ask: Ask, candidates: Int32Array, count: number, weight: number, totals: Float64Array): void;
+}
+
+/** One term of a score that is the same for every GPU: it moves the score, never the choice. */
+export interface UniformScorer {
+  readonly name: string;
+  valueForAll(ask: Ask): number;
+}
+
+export type Scorer = StateScorer | RequestScorer | UniformScorer;
+
+/** A scorer and its share; the shares of a strategy sum to 1. */
+export interface WeightedScorer {
+  readonly scorer: Scorer;
+  readonly weight: number;
+}
+
+/** A named way to choose: the GPU with the highest weighted sum. */
+export interface Strategy {
+  readonly name: string;
+  readonly scorers: readonly WeightedScorer[];
+}
+
+/** A filter or scorer that depends on settings is made by a function of them. */
+export type FromSettings<T> = (settings: CoreSettings) => T;

@@ -1,0 +1,15 @@
+import type { RequestFilter } from "../contract.js";
+
+/** A retry goes to another GPU than the one of its last attempt, unless that is the only one left. */
+export const avoid: RequestFilter = {
+  name: "avoid",
+  applies: (ask) => ask.avoidGpuId !== "",
+  needed: (ask) => `another GPU than ${ask.avoidGpuId}, where the last attempt ended`,
+  keep(fleet, ask, candidates, count) {
+    const avoided = ask.avoidGpuId === "" ? -1 : fleet.indexOf(ask.avoidGpuId);
+    const place = candidates.subarray(0, count).indexOf(avoided);
+    if (place < 0 || count === 1) return count;
+    candidates.copyWithin(place, place + 1, count);
+    return count - 1;
+  },
+};

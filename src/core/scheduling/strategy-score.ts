@@ -1,0 +1,76 @@
+// A strategy at work: its state terms summed into one column per request type that follows the fleet, the others added per request.
+import type { Fleet } from "../fleet/fleet.js";
+import type { ScoreTerm } from "../model/decision.js";
+import type { Ask, RequestScorer, Scorer, StateScorer, Strategy, UniformScorer, WeightedScorer } from "./contract.js";
+
+interface Weighted<S extends Scorer> {
+  readonly scorer: S;
+  readonly weight: number;
+}
+
+/** Bound on request types with a column; above it they start anew. */
+const MAX_COLUMNS = 16;
+
+interface Column {
+  readonly sums: Float64Array;
+  /** The fleet's change sequence that the sums belong to. */
+  seenSequence: number;
+}
+
+export class StrategyScore {
+  readonly name: string;
+  readonly #scorers: readonly WeightedScorer[];
+  readonly #ofState: Weighted<StateScorer>[] = [];
+  readonly #ofRequest: Weighted<RequestScorer>[] = [];
+  readonly #uniform: Weighted<UniformScorer>[] = [];
+  readonly #columns = new Map<string, Column>();
+
+  constructor(strategy: Strategy) {
+    this.name = strategy.name;
+    this.#scorers = strategy.scorers;
+    for (const { scorer, weight } of strategy.scorers) {
+      if ("add" in scorer) this.#ofRequest.push({ scorer, weight });
+      else if ("valueForAll" in scorer) this.#uniform.push({ scorer, weight });
+      else this.#ofState.push({ scorer, weight });
+    }
+  }
+
+  /** Writes the score of `candidates[k]` to `totals[k]`, for k below `count`. */
+  score(fleet: Fleet, ask: Ask, candidates: Int32Array, count: number, totals: Float64Array): void {
+    const column = this.#follow(fleet, ask.spec.type);
+    let base = 0;
+    for (const { scorer, weight } of this.#uniform) base += weight * scorer.valueForAll(ask);
+    for (let k = 0; k < count; k += 1) totals[k] = base + column[candidates[k]!]!;
+    for (const { scorer, weight } of this.#ofRequest) scorer.add(fleet, ask, candidates, count, weight, totals);
+  }
+
+  terms(fleet: Fleet, ask: Ask, gpu: number): ScoreTerm[] {
+    return this.#scorers.map(({ scorer, weight }) => ({ scorer: scorer.name, value: valueOf(scorer, fleet, ask, gpu), weight }));
+  }
+
+  /** The sum of the state terms of every GPU for a request type; evaluates those that changed since the last call. */
+  #follow(fleet: Fleet, type: string): Float64Array {
+    let column = this.#columns.get(type);
+    if (!column || column.sums.length < fleet.size) {
+      if (this.#columns.size >= MAX_COLUMNS) this.#columns.clear();
+      column = { sums: new Float64Array(fleet.active.length), seenSequence: -1 };
+      this.#columns.set(type, column);
+    }
+    const { sums, seenSequence } = column;
+    if (seenSequence === fleet.changeSequence) return sums;
+    const { changedAt, size } = fleet;
+    for (let gpu = 0; gpu < size; gpu += 1) {
+      if (changedAt[gpu]! <= seenSequence) continue;
+      let sum = 0;
+      for (const { scorer, weight } of this.#ofState) sum += weight * scorer.value(fleet, gpu, type);
+      sums[gpu] = sum;
+    }
+    column.seenSequence = fleet.changeSequence;
+    return sums;
+  }
+}
+
+function valueOf(scorer: Scorer, fleet: Fleet, ask: Ask, gpu: number): number {
+  if ("add" in scorer) return scorer.value(fleet, ask, gpu);
+  return "valueForAll" in scorer ? scorer.valueForAll(ask) : scorer.value(fleet, gpu, ask.spec.type);
+}

@@ -1,0 +1,73 @@
+// The durable half of the state as one plain value, so that recovery need not fold the log from its beginning.
+import { assert } from "../lib/assert.js";
+import type { LoadLimits, StateFilter } from "./fleet/fleet.js";
+import type { ResourceEstimate } from "./model/decision.js";
+import type { GpuInventory } from "./model/gpu.js";
+import type { GpuId, NodeId } from "./model/ids.js";
+import type { Request } from "./model/request.js";
+import { STOP_GRACE_MS } from "./records.js";
+import { State } from "./state.js";
+
+/** Plain data: survives any structured encoding. */
+export interface Snapshot {
+  readonly epoch: number;
+  readonly nextSequence: number;
+  readonly endedCount: number;
+  /** By index. */
+  readonly gpus: readonly { readonly nodeId: NodeId; readonly inventory: GpuInventory }[];
+  /** In the order of the live map, which the digest depends on. */
+  readonly requests: readonly LiveRequest[];
+  readonly digest: number;
+}
+
+interface LiveRequest {
+  readonly request: Request;
+  readonly reservedMib: number;
+  /** There while it waits. */
+  readonly waiting: { readonly estimate: ResourceEstimate; readonly avoidGpuId: GpuId | ""; readonly retryAtMs: number } | null;
+}
+
+/** Cost: O(live requests); payloads are shared, not copied. */
+export function takeSnapshot(state: State): Snapshot {
+  return {
+    epoch: state.epoch,
+    nextSequence: state.nextSequence,
+    endedCount: state.endedCount,
+    gpus: state.fleet.inventory.map((inventory, index) => ({ nodeId: state.fleet.nodeOf[index]!.nodeId, inventory })),
+    requests: [...state.requests.values()].map((request) => {
+      const retry = state.retryOf(request.spec.requestId);
+      const waiting = retry?.waiting ?? state.queue.get(request.spec.requestId);
+      return {
+        request: { ...request },
+        reservedMib: state.reservedMib(request),
+        waiting: waiting && { estimate: waiting.estimate, avoidGpuId: waiting.avoidGpuId, retryAtMs: retry?.retryAtMs ?? 0 },
+      };
+    }),
+    digest: state.digest(),
+  };
+}
+
+/** Throws when the snapshot does not give the state that it was taken of. */
+export function restoreSnapshot(snapshot: Snapshot, stateFilters: readonly StateFilter[], limits: LoadLimits): State {
+  const state = new State(stateFilters, limits);
+  state.epoch = snapshot.epoch;
+  state.nextSequence = snapshot.nextSequence;
+  state.endedCount = snapshot.endedCount;
+  snapshot.gpus.forEach(({ nodeId, inventory }, index) => state.fleet.register(index, nodeId, inventory));
+  for (const { request, reservedMib, waiting } of snapshot.requests) {
+    const restored: Request = { ...request };
+    const { requestId } = restored.spec;
+    state.requests.set(requestId, restored);
+    if (restored.deadlineAtMs > 0) state.deadlines.schedule(requestId, restored.deadlineAtMs);
+    if (restored.stop) state.deadlines.schedule(requestId, restored.stop.atMs + STOP_GRACE_MS);
+    if (waiting) {
+      state.waitAgain(restored, waiting.estimate, waiting.avoidGpuId, waiting.retryAtMs, 0);
+    } else {
+      const gpu = state.fleet.indexOf(restored.gpuId as GpuId);
+      state.hold(restored, gpu, reservedMib);
+      if (restored.phase === "running") state.fleet.started(gpu, reservedMib);
+    }
+  }
+  assert(state.digest() === snapshot.digest, "a snapshot restores the state it was taken of");
+  return state;
+}
