@@ -61,10 +61,10 @@ export interface ListQuery {
 export interface RouterPort {
   /** Resolves when the acceptance is durable, or with why it was not accepted. Never rejects for a bad request. */
   route(spec: RequestSpec): Promise<RouteOutcome>;
-  /** null when unknown. */
-  status(requestId: RequestId): RequestView | null;
-  /** null when the page token is not one of ours. */
-  list(query: ListQuery): { readonly requests: readonly RequestView[]; readonly nextPageToken: string } | null;
+  /** null when unknown. Resolves when what it shows is durable: no answer shows what a crash could take back. */
+  status(requestId: RequestId): Promise<RequestView | null>;
+  /** null when the page token is not one of ours. Durable as above. */
+  list(query: ListQuery): Promise<{ readonly requests: readonly RequestView[]; readonly nextPageToken: string } | null>;
   /** Resolves when the wish is durable; null when unknown. */
   cancel(requestId: RequestId, reason: string): Promise<RequestView | null>;
   /** null when unknown. Ends after the final state, or when `signal` aborts. */

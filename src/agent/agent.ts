@@ -1,0 +1,278 @@
+// The agent of one node: keeps a stream to the router, pushes telemetry, runs what is dispatched, tells what became of it.
+// Protocol decisions are link/agent-session.ts's; work is done by runners/, GPUs are read by probes/.
+import { randomUUID } from "node:crypto";
+import { create } from "@bufbuild/protobuf";
+import type { Logger } from "pino";
+import {
+  AttemptEventSchema,
+  AttemptOutcome,
+  ConnectRequestSchema,
+  type AttemptEvent,
+  type AttemptRef,
+  type ConnectResponse,
+  type Dispatch,
+  type GpuEvent,
+  GpuEventSchema,
+} from "../../gen/gpurouter/v1/agent_pb.js";
+import { AgentSession } from "../link/agent-session.js";
+import { endedMessage, helloMessage, jobOf, runnerListMessage, telemetryMessage, unknownRunnerMessage } from "./agent-codec.js";
+import type { Probe, ProbedGpu } from "./probes/probe.js";
+import { RouterConnection } from "./router-connection.js";
+import type { Runner } from "./runners/runner.js";
+
+/** Live output and progress waiting to be sent; above it pieces are dropped, the offsets tell. */
+const MAX_WAITING_EVENTS = 10_000;
+/** The contract's bound, and what keeps one large result from holding up heartbeats for long. */
+const MAX_EVENTS_PER_MESSAGE = 4_096;
+const MAX_BYTES_PER_MESSAGE = 4 << 20;
+const FENCE_CHECK_MS = 250;
+
+export interface AgentOptions {
+  readonly nodeId: string;
+  readonly routerAddress: string;
+  readonly version: string;
+  readonly probe: Probe;
+  readonly gpus: readonly ProbedGpu[];
+  readonly runners: readonly Runner[];
+  readonly log: Logger;
+}
+
+/** What this process has done; logged at the end, for people and for tests that count. */
+export interface AgentCounts {
+  started: number;
+  readonly ended: { [outcome: string]: number };
+}
+
+export class Agent {
+  readonly counts: AgentCounts = { started: 0, ended: {} };
+  readonly #options: AgentOptions;
+  readonly #instanceId = randomUUID();
+  readonly #startedAtMs = performance.now();
+  readonly #session = new AgentSession();
+  readonly #connection: RouterConnection;
+  readonly #aborts = new Map<string, AbortController>();
+  readonly #fenced = new Set<string>();
+  readonly #runnerByName: ReadonlyMap<string, Runner>;
+  readonly #stops: (() => void)[] = [];
+  #events: AttemptEvent[] = [];
+  #gpuEvents: GpuEvent[] = [];
+  #runnersChanged = false;
+  #flushing = false;
+  #telemetryTimer: NodeJS.Timeout | null = null;
+  #heartbeatTimer: NodeJS.Timeout | null = null;
+  #fenceTimer: NodeJS.Timeout | null = null;
+  #leaseMs = 0;
+  #draining = false;
+  #idle: (() => void) | null = null;
+
+  constructor(options: AgentOptions) {
+    this.#options = options;
+    this.#runnerByName = new Map(options.runners.map((runner) => [runner.name, runner]));
+    this.#connection = new RouterConnection(options.routerAddress, options.log, {
+      hello: () =>
+        create(ConnectRequestSchema, {
+          hello: helloMessage({
+            nodeId: options.nodeId,
+            instanceId: this.#instanceId,
+            version: options.version,
+            highestEpoch: this.#session.highestEpoch,
+            gpus: options.gpus,
+            runners: this.#draining ? [] : options.runners,
+            held: this.#session.held,
+          }),
+        }),
+      onMessage: (message) => this.#onMessage(message),
+      onDown: () => this.#onDown(),
+      onDrain: () => this.#flushSoon(),
+    });
+  }
+
+  get connected(): boolean {
+    return this.#session.welcome !== null;
+  }
+
+  /** Attempts that run here. */
+  get running(): number {
+    return this.#session.running;
+  }
+
+  start(): void {
+    const { probe, runners } = this.#options;
+    this.#stops.push(
+      probe.onEvent((event) => {
+        const value = event.kind === "xid" ? ({ case: "xid", value: event.xid } as const) : ({ case: "lost", value: event.reason } as const);
+        this.#gpuEvents.push(create(GpuEventSchema, { gpuId: event.gpuId, event: value }));
+        this.#flushSoon();
+      }),
+    );
+    for (const runner of runners) {
+      this.#stops.push(
+        runner.onChange(() => {
+          this.#runnersChanged = true;
+          this.#flushSoon();
+        }),
+      );
+    }
+    this.#fenceTimer = setInterval(() => this.#fence(), FENCE_CHECK_MS);
+    this.#connection.open();
+  }
+
+  /** Takes no new work (the router is told), waits up to `graceMs` for what runs, then stops it. */
+  async stop(graceMs: number): Promise<void> {
+    this.#draining = true;
+    this.#runnersChanged = true;
+    this.#flushSoon();
+    if (this.running > 0) {
+      this.#options.log.info({ running: this.running }, "waiting for running attempts");
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, graceMs);
+        this.#idle = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+    for (const abort of this.#aborts.values()) abort.abort();
+    await Promise.all(this.#options.runners.map((runner) => runner.close()));
+    this.#flush();
+    for (const stop of this.#stops) stop();
+    this.#onDown();
+    if (this.#fenceTimer) clearInterval(this.#fenceTimer);
+    await this.#connection.close();
+    await this.#options.probe.close();
+    this.#options.log.info({ counts: this.counts }, "agent stopped");
+  }
+
+  #onMessage(message: ConnectResponse): void {
+    const now = performance.now();
+    if (message.welcome) {
+      const resend = this.#session.welcomed(message.welcome, now);
+      if (!resend) {
+        this.#connection.drop(`the router's epoch ${message.welcome.epoch} is lower than ${this.#session.highestEpoch}`);
+        return;
+      }
+      this.#options.log.info({ epoch: Number(message.welcome.epoch), held: this.#session.held.length }, "connected to the router");
+      this.#leaseMs = message.welcome.leaseMs;
+      // Live output of the time between is gone; what the router must know is sent again.
+      this.#events = resend;
+      this.#heartbeatTimer = setInterval(() => this.#send(true), message.welcome.heartbeatIntervalMs);
+      this.#telemetryTimer = setInterval(() => void this.#telemetry(), message.welcome.telemetryIntervalMs);
+      void this.#telemetry();
+      this.#flushSoon();
+    }
+    const { start, stop } = this.#session.received(message, now);
+    for (const ref of stop) this.#aborts.get(key(ref))?.abort();
+    for (const dispatch of start) void this.#run(dispatch);
+  }
+
+  #onDown(): void {
+    this.#session.disconnected();
+    if (this.#heartbeatTimer) clearInterval(this.#heartbeatTimer);
+    if (this.#telemetryTimer) clearInterval(this.#telemetryTimer);
+  }
+
+  async #run(dispatch: Dispatch): Promise<void> {
+    const { ref } = dispatch;
+    if (!ref) return;
+    const abort = new AbortController();
+    this.#aborts.set(key(ref), abort);
+    const maxResultBytes = this.#session.welcome?.maxResultBytes ?? 0;
+    let offset = 0;
+    const sink = {
+      started: () => {
+        this.counts.started += 1;
+        this.#push(this.#session.started(ref));
+      },
+      progress: (fraction: number, message: string) => {
+        if (this.#hasRoom(ref)) this.#push(create(AttemptEventSchema, { ref, event: { case: "progress", value: { fraction, message } } }));
+      },
+      output: (data: Uint8Array) => {
+        if (this.#hasRoom(ref)) this.#push(create(AttemptEventSchema, { ref, event: { case: "output", value: { offset: BigInt(offset), data } } }));
+        offset += data.byteLength;
+      },
+    };
+    const runner = this.#runnerByName.get(dispatch.runner);
+    const ended = runner
+      ? endedMessage(await runner.run(jobOf(dispatch, ref), sink, { maxResultBytes }, abort.signal))
+      : unknownRunnerMessage(dispatch.runner);
+    this.#aborts.delete(key(ref));
+    if (this.#fenced.delete(key(ref)) && ended.outcome === AttemptOutcome.CANCELLED) ended.outcome = AttemptOutcome.FENCED;
+    const outcome = AttemptOutcome[ended.outcome].toLowerCase();
+    this.counts.ended[outcome] = (this.counts.ended[outcome] ?? 0) + 1;
+    this.#options.log.info({ request: ref.requestId, attempt: ref.attempt, gpu: dispatch.gpuId, outcome, code: ended.error?.code }, "attempt ended");
+    this.#push(this.#session.ended(ref, ended));
+    if (this.running === 0) this.#idle?.();
+  }
+
+  #hasRoom(ref: AttemptRef): boolean {
+    return this.connected && this.#events.length < MAX_WAITING_EVENTS && this.#session.live(ref);
+  }
+
+  #push(event: AttemptEvent | null): void {
+    // Between streams nothing is collected: the next welcome sends again what matters.
+    if (!event || !this.connected) return;
+    this.#events.push(event);
+    this.#flushSoon();
+  }
+
+  #flushSoon(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    setImmediate(() => this.#flush());
+  }
+
+  #flush(): void {
+    this.#flushing = false;
+    if (this.#events.length > 0 || this.#gpuEvents.length > 0 || this.#runnersChanged) this.#send(false);
+  }
+
+  /** All that is to be said, in one message; an empty one is a heartbeat. Waits while the stream is full. */
+  #send(heartbeat: boolean): void {
+    if (!this.connected || (!heartbeat && !this.#connection.writable)) return;
+    const message = create(ConnectRequestSchema, { events: this.#takeEvents(), gpuEvents: this.#gpuEvents.splice(0, 1024) });
+    if (this.#runnersChanged) message.runners = runnerListMessage(this.#draining ? [] : this.#options.runners);
+    this.#runnersChanged = false;
+    this.#connection.send(message);
+    if (this.#events.length > 0) this.#flushSoon();
+  }
+
+  /** As many events as fit one message; at least one when there is any. */
+  #takeEvents(): AttemptEvent[] {
+    let count = 0;
+    let bytes = 0;
+    for (const { event } of this.#events) {
+      bytes += event.case === "ended" ? event.value.result.byteLength : event.case === "output" ? event.value.data.byteLength : 0;
+      if (count > 0 && (count >= MAX_EVENTS_PER_MESSAGE || bytes > MAX_BYTES_PER_MESSAGE)) break;
+      count += 1;
+    }
+    return this.#events.splice(0, count);
+  }
+
+  async #telemetry(): Promise<void> {
+    const askedAtMs = performance.now();
+    try {
+      const samples = await this.#options.probe.sample();
+      if (!this.connected || samples.length === 0) return;
+      const ageMs = performance.now() - askedAtMs;
+      const uptimeSeconds = (performance.now() - this.#startedAtMs) / 1000;
+      this.#connection.send(create(ConnectRequestSchema, { telemetry: samples.map((sample) => telemetryMessage(sample, ageMs, uptimeSeconds)) }));
+    } catch (error) {
+      this.#options.log.warn({ error: String(error) }, "no telemetry");
+    }
+  }
+
+  #fence(): void {
+    if (this.#leaseMs === 0) return;
+    for (const ref of this.#session.fence(this.#leaseMs, performance.now())) {
+      const abort = this.#aborts.get(key(ref));
+      if (!abort || this.#fenced.has(key(ref))) continue;
+      this.#options.log.warn({ request: ref.requestId, attempt: ref.attempt }, "no word from the router for the lease: stopping work that must not run twice");
+      this.#fenced.add(key(ref));
+      abort.abort();
+    }
+  }
+}
+
+function key(ref: AttemptRef): string {
+  return `${ref.attempt} ${ref.requestId}`;
+}

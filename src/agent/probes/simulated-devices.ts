@@ -1,0 +1,93 @@
+// The simulated GPUs of a node: what runs on them and how much memory it holds. One object, shared by the probe that reports it
+// and the runner that causes it. Knows nothing of time: how long work takes is the runner's.
+import { assert } from "../../lib/assert.js";
+import { GPU_KINDS, type GpuKind } from "./gpu-kinds.js";
+import type { GpuSample, ProbedGpu } from "./probe.js";
+
+/** What one job adds to what is idle of the multiprocessors: 60 % for the first, 84 % for two, 94 % for three. */
+const LOAD_PER_JOB = 0.6;
+/** Decoding is bound by memory traffic, so the memory's utilisation follows the multiprocessors' closely. */
+const MEMORY_PER_GPU_UTILIZATION = 0.7;
+const IDLE_CELSIUS = 32;
+const FULL_LOAD_CELSIUS = 74;
+/** Shares of the power limit. */
+const IDLE_POWER = 0.13;
+const FULL_LOAD_POWER = 0.95;
+/** NVML's clock event reason "GPU idle". */
+const CLOCKS_GPU_IDLE = 0x1;
+
+interface Device {
+  readonly gpu: ProbedGpu;
+  memoryUsedMib: number;
+  running: number;
+}
+
+export class SimulatedDevices {
+  readonly #devices: ReadonlyMap<string, Device>;
+
+  /** One GPU per entry of `kinds`, named `sim-<nodeId>-<n>`, n from 0. */
+  constructor(nodeId: string, kinds: readonly GpuKind[]) {
+    assert(kinds.length > 0, "a node with simulated GPUs has at least one");
+    const gpus = kinds.map((kind, index) => describe(`sim-${nodeId}-${index}`, kind));
+    this.#devices = new Map(gpus.map((gpu) => [gpu.gpuId, { gpu, memoryUsedMib: 0, running: 0 }]));
+  }
+
+  get gpus(): readonly ProbedGpu[] {
+    return [...this.#devices.values()].map((device) => device.gpu);
+  }
+
+  /** A job starts to run and holds `memoryMib`, 0 or more. */
+  begin(gpuId: string, memoryMib: number): void {
+    assert(memoryMib >= 0, "a job holds no negative memory");
+    const device = this.#device(gpuId);
+    device.running += 1;
+    device.memoryUsedMib += memoryMib;
+  }
+
+  /** The job is done. With the same memory as its `begin`. */
+  end(gpuId: string, memoryMib: number): void {
+    const device = this.#device(gpuId);
+    assert(device.running > 0 && device.memoryUsedMib >= memoryMib, `a job ends on ${gpuId} that never began there`);
+    device.running -= 1;
+    // Exact again when idle, whatever fractions were added up meanwhile.
+    device.memoryUsedMib = device.running === 0 ? 0 : device.memoryUsedMib - memoryMib;
+  }
+
+  /** Jobs between begin and end. */
+  running(gpuId: string): number {
+    return this.#device(gpuId).running;
+  }
+
+  /** Telemetry that follows from the load alone: same load, same figures. */
+  sample(gpuId: string): GpuSample {
+    const { gpu, memoryUsedMib, running } = this.#device(gpuId);
+    const load = 1 - (1 - LOAD_PER_JOB) ** running;
+    // What does not fit shows as a full GPU; a real one would have refused it.
+    const usedMib = Math.min(gpu.memoryTotalMib, Math.ceil(memoryUsedMib));
+    return {
+      gpuId,
+      memoryUsedMib: usedMib,
+      memoryFreeMib: gpu.memoryTotalMib - usedMib,
+      gpuUtilizationPercent: Math.round(100 * load),
+      memoryUtilizationPercent: Math.round(100 * load * MEMORY_PER_GPU_UTILIZATION),
+      temperatureCelsius: Math.round(IDLE_CELSIUS + (FULL_LOAD_CELSIUS - IDLE_CELSIUS) * load),
+      powerUsageWatts: Math.round(gpu.powerLimitWatts * (IDLE_POWER + (FULL_LOAD_POWER - IDLE_POWER) * load)),
+      powerLimitWatts: gpu.powerLimitWatts,
+      clockEventReasons: running === 0 ? CLOCKS_GPU_IDLE : 0,
+      eccCorrected: 0,
+      eccUncorrected: 0,
+      processes: [],
+    };
+  }
+
+  #device(gpuId: string): Device {
+    const device = this.#devices.get(gpuId);
+    assert(device !== undefined, `${gpuId} is no simulated GPU of this node`);
+    return device;
+  }
+}
+
+function describe(gpuId: string, kind: GpuKind): ProbedGpu {
+  const { product, ...figures } = GPU_KINDS[kind];
+  return { gpuId, name: `Simulated ${product}`, ...figures, driverVersion: "", parentGpuId: "", simulated: true };
+}

@@ -1,0 +1,196 @@
+// The runner for one command that the operator of the node allowed by name. Made by `index.ts`, one per command.
+//
+// A request names the command (its model id) and gives it bytes on stdin. Nothing of a request reaches a program path,
+// an argument or a shell. The command sees one GPU and the environment of `exec/environment.ts`.
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { commandEnvironment } from "./exec/environment.js";
+import { ProcessTree, type ProcessEnd } from "./exec/process-tree.js";
+import { ProgressFilter } from "./exec/progress-filter.js";
+import { readResultFile } from "./exec/result-file.js";
+import { spawnTrouble } from "./exec/spawn-trouble.js";
+import { TailBuffer } from "./exec/tail-buffer.js";
+import { emitOutput, NO_STATISTICS, unsuccessful } from "./outcome.js";
+import type { Job, JobOutcome, JobSink, JobStatistics, Runner, RunnerDescription } from "./runner.js";
+
+export interface ExecCommand {
+  /** The model id by which requests ask for it. */
+  readonly name: string;
+  /** Program (a path, or a name looked up in PATH) and its arguments. */
+  readonly argv: readonly [string, ...string[]];
+  /** Request types that it takes; any when empty. */
+  readonly types: readonly string[];
+  /** Where it runs; "" for a private directory that is removed afterwards. */
+  readonly cwd: string;
+  /** Added to the environment. */
+  readonly env: Readonly<Record<string, string>>;
+  /** GPUs that it may use; all of the node when empty. */
+  readonly gpuIds: readonly string[];
+  /** From SIGTERM to SIGKILL, ms. */
+  readonly killGraceMs: number;
+  /** Live output per attempt, and the tail of stdout that is the result when no result file is written; bytes. */
+  readonly maxOutputBytes: number;
+}
+
+const STDERR_TAIL_BYTES = 2048;
+
+/** Runs its command for each job. */
+export class ExecRunner implements Runner {
+  readonly kind = "exec";
+  readonly name: string;
+  readonly #command: ExecCommand;
+  /** The agent's own environment; `commandEnvironment` says what a command sees of it. */
+  readonly #agentEnv: NodeJS.ProcessEnv;
+  readonly #running = new Map<ProcessTree, Promise<unknown>>();
+  #closed = false;
+
+  constructor(command: ExecCommand, agentEnv: NodeJS.ProcessEnv) {
+    this.name = command.name;
+    this.#command = command;
+    this.#agentEnv = agentEnv;
+  }
+
+  describe(): RunnerDescription {
+    return { models: [this.#command.name], types: this.#command.types, gpuIds: this.#command.gpuIds };
+  }
+
+  /** What it serves never changes. */
+  onChange(): () => void {
+    return () => {};
+  }
+
+  async run(job: Job, sink: JobSink, limits: { readonly maxResultBytes: number }, signal: AbortSignal): Promise<JobOutcome> {
+    if (job.modelId !== this.#command.name) {
+      return unsuccessful("unavailable", "unknown_command", `This runner is for "${this.#command.name}", not "${job.modelId}".`);
+    }
+    const parent = this.#agentEnv["TMPDIR"] || tmpdir();
+    let directory: string;
+    try {
+      directory = await mkdtemp(join(parent, "gpu-router-exec-"));
+    } catch (error) {
+      return unsuccessful("unavailable", "spawn_failed", `No private directory in ${parent}: ${(error as Error).message}. Make room there, or set TMPDIR of the agent.`);
+    }
+    try {
+      return await this.#runIn(directory, job, sink, limits.maxResultBytes, signal);
+    } finally {
+      // A directory that cannot be removed must not turn a finished job into an exception.
+      await rm(directory, { recursive: true, force: true, maxRetries: 2 }).catch(() => {});
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const tree of this.#running.keys()) tree.stop();
+    await Promise.all(this.#running.values());
+  }
+
+  async #runIn(directory: string, job: Job, sink: JobSink, maxResultBytes: number, signal: AbortSignal): Promise<JobOutcome> {
+    if (signal.aborted) return unsuccessful("cancelled", "cancelled", "Cancelled before it began.");
+    if (this.#closed) return unsuccessful("unavailable", "runner_closed", "The agent is stopping.");
+    const command = this.#command;
+    const resultFile = join(directory, "gpu-router-result");
+    const env = commandEnvironment(command.env, this.#agentEnv, job, directory, resultFile);
+    const cwd = command.cwd === "" ? directory : command.cwd;
+    const output = new AttemptOutput(sink, command.maxOutputBytes, Math.min(command.maxOutputBytes, maxResultBytes));
+    const tree = new ProcessTree({
+      argv: command.argv,
+      cwd,
+      env,
+      stdin: job.payload,
+      killGraceMs: command.killGraceMs,
+      onSpawn: () => sink.started(),
+      onStdout: (chunk) => output.stdout.push(chunk),
+      onStderr: (chunk) => output.pushStderr(chunk),
+    });
+    const onAbort = (): void => tree.stop();
+    signal.addEventListener("abort", onAbort, { once: true });
+    this.#running.set(tree, tree.ended);
+    const end = await tree.ended;
+    this.#running.delete(tree);
+    signal.removeEventListener("abort", onAbort);
+    output.stdout.end();
+    if (end.kind === "not_spawned") return spawnTrouble(end.error, command.argv[0], cwd, env["PATH"] ?? "");
+    // Whatever its exit code: a command that ends well on SIGTERM has saved its state, not done its work.
+    if (end.stopped && signal.aborted) return output.unsuccessful("cancelled", "cancelled", describeEnd(end));
+    if (end.stopped) return output.unsuccessful("unavailable", "runner_closed", `The agent is stopping. ${describeEnd(end)}`);
+    if (end.kind === "signalled") return output.unsuccessful("unavailable", "killed", killedText(end.signal));
+    if (end.exitCode !== 0) return output.unsuccessful("failed", "exit_code", describeEnd(end), end.exitCode);
+    const file = await readResultFile(resultFile, maxResultBytes);
+    if (file.kind === "unusable") return output.unsuccessful("failed", file.code, file.message);
+    return file.kind === "read" ? output.succeeded(file.bytes, "application/octet-stream") : output.succeededWithTail();
+  }
+}
+
+/** What one attempt has written so far: live output up to a bound, the tails, the times. */
+class AttemptOutput {
+  readonly stdout: ProgressFilter;
+  readonly #sink: JobSink;
+  readonly #stdoutTail: TailBuffer;
+  readonly #stderrTail = new TailBuffer(STDERR_TAIL_BYTES);
+  readonly #maxLiveBytes: number;
+  readonly #startedAt = performance.now();
+  #liveBytesLeft: number;
+  #firstOutputMs = 0;
+
+  constructor(sink: JobSink, maxLiveBytes: number, maxTailBytes: number) {
+    this.#sink = sink;
+    this.#maxLiveBytes = maxLiveBytes;
+    this.#liveBytesLeft = maxLiveBytes;
+    this.#stdoutTail = new TailBuffer(maxTailBytes);
+    this.stdout = new ProgressFilter({
+      progress: (fraction, message) => sink.progress(fraction, message),
+      output: (data) => {
+        this.#stdoutTail.push(data);
+        this.#live(data);
+      },
+    });
+  }
+
+  pushStderr(data: Buffer): void {
+    this.#stderrTail.push(data);
+    this.#live(data);
+  }
+
+  succeeded(result: Uint8Array, contentType: string): JobOutcome {
+    return { outcome: "succeeded", result, contentType, statistics: this.#statistics() };
+  }
+
+  succeededWithTail(): JobOutcome {
+    return this.succeeded(this.#stdoutTail.bytes(), "text/plain; charset=utf-8");
+  }
+
+  unsuccessful(outcome: "failed" | "unavailable" | "cancelled", code: string, what: string, exitCode?: number): JobOutcome {
+    const said = this.#stderrTail.bytes().toString("utf8").trim();
+    return unsuccessful(outcome, code, said === "" ? what : `${what} It said last: ${said}`, {
+      result: this.#stdoutTail.bytes(),
+      contentType: "text/plain; charset=utf-8",
+      statistics: this.#statistics(),
+      ...(exitCode === undefined ? {} : { exitCode }),
+    });
+  }
+
+  #live(data: Buffer): void {
+    if (this.#firstOutputMs === 0) this.#firstOutputMs = performance.now() - this.#startedAt;
+    if (this.#liveBytesLeft === 0) return;
+    const shown = data.subarray(0, this.#liveBytesLeft);
+    this.#liveBytesLeft -= shown.length;
+    emitOutput(this.#sink, shown);
+    if (this.#liveBytesLeft === 0) {
+      emitOutput(this.#sink, Buffer.from(`\n[live output ends here: max_output_bytes (${this.#maxLiveBytes}) is used up; the command goes on]\n`));
+    }
+  }
+
+  #statistics(): JobStatistics {
+    return { ...NO_STATISTICS, runMs: performance.now() - this.#startedAt, firstOutputMs: this.#firstOutputMs };
+  }
+}
+
+function describeEnd(end: Exclude<ProcessEnd, { kind: "not_spawned" }>): string {
+  return end.kind === "exited" ? `The command ended with exit code ${end.exitCode}.` : `The command was ended by ${end.signal}.`;
+}
+
+function killedText(signal: NodeJS.Signals): string {
+  const hint = signal === "SIGKILL" ? " The kernel does so when memory runs out (see dmesg)." : "";
+  return `The command was killed by ${signal}, which the agent did not send.${hint}`;
+}

@@ -1,0 +1,34 @@
+// The environment of a command: what it needs, what the operator listed, what tells it of its attempt. Called by `exec.ts`.
+import type { Job } from "../runner.js";
+
+/** Taken from the agent's own environment; nothing else is, so its secrets stay with it. */
+const INHERITED = ["PATH", "HOME", "LANG"];
+const DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin";
+
+/**
+ * The whole environment of an attempt. `directory` is its private temporary directory; `resultFile` is where a result may be
+ * written. What pins the GPU and names the attempt comes last and cannot be overridden.
+ */
+export function commandEnvironment(
+  listed: Readonly<Record<string, string>>,
+  agentEnv: NodeJS.ProcessEnv,
+  job: Job,
+  directory: string,
+  resultFile: string,
+): Record<string, string> {
+  const inherited = INHERITED.flatMap((name) => (agentEnv[name] === undefined ? [] : [[name, agentEnv[name]] as const]));
+  return {
+    PATH: DEFAULT_PATH,
+    ...Object.fromEntries(inherited),
+    TMPDIR: directory,
+    ...listed,
+    // UUIDs of GPUs and of MIG instances alike. By PCI order, so that an index in a log means what nvidia-smi means.
+    CUDA_VISIBLE_DEVICES: job.gpuId,
+    CUDA_DEVICE_ORDER: "PCI_BUS_ID",
+    GPU_ROUTER_REQUEST_ID: job.requestId,
+    GPU_ROUTER_ATTEMPT: String(job.attempt),
+    GPU_ROUTER_MODEL_ID: job.modelId,
+    GPU_ROUTER_GPU_ID: job.gpuId,
+    GPU_ROUTER_RESULT_FILE: resultFile,
+  };
+}

@@ -1,0 +1,55 @@
+// Makes the runners of a node from its configuration. Called by the agent when it starts.
+import { ExecRunner, type ExecCommand } from "./exec.js";
+import { OpenAiRunner, type OpenAiRunnerOptions } from "./openai.js";
+import type { Runner } from "./runner.js";
+import { SimulatedRunner, type SimulatedDevices } from "./simulated.js";
+import type { GpuKind } from "./service-time.js";
+
+/** An OpenAI-compatible server, as configured: its key is named, not held. */
+export interface OpenAiServerConfig extends Omit<OpenAiRunnerOptions, "apiKey" | "onTrouble"> {
+  /** Environment variable that holds the key; "" without one. */
+  readonly apiKeyEnv: string;
+}
+
+/** The part of the agent's configuration that runners come from; `AgentConfig` has this shape. */
+export interface RunnersConfig {
+  readonly probe: { readonly simulated: { readonly kind: GpuKind; readonly speed: number } };
+  readonly runners: {
+    readonly openai: readonly OpenAiServerConfig[];
+    readonly exec: readonly ExecCommand[];
+    /** null: where the GPUs are simulated. */
+    readonly simulated: boolean | null;
+  };
+}
+
+/** What runners need of the process around them. */
+export interface RunnerSurroundings {
+  readonly env: NodeJS.ProcessEnv;
+  /** A runner has begun to have trouble outside of any job, such as a server that is down; "" when it is over. */
+  readonly onTrouble: (runnerName: string, trouble: string) => void;
+}
+
+/**
+ * The runners, names unique. `devices` are the node's simulated GPUs, if its GPUs are simulated. Discovery of models begins at
+ * once. Throws, with what to do, when the simulated runner is asked for on real GPUs.
+ */
+export function createRunners(
+  config: RunnersConfig,
+  devices?: SimulatedDevices,
+  { env = process.env, onTrouble = () => {} }: Partial<RunnerSurroundings> = {},
+): Runner[] {
+  const { openai, exec, simulated } = config.runners;
+  if (simulated === true && devices === undefined) {
+    throw new Error("runners.simulated is true, but the GPUs of this node are not simulated. Set probe.mode: simulated, or remove runners.simulated.");
+  }
+  const withSimulated = devices !== undefined && simulated !== false;
+  const { kind: gpuKind, speed } = config.probe.simulated;
+  return [
+    ...openai.map(({ apiKeyEnv, ...server }) => {
+      const apiKey = apiKeyEnv === "" ? "" : (env[apiKeyEnv] ?? "");
+      return new OpenAiRunner({ ...server, apiKey, onTrouble: (trouble) => onTrouble(server.name, trouble) });
+    }),
+    ...exec.map((command) => new ExecRunner(command, env)),
+    ...(withSimulated ? [new SimulatedRunner({ devices, gpuKind, speed })] : []),
+  ];
+}

@@ -1,0 +1,84 @@
+// The runner for any OpenAI-compatible server on the node: vLLM, SGLang, Ollama, llama.cpp. Made by `index.ts`.
+// Owns the list of models that the server has and the calls in flight. The server owns its GPUs: the GPU that the
+// router chose is one of `gpuIds`, and which of them computes is the server's affair.
+import { callServer, type Server, type StopReason } from "./openai/call.js";
+import { ModelDiscovery } from "./openai/model-discovery.js";
+import { completionRequest } from "./openai/payload.js";
+import { unsuccessful } from "./outcome.js";
+import type { Job, JobOutcome, JobSink, Runner, RunnerDescription } from "./runner.js";
+
+export interface OpenAiRunnerOptions {
+  readonly name: string;
+  /** Such as http://127.0.0.1:8001/v1, without a slash at the end. */
+  readonly baseUrl: string;
+  /** "" without one. */
+  readonly apiKey: string;
+  /** GPUs that the server computes on; all of the node when empty. */
+  readonly gpuIds: readonly string[];
+  /** Request types that it takes; any when empty. */
+  readonly types: readonly string[];
+  /** How often to ask for the models, ms. */
+  readonly discoveryIntervalMs: number;
+  /** How long the server may send nothing during a call, ms; at most 300,000, where fetch itself gives up. */
+  readonly inactivityTimeoutMs: number;
+  /** Told when the server begins to fail its discovery, in words, and with "" when it is well again. */
+  readonly onTrouble: (trouble: string) => void;
+}
+
+/** Serves what `GET /models` lists. Payload: an OpenAI request with `messages` or `prompt`. Result: JSON, see `Completion.toJson`. */
+export class OpenAiRunner implements Runner {
+  readonly kind = "openai";
+  readonly name: string;
+  readonly #options: OpenAiRunnerOptions;
+  readonly #server: Server;
+  readonly #discovery: ModelDiscovery;
+  readonly #listeners = new Set<() => void>();
+  /** One for each call in flight. */
+  readonly #calls = new Map<AbortController, Promise<JobOutcome>>();
+  #closed = false;
+
+  constructor(options: OpenAiRunnerOptions) {
+    this.name = options.name;
+    this.#options = options;
+    this.#server = { name: options.name, baseUrl: options.baseUrl, apiKey: options.apiKey };
+    this.#discovery = new ModelDiscovery({
+      server: this.#server,
+      intervalMs: options.discoveryIntervalMs,
+      onModels: () => this.#listeners.forEach((listener) => listener()),
+      onTrouble: options.onTrouble,
+    });
+  }
+
+  describe(): RunnerDescription {
+    return { models: this.#discovery.models, types: this.#options.types, gpuIds: this.#options.gpuIds };
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async run(job: Job, sink: JobSink, limits: { readonly maxResultBytes: number }, signal: AbortSignal): Promise<JobOutcome> {
+    if (signal.aborted) return unsuccessful("cancelled", "cancelled", "Cancelled before it began.");
+    if (this.#closed) return unsuccessful("unavailable", "runner_closed", "The agent is stopping.");
+    const request = completionRequest(job.payload, job.modelId);
+    if (request.kind === "bad_payload") return unsuccessful("failed", "bad_payload", request.message);
+    const stop = new AbortController();
+    const onAbort = (): void => stop.abort("cancelled" satisfies StopReason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    const { inactivityTimeoutMs } = this.#options;
+    const ended = callServer({ server: this.#server, request, sink, maxResultBytes: limits.maxResultBytes, inactivityTimeoutMs, stop });
+    this.#calls.set(stop, ended);
+    const outcome = await ended;
+    this.#calls.delete(stop);
+    signal.removeEventListener("abort", onAbort);
+    if (outcome.outcome === "unavailable") this.#discovery.hurry();
+    return outcome;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const stop of this.#calls.keys()) stop.abort("closed" satisfies StopReason);
+    await Promise.all([this.#discovery.close(), ...this.#calls.values()]);
+  }
+}

@@ -1,0 +1,120 @@
+// A typed client of RouterService over grpc-js, for the command line, tests and programs that embed it.
+// It adds promises, async iteration, deadlines and abort signals; it does not retry and does not translate errors.
+import { create, type DescMethodStreaming, type DescMethodUnary, type DescMessage, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
+import { Client, credentials, Metadata, type CallOptions as GrpcCallOptions, type MethodDefinition } from "@grpc/grpc-js";
+import { RouterService } from "../../gen/gpurouter/v1/router_pb.js";
+import { grpcMethodDefinition } from "./grpc-service-definition.js";
+
+/** How one call is bounded. */
+export interface CallOptions {
+  /** The call ends with DEADLINE_EXCEEDED after this many milliseconds; unbounded when left out. */
+  readonly deadlineMs?: number;
+  /** Aborting it ends the call with CANCELLED. */
+  readonly signal?: AbortSignal;
+}
+
+type Methods = typeof RouterService.method;
+type Input<K extends keyof Methods> = MessageInitShape<Methods[K]["input"]>;
+type Output<K extends keyof Methods> = MessageShape<Methods[K]["output"]>;
+type Unary<K extends keyof Methods> = (request: Input<K>, options?: CallOptions) => Promise<Output<K>>;
+type ServerStream<K extends keyof Methods> = (request: Input<K>, options?: CallOptions) => AsyncIterable<Output<K>>;
+
+/**
+ * RouterService as functions. Unary methods reject with grpc-js's ServiceError as it came. Streams start when they are
+ * iterated, read no faster than their consumer, throw ServiceError, and are cancelled when iteration stops early.
+ */
+export interface RouterClient {
+  readonly route: Unary<"route">;
+  readonly batchRoute: Unary<"batchRoute">;
+  readonly status: Unary<"status">;
+  readonly list: Unary<"list">;
+  readonly cancel: Unary<"cancel">;
+  readonly explain: Unary<"explain">;
+  readonly gpuStatus: Unary<"gpuStatus">;
+  readonly watch: ServerStream<"watch">;
+  readonly watchGpus: ServerStream<"watchGpus">;
+  /** Closes the connection; calls under way end with CANCELLED. */
+  close(): void;
+}
+
+/** Makes a client of the router at `address` ("host:port"). Connects on the first call and reconnects by itself. */
+export function connectRouter(address: string): RouterClient {
+  const client = new Client(address, credentials.createInsecure(), {
+    "grpc.max_receive_message_length": 64 * 1024 * 1024,
+    "grpc.keepalive_time_ms": 30_000,
+    "grpc.initial_reconnect_backoff_ms": 200,
+    "grpc.max_reconnect_backoff_ms": 5_000,
+    "grpc.enable_channelz": 0,
+  });
+  const { method } = RouterService;
+  return {
+    route: unary(client, method.route),
+    batchRoute: unary(client, method.batchRoute),
+    status: unary(client, method.status),
+    list: unary(client, method.list),
+    cancel: unary(client, method.cancel),
+    explain: unary(client, method.explain),
+    gpuStatus: unary(client, method.gpuStatus),
+    watch: serverStream(client, method.watch),
+    watchGpus: serverStream(client, method.watchGpus),
+    close: () => client.close(),
+  };
+}
+
+function unary<I extends DescMessage, O extends DescMessage>(client: Client, method: DescMethodUnary<I, O>) {
+  const definition: MethodDefinition<MessageShape<I>, MessageShape<O>> = grpcMethodDefinition(method);
+  return (request: MessageInitShape<I>, options: CallOptions = {}): Promise<MessageShape<O>> =>
+    new Promise((resolve, reject) => {
+      let unlink: () => void = () => {};
+      const call = client.makeUnaryRequest(
+        definition.path,
+        definition.requestSerialize,
+        definition.responseDeserialize,
+        create(method.input, request),
+        new Metadata(),
+        grpcOptions(options),
+        (error, response) => {
+          unlink();
+          if (error) reject(error);
+          else resolve(response as MessageShape<O>);
+        },
+      );
+      unlink = cancelOnAbort(call, options.signal);
+    });
+}
+
+function serverStream<I extends DescMessage, O extends DescMessage>(client: Client, method: DescMethodStreaming<I, O>) {
+  const definition: MethodDefinition<MessageShape<I>, MessageShape<O>> = grpcMethodDefinition(method);
+  return async function* (request: MessageInitShape<I>, options: CallOptions = {}): AsyncGenerator<MessageShape<O>> {
+    const call = client.makeServerStreamRequest(
+      definition.path,
+      definition.requestSerialize,
+      definition.responseDeserialize,
+      create(method.input, request),
+      new Metadata(),
+      grpcOptions(options),
+    );
+    const unlink = cancelOnAbort(call, options.signal);
+    // Cancelling below makes the call report an error that nobody waits for any more.
+    call.on("error", () => {});
+    try {
+      yield* call as AsyncIterable<MessageShape<O>>;
+    } finally {
+      unlink();
+      call.cancel();
+    }
+  };
+}
+
+function grpcOptions({ deadlineMs }: CallOptions): GrpcCallOptions {
+  return deadlineMs === undefined ? {} : { deadline: Date.now() + deadlineMs };
+}
+
+/** Cancels `call` when `signal` aborts, at once if it already has; returns how to let go of the signal. */
+function cancelOnAbort(call: { cancel(): void }, signal: AbortSignal | undefined): () => void {
+  if (!signal) return () => {};
+  const cancel = (): void => call.cancel();
+  if (signal.aborted) cancel();
+  else signal.addEventListener("abort", cancel, { once: true });
+  return () => signal.removeEventListener("abort", cancel);
+}

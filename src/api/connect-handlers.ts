@@ -1,0 +1,97 @@
+// Binds the same handlers to Connect and gRPC-Web. Used by `http-server.ts`. Errors and the drain are as in `grpc-handlers.ts`.
+// The adapter underneath reads and writes at the other side's pace by itself.
+import type { DescMessage, DescMethod, DescMethodServerStreaming, DescMethodUnary, DescService, MessageShape } from "@bufbuild/protobuf";
+import { ViolationsSchema } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+import { ConnectError, type Code, type ConnectRouter, type HandlerContext } from "@connectrpc/connect";
+import type { Binding } from "./grpc-handlers.js";
+import { ApiError } from "./outcomes.js";
+import type { ServerStreamHandler, ServiceHandlers, UnaryHandler } from "./service-handlers.js";
+
+type Message = MessageShape<DescMessage>;
+
+/** Adds all methods of a service to a Connect router. Throws when one streams its requests, which HTTP/1.1 cannot. */
+export function bindConnectHandlers<S extends DescService>(router: ConnectRouter, service: S, handlers: ServiceHandlers<S>, binding: Binding): void {
+  for (const method of service.methods) bindMethod(router, method, handlers[method.localName as keyof S["method"]], binding);
+}
+
+function bindMethod(router: ConnectRouter, method: DescMethod, handler: unknown, binding: Binding): void {
+  switch (method.methodKind) {
+    case "unary":
+      router.rpc(method as DescMethodUnary, (request, context) => unary(handler as UnaryHandler<DescMessage, DescMessage>, request, context, binding));
+      break;
+    case "server_streaming":
+      router.rpc(method as DescMethodServerStreaming, (request, context) => stream(handler as ServerStreamHandler<DescMessage, DescMessage>, request, context, binding));
+      break;
+    default:
+      throw new Error(`${method} streams its requests, which HTTP/1.1 cannot`);
+  }
+}
+
+async function unary(
+  run: UnaryHandler<DescMessage, DescMessage>,
+  request: Message,
+  context: HandlerContext,
+  { gate, log, admission }: Binding,
+): Promise<Message> {
+  const how = admission(context.method);
+  try {
+    gate.enter(how);
+  } catch (error) {
+    throw connectError(error, context, log);
+  }
+  try {
+    return await Promise.race([run(request), rejectOnAbort(context.signal)]);
+  } catch (error) {
+    throw connectError(error, context, log);
+  } finally {
+    gate.leave(how);
+  }
+}
+
+async function* stream(
+  start: ServerStreamHandler<DescMessage, DescMessage>,
+  request: Message,
+  context: HandlerContext,
+  { gate, log, admission }: Binding,
+): AsyncGenerator<Message> {
+  const how = admission(context.method);
+  const end = new AbortController();
+  const forget = gate.onEnd(() => end.abort());
+  let entered = false;
+  try {
+    gate.enter(how);
+    entered = true;
+    yield* start(request, AbortSignal.any([context.signal, end.signal]));
+    context.signal.throwIfAborted();
+    if (end.signal.aborted) throw new ApiError({ kind: "draining" });
+  } catch (error) {
+    throw connectError(error, context, log);
+  } finally {
+    forget();
+    if (entered) gate.leave(how);
+  }
+}
+
+/** The deadline or the caller's cancel; Connect aborts the signal after every call, so this always settles. */
+function rejectOnAbort(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
+  });
+}
+
+function connectError(error: unknown, context: HandlerContext, log: Binding["log"]): ConnectError {
+  // Deadline and cancel come as Connect's own errors.
+  if (error instanceof ConnectError) return error;
+  if (!(error instanceof ApiError)) {
+    log.error({ err: error, method: `${context.service.typeName}/${context.method.name}` }, "a call failed for a reason that is not the caller's");
+    return connectError(new ApiError({ kind: "internal" }), context, log);
+  }
+  const headers = new Headers();
+  if (error.retryAfterMs > 0) {
+    headers.set("retry-after", String(Math.ceil(error.retryAfterMs / 1_000)));
+    headers.set("retry-after-ms", String(Math.ceil(error.retryAfterMs)));
+  }
+  const details = error.violations ? [{ desc: ViolationsSchema, value: error.violations }] : [];
+  // Both count as gRPC does.
+  return new ConnectError(error.message, error.code as number as Code, headers, details);
+}

@@ -1,0 +1,114 @@
+// The gRPC port: grpc-js serving RouterService, health, reflection and what the caller adds. Made by `router/`.
+// Listens on loopback only. What the methods do is in the handlers; how they are bound, in `grpc-handlers.ts`.
+import type { DescService } from "@bufbuild/protobuf";
+import { Server, ServerCredentials, type UntypedServiceImplementation } from "@grpc/grpc-js";
+import type { Logger } from "pino";
+import { RouterService } from "../../gen/gpurouter/v1/router_pb.js";
+import { Health } from "../../gen/grpc/health/v1/health_pb.js";
+import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js";
+import { ServerReflection as ServerReflectionAlpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.js";
+import { CallGate } from "./call-gate.js";
+import { bindGrpcHandlers, type Binding, type GrpcService } from "./grpc-handlers.js";
+import { grpcServiceDefinition } from "./grpc-service-definition.js";
+import { createServerHealth, type ServerHealth } from "./health.js";
+import { hostAndPort, requireLoopback } from "./loopback.js";
+import { createReflection } from "./reflection.js";
+import type { ServiceHandlers } from "./service-handlers.js";
+
+/** A service that is written against grpc-js itself. It is reflected like the others; its owner ends its calls on a drain. */
+export interface ExtraService {
+  readonly service: DescService;
+  /** One function of grpc-js per method, by lower-camel name, over decoded messages. */
+  readonly implementation: UntypedServiceImplementation;
+}
+
+export interface GrpcServerOptions {
+  /** A loopback name or address. */
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  readonly router: ServiceHandlers<typeof RouterService>;
+  readonly log: Pick<Logger, "error">;
+  readonly extraServices?: readonly ExtraService[];
+  /** Largest request; 16 MiB when left out. */
+  readonly maxRequestBytes?: number;
+  /** Calls under way on one connection; 1,000 when left out. */
+  readonly maxConcurrentCalls?: number;
+  /** How often a connection is asked whether its other end still lives; 30 s when left out. */
+  readonly keepaliveMs?: number;
+}
+
+export interface GrpcServer {
+  /** What grpc.health.v1 says; `drain` sets it to not serving. */
+  readonly health: ServerHealth;
+  /** Resolves to the port when calls are taken; rejects with what to do when the address cannot be used. */
+  listen(): Promise<number>;
+  /**
+   * Refuses new calls with UNAVAILABLE, gives those under way `graceMs`, ends the streams that are left, closes the port and
+   * resolves when every connection is gone. WatchGpus, which has no end, is not waited for.
+   */
+  drain(graceMs: number): Promise<void>;
+}
+
+/** How long connections have for the last statuses before they are cut. */
+const LAST_WORDS_MS = 1_000;
+
+/** Throws at once when `host` is not a loopback address. */
+export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
+  requireLoopback(options.host);
+  const keepaliveMs = options.keepaliveMs ?? 30_000;
+  const server = new Server({
+    "grpc.max_receive_message_length": options.maxRequestBytes ?? 16 * 1024 * 1024,
+    "grpc.max_concurrent_streams": options.maxConcurrentCalls ?? 1_000,
+    "grpc.keepalive_time_ms": keepaliveMs,
+    "grpc.keepalive_timeout_ms": Math.min(keepaliveMs, 10_000),
+    // Costs time on every call, and has leaked.
+    "grpc.enable_channelz": 0,
+  });
+
+  const gate = new CallGate();
+  const extraServices = options.extraServices ?? [];
+  const workServices = [RouterService, ...extraServices.map(({ service }) => service)];
+  const health = createServerHealth(workServices.map(({ typeName }) => typeName));
+  const reflection = createReflection([...workServices, Health]);
+
+  const work: Binding = {
+    gate,
+    log: options.log,
+    admission: (method) => (method === RouterService.method.watchGpus ? "refused" : "counted"),
+  };
+  // Those who watch a router go down must be able to ask it.
+  const watching: Binding = { gate, log: options.log, admission: () => "free" };
+  const add = ({ definition, implementation }: GrpcService): void => server.addService(definition, implementation);
+  add(bindGrpcHandlers(RouterService, options.router, work));
+  add(bindGrpcHandlers(Health, health.handlers, watching));
+  add(bindGrpcHandlers(ServerReflection, reflection.v1, watching));
+  add(bindGrpcHandlers(ServerReflectionAlpha, reflection.v1alpha, watching));
+  for (const { service, implementation } of extraServices) {
+    add({ definition: grpcServiceDefinition(service), implementation });
+  }
+
+  return {
+    health,
+    listen() {
+      const address = hostAndPort(options.host, options.port);
+      return new Promise((resolve, reject) => {
+        server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
+          if (error) reject(new Error(`cannot listen on ${address} for gRPC: ${error.message}`, { cause: error }));
+          else resolve(port);
+        });
+      });
+    },
+    async drain(graceMs) {
+      health.setServing(false);
+      await gate.drain(graceMs);
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(() => server.forceShutdown(), LAST_WORDS_MS);
+        server.tryShutdown(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
+    },
+  };
+}

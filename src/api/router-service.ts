@@ -1,0 +1,141 @@
+// RouterService, said once for all transports: validate, translate, ask the router, translate back. Decides nothing.
+import type { RouteRequest, RouteResponse, WatchGpusResponse, WatchResponse } from "../../gen/gpurouter/v1/router_pb.js";
+import {
+  BatchRouteRequestSchema,
+  BatchRouteResponseSchema,
+  CancelRequestSchema,
+  CancelResponseSchema,
+  ExplainRequestSchema,
+  GpuStatusRequestSchema,
+  ListRequestSchema,
+  ListResponseSchema,
+  RouteRequestSchema,
+  StatusRequestSchema,
+  StatusResponseSchema,
+  WatchGpusRequestSchema,
+  WatchRequestSchema,
+  type RouterService,
+} from "../../gen/gpurouter/v1/router_pb.js";
+import { create } from "@bufbuild/protobuf";
+import type { RequestId } from "../core/model/ids.js";
+import { ApiError } from "./outcomes.js";
+import {
+  batchRouteRequestRule,
+  cancelRequestRule,
+  explainRequestRule,
+  gpuStatusRequestRule,
+  listRequestRule,
+  routeRequestRule,
+  statusRequestRule,
+  unknownPageToken,
+  watchRequestRule,
+} from "./request-rules.js";
+import type { GpuChanges, RouteOutcome, RouterPort, WatchEvent } from "./router-port.js";
+import type { ServiceHandlers } from "./service-handlers.js";
+import { listQuery, requestSpec } from "./to-model.js";
+import { explainResponse } from "./to-proto/decision.js";
+import { gpuStatusResponse, watchGpusResponse } from "./to-proto/gpu.js";
+import { rejectedResponse, requestInfo, requestSummary, routeResponse, watchResponse } from "./to-proto/request.js";
+import { createValidation } from "./validation.js";
+
+const DEFAULT_WATCH_INTERVAL_MS = 100;
+
+/** The handlers of RouterService over `router`. `now` gives UTC milliseconds. Takes about 50 ms, to compile the validation rules. */
+export function createRouterService(router: RouterPort, now: () => number = Date.now): ServiceHandlers<typeof RouterService> {
+  const validate = createValidation();
+
+  return {
+    route(request) {
+      validate(RouteRequestSchema, request, routeRequestRule);
+      return router.route(requestSpec(request)).then(acceptedResponse);
+    },
+
+    // One bad request refuses the whole call, before any of it is accepted: the caller's code is wrong, not its luck.
+    async batchRoute(batch) {
+      validate(BatchRouteRequestSchema, batch, batchRouteRequestRule);
+      return create(BatchRouteResponseSchema, { responses: await Promise.all(batch.requests.map(routeOne)) });
+    },
+
+    async status(request) {
+      validate(StatusRequestSchema, request, statusRequestRule);
+      const view = found(await router.status(request.requestId as RequestId), request.requestId);
+      return create(StatusResponseSchema, { request: requestInfo(view, now()) });
+    },
+
+    async list(request) {
+      validate(ListRequestSchema, request, listRequestRule);
+      const page = await router.list(listQuery(request));
+      if (!page) throw new ApiError({ kind: "invalid_argument", violations: [unknownPageToken()] });
+      const atMs = now();
+      return create(ListResponseSchema, {
+        requests: page.requests.map((view) => requestSummary(view, atMs)),
+        nextPageToken: page.nextPageToken,
+      });
+    },
+
+    async cancel(request) {
+      validate(CancelRequestSchema, request, cancelRequestRule);
+      const view = found(await router.cancel(request.requestId as RequestId, request.reason), request.requestId);
+      return create(CancelResponseSchema, { request: requestInfo(view, now()) });
+    },
+
+    watch(request, signal) {
+      validate(WatchRequestSchema, request, watchRequestRule);
+      return watchResponses(found(router.watch(request.requestId as RequestId, signal), request.requestId), now);
+    },
+
+    explain(request) {
+      validate(ExplainRequestSchema, request, explainRequestRule);
+      const { target } = request;
+      if (target.case === "dryRun") {
+        const outcome = router.explainDryRun(requestSpec(target.value));
+        if (outcome.kind !== "decision") throw new ApiError(outcome);
+        return explainResponse(outcome.decision, true);
+      }
+      // Validated: one of the two is there.
+      const requestId = target.value ?? "";
+      const { decision, dryRun } = found(router.explainRequest(requestId as RequestId), requestId);
+      return explainResponse(decision, dryRun);
+    },
+
+    gpuStatus(request) {
+      validate(GpuStatusRequestSchema, request, gpuStatusRequestRule);
+      const fleet = router.gpus();
+      if (request.gpuIds.length === 0) return gpuStatusResponse(fleet, now());
+      const wanted = new Set(request.gpuIds);
+      const gpus = fleet.filter(({ inventory }) => wanted.delete(inventory.gpuId));
+      if (wanted.size > 0) throw new ApiError({ kind: "unknown_gpus", gpuIds: [...wanted] });
+      return gpuStatusResponse(gpus, now());
+    },
+
+    watchGpus(request, signal) {
+      validate(WatchGpusRequestSchema, request);
+      const minIntervalMs = request.minIntervalMs === 0 ? DEFAULT_WATCH_INTERVAL_MS : request.minIntervalMs;
+      return watchGpusResponses(router.watchGpus(request.resumeToken, minIntervalMs, signal));
+    },
+  };
+
+  async function routeOne(request: RouteRequest): Promise<RouteResponse> {
+    const spec = requestSpec(request);
+    const outcome = await router.route(spec);
+    return outcome.kind === "accepted" ? routeResponse(outcome) : rejectedResponse(spec.requestId, new ApiError(outcome).message);
+  }
+}
+
+function acceptedResponse(outcome: RouteOutcome): RouteResponse {
+  if (outcome.kind !== "accepted") throw new ApiError(outcome);
+  return routeResponse(outcome);
+}
+
+function found<T>(value: T | null, requestId: string): T {
+  if (value === null) throw new ApiError({ kind: "unknown_request", requestId });
+  return value;
+}
+
+async function* watchResponses(events: AsyncIterable<WatchEvent>, now: () => number): AsyncGenerator<WatchResponse> {
+  for await (const event of events) yield watchResponse(event, now());
+}
+
+async function* watchGpusResponses(changes: AsyncIterable<GpuChanges>): AsyncGenerator<WatchGpusResponse> {
+  for await (const change of changes) yield watchGpusResponse(change);
+}

@@ -1,0 +1,130 @@
+// From validated messages to the domain's words, with defaults filled in. Called by `router-service.ts`; checks nothing.
+import type { JsonValue } from "@bufbuild/protobuf";
+import { hash, randomUUID } from "node:crypto";
+import { RequestState, type ListRequest, type RouteRequest } from "../../gen/gpurouter/v1/router_pb.js";
+import type { GpuId, ModelId, RequestId, UserId } from "../core/model/ids.js";
+import { computeCapability, DEFAULT_PRIORITY, type Phase, type Priority, type Requirements, type RequestSpec } from "../core/model/request.js";
+import type { ListQuery } from "./router-port.js";
+
+const DEFAULT_PAGE_SIZE = 100;
+const DEFAULT_TYPE = "inference";
+const DEFAULT_USER = "anonymous";
+const NO_PAYLOAD = new Uint8Array(0);
+const NO_REQUIREMENTS: Requirements = {
+  memoryMib: 0,
+  computeUnits: 0,
+  maxBatchSize: 0,
+  expectedDurationMs: 0,
+  minComputeCapability: 0,
+  inputTokens: 0,
+  outputTokens: 0,
+};
+
+/** A validated RouteRequest as the core takes it. Owns its payload: the message's memory can go. About 2 µs. */
+export function requestSpec(message: RouteRequest): RequestSpec {
+  const type = message.type === "" ? DEFAULT_TYPE : message.type;
+  const spec = {
+    userId: (message.userId === "" ? DEFAULT_USER : message.userId) as UserId,
+    modelId: message.modelId as ModelId,
+    type,
+    // Validated to be 0..5.
+    priority: message.priority === 0 ? DEFAULT_PRIORITY : (message.priority as Priority),
+    requirements: requirements(message),
+    timeoutMs: Number(message.timeoutMs),
+    callbackUrl: message.callbackUrl,
+    strategy: message.strategy,
+    specificGpuId: message.specificGpuId as GpuId | "",
+    idempotent: message.idempotent ?? type === DEFAULT_TYPE,
+    payload: payloadBytes(message.payload),
+  };
+  return message.requestId === ""
+    ? { requestId: randomUUID() as string as RequestId, ...spec, contentHash: "" }
+    : { requestId: message.requestId as RequestId, ...spec, contentHash: contentHash(spec) };
+}
+
+/** A validated ListRequest as the port takes it. */
+export function listQuery(message: ListRequest): ListQuery {
+  return {
+    phases: message.states.flatMap((state) => PHASES[state]),
+    userId: message.userId as UserId | "",
+    pageSize: message.pageSize === 0 ? DEFAULT_PAGE_SIZE : message.pageSize,
+    pageToken: message.pageToken,
+  };
+}
+
+const PHASES: Readonly<Record<RequestState, readonly Phase[]>> = {
+  [RequestState.UNSPECIFIED]: [],
+  [RequestState.QUEUED]: ["queued"],
+  [RequestState.PROCESSING]: ["placed", "running"],
+  [RequestState.COMPLETED]: ["completed"],
+  [RequestState.FAILED]: ["failed"],
+  [RequestState.CANCELLED]: ["cancelled"],
+};
+
+function requirements({ resourceRequirements: asked }: RouteRequest): Requirements {
+  if (!asked) return NO_REQUIREMENTS;
+  return {
+    memoryMib: asked.memoryMib,
+    computeUnits: asked.computeUnits,
+    maxBatchSize: asked.maxBatchSize,
+    expectedDurationMs: Number(asked.expectedDurationMs),
+    minComputeCapability: computeCapability(asked.minComputeCapability),
+    inputTokens: asked.inputTokens,
+    outputTokens: asked.outputTokens,
+  };
+}
+
+function payloadBytes(payload: RouteRequest["payload"]): Uint8Array {
+  switch (payload.case) {
+    case "payloadBytes":
+      return owned(payload.value);
+    case "payloadJson":
+      return new TextEncoder().encode(JSON.stringify(sortedKeys(payload.value)));
+    case undefined:
+      return NO_PAYLOAD;
+  }
+}
+
+/**
+ * A view that does not keep much more memory alive than its own: decoded bytes are views of the whole message, which may
+ * itself lie in a slab that it shares with other messages.
+ */
+function owned(bytes: Uint8Array): Uint8Array {
+  if (bytes.byteLength * 2 < bytes.buffer.byteLength) return new Uint8Array(bytes);
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** A protobuf map has no order and senders shuffle it; sorted, the same content gives the same bytes. */
+function sortedKeys(value: JsonValue): JsonValue {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map(sortedKeys);
+  return Object.fromEntries(
+    Object.entries(value)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, inner]) => [key, sortedKeys(inner)]),
+  );
+}
+
+/** Of all fields but the id. JSON keeps the fields apart; the payload enters by its own hash, which spares a copy. */
+function contentHash(spec: Omit<RequestSpec, "requestId" | "contentHash">): string {
+  const { requirements: needs, payload } = spec;
+  const fields = JSON.stringify([
+    spec.userId,
+    spec.modelId,
+    spec.type,
+    spec.priority,
+    needs.memoryMib,
+    needs.computeUnits,
+    needs.maxBatchSize,
+    needs.expectedDurationMs,
+    needs.minComputeCapability,
+    needs.inputTokens,
+    needs.outputTokens,
+    spec.timeoutMs,
+    spec.callbackUrl,
+    spec.strategy,
+    spec.specificGpuId,
+    spec.idempotent,
+  ]);
+  return hash("sha256", fields + hash("sha256", payload, "hex"), "base64url");
+}

@@ -1,0 +1,46 @@
+// From the core's decisions to Explain's answer: the figures as they are, and the same in one sentence.
+// Called by `router-service.ts`; computes nothing that the decision does not hold.
+import { create } from "@bufbuild/protobuf";
+import { ExplainResponseSchema, type ExplainResponse } from "../../../gen/gpurouter/v1/router_pb.js";
+import type { Candidate, Decision } from "../../core/model/decision.js";
+import { uint32, uint64 } from "./scalars.js";
+
+/** The answer of Explain. */
+export function explainResponse(decision: Decision, dryRun: boolean): ExplainResponse {
+  return create(ExplainResponseSchema, {
+    decision: {
+      strategy: decision.strategy,
+      considered: uint32(decision.considered),
+      filters: decision.filters.map(({ filter, removed, needed }) => ({ filter, removed: uint32(removed), needed })),
+      candidates: decision.candidates.map(candidate),
+      seed: uint32(decision.seed),
+      estimate: {
+        memoryMib: uint32(decision.estimate.memoryMib),
+        durationMs: uint64(decision.estimate.durationMs),
+        source: decision.estimate.source,
+      },
+    },
+    dryRun,
+    summary: summary(decision),
+  });
+}
+
+function candidate({ gpuId, score, terms, telemetryAgeMs }: Candidate) {
+  return {
+    gpuId,
+    score,
+    terms: terms.map(({ scorer, value, weight }) => ({ scorer, value, weight })),
+    telemetryAgeMs: uint64(telemetryAgeMs),
+  };
+}
+
+/** Such as "least_loaded chose sim-2 with score 0.91, ahead of sim-0 with 0.64; 6 of 8 GPUs were ruled out: memory 6 (needs 24000 MiB)". */
+function summary({ strategy, considered, filters, candidates }: Decision): string {
+  const [best, next] = candidates;
+  const removed = filters.reduce((sum, { removed: count }) => sum + count, 0);
+  const reasons = filters.map(({ filter, removed: count, needed }) => `${filter} ${count}${needed === "" ? "" : ` (needs ${needed})`}`);
+  const ruledOut = removed === 0 ? "" : `; ${removed} of ${considered} GPUs were ruled out: ${reasons.join(", ")}`;
+  if (!best) return considered === 0 ? "No GPU is connected" : `No GPU can take it now${ruledOut}`;
+  const ahead = next ? `, ahead of ${next.gpuId} with ${next.score.toFixed(2)}` : "";
+  return `${strategy} chose ${best.gpuId} with score ${best.score.toFixed(2)}${ahead}${ruledOut}`;
+}

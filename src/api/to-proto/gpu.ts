@@ -1,0 +1,84 @@
+// From the model's GPUs to messages. Called by `router-service.ts` for every GPU of every snapshot.
+import { create } from "@bufbuild/protobuf";
+import { GpuSchema, GpuState, HealthStatus, type Gpu } from "../../../gen/gpurouter/v1/gpu_pb.js";
+import { GpuStatusResponseSchema, WatchGpusResponseSchema, type GpuStatusResponse, type WatchGpusResponse } from "../../../gen/gpurouter/v1/router_pb.js";
+import type { GpuState as ModelGpuState, GpuTelemetry, GpuView, HealthStatus as ModelHealthStatus } from "../../core/model/gpu.js";
+import { computeCapabilityText } from "../../core/model/request.js";
+import type { GpuChanges } from "../router-port.js";
+import { known, timestamp, uint32, uint64 } from "./scalars.js";
+
+const STATES: Readonly<Record<ModelGpuState, GpuState>> = {
+  active: GpuState.ACTIVE,
+  inactive: GpuState.INACTIVE,
+  maintenance: GpuState.MAINTENANCE,
+  error: GpuState.ERROR,
+};
+
+const HEALTH: Readonly<Record<ModelHealthStatus, HealthStatus>> = {
+  healthy: HealthStatus.HEALTHY,
+  warning: HealthStatus.WARNING,
+  critical: HealthStatus.CRITICAL,
+};
+
+/** The fleet at `nowMs` (UTC). */
+export function gpuStatusResponse(gpus: readonly GpuView[], nowMs: number): GpuStatusResponse {
+  return create(GpuStatusResponseSchema, { time: timestamp(nowMs), gpus: gpus.map(gpu) });
+}
+
+/** One message of WatchGpus. */
+export function watchGpusResponse(changes: GpuChanges): WatchGpusResponse {
+  return create(WatchGpusResponseSchema, {
+    sequence: uint64(changes.sequence),
+    snapshot: changes.snapshot,
+    gpus: changes.gpus.map(gpu),
+    resumeToken: changes.resumeToken,
+    time: timestamp(changes.atMs),
+  });
+}
+
+/** One GPU. What its device cannot say is left out where the contract can leave out, and 0 elsewhere. */
+export function gpu(view: GpuView): Gpu {
+  const { inventory, telemetry } = view;
+  return create(GpuSchema, {
+    gpuId: inventory.gpuId,
+    index: uint32(view.index),
+    nodeId: view.nodeId,
+    name: inventory.name,
+    computeCapability: computeCapabilityText(inventory.computeCapability),
+    state: STATES[view.state],
+    stateReason: view.stateReason,
+    health: HEALTH[view.health],
+    memory: {
+      totalMib: uint32(inventory.memoryTotalMib),
+      usedMib: uint32(telemetry?.memoryUsedMib ?? 0),
+      freeMib: uint32(telemetry?.memoryFreeMib ?? 0),
+      reservedMib: uint32(view.memoryReservedMib),
+    },
+    ...(telemetry && measured(telemetry, inventory.powerLimitWatts)),
+    ...(view.telemetryAgeMs >= 0 && { telemetryAgeMs: uint64(view.telemetryAgeMs) }),
+    performanceIndex: view.performanceIndex,
+    errorRate: view.errorRate,
+    activeRequests: uint32(view.activeRequests),
+    queuedRequests: uint32(view.queuedRequests),
+    simulated: inventory.simulated,
+    models: [...view.models],
+    parentGpuId: inventory.parentGpuId,
+    multiprocessorCount: uint32(inventory.multiprocessorCount),
+  });
+}
+
+function measured(sample: GpuTelemetry, inventoryLimitWatts: number) {
+  const gpuPercent = sample.gpuUtilizationPercent;
+  const memoryPercent = sample.memoryUtilizationPercent;
+  return {
+    ...(!(Number.isNaN(gpuPercent) && Number.isNaN(memoryPercent)) && {
+      utilization: { gpuPercent: known(gpuPercent), memoryPercent: known(memoryPercent) },
+    }),
+    ...(!Number.isNaN(sample.powerUsageWatts) && {
+      power: { usageWatts: sample.powerUsageWatts, limitWatts: known(sample.powerLimitWatts) || inventoryLimitWatts },
+    }),
+    temperatureCelsius: known(sample.temperatureCelsius),
+    uptimeSeconds: uint64(sample.uptimeSeconds),
+    clockEventReasons: uint64(sample.clockEventReasons),
+  };
+}

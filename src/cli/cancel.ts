@@ -1,0 +1,46 @@
+// `gpu-router cancel`: asks for the end of one request.
+import type { Command } from "commander";
+
+import { CancelResponseSchema, type CancelResponse } from "../../gen/gpurouter/v1/router_pb.js";
+import { ExitCode } from "./failure.js";
+import { jsonDocument } from "./json-output.js";
+import { printable } from "./quantity-text.js";
+import { standingText } from "./request-text.js";
+import { CALL_DEADLINE_MS, routerCommand, withRouter, type CommandContext, type RouterOptions } from "./router-command.js";
+import type { Style } from "./style.js";
+import { write } from "./terminal.js";
+import { isFinal } from "./watch-to-end.js";
+
+interface CancelOptions extends RouterOptions {
+  readonly reason?: string;
+}
+
+/** Adds the command. */
+export function registerCancel(program: Command, context: CommandContext): void {
+  routerCommand(program, "cancel <id>", "Ask for the end of one request")
+    .option("--reason <words>", "kept with the request")
+    .addHelpText(
+      "after",
+      `
+A running request ends when its GPU has stopped it; it may have ended otherwise before that. Cancelling twice is harmless.
+
+Examples:
+  $ gpu-router cancel order-4711
+  $ gpu-router cancel order-4711 --reason "customer left"`,
+    )
+    .action(async (requestId: string, options: CancelOptions) => {
+      await withRouter(context, options, async ({ client, json, terminal, style }) => {
+        const response = await client.cancel({ requestId, reason: options.reason ?? "" }, { deadlineMs: CALL_DEADLINE_MS });
+        await write(terminal.stdout, json ? jsonDocument(CancelResponseSchema, response) : cancelText(response, style));
+        return ExitCode.ok;
+      });
+    });
+}
+
+function cancelText({ request }: CancelResponse, style: Style): string {
+  if (request === undefined) return "";
+  const id = printable(request.requestId);
+  const standing = standingText(request, style);
+  if (isFinal(request.state)) return `${style.bold(id)} ${standing}\n`;
+  return `${style.bold(id)} asked to end; now ${standing}\n${style.dim(`  see it end: gpu-router watch ${id}`)}\n`;
+}

@@ -1,0 +1,55 @@
+// A scheduling decision as tables: what each filter removed and would have needed, and how each candidate scored.
+import type { Candidate, Decision } from "../../gen/gpurouter/v1/decision_pb.js";
+import type { ExplainResponse } from "../../gen/gpurouter/v1/router_pb.js";
+import { countText, durationText, printable } from "./quantity-text.js";
+import type { Style } from "./style.js";
+import { textTable } from "./text-table.js";
+
+/** Everything that Explain says, for people. */
+export function decisionText({ decision, dryRun, summary }: ExplainResponse, style: Style): string {
+  const head = `${style.bold(printable(summary))}${dryRun ? style.dim(" (dry run: nothing was placed)") : ""}\n`;
+  return decision === undefined ? head : [head, filterTable(decision, style), candidateTable(decision, style), footer(decision, style)].filter(Boolean).join("\n");
+}
+
+function filterTable(decision: Decision, style: Style): string {
+  const passed = decision.filters.reduce((left, filter) => left - filter.removed, decision.considered);
+  const counts = `${countText(decision.considered)} GPUs considered, ${countText(passed)} passed every filter\n`;
+  if (decision.filters.length === 0) return counts;
+  const rows = decision.filters.map((filter) => [printable(filter.filter), `-${countText(filter.removed)}`, printable(filter.needed)]);
+  return counts + textTable([{ title: "FILTER" }, { title: "REMOVED", align: "right" }, { title: "NEEDED" }], rows, style.bold);
+}
+
+/** One column per scorer, each cell value x weight; the terms of all candidates come in one order. */
+function candidateTable({ candidates }: Decision, style: Style): string {
+  if (candidates.length === 0) return "";
+  const scorers = Array.from(new Set(candidates.flatMap((candidate) => candidate.terms.map((term) => term.scorer))));
+  const columns = [
+    { title: "CANDIDATE" },
+    { title: "SCORE", align: "right" },
+    ...scorers.map((scorer) => ({ title: printable(scorer).toUpperCase(), align: "right" }) as const),
+    { title: "TELEMETRY", align: "right" },
+  ] as const;
+  const rows = candidates.map((candidate, index) => {
+    const id = printable(candidate.gpuId);
+    return [
+      index === 0 ? style.green(id) : id,
+      candidate.score.toFixed(3),
+      ...scorers.map((scorer) => termText(candidate, scorer)),
+      `${durationText(Number(candidate.telemetryAgeMs))} old`,
+    ];
+  });
+  return textTable(columns, rows, style.bold);
+}
+
+function termText(candidate: Candidate, scorer: string): string {
+  const term = candidate.terms.find((each) => each.scorer === scorer);
+  return term === undefined ? "-" : `${term.value.toFixed(2)} x ${term.weight.toFixed(2)} = ${(term.value * term.weight).toFixed(3)}`;
+}
+
+function footer({ strategy, seed, estimate }: Decision, style: Style): string {
+  const expected =
+    estimate === undefined
+      ? ""
+      : `; expects ${countText(estimate.memoryMib)} MiB and ${durationText(Number(estimate.durationMs))} on the GPU (source: ${printable(estimate.source)})`;
+  return style.dim(`strategy ${printable(strategy)}, tie-break seed ${seed}${expected}`) + "\n";
+}

@@ -1,0 +1,40 @@
+// `gpu-router explain`: why a request went where it went, or where it would go now.
+import type { Command } from "commander";
+
+import { ExplainResponseSchema } from "../../gen/gpurouter/v1/router_pb.js";
+import { decisionText } from "./decision-text.js";
+import { ExitCode, usageFailure } from "./failure.js";
+import { jsonDocument } from "./json-output.js";
+import { addRequestOptions, routeRequestFrom, type RequestOptions } from "./request-options.js";
+import { CALL_DEADLINE_MS, routerCommand, withRouter, type CommandContext, type RouterOptions } from "./router-command.js";
+import { write } from "./terminal.js";
+
+interface ExplainOptions extends RouterOptions, RequestOptions {
+  readonly dryRun?: true;
+}
+
+/** Adds the command. */
+export function registerExplain(program: Command, context: CommandContext): void {
+  addRequestOptions(routerCommand(program, "explain [id]", "Show why a request went where it went, or where one would go now"), false)
+    .option("--dry-run", "decide for the request that the options describe; nothing is placed")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  $ gpu-router explain order-4711
+  $ gpu-router explain --dry-run --model llama-2-70b --memory 60000 --priority 5`,
+    )
+    .action(async (id: string | undefined, options: ExplainOptions) => {
+      if (id === undefined && options.model === undefined) throw usageFailure("explain needs a request: give its ID, or --dry-run with at least --model");
+      if (id !== undefined && (options.model !== undefined || options.dryRun === true)) throw usageFailure("explain takes an ID or a dry run, not both");
+      const target =
+        id === undefined
+          ? ({ case: "dryRun", value: await routeRequestFrom(options, context.terminal.stdin) } as const)
+          : ({ case: "requestId", value: id } as const);
+      await withRouter(context, options, async ({ client, json, terminal, style }) => {
+        const response = await client.explain({ target }, { deadlineMs: CALL_DEADLINE_MS });
+        await write(terminal.stdout, json ? jsonDocument(ExplainResponseSchema, response) : decisionText(response, style));
+        return ExitCode.ok;
+      });
+    });
+}

@@ -1,0 +1,69 @@
+// Turns whatever stopped a command into one line that says what to do next, and an exit code.
+import { status, type ServiceError } from "@grpc/grpc-js";
+
+import { printable } from "./quantity-text.js";
+
+/** Exit codes of every command; `route --wait` and `watch` add the fate of the request. */
+export const ExitCode = { ok: 0, failed: 1, usage: 2, cancelled: 3, interrupted: 130 } as const;
+
+/** A failure that already says what to do next. */
+export class CliFailure extends Error {
+  constructor(
+    message: string,
+    readonly exitCode: number = ExitCode.failed,
+  ) {
+    super(message);
+    this.name = "CliFailure";
+  }
+}
+
+/** Bad usage: exit code 2. */
+export function usageFailure(message: string): CliFailure {
+  return new CliFailure(message, ExitCode.usage);
+}
+
+/** Whether an error is the answer of a gRPC call. */
+export function isServiceError(error: unknown): error is ServiceError {
+  return error instanceof Error && "code" in error && typeof error.code === "number" && "details" in error;
+}
+
+/** The name of a gRPC status code, such as "UNAVAILABLE". */
+export function statusName(code: number): string {
+  return status[code] ?? `CODE_${code}`;
+}
+
+/** Whether the same call may work a moment later: the router is away, restarts, or answered too late. */
+export function isTransient(error: unknown): boolean {
+  return isServiceError(error) && (error.code === status.UNAVAILABLE || error.code === status.DEADLINE_EXCEEDED);
+}
+
+// How grpc-js words a connection that could not be made or broke; anything else UNAVAILABLE came from the router itself.
+const NOT_CONNECTED = /No connection established|ECONN|ENOENT|EHOSTUNREACH|Name resolution|Connection dropped|socket|GOAWAY/i;
+
+/** One line for a failed call. */
+function serviceErrorText(error: ServiceError, address: string): string {
+  const details = printable(error.details);
+  switch (error.code) {
+    case status.UNAVAILABLE:
+      return NOT_CONNECTED.test(error.details)
+        ? `cannot reach the router at ${address}: start it with \`gpu-router up\`, or pass --router ADDRESS`
+        : `the router at ${address} is not taking this now: ${details}. Try again in a moment`;
+    case status.DEADLINE_EXCEEDED:
+      return `no answer from the router at ${address} in time (${details}): check that --router names a router, then try again`;
+    case status.UNIMPLEMENTED:
+      return `what listens at ${address} does not know this call: check that --router names a gpu-router of the same version`;
+    case status.NOT_FOUND:
+      return `${details}: see what the router knows with \`gpu-router list\``;
+    case status.INVALID_ARGUMENT:
+      return `the router refused the request: ${details}`;
+    default:
+      return `${statusName(error.code)}: ${details}`;
+  }
+}
+
+/** The line to print and the exit code for anything that was thrown. `address` is the router that was called. */
+export function describeFailure(error: unknown, address: string): { readonly message: string; readonly exitCode: number } {
+  if (error instanceof CliFailure) return { message: error.message, exitCode: error.exitCode };
+  if (isServiceError(error)) return { message: serviceErrorText(error, address), exitCode: ExitCode.failed };
+  return { message: printable(error instanceof Error ? error.message : String(error)), exitCode: ExitCode.failed };
+}

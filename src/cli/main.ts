@@ -1,0 +1,14 @@
+#!/usr/bin/env node
+// The executable `gpu-router`: gives the process's arguments and streams to the command line.
+import { runCli } from "./run-cli.js";
+import { processTerminal } from "./terminal.js";
+
+// A reader that has seen enough (`| head`) is no error.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit();
+    throw error;
+  });
+}
+
+process.exitCode = await runCli(process.argv.slice(2), processTerminal());

@@ -1,0 +1,37 @@
+// Parsers of option values for commander: each returns the value or says what it wanted.
+import { InvalidArgumentError } from "commander";
+
+/** A parser of whole numbers within bounds. */
+export function wholeNumber(minimum: number, maximum: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < minimum || value > maximum) {
+      throw new InvalidArgumentError(`Give a whole number from ${minimum} to ${maximum}.`);
+    }
+    return value;
+  };
+}
+
+/** A parser of numbers within bounds; the minimum itself is allowed only when `inclusive`. */
+export function decimalNumber(minimum: number, maximum: number, inclusive = false): (text: string) => number {
+  return (text) => {
+    const value = text.trim() === "" ? Number.NaN : Number(text);
+    const aboveMinimum = inclusive ? value >= minimum : value > minimum;
+    if (!aboveMinimum || value > maximum || Number.isNaN(value)) {
+      throw new InvalidArgumentError(`Give a number ${inclusive ? "from" : "above"} ${minimum} and at most ${maximum}.`);
+    }
+    return value;
+  };
+}
+
+const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** Parses 250ms, 30s, 5m, 2h, 1d, or a bare number of seconds; gives whole milliseconds, at most 365 days. */
+export function duration(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text);
+  const milliseconds = match ? Math.round(Number(match[1]) * (UNITS_MS[match[2] ?? "s"] ?? Number.NaN)) : Number.NaN;
+  if (Number.isNaN(milliseconds) || milliseconds > 365 * 86_400_000) {
+    throw new InvalidArgumentError("Give a duration such as 250ms, 30s, 5m, 2h or 1d; a bare number means seconds.");
+  }
+  return milliseconds;
+}

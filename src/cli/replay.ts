@@ -1,0 +1,179 @@
+// `gpu-router replay`: sends real traces through a running router and reports what became of every request.
+// The parts are in replay/; this file turns options into a plan, runs it, and shows the report.
+import { randomBytes } from "node:crypto";
+import { open, writeFile } from "node:fs/promises";
+import path from "node:path";
+
+import type { Command } from "commander";
+
+import { hash32, seededRandom } from "../lib/random.js";
+import { systemClock } from "./clock.js";
+import { CliFailure, ExitCode } from "./failure.js";
+import { decimalNumber, duration, wholeNumber } from "./option-parsers.js";
+import { showProgress } from "./replay/progress-bar.js";
+import { buildReport, isSound, type ReplayPlan, type ReplayReport } from "./replay/report.js";
+import { reportHtml } from "./replay/report-html.js";
+import { reportJson } from "./replay/report-json.js";
+import { reportText } from "./replay/report-text.js";
+import { newCounters, runReplay } from "./replay/run.js";
+import { measureSchedule, schedule, type ScheduleOptions, type TraceSource } from "./replay/schedule.js";
+import { fileFormat } from "./replay/trace-formats.js";
+import { verifyEnds } from "./replay/verify.js";
+import { CALL_DEADLINE_MS, routerCommand, withRouter, type CommandContext, type RouterOptions, type RouterSession } from "./router-command.js";
+import { write } from "./terminal.js";
+
+// Outcomes of a replay stay in memory, about 300 bytes each.
+const MAX_REQUESTS = 1_000_000;
+
+interface ReplayOptions extends RouterOptions {
+  readonly speed: number;
+  readonly limit: number;
+  readonly duration?: number;
+  readonly seed: number;
+  readonly model: string;
+  readonly user?: string;
+  readonly priority?: number;
+  readonly timeout?: number;
+  readonly payloadBytes: number;
+  readonly concurrency: number;
+  readonly giveUp: number;
+  readonly verify?: true;
+  readonly html?: string;
+}
+
+/** Adds the command. */
+export function registerReplay(program: Command, context: CommandContext): void {
+  routerCommand(program, "replay <traces...>", "Send real traces through the router and report on every request")
+    .option("-x, --speed <n>", "20 plays an hour in three minutes", decimalNumber(0, 1_000_000), 1)
+    .option("-n, --limit <n>", "requests at most, over all traces", wholeNumber(1, MAX_REQUESTS), MAX_REQUESTS)
+    .option("-d, --duration <time>", "how much of the traces, on their own clock: 20m", duration)
+    .option("--seed <n>", "for everything drawn by lot: spreading of coarse times, jitter", wholeNumber(0, 4_294_967_295), 1)
+    .option("-m, --model <name>", "model that all requests ask for", "llama-2-70b")
+    .option("-u, --user <name>", "user of all requests (default: each trace is a user named after its file)")
+    .option("-p, --priority <1-5>", "5 is the most urgent", wholeNumber(1, 5))
+    .option("--timeout <time>", "time-out of each request, from acceptance to end", duration)
+    .option("--payload-bytes <n>", "size of each payload, a completion request in JSON; 0 sends none", wholeNumber(0, 1_048_576), 0)
+    .option("--concurrency <n>", "requests in flight at most; the report says when it held any back", wholeNumber(1, 1_000_000), 20_000)
+    .option("--give-up <time>", "how long each request looks for a router that is away", duration, 120_000)
+    .option("--verify", "ask again for every request at the end: its end must still be the same")
+    .option("--html <file>", "write the report as a page with plots, one file that needs no network")
+    .addHelpText(
+      "after",
+      `
+Reads Azure LLM inference CSV (TIMESTAMP,ContextTokens,GeneratedTokens) and Mooncake JSONL (timestamp, input_length,
+output_length), both also gzipped. Several traces are merged; those with dates stay aligned when they start within an hour
+of each other. Mooncake's times sit on a 3 s grid: each is spread uniformly over its 3 s.
+
+Sending is open loop: it keeps to the trace and never waits for an answer, and every latency counts from the time the trace
+wanted the request sent. While the router is away requests are sent again under the same id, so none runs twice.
+Ctrl-C stops the sending and waits for what is in flight; a second one gives up on that.
+
+Exit code: 0 when every request met exactly one end, 1 when any was lost, doubled, unfinished or unanswered, 130 stopped by Ctrl-C.
+
+Examples:
+  $ gpu-router replay AzureLLMInferenceTrace_conv.csv --speed 20 --duration 20m --html report.html
+  $ gpu-router replay conv.csv code.csv --speed 50 --limit 5000 --verify
+  $ gpu-router replay conversation_trace.jsonl.gz --speed 10 --json | jq .latencies`,
+    )
+    .action(async (traces: readonly string[], options: ReplayOptions) => {
+      const sources = await openTraces(traces, options.user);
+      await withRouter(context, options, (session) => replay(session, sources, options));
+    });
+}
+
+async function openTraces(files: readonly string[], user: string | undefined): Promise<readonly TraceSource[]> {
+  const sources: TraceSource[] = [];
+  for (const file of files) {
+    const format = await fileFormat(file);
+    sources.push({ path: file, format, tenant: user ?? tenantName(file) });
+  }
+  return sources;
+}
+
+/** AzureLLMInferenceTrace_conv.csv.gz gives "AzureLLMInferenceTrace_conv"; bounded as user ids are. */
+function tenantName(file: string): string {
+  return path.basename(file).replace(/(\.(csv|jsonl?|txt|gz))+$/i, "").slice(0, 128) || "trace";
+}
+
+async function replay(session: RouterSession, sources: readonly TraceSource[], options: ReplayOptions): Promise<number> {
+  const { client, terminal, address } = session;
+  const timing: ScheduleOptions = { speed: options.speed, limit: options.limit, durationMs: options.duration ?? Number.POSITIVE_INFINITY, seed: options.seed };
+  const { count, lastDueMs } = await measureSchedule(schedule(sources, timing));
+  if (count === 0) throw new CliFailure("the traces hold no requests in this range: raise --duration or --limit, or give other traces");
+  // Better to fail here than after an hour, and on one call than on thousands.
+  if (options.html !== undefined) await openPage(options.html);
+  await client.gpuStatus({}, { deadlineMs: CALL_DEADLINE_MS });
+
+  const plan: ReplayPlan = {
+    runId: randomBytes(4).toString("hex"),
+    router: address,
+    traces: sources.map((source) => ({ file: path.basename(source.path), format: source.format.name, tenant: source.tenant })),
+    model: options.model,
+    speed: options.speed,
+    seed: options.seed,
+    requests: count,
+    scheduleMs: lastDueMs,
+    maxInFlight: options.concurrency,
+  };
+  const settings = {
+    runId: plan.runId,
+    model: options.model,
+    priority: options.priority ?? 0,
+    timeoutMs: options.timeout ?? 0,
+    payloadBytes: options.payloadBytes,
+    giveUpMs: options.giveUp,
+    maxInFlight: options.concurrency,
+  };
+  const interrupt = listenForInterrupts(session);
+  const counters = newCounters();
+  const startMs = systemClock.now();
+  const stopProgress = showProgress(terminal, () => ({ counters, total: count, elapsedMs: systemClock.now() - startMs, scheduleMs: lastDueMs }));
+  try {
+    const random = seededRandom(hash32(plan.runId, options.seed));
+    const run = await runReplay(schedule(sources, timing), client, settings, { clock: systemClock, random, counters, stop: interrupt.stop, quit: interrupt.quit });
+    stopProgress();
+    const verification = options.verify === true && !interrupt.quit.aborted ? await verifyEnds(client, run.outcomes) : null;
+    const report = buildReport(plan, run, interrupt.stop.aborted, verification);
+    await show(session, report, options.html);
+    if (!isSound(report)) return ExitCode.failed;
+    return interrupt.stop.aborted ? ExitCode.interrupted : ExitCode.ok;
+  } finally {
+    stopProgress();
+    interrupt.end();
+  }
+}
+
+interface Interrupts {
+  readonly stop: AbortSignal;
+  readonly quit: AbortSignal;
+  end(): void;
+}
+
+/** The first Ctrl-C stops the sending, the second one also the waiting. */
+function listenForInterrupts({ terminal }: RouterSession): Interrupts {
+  const stop = new AbortController();
+  const quit = new AbortController();
+  const end = terminal.onInterrupt(() => {
+    if (stop.signal.aborted) return quit.abort();
+    stop.abort();
+    terminal.stderr.write("\nStopped sending; waiting for what is in flight. Press Ctrl-C again to stop waiting.\n");
+  });
+  return { stop: stop.signal, quit: quit.signal, end };
+}
+
+async function show(session: RouterSession, report: ReplayReport, htmlFile: string | undefined): Promise<void> {
+  const { terminal, json, style } = session;
+  await write(terminal.stdout, json ? `${JSON.stringify(reportJson(report), null, 2)}\n` : reportText(report, style));
+  if (htmlFile === undefined) return;
+  await writeFile(htmlFile, reportHtml(report));
+  await write(terminal.stderr, `Report page: ${htmlFile}\n`);
+}
+
+/** Makes sure that the page can be written. */
+async function openPage(file: string): Promise<void> {
+  try {
+    await (await open(file, "a")).close();
+  } catch (error) {
+    throw new CliFailure(`cannot write the report page: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}

@@ -1,0 +1,114 @@
+// When each request of one or several traces is sent: spreads coarse times, merges, cuts, speeds up. Streams: memory does not
+// grow with the traces. The same traces, options and seed give the same schedule. `run.ts` keeps to it.
+import { hash32, seededRandom } from "../../lib/random.js";
+import { CliFailure } from "../failure.js";
+import { readTrace, type TraceFormat, type TraceRow } from "./trace-formats.js";
+
+/** One trace and who its requests are for. */
+export interface TraceSource {
+  readonly path: string;
+  readonly tenant: string;
+  readonly format: TraceFormat;
+}
+
+export interface ScheduleOptions {
+  /** 2 plays a trace in half its time; above 0. */
+  readonly speed: number;
+  /** Requests at most. */
+  readonly limit: number;
+  /** How much of the traces, ms on their clock; Infinity for all. */
+  readonly durationMs: number;
+  readonly seed: number;
+}
+
+export interface ScheduledRequest {
+  /** Counts from 0 in the order of sending. */
+  readonly number: number;
+  /** Since the start of the replay, ms, in the replay's time. */
+  readonly dueMs: number;
+  readonly tenant: string;
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+}
+
+// Calendar traces that start within this of each other are of the same hours and stay aligned, ms.
+const SAME_HOURS_MS = 3_600_000;
+
+// Rows that may share one grid cell; a trace with more in 3 s is no trace of requests.
+const MAX_ROWS_PER_CELL = 1_000_000;
+
+/** Rows with every time moved by a random share of the grid, in order again. Needs rows in order. */
+export async function* spread(rows: AsyncIterable<TraceRow>, gridMs: number, random: () => number): AsyncGenerator<TraceRow, void, undefined> {
+  let pending: TraceRow[] = [];
+  let cellMs = Number.NaN;
+  for await (const row of rows) {
+    if (row.atMs !== cellMs) {
+      // What is still to come moves to no earlier than this row's own time.
+      pending.sort((one, other) => one.atMs - other.atMs);
+      const ready = pending.findIndex((each) => each.atMs >= row.atMs);
+      yield* ready === -1 ? pending.splice(0) : pending.splice(0, ready);
+      cellMs = row.atMs;
+    }
+    if (pending.length >= MAX_ROWS_PER_CELL) throw new CliFailure(`more than ${MAX_ROWS_PER_CELL} rows share one time: this is no trace of requests`);
+    pending.push({ ...row, atMs: row.atMs + random() * gridMs });
+  }
+  pending = pending.sort((one, other) => one.atMs - other.atMs);
+  yield* pending;
+}
+
+interface OpenTrace {
+  readonly source: TraceSource;
+  readonly rows: AsyncIterator<TraceRow, void>;
+  next: TraceRow;
+  /** The trace's time at which the replay starts, ms. */
+  originMs: number;
+}
+
+/** The requests of all traces in the order of sending. Each trace begins with its first request; see `alignCalendars` for those with dates. */
+export async function* schedule(sources: readonly TraceSource[], options: ScheduleOptions): AsyncGenerator<ScheduledRequest, void, undefined> {
+  let open: OpenTrace[] = [];
+  try {
+    for (const source of sources) {
+      const rows = timedRows(source, options.seed);
+      const first = await rows.next();
+      if (first.done !== true) open.push({ source, rows, next: first.value, originMs: first.value.atMs });
+    }
+    alignCalendars(open);
+    const dueMs = (trace: OpenTrace): number => trace.next.atMs - trace.originMs;
+    for (let number = 0; number < options.limit; number += 1) {
+      const trace = open.reduce<OpenTrace | undefined>((first, each) => (first === undefined || dueMs(each) < dueMs(first) ? each : first), undefined);
+      if (trace === undefined || dueMs(trace) >= options.durationMs) return;
+      const { inputTokens, outputTokens } = trace.next;
+      yield { number, dueMs: dueMs(trace) / options.speed, tenant: trace.source.tenant, inputTokens, outputTokens };
+      const following = await trace.rows.next();
+      if (following.done === true) open = open.filter((each) => each !== trace);
+      else trace.next = following.value;
+    }
+  } finally {
+    for (const { rows } of open) await rows.return?.();
+  }
+}
+
+function timedRows({ path, format }: TraceSource, seed: number): AsyncGenerator<TraceRow, void, undefined> {
+  const rows = readTrace(path, format);
+  return format.gridMs === 0 ? rows : spread(rows, format.gridMs, seededRandom(hash32(path.slice(path.lastIndexOf("/") + 1), seed)));
+}
+
+/** Traces with dates keep their distance in time when they start within an hour of each other. */
+function alignCalendars(open: readonly OpenTrace[]): void {
+  const dated = open.filter(({ source }) => source.format.calendar);
+  const firstMs = Math.min(...dated.map(({ next }) => next.atMs));
+  if (dated.some(({ next }) => next.atMs - firstMs > SAME_HOURS_MS)) return;
+  for (const trace of dated) trace.originMs = firstMs;
+}
+
+/** How many requests a schedule has and when the last is due. Reads all of it, so a broken row shows before anything is sent. */
+export async function measureSchedule(requests: AsyncIterable<ScheduledRequest>): Promise<{ readonly count: number; readonly lastDueMs: number }> {
+  let count = 0;
+  let lastDueMs = 0;
+  for await (const request of requests) {
+    count += 1;
+    lastDueMs = request.dueMs;
+  }
+  return { count, lastDueMs };
+}

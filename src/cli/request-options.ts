@@ -1,0 +1,126 @@
+// The options that describe a request, shared by `route` and `explain --dry-run`, and the RouteRequest they make.
+// Checks only what the shell can get wrong; the router judges the content and names the field.
+import { readFile, stat } from "node:fs/promises";
+import type { Readable } from "node:stream";
+
+import { create, type JsonObject } from "@bufbuild/protobuf";
+import type { Command } from "commander";
+
+import { ResourceRequirementsSchema, RouteRequestSchema, type RouteRequest } from "../../gen/gpurouter/v1/router_pb.js";
+import { usageFailure } from "./failure.js";
+import { duration, wholeNumber } from "./option-parsers.js";
+
+// What the router takes by default is far less; this only bounds what is read into memory, bytes.
+const MAX_PAYLOAD_BYTES = 64 * 1024 * 1024;
+
+export interface RequestOptions {
+  readonly model?: string;
+  readonly type?: string;
+  readonly priority?: number;
+  readonly user?: string;
+  readonly id?: string;
+  readonly payload?: string;
+  readonly memory?: number;
+  readonly computeUnits?: number;
+  readonly maxBatchSize?: number;
+  readonly expectedDuration?: number;
+  readonly minComputeCapability?: string;
+  readonly inputTokens?: number;
+  readonly outputTokens?: number;
+  readonly gpu?: string;
+  readonly strategy?: string;
+  readonly timeout?: number;
+  readonly callbackUrl?: string;
+  readonly idempotent?: boolean;
+}
+
+/** Adds the options; --model is required only where `modelRequired`. */
+export function addRequestOptions(command: Command, modelRequired: boolean): Command {
+  const model = "model, or command the node's operator allowed, that shall do the work";
+  if (modelRequired) command.requiredOption("-m, --model <name>", model);
+  else command.option("-m, --model <name>", model);
+  const mib = wholeNumber(1, 16_777_216);
+  return command
+    .option("-t, --type <type>", "kind of work: inference, training, fine-tuning, … (default: inference)")
+    .option("-p, --priority <1-5>", "5 is the most urgent (default: 3)", wholeNumber(1, 5))
+    .option("-u, --user <name>", "who the work is for (default: anonymous)")
+    .option("--id <id>", "request id; sending the same one again never runs the work twice (default: the router makes one)")
+    .option("--payload <json|@file|->", "what the runner gets: a JSON value, a file's bytes, or stdin")
+    .option("--memory <mib>", "GPU memory the request takes beside the model, MiB", mib)
+    .option("--compute-units <n>", "streaming multiprocessors the GPU must have", wholeNumber(1, 65_536))
+    .option("--max-batch-size <n>", "largest batch the work may be given", wholeNumber(1, 1_048_576))
+    .option("--expected-duration <time>", "expected time on the GPU, such as 500ms, 30s, 2h", duration)
+    .option("--min-compute-capability <x.y>", "lowest CUDA compute capability, such as 8.0")
+    .option("--input-tokens <n>", "tokens in, for language models", mib)
+    .option("--output-tokens <n>", "tokens expected out, for language models", mib)
+    .option("--gpu <id>", "only this GPU may run it")
+    .option("--strategy <name>", "scheduling strategy for this request")
+    .option("--timeout <time>", "from acceptance to the end, such as 30s, 5m", duration)
+    .option("--callback-url <url>", "http(s) address told of the end")
+    .option("--idempotent", "running it twice is harmless")
+    .option("--no-idempotent", "it must not run twice");
+}
+
+/** The message that the options describe. Throws bad usage for a payload that cannot be read or is not JSON. */
+export async function routeRequestFrom(options: RequestOptions, stdin: Readable): Promise<RouteRequest> {
+  return create(RouteRequestSchema, {
+    requestId: options.id ?? "",
+    userId: options.user ?? "",
+    modelId: options.model ?? "",
+    priority: options.priority ?? 0,
+    type: options.type ?? "",
+    resourceRequirements: create(ResourceRequirementsSchema, {
+      memoryMib: options.memory ?? 0,
+      computeUnits: options.computeUnits ?? 0,
+      maxBatchSize: options.maxBatchSize ?? 0,
+      expectedDurationMs: BigInt(options.expectedDuration ?? 0),
+      minComputeCapability: options.minComputeCapability ?? "",
+      inputTokens: options.inputTokens ?? 0,
+      outputTokens: options.outputTokens ?? 0,
+    }),
+    timeoutMs: BigInt(options.timeout ?? 0),
+    callbackUrl: options.callbackUrl ?? "",
+    payload: await payloadFrom(options.payload, stdin),
+    strategy: options.strategy ?? "",
+    specificGpuId: options.gpu ?? "",
+    ...(options.idempotent === undefined ? {} : { idempotent: options.idempotent }),
+  });
+}
+
+/** An inline JSON object travels as such; other JSON, files and stdin travel as the bytes they are. */
+async function payloadFrom(text: string | undefined, stdin: Readable): Promise<RouteRequest["payload"]> {
+  if (text === undefined) return { case: undefined };
+  if (text === "-") return { case: "payloadBytes", value: await readBounded(stdin) };
+  if (text.startsWith("@")) return { case: "payloadBytes", value: await readPayloadFile(text.slice(1)) };
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw usageFailure(`--payload is not JSON (${error instanceof Error ? error.message : String(error)}): quote it for the shell, or use @FILE or - for bytes`);
+  }
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+    ? { case: "payloadJson", value: value as JsonObject }
+    : { case: "payloadBytes", value: Buffer.from(text) };
+}
+
+async function readPayloadFile(path: string): Promise<Uint8Array> {
+  try {
+    const { size } = await stat(path);
+    if (size > MAX_PAYLOAD_BYTES) throw new Error(`it has ${size} bytes, more than ${MAX_PAYLOAD_BYTES}; pass a reference to the data instead`);
+    return await readFile(path);
+  } catch (error) {
+    throw usageFailure(`--payload @${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+async function readBounded(stdin: Readable): Promise<Uint8Array> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of stdin) {
+    const bytes = Buffer.from(chunk as Uint8Array | string);
+    size += bytes.length;
+    if (size > MAX_PAYLOAD_BYTES) throw usageFailure(`--payload -: stdin has more than ${MAX_PAYLOAD_BYTES} bytes; pass a reference to the data instead`);
+    chunks.push(bytes);
+  }
+  return Buffer.concat(chunks);
+}

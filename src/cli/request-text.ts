@@ -1,0 +1,81 @@
+// A request in words and colours, for `status`, `list`, `watch`, `cancel` and `route`.
+import { RequestState, type RequestInfo } from "../../gen/gpurouter/v1/router_pb.js";
+import { countText, durationText, printable, shareText, timeMs, timeText } from "./quantity-text.js";
+import type { Style } from "./style.js";
+
+/** "queued", "processing", … as the contract's enum says it. */
+export function stateName(state: RequestState): string {
+  return (RequestState[state] ?? `state ${state}`).toLowerCase();
+}
+
+/** The state in its colour. */
+export function stateText(state: RequestState, style: Style): string {
+  const name = stateName(state);
+  if (state === RequestState.COMPLETED) return style.green(name);
+  if (state === RequestState.FAILED) return style.red(name);
+  if (state === RequestState.CANCELLED) return style.yellow(name);
+  return style.cyan(name);
+}
+
+/** Why it failed, in one line; "" when it did not. */
+export function errorText(request: RequestInfo): string {
+  const { error } = request;
+  if (error === undefined) return "";
+  const exit = error.exitCode === undefined ? "" : ` (exit code ${error.exitCode})`;
+  return printable(`${error.code}: ${error.message}`) + exit;
+}
+
+/** From acceptance to the start of the last attempt, ms; null before that. */
+export function queueWaitMs(request: RequestInfo): number | null {
+  const accepted = timeMs(request.acceptedTime);
+  const started = timeMs(request.startTime);
+  return accepted === null || started === null ? null : Math.max(0, started - accepted);
+}
+
+/** Where a request stands, in one line without its id. */
+export function standingText(request: RequestInfo, style: Style): string {
+  const state = stateText(request.state, style);
+  const on = request.assignedGpu === "" ? "" : ` on ${printable(request.assignedGpu)}`;
+  switch (request.state) {
+    case RequestState.QUEUED:
+      return `${state}, ${countText(request.queuePosition)} ahead`;
+    case RequestState.PROCESSING:
+      return `${state}${on}${request.attempts > 1 ? `, attempt ${request.attempts}` : ""}`;
+    case RequestState.FAILED:
+      return `${state}${on} after ${durationText(Number(request.durationMs))}: ${errorText(request)}`;
+    default:
+      return `${state}${on} after ${durationText(Number(request.durationMs))}`;
+  }
+}
+
+/** Everything known of a request, a name and a value per line. */
+export function requestDetails(request: RequestInfo, style: Style): string {
+  const rows: [string, string][] = [
+    ["request", printable(request.requestId)],
+    ["state", stateText(request.state, style)],
+    ["model", printable(request.modelId)],
+    ["type", printable(request.type)],
+    ["user", printable(request.userId)],
+    ["priority", String(request.priority)],
+  ];
+  if (request.state === RequestState.QUEUED) rows.push(["ahead in queue", countText(request.queuePosition)]);
+  if (request.assignedGpu !== "") rows.push(["gpu", printable(request.assignedGpu)]);
+  if (request.attempts > 0) rows.push(["attempts", String(request.attempts)]);
+  rows.push(["accepted", timeText(request.acceptedTime)]);
+  if (request.startTime !== undefined) rows.push(["started", `${timeText(request.startTime)} (waited ${durationText(queueWaitMs(request))})`]);
+  if (request.completionTime !== undefined) rows.push(["ended", `${timeText(request.completionTime)} (ran ${durationText(Number(request.durationMs))})`]);
+  if (request.state === RequestState.PROCESSING) rows.push(["progress", shareText(request.progress)]);
+  if (request.error !== undefined) rows.push(["error", style.red(errorText(request))]);
+  if (request.resultSize > 0n) rows.push(["result", `${countText(Number(request.resultSize))} bytes of ${printable(request.resultContentType) || "unknown type"}`]);
+  if (request.resultUrl !== "") rows.push(["result at", printable(request.resultUrl)]);
+  const statistics = request.statistics;
+  if (statistics !== undefined) {
+    if (statistics.inputTokens + statistics.outputTokens > 0) {
+      rows.push(["tokens", `${countText(statistics.inputTokens)} in, ${countText(statistics.outputTokens)} out`]);
+    }
+    if (statistics.firstOutputMs > 0) rows.push(["first output", `after ${durationText(statistics.firstOutputMs)}`]);
+    if (statistics.peakMemoryMib > 0) rows.push(["peak memory", `${countText(statistics.peakMemoryMib)} MiB`]);
+  }
+  const width = Math.max(...rows.map(([name]) => name.length));
+  return rows.map(([name, value]) => `${style.dim(name.padEnd(width))}  ${value}\n`).join("");
+}

@@ -1,0 +1,61 @@
+// What every command that talks to a router shares: --router, --json, one client for the time of the command.
+import { Option, type Command } from "commander";
+
+import { connectRouter, type RouterClient } from "../api/client.js";
+import { describeFailure, usageFailure, CliFailure } from "./failure.js";
+import { styleFor, type Style } from "./style.js";
+import type { Terminal } from "./terminal.js";
+
+/** How long a call that answers once may take, ms. */
+export const CALL_DEADLINE_MS = 30_000;
+
+/** What commands are registered with. `exitCode` is what the process will end with. */
+export interface CommandContext {
+  readonly terminal: Terminal;
+  exitCode: number;
+}
+
+/** What a running command works with. */
+export interface RouterSession {
+  readonly client: RouterClient;
+  readonly address: string;
+  readonly json: boolean;
+  readonly terminal: Terminal;
+  /** For stdout. */
+  readonly style: Style;
+}
+
+export interface RouterOptions {
+  readonly router: string;
+  readonly json?: true;
+}
+
+/** Adds a command with the options that all of them have. */
+export function routerCommand(program: Command, usage: string, description: string): Command {
+  return program
+    .command(usage)
+    .description(description)
+    .addOption(new Option("--router <address>", "router to talk to, host:port").env("GPU_ROUTER_ADDRESS").default("127.0.0.1:50051"))
+    .option("--json", "print JSON for machines: one document, or one line per event of a stream");
+}
+
+/** Opens a client, runs the command, closes the client. Sets the exit code that `work` gives; failures are thrown as one clear line. */
+export async function withRouter(context: CommandContext, options: RouterOptions, work: (session: RouterSession) => Promise<number>): Promise<void> {
+  const { terminal } = context;
+  const address = checkedAddress(options.router);
+  const client = connectRouter(address);
+  try {
+    context.exitCode = await work({ client, address, json: options.json === true, terminal, style: styleFor(terminal.stdout, terminal.env) });
+  } catch (error) {
+    const { message, exitCode } = describeFailure(error, address);
+    throw new CliFailure(message, exitCode);
+  } finally {
+    client.close();
+  }
+}
+
+/** host:port, [v6]:port or unix:path as they are; anything else is bad usage. */
+function checkedAddress(address: string): string {
+  if (/^unix:.+/.test(address) || /^(\[[0-9a-fA-F:.%\w]+\]|[^\s:/[\]]+):\d{1,5}$/.test(address)) return address;
+  throw usageFailure(`--router ${address} is not an address: give host:port, such as 127.0.0.1:50051, without http://`);
+}

@@ -1,0 +1,197 @@
+// The configuration of a node agent: one YAML file, two environment variables over it, defaults under it.
+// Read by the commands `agent` and `up`. See deploy/agent.example.yaml for every key with its meaning.
+// Checks everything that can be checked without touching GPUs, servers or programs.
+import { readFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { isAbsolute } from "node:path";
+import { parseDocument } from "yaml";
+import { z } from "zod";
+
+/** As in `agent/runners/service-time.ts` and `agent/probes/gpu-kinds.ts`; a test holds the three together. */
+const GPU_KINDS = ["A100-80GB", "H100-80GB", "H200", "L40S", "A10G", "T4", "RTX-4090"] as const;
+const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+const PROBE_MODES = ["auto", "nvml", "nvidia-smi", "recorded", "simulated"] as const;
+/** The name of the one simulated runner. */
+const SIMULATED_RUNNER = "simulated";
+const MAX_FILE_BYTES = 1 << 20;
+
+const id = z.string().min(1).max(128);
+const ids = z.array(id).max(1024).default([]);
+const types = z.array(z.string().regex(/^[a-z][a-z0-9-]{0,63}$/, "a request type: lower-case letters, digits and '-'")).max(64).default([]);
+const runnerName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/, "1 to 128 letters, digits, '.', '_', '/' or '-', a letter or digit first");
+const address = z.string().regex(/^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):\d{1,5}$/, "expected host:port, such as 127.0.0.1:50051 or [::1]:50051");
+const ENVIRONMENT_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+const text = z.string().refine((value) => !value.includes("\0"), "no NUL byte allowed");
+const path = text.min(1);
+
+const openAiServer = z
+  .strictObject({
+    name: runnerName,
+    base_url: z.string().refine(isPlainHttpUrl, "expected http://host:port/path or https://…, without user, query or fragment, such as http://127.0.0.1:8001/v1"),
+    api_key_env: z.string().regex(ENVIRONMENT_NAME, "expected the name of an environment variable, not the key itself").optional(),
+    gpu_ids: ids,
+    types,
+    discovery_interval_s: z.number().min(0.1).max(3600).default(10),
+    inactivity_timeout_s: z.number().min(1).max(300, "at most 300: the HTTP client itself gives up then").default(300),
+  })
+  .transform((server) => ({
+    name: server.name,
+    baseUrl: server.base_url.replace(/\/+$/, ""),
+    apiKeyEnv: server.api_key_env ?? "",
+    gpuIds: server.gpu_ids,
+    types: server.types,
+    discoveryIntervalMs: server.discovery_interval_s * 1000,
+    inactivityTimeoutMs: server.inactivity_timeout_s * 1000,
+  }));
+
+const execCommand = z
+  .strictObject({
+    name: runnerName,
+    argv: z.tuple([path], text),
+    types,
+    cwd: path.refine(isAbsolute, "expected an absolute path").optional(),
+    env: z.record(z.string(), text).superRefine(checkVariableNames).default({}),
+    gpu_ids: ids,
+    kill_grace_s: z.number().min(0).max(600).default(10),
+    max_output_bytes: z.int().min(1024).max(64 << 20).default(1 << 20),
+  })
+  .transform((command) => ({
+    name: command.name,
+    argv: command.argv,
+    types: command.types,
+    cwd: command.cwd ?? "",
+    env: command.env,
+    gpuIds: command.gpu_ids,
+    killGraceMs: command.kill_grace_s * 1000,
+    maxOutputBytes: command.max_output_bytes,
+  }));
+
+const probe = z
+  .strictObject({
+    mode: z.enum(PROBE_MODES).default("auto"),
+    recorded_path: path.optional(),
+    nvml_library: path.default("libnvidia-ml.so.1"),
+    simulated: z
+      .strictObject({
+        gpus: z.int().min(1).max(1024).default(4),
+        kind: z.enum(GPU_KINDS).default("A100-80GB"),
+        speed: z.number().positive().max(1e6).default(1),
+      })
+      .prefault({}),
+  })
+  .refine(({ mode, recorded_path }) => (mode === "recorded") === (recorded_path !== undefined), {
+    path: ["recorded_path"],
+    message: "the captures to replay: needed when probe.mode is recorded, and only then",
+  })
+  .transform(({ mode, recorded_path, nvml_library, simulated }) => ({ mode, recordedPath: recorded_path ?? "", nvmlLibrary: nvml_library, simulated }));
+
+const runners = z
+  .strictObject({
+    openai: z.array(openAiServer).max(256).default([]),
+    exec: z.array(execCommand).max(256).default([]),
+    simulated: z.boolean().nullable().default(null),
+  })
+  .superRefine(({ openai, exec }, context) => {
+    const seen = new Set([SIMULATED_RUNNER]);
+    for (const [list, entries] of Object.entries({ openai, exec })) {
+      entries.forEach(({ name }, index) => {
+        const message = `two runners are named "${name}"; every name must be unique on the node${name === SIMULATED_RUNNER ? ", and this one is taken" : ""}`;
+        if (seen.has(name)) context.addIssue({ code: "custom", path: [list, index, "name"], message });
+        seen.add(name);
+      });
+    }
+  });
+
+const agentConfig = z
+  .strictObject({
+    node_id: id.optional(),
+    router_address: address.default("127.0.0.1:50051"),
+    log_level: z.enum(LOG_LEVELS).default("info"),
+    probe: probe.prefault({}),
+    runners: runners.prefault({}),
+  })
+  .refine((config) => !(config.runners.simulated === true && ["nvml", "nvidia-smi", "recorded"].includes(config.probe.mode)), {
+    path: ["runners", "simulated"],
+    message: "true only goes with probe.mode simulated (or auto): it would report made-up results for GPUs that are not simulated",
+  })
+  .transform((config) => ({
+    /** Unique in the fleet; the host's name by default. */
+    nodeId: config.node_id ?? hostname(),
+    /** host:port of the router. */
+    routerAddress: config.router_address,
+    logLevel: config.log_level,
+    probe: config.probe,
+    runners: config.runners,
+  }));
+
+/** A checked configuration with all defaults filled in. Absent texts are "", times are ms. */
+export type AgentConfig = z.output<typeof agentConfig>;
+
+/** A configuration that cannot be used; the message names the file, each key, and what is allowed there. */
+export class AgentConfigError extends Error {
+  override readonly name = "AgentConfigError";
+}
+
+/**
+ * Reads the file at `path`, or nothing when undefined, with GPU_ROUTER_NODE_ID and GPU_ROUTER_ADDRESS of `env` over it.
+ * Throws AgentConfigError.
+ */
+export function loadAgentConfig(filePath: string | undefined, env: NodeJS.ProcessEnv): AgentConfig {
+  const over = overrides(env);
+  const names = Object.keys(over).map((key) => (key === "node_id" ? "GPU_ROUTER_NODE_ID" : "GPU_ROUTER_ADDRESS"));
+  const source = [filePath ?? "the agent's configuration", ...names.map((name) => `with ${name} over it`)].join(", ");
+  const fail = (trouble: string): never => {
+    throw new AgentConfigError(`${source}: ${trouble}\nSee deploy/agent.example.yaml for every key.`);
+  };
+  const written = filePath === undefined ? {} : readYaml(filePath, fail);
+  const parsed = agentConfig.safeParse({ ...written, ...over });
+  if (!parsed.success) return fail(`cannot be used:\n${z.prettifyError(parsed.error)}`);
+  const keyless = parsed.data.runners.openai.find(({ apiKeyEnv }) => apiKeyEnv !== "" && !env[apiKeyEnv]);
+  if (keyless !== undefined) {
+    return fail(`runners.openai "${keyless.name}" takes its key from ${keyless.apiKeyEnv}, which is not set. Set it, or remove api_key_env.`);
+  }
+  return parsed.data;
+}
+
+function overrides(env: NodeJS.ProcessEnv): Record<string, string> {
+  const { GPU_ROUTER_NODE_ID: nodeId, GPU_ROUTER_ADDRESS: routerAddress } = env;
+  return { ...(nodeId ? { node_id: nodeId } : {}), ...(routerAddress ? { router_address: routerAddress } : {}) };
+}
+
+function readYaml(filePath: string, fail: (trouble: string) => never): object {
+  let content: string;
+  try {
+    content = readFileSync(filePath, "utf8");
+  } catch (error) {
+    return fail(`cannot be read: ${(error as Error).message}`);
+  }
+  if (content.length > MAX_FILE_BYTES) return fail(`is larger than ${MAX_FILE_BYTES} bytes`);
+  const document = parseDocument(content, { uniqueKeys: true });
+  const [trouble] = [...document.errors, ...document.warnings];
+  if (trouble !== undefined) return fail(`is not valid YAML: ${trouble.message}`);
+  let value: unknown;
+  try {
+    value = document.toJS();
+  } catch (error) {
+    return fail(`is not valid YAML: ${(error as Error).message}`);
+  }
+  // A file with nothing but comments is a file of defaults.
+  if (value === null) return {};
+  if (typeof value !== "object" || Array.isArray(value)) return fail("must hold keys and values");
+  return value;
+}
+
+function isPlainHttpUrl(value: string): boolean {
+  if (!URL.canParse(value)) return false;
+  const url = new URL(value);
+  return ["http:", "https:"].includes(url.protocol) && [url.username, url.password, url.search, url.hash].every((part) => part === "");
+}
+
+/** Not as the schema of the record's keys: zod would say no more than "invalid key". */
+function checkVariableNames(variables: Record<string, string>, context: z.core.$RefinementCtx): void {
+  for (const name of Object.keys(variables)) {
+    const own = name.startsWith("GPU_ROUTER_") || name === "CUDA_VISIBLE_DEVICES" || name === "CUDA_DEVICE_ORDER";
+    if (own) context.addIssue({ code: "custom", path: [name], message: "set by the agent for each attempt; choose another name" });
+    if (!ENVIRONMENT_NAME.test(name)) context.addIssue({ code: "custom", path: [name], message: "not the name of an environment variable" });
+  }
+}

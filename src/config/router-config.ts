@@ -1,0 +1,149 @@
+// The configuration of the router: one YAML file (sections and names of the deployment guide), environment over it,
+// defaults under it. Read by `serve` and `up`. See deploy/router.example.yaml for every key with its meaning.
+import { existsSync } from "node:fs";
+import { z } from "zod";
+import { DEFAULT_CORE_SETTINGS, type CoreSettings } from "../core/settings.js";
+import type { AgentTerms } from "../router/agent-sessions.js";
+import type { RetentionLimits } from "../router/retention.js";
+import { readYaml } from "./read-yaml.js";
+
+const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+const DEFAULT_PATH = "config.yaml";
+const defaults = DEFAULT_CORE_SETTINGS;
+const seconds = (max: number): z.ZodNumber => z.number().min(0).max(max);
+const port = z.int().min(0).max(65_535);
+const share = z.number().min(0).max(1);
+
+const schema = z.strictObject({
+  api: z
+    .strictObject({
+      host: z.string().min(1).default("127.0.0.1"),
+      port: port.default(8000),
+      grpc_port: port.default(50051),
+      max_message_bytes: z.int().min(1024).max(256 << 20).default(16 << 20),
+    })
+    .prefault({}),
+  load_balancer: z
+    .strictObject({
+      strategy: z.string().min(1).default(defaults.strategy),
+      weights: z.record(z.string(), z.number()).default({ ...defaults.weights }),
+    })
+    .prefault({}),
+  request_router: z
+    .strictObject({
+      max_retries: z.int().min(0).max(100).default(defaults.maxRetries),
+      retry_delay: seconds(3600).default(defaults.retryDelayMs / 1000),
+      request_timeout: seconds(31_536_000).default(defaults.requestTimeoutMs / 1000),
+      max_queued_requests: z.int().min(1).max(10_000_000).default(defaults.maxQueuedRequests),
+      max_queued_bytes: z.int().min(1).default(defaults.maxQueuedBytes),
+    })
+    .prefault({}),
+  error_handler: z
+    .strictObject({
+      error_threshold: share.default(defaults.errorThreshold),
+      gpu_cooldown_period: seconds(86_400).default(defaults.gpuCooldownMs / 1000),
+    })
+    .prefault({}),
+  gpu_monitoring: z.strictObject({ max_temperature: z.number().min(1).max(150).default(defaults.maxTemperatureCelsius) }).prefault({}),
+  gpu: z
+    .strictObject({
+      multi_gpu: z
+        .strictObject({
+          max_concurrent_tasks_per_gpu: z.int().min(1).max(4096).default(defaults.maxConcurrentTasksPerGpu),
+          memory_threshold: share.default(defaults.memoryThreshold),
+          utilization_threshold: share.default(defaults.utilizationThreshold),
+        })
+        .prefault({}),
+    })
+    .prefault({}),
+  agents: z
+    .strictObject({
+      heartbeat_interval: z.number().min(0.05).max(10).default(0.25),
+      telemetry_interval: z.number().min(0.1).max(60).default(defaults.telemetryIntervalMs / 1000),
+      lease: z.number().min(0.5).max(600).default(3),
+      node_lost_after: z.number().min(0.5).max(3600).default(defaults.nodeLostAfterMs / 1000),
+      max_result_bytes: z.int().min(1024).max(64 << 20).default(8 << 20),
+    })
+    .refine((agents) => agents.lease >= 3 * agents.heartbeat_interval, { path: ["lease"], message: "must be at least three heartbeat_intervals" })
+    .refine((agents) => agents.node_lost_after > agents.lease, { path: ["node_lost_after"], message: "must be longer than lease, or work could run twice" })
+    .prefault({}),
+  journal: z
+    .strictObject({
+      data_dir: z.string().min(1).default("data"),
+      keep_finished_hours: z.number().min(0).max(8760).default(24),
+      keep_finished_requests: z.int().min(0).max(100_000_000).default(1_000_000),
+    })
+    .prefault({}),
+  log_level: z.enum(LOG_LEVELS).default("info"),
+});
+
+export interface RouterConfig {
+  readonly host: string;
+  readonly httpPort: number;
+  readonly grpcPort: number;
+  readonly maxMessageBytes: number;
+  readonly dataDirectory: string;
+  readonly logLevel: (typeof LOG_LEVELS)[number];
+  readonly core: CoreSettings;
+  readonly agentTerms: AgentTerms;
+  readonly retention: RetentionLimits;
+}
+
+/** A configuration that cannot be used; the message names the file, each key, and what is allowed there. */
+export class RouterConfigError extends Error {
+  override readonly name = "RouterConfigError";
+}
+
+/**
+ * Reads `filePath`, else CONFIG_PATH of `env`, else config.yaml where there is one; API_HOST and API_PORT of `env` go over it.
+ * Throws RouterConfigError.
+ */
+export function loadRouterConfig(filePath: string | undefined, env: NodeJS.ProcessEnv): RouterConfig {
+  const chosen = filePath ?? env["CONFIG_PATH"] ?? (existsSync(DEFAULT_PATH) ? DEFAULT_PATH : undefined);
+  const fail = (trouble: string): never => {
+    throw new RouterConfigError(`${chosen ?? "the router's configuration"}: ${trouble}\nSee deploy/router.example.yaml for every key.`);
+  };
+  const written = (chosen === undefined ? {} : readYaml(chosen, fail)) as { api?: object };
+  const { API_HOST: host, API_PORT: apiPort } = env;
+  const over = { ...(host ? { host } : {}), ...(apiPort ? { port: Number(apiPort) } : {}) };
+  const parsed = schema.safeParse(Object.keys(over).length > 0 ? { ...written, api: { ...written.api, ...over } } : written);
+  return parsed.success ? settle(parsed.data) : fail(`cannot be used:\n${z.prettifyError(parsed.error)}`);
+}
+
+/** From the file's names and seconds to ours and milliseconds. */
+function settle(file: z.output<typeof schema>): RouterConfig {
+  const { api, agents, journal } = file;
+  const multiGpu = file.gpu.multi_gpu;
+  return {
+    host: api.host,
+    httpPort: api.port,
+    grpcPort: api.grpc_port,
+    maxMessageBytes: api.max_message_bytes,
+    dataDirectory: journal.data_dir,
+    logLevel: file.log_level,
+    core: {
+      strategy: file.load_balancer.strategy,
+      weights: file.load_balancer.weights,
+      maxConcurrentTasksPerGpu: multiGpu.max_concurrent_tasks_per_gpu,
+      memoryThreshold: multiGpu.memory_threshold,
+      utilizationThreshold: multiGpu.utilization_threshold,
+      maxTemperatureCelsius: file.gpu_monitoring.max_temperature,
+      errorThreshold: file.error_handler.error_threshold,
+      gpuCooldownMs: file.error_handler.gpu_cooldown_period * 1000,
+      maxRetries: file.request_router.max_retries,
+      retryDelayMs: file.request_router.retry_delay * 1000,
+      requestTimeoutMs: file.request_router.request_timeout * 1000,
+      telemetryIntervalMs: agents.telemetry_interval * 1000,
+      nodeLostAfterMs: agents.node_lost_after * 1000,
+      maxQueuedRequests: file.request_router.max_queued_requests,
+      maxQueuedBytes: file.request_router.max_queued_bytes,
+    },
+    agentTerms: {
+      leaseMs: agents.lease * 1000,
+      heartbeatIntervalMs: agents.heartbeat_interval * 1000,
+      telemetryIntervalMs: agents.telemetry_interval * 1000,
+      maxResultBytes: agents.max_result_bytes,
+    },
+    retention: { finishedForMs: journal.keep_finished_hours * 3_600_000, finishedAtMost: journal.keep_finished_requests },
+  };
+}

@@ -1,0 +1,204 @@
+// The durable log on LMDB: frames of records, one snapshot, finished requests and their results, all of a group in one
+// transaction. Called by the router's engine loop, one append at a time; reads are synchronous memory-mapped look-ups.
+import { mkdirSync } from "node:fs";
+import { statfs } from "node:fs/promises";
+import path from "node:path";
+import { open, type Database, type RootDatabase } from "lmdb";
+import type { EndedRequest } from "../core/events.js";
+import type { RequestId } from "../core/model/ids.js";
+import type { Request } from "../core/model/request.js";
+import type { Record } from "../core/records.js";
+import type { Snapshot } from "../core/snapshot.js";
+import { decodeFinished, decodeFrame, decodeSnapshot, encodeFinished, encodeFrame, encodeSnapshot } from "./codec.js";
+import { lockDirectory, type DirectoryLock } from "./directory-lock.js";
+
+/** The format of what is stored; another one is refused rather than guessed at. */
+const FORMAT = 1;
+
+/** What becomes durable together. */
+export interface Batch {
+  /** Sequence number of the first record; must follow the last batch. */
+  readonly firstSequence: number;
+  readonly records: readonly Record[];
+  readonly ended: readonly EndedRequest[];
+  /** The state after this batch; frames up to here are dropped with it. */
+  readonly snapshot: Snapshot | null;
+}
+
+/** What a start finds. */
+export interface Recovered {
+  readonly snapshot: Snapshot | null;
+  /** Records after the snapshot, in order. */
+  readonly records: Iterable<Record>;
+}
+
+/** A page of finished requests, newest first. */
+export interface FinishedPage {
+  readonly requests: readonly Request[];
+  /** Continue below this order; 0 when there are no more. */
+  readonly nextOrder: number;
+}
+
+export class LmdbJournal {
+  readonly directory: string;
+  readonly #root: RootDatabase<Buffer, string>;
+  readonly #log: Database<Buffer, number>;
+  readonly #meta: Database<Buffer, string>;
+  readonly #finished: Database<Buffer, string>;
+  /** Order of ending -> request id. */
+  readonly #finishedOrder: Database<Buffer, number>;
+  readonly #results: Database<Buffer, string>;
+  readonly #lock: DirectoryLock;
+  #nextSequence = 1;
+  #nextOrder = 1;
+  #bytesSinceSnapshot = 0;
+
+  /** Creates `directory` when it is missing. Throws when it is in use, unreadable, or of another format. */
+  static async open(directory: string): Promise<LmdbJournal> {
+    mkdirSync(directory, { recursive: true });
+    const lock = await lockDirectory(directory);
+    try {
+      return new LmdbJournal(directory, lock);
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
+  }
+
+  private constructor(directory: string, lock: DirectoryLock) {
+    this.directory = directory;
+    this.#lock = lock;
+    this.#root = open({ path: path.join(directory, "journal.mdb"), encoding: "binary", maxDbs: 8 });
+    this.#log = this.#root.openDB({ name: "log", encoding: "binary" });
+    this.#meta = this.#root.openDB({ name: "meta", encoding: "binary" });
+    this.#finished = this.#root.openDB({ name: "finished", encoding: "binary" });
+    this.#finishedOrder = this.#root.openDB({ name: "finished_order", encoding: "binary" });
+    this.#results = this.#root.openDB({ name: "results", encoding: "binary" });
+    const format = this.#number("format");
+    if (format > 0 && format !== FORMAT) throw new Error(`${directory} holds journal format ${format}; this version reads format ${FORMAT}.`);
+    for (const order of this.#finishedOrder.getKeys({ reverse: true, limit: 1 })) this.#nextOrder = order + 1;
+  }
+
+  /** Reads everything that is durable. Call once, before the first append. Throws CorruptJournalError, or on a gap. */
+  recover(): Recovered {
+    const sealed = this.#meta.get("snapshot");
+    const snapshot = sealed ? decodeSnapshot(sealed) : null;
+    const snapshotSequence = this.#number("snapshot_sequence");
+    this.#nextSequence = snapshotSequence + 1;
+    return { snapshot, records: this.#framesAfter(snapshotSequence) };
+  }
+
+  /** A number of the meta table; 0 when it is not there. */
+  #number(key: string): number {
+    return Number(this.#meta.get(key)?.toString() ?? 0);
+  }
+
+  *#framesAfter(snapshotSequence: number): Iterable<Record> {
+    for (const { key, value } of this.#log.getRange({ start: snapshotSequence + 1 })) {
+      if (key !== this.#nextSequence) throw new Error(`The journal has a gap: record ${this.#nextSequence} is missing, ${key} is next.`);
+      const records = decodeFrame(value, `frame ${key}`);
+      this.#nextSequence += records.length;
+      this.#bytesSinceSnapshot += value.byteLength;
+      yield* records;
+    }
+  }
+
+  get nextSequence(): number {
+    return this.#nextSequence;
+  }
+
+  /** Log bytes that a recovery would have to fold. */
+  get bytesSinceSnapshot(): number {
+    return this.#bytesSinceSnapshot;
+  }
+
+  /**
+   * Resolves when the batch is on the disk. Rejects when it is not; the caller must then stop, because its memory is ahead
+   * of the disk. Strictly one at a time.
+   */
+  async append(batch: Batch): Promise<void> {
+    if (batch.firstSequence !== this.#nextSequence) throw new Error(`Appended ${batch.firstSequence}, expected ${this.#nextSequence}.`);
+    const committed = this.#root.batch(() => this.#write(batch));
+    this.#nextSequence += batch.records.length;
+    await committed;
+    await this.#root.flushed;
+  }
+
+  #write({ firstSequence, records, ended, snapshot }: Batch): void {
+    if (firstSequence === 1) void this.#meta.put("format", Buffer.from(`${FORMAT}`));
+    if (records.length > 0) {
+      const frame = encodeFrame(records);
+      this.#bytesSinceSnapshot += frame.byteLength;
+      void this.#log.put(firstSequence, frame);
+    }
+    for (const { request, result } of ended) {
+      const { requestId } = request.spec;
+      void this.#finished.put(requestId, encodeFinished(request));
+      void this.#finishedOrder.put(this.#nextOrder, Buffer.from(requestId));
+      this.#nextOrder += 1;
+      if (result.byteLength > 0) void this.#results.put(requestId, Buffer.from(result.buffer, result.byteOffset, result.byteLength));
+    }
+    if (!snapshot) return;
+    const lastSequence = firstSequence + records.length - 1;
+    void this.#meta.put("snapshot", encodeSnapshot(snapshot));
+    void this.#meta.put("snapshot_sequence", Buffer.from(`${lastSequence}`));
+    for (const key of this.#log.getKeys({ end: lastSequence + 1 })) void this.#log.remove(key);
+    if (records.length > 0) void this.#log.remove(firstSequence);
+    this.#bytesSinceSnapshot = 0;
+  }
+
+  /** null when unknown or past its retention. About 5 µs. */
+  finished(requestId: RequestId): Request | null {
+    const sealed = this.#finished.get(requestId);
+    return sealed ? decodeFinished(sealed) : null;
+  }
+
+  result(requestId: RequestId): Uint8Array | null {
+    return this.#results.get(requestId) ?? null;
+  }
+
+  /** Newest first, below `belowOrder` (0 for the newest). */
+  listFinished(belowOrder: number, limit: number): FinishedPage {
+    const requests: Request[] = [];
+    let nextOrder = 0;
+    const start = belowOrder > 0 ? belowOrder - 1 : this.#nextOrder;
+    for (const { key, value } of this.#finishedOrder.getRange({ start, reverse: true, limit })) {
+      const request = this.finished(value.toString() as RequestId);
+      if (request) requests.push(request);
+      nextOrder = key;
+    }
+    return { requests, nextOrder: nextOrder > 1 ? nextOrder : 0 };
+  }
+
+  /** Drops finished requests and results that ended before `endedBeforeMs` or exceed `keepAtMost`; returns how many, at most `limit` a call. */
+  async purge(endedBeforeMs: number, keepAtMost: number, limit: number): Promise<number> {
+    const dropped: { readonly order: number; readonly requestId: string }[] = [];
+    const keepFrom = this.#nextOrder - keepAtMost;
+    for (const { key, value } of this.#finishedOrder.getRange({ start: 0, limit })) {
+      const requestId = value.toString();
+      const sealed = this.#finished.get(requestId);
+      if (sealed && key >= keepFrom && decodeFinished(sealed).endedAtMs >= endedBeforeMs) break;
+      dropped.push({ order: key, requestId });
+    }
+    if (dropped.length === 0) return 0;
+    await this.#root.batch(() => {
+      for (const { order, requestId } of dropped) {
+        void this.#finishedOrder.remove(order);
+        void this.#finished.remove(requestId);
+        void this.#results.remove(requestId);
+      }
+    });
+    return dropped.length;
+  }
+
+  /** Share of the file system of the journal that is free, and in bytes. */
+  async freeSpace(): Promise<{ readonly bytes: number; readonly share: number }> {
+    const { bavail, blocks, bsize } = await statfs(this.directory);
+    return { bytes: bavail * bsize, share: blocks > 0 ? bavail / blocks : 1 };
+  }
+
+  async close(): Promise<void> {
+    await this.#root.close();
+    await this.#lock.release();
+  }
+}

@@ -1,0 +1,81 @@
+// The router's end of one agent stream, without I/O: what is to be sent, folded into as few messages as possible, and how
+// long ago the agent was heard. Driven by router/agent-sessions.ts with a real clock, by a simulator with a virtual one.
+import { create } from "@bufbuild/protobuf";
+import { ConnectResponseSchema, type AttemptRef, type ConnectResponse, type Dispatch, type Welcome } from "../../gen/gpurouter/v1/agent_pb.js";
+
+/** Keeps large payloads from holding up heartbeats for long. */
+const MAX_BYTES_PER_MESSAGE = 4 << 20;
+
+export class RouterSession {
+  readonly nodeId: string;
+  readonly instanceId: string;
+  readonly #welcome: Welcome;
+  #welcomed = false;
+  #dispatches: Dispatch[] = [];
+  #cancels: AttemptRef[] = [];
+  #acknowledged: AttemptRef[] = [];
+  #heardAtMs: number;
+  #sentAtMs = 0;
+
+  constructor(nodeId: string, instanceId: string, welcome: Welcome, nowMs: number) {
+    this.nodeId = nodeId;
+    this.instanceId = instanceId;
+    this.#welcome = welcome;
+    this.#heardAtMs = nowMs;
+  }
+
+  heard(nowMs: number): void {
+    this.#heardAtMs = nowMs;
+  }
+
+  /** Whether the agent has been silent for its whole lease: the stream is dead, whatever the network says. */
+  silent(nowMs: number): boolean {
+    return nowMs - this.#heardAtMs > this.#welcome.leaseMs;
+  }
+
+  /** Whether the agent was heard within the last two heartbeats. */
+  lively(nowMs: number): boolean {
+    return nowMs - this.#heardAtMs <= 2 * this.#welcome.heartbeatIntervalMs;
+  }
+
+  dispatch(dispatch: Dispatch): void {
+    this.#dispatches.push(dispatch);
+  }
+
+  cancel(ref: AttemptRef): void {
+    this.#cancels.push(ref);
+  }
+
+  acknowledge(ref: AttemptRef): void {
+    this.#acknowledged.push(ref);
+  }
+
+  /** All that is to be sent now as one message; a heartbeat when that is due; else null. */
+  take(nowMs: number): ConnectResponse | null {
+    const work = this.#dispatches.length + this.#cancels.length + this.#acknowledged.length;
+    if (this.#welcomed && work === 0 && nowMs - this.#sentAtMs < this.#welcome.heartbeatIntervalMs) return null;
+    const message = create(ConnectResponseSchema, { dispatches: this.#takeDispatches(), cancels: this.#cancels, acknowledged: this.#acknowledged });
+    if (!this.#welcomed) message.welcome = this.#welcome;
+    this.#welcomed = true;
+    this.#cancels = [];
+    this.#acknowledged = [];
+    this.#sentAtMs = nowMs;
+    return message;
+  }
+  /** Whether `take` left something behind for the next message. */
+  get hasMore(): boolean {
+    return this.#dispatches.length > 0;
+  }
+
+  /** As many dispatches as fit one message; at least one when there is any. */
+  #takeDispatches(): Dispatch[] {
+    let count = 0;
+    let bytes = 0;
+    for (const { payload } of this.#dispatches) {
+      bytes += payload.byteLength;
+      if (count > 0 && bytes > MAX_BYTES_PER_MESSAGE) break;
+      count += 1;
+    }
+    return this.#dispatches.splice(0, count);
+  }
+}

@@ -1,0 +1,129 @@
+// Between the agent protocol's messages and the core's words, both ways.
+import { create } from "@bufbuild/protobuf";
+import {
+  AttemptOutcome as ProtoOutcome,
+  AttemptRefSchema,
+  DispatchSchema,
+  type AgentHello,
+  type AttemptEnded,
+  type AttemptRef as ProtoRef,
+  type Dispatch,
+  type GpuInfo,
+  type GpuTelemetry as ProtoTelemetry,
+  type RunnerList,
+} from "../../gen/gpurouter/v1/agent_pb.js";
+import { ResourceRequirementsSchema } from "../../gen/gpurouter/v1/router_pb.js";
+import type { AttemptEnd, AttemptOutcome, Effect, Event } from "../core/events.js";
+import type { GpuInventory, GpuTelemetry, RunnerInfo } from "../core/model/gpu.js";
+import type { AttemptRef, GpuId, ModelId, NodeId, RequestId } from "../core/model/ids.js";
+import { computeCapability, computeCapabilityText } from "../core/model/request.js";
+
+const OUTCOMES: Readonly<{ [outcome in ProtoOutcome]: AttemptOutcome }> = {
+  // An agent that does not say how it went has failed to run it.
+  [ProtoOutcome.UNSPECIFIED]: "unavailable",
+  [ProtoOutcome.SUCCEEDED]: "succeeded",
+  [ProtoOutcome.FAILED]: "failed",
+  [ProtoOutcome.UNAVAILABLE]: "unavailable",
+  [ProtoOutcome.CANCELLED]: "cancelled",
+  [ProtoOutcome.FENCED]: "fenced",
+};
+
+export function refOf(ref: ProtoRef): AttemptRef {
+  return { requestId: ref.requestId as RequestId, attempt: ref.attempt };
+}
+
+export function protoRef(ref: AttemptRef): ProtoRef {
+  return create(AttemptRefSchema, ref);
+}
+
+export function connectedEvent(hello: AgentHello): Extract<Event, { kind: "node_connected" }> {
+  return {
+    kind: "node_connected",
+    nodeId: hello.nodeId as NodeId,
+    instanceId: hello.instanceId,
+    gpus: hello.gpus.map(inventoryOf),
+    runners: runnersOf(hello.runners),
+    held: hello.held.map(refOf),
+  };
+}
+
+export function runnersOf(list: RunnerList | undefined): RunnerInfo[] {
+  return (list?.runners ?? []).map(({ name, kind, models, types, gpuIds }) => ({ name, kind, models: models as ModelId[], types, gpuIds: gpuIds as GpuId[] }));
+}
+
+function inventoryOf(info: GpuInfo): GpuInventory {
+  return {
+    gpuId: info.gpuId as GpuId,
+    name: info.name,
+    computeCapability: computeCapability(info.computeCapability) || 0,
+    memoryTotalMib: info.memoryTotalMib,
+    multiprocessorCount: info.multiprocessorCount,
+    powerLimitWatts: info.powerLimitWatts,
+    driverVersion: info.driverVersion,
+    parentGpuId: info.parentGpuId as GpuId,
+    simulated: info.simulated,
+  };
+}
+
+export function telemetryOf(sample: ProtoTelemetry): { readonly sample: GpuTelemetry; readonly ageMs: number } {
+  return {
+    ageMs: sample.ageMs,
+    sample: {
+      gpuId: sample.gpuId as GpuId,
+      memoryUsedMib: sample.memoryUsedMib,
+      memoryFreeMib: sample.memoryFreeMib,
+      gpuUtilizationPercent: sample.gpuUtilizationPercent ?? Number.NaN,
+      memoryUtilizationPercent: sample.memoryUtilizationPercent ?? Number.NaN,
+      temperatureCelsius: sample.temperatureCelsius ?? Number.NaN,
+      powerUsageWatts: sample.powerUsageWatts ?? Number.NaN,
+      powerLimitWatts: sample.powerLimitWatts ?? Number.NaN,
+      uptimeSeconds: Number(sample.uptimeSeconds),
+      clockEventReasons: Number(sample.clockEventReasons),
+      eccUncorrected: Number(sample.eccUncorrected ?? 0n),
+    },
+  };
+}
+
+export function attemptEndOf(ended: AttemptEnded): AttemptEnd {
+  const { error, statistics } = ended;
+  return {
+    outcome: OUTCOMES[ended.outcome] ?? "unavailable",
+    error: error ? { code: error.code, message: error.message, ...(error.exitCode === undefined ? {} : { exitCode: error.exitCode }) } : null,
+    result: ended.result,
+    resultContentType: ended.resultContentType,
+    statistics: statistics
+      ? {
+          runMs: statistics.runMs,
+          firstOutputMs: statistics.firstOutputMs,
+          inputTokens: statistics.inputTokens,
+          outputTokens: statistics.outputTokens,
+          peakMemoryMib: statistics.peakMemoryMib,
+        }
+      : null,
+  };
+}
+
+export function dispatchOf({ request, attempt, gpuId, runner }: Extract<Effect, { kind: "dispatch" }>, nowMs: number): Dispatch {
+  const { spec, deadlineAtMs } = request;
+  const { requirements } = spec;
+  return create(DispatchSchema, {
+    ref: protoRef({ requestId: spec.requestId, attempt }),
+    gpuId,
+    runner,
+    modelId: spec.modelId,
+    type: spec.type,
+    userId: spec.userId,
+    payload: spec.payload,
+    timeLeftMs: deadlineAtMs === 0 ? 0n : BigInt(Math.max(1, deadlineAtMs - nowMs)),
+    mustNotRunTwice: !spec.idempotent,
+    resourceRequirements: create(ResourceRequirementsSchema, {
+      memoryMib: requirements.memoryMib,
+      computeUnits: requirements.computeUnits,
+      maxBatchSize: requirements.maxBatchSize,
+      expectedDurationMs: BigInt(Math.round(requirements.expectedDurationMs)),
+      minComputeCapability: computeCapabilityText(requirements.minComputeCapability),
+      inputTokens: requirements.inputTokens,
+      outputTokens: requirements.outputTokens,
+    }),
+  });
+}

@@ -1,0 +1,216 @@
+// The streams of the agents: accepts hellos, turns messages into engine events and effects into messages.
+// One session per node. Liveness and folding are link/router-session.ts's; decisions are the engine's.
+import { createValidator } from "@bufbuild/protovalidate";
+import { create } from "@bufbuild/protobuf";
+import { status, type ServerDuplexStream } from "@grpc/grpc-js";
+import type { Logger } from "pino";
+import { AgentHelloSchema, ConnectRequestSchema, WelcomeSchema, type AgentHello, type ConnectRequest, type ConnectResponse } from "../../gen/gpurouter/v1/agent_pb.js";
+import type { Effect, Event } from "../core/events.js";
+import type { AttemptRef, GpuId, NodeId } from "../core/model/ids.js";
+import { RouterSession } from "../link/router-session.js";
+import { attemptEndOf, connectedEvent, dispatchOf, protoRef, refOf, runnersOf, telemetryOf } from "./agent-codec.js";
+import type { Clock } from "./clock.js";
+
+type AgentStream = ServerDuplexStream<ConnectRequest, ConnectResponse>;
+
+/** What the router promises its agents; sent with every welcome. */
+export interface AgentTerms {
+  readonly leaseMs: number;
+  readonly heartbeatIntervalMs: number;
+  readonly telemetryIntervalMs: number;
+  readonly maxResultBytes: number;
+}
+
+export interface AgentSessionsOptions {
+  readonly terms: AgentTerms;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly step: (event: Event) => void;
+  readonly epoch: () => number;
+  /** Live output and progress for watchers; not durable. */
+  readonly onOutput: (ref: AttemptRef, offset: number, data: Uint8Array) => void;
+  readonly onProgress: (ref: AttemptRef, fraction: number, message: string) => void;
+}
+
+/** Xids after which a GPU does no more work until it is reset: 79, it has fallen off the bus. */
+const LOST_XIDS = new Set([79]);
+
+export class AgentSessions {
+  readonly #options: AgentSessionsOptions;
+  readonly #byNode = new Map<string, { readonly session: RouterSession; readonly stream: AgentStream }>();
+  readonly #dirty = new Set<string>();
+  readonly #blocked = new Set<string>();
+  readonly #validator = createValidator();
+  readonly #timer: NodeJS.Timeout;
+  #closing = false;
+
+  constructor(options: AgentSessionsOptions) {
+    this.#options = options;
+    this.#timer = setInterval(() => this.#beat(), options.terms.heartbeatIntervalMs);
+  }
+
+  get connectedNodes(): number {
+    return this.#byNode.size;
+  }
+
+  /** grpc-js handler of AgentService.Connect. */
+  readonly connect = (stream: AgentStream): void => {
+    let session: RouterSession | null = null;
+    stream.on("data", (message: ConnectRequest) => {
+      const invalid = this.#invalid(message);
+      if (invalid) {
+        refuse(stream, status.INVALID_ARGUMENT, invalid);
+        return;
+      }
+      if (session) this.#received(session, stream, message);
+      else session = this.#hello(stream, message.hello);
+    });
+    const gone = (): void => {
+      if (session) this.#gone(session, stream);
+    };
+    stream.on("end", () => {
+      gone();
+      stream.end();
+    });
+    stream.on("cancelled", gone);
+    stream.on("close", gone);
+    stream.on("error", gone);
+  };
+
+  /** Performs an effect that concerns an agent. What cannot be sent now is settled when the node says hello again. */
+  perform(effect: Extract<Effect, { nodeId: NodeId }>): void {
+    const entry = this.#byNode.get(effect.nodeId);
+    if (!entry) return;
+    switch (effect.kind) {
+      case "dispatch":
+        // The node may have come back since the placement and made it void: only the present attempt is sent.
+        if (effect.request.phase !== "placed" || effect.request.attempt !== effect.attempt) return;
+        entry.session.dispatch(dispatchOf(effect, this.#options.clock.now()));
+        break;
+      case "cancel_attempt":
+        entry.session.cancel(protoRef(effect.ref));
+        break;
+      case "acknowledge":
+        entry.session.acknowledge(protoRef(effect.ref));
+        break;
+    }
+    if (this.#dirty.size === 0) setImmediate(() => this.#flush());
+    this.#dirty.add(effect.nodeId);
+  }
+
+  close(): void {
+    this.#closing = true;
+    clearInterval(this.#timer);
+    for (const { stream } of this.#byNode.values()) stream.end();
+  }
+
+  #invalid(message: ConnectRequest): string | null {
+    // Events dominate and their fields are checked by what they refer to; the rest is rare enough for the full rules.
+    if (!message.hello && !message.runners) return message.events.every((event) => event.ref) ? null : "events[].ref: must be set";
+    const result = message.hello ? this.#validator.validate(AgentHelloSchema, message.hello) : this.#validator.validate(ConnectRequestSchema, message);
+    return result.kind === "valid" ? null : (result.error?.message ?? "invalid message");
+  }
+
+  #hello(stream: AgentStream, hello: AgentHello | undefined): RouterSession | null {
+    const { clock, epoch, log, step, terms } = this.#options;
+    if (this.#closing) return refuse(stream, status.UNAVAILABLE, "The router is stopping.");
+    if (!hello) return refuse(stream, status.FAILED_PRECONDITION, "The first message of the stream must be a hello.");
+    if (hello.highestEpoch > BigInt(epoch())) return refuse(stream, status.FAILED_PRECONDITION, `The agent has obeyed epoch ${hello.highestEpoch}; this router has epoch ${epoch()}.`);
+    const before = this.#byNode.get(hello.nodeId);
+    if (before) {
+      if (before.session.instanceId !== hello.instanceId && before.session.lively(clock.now())) {
+        return refuse(stream, status.ALREADY_EXISTS, `Node ${hello.nodeId} is connected by another agent: give each agent its own node_id.`);
+      }
+      this.#byNode.delete(hello.nodeId);
+      before.stream.end();
+      step({ kind: "node_disconnected", nodeId: hello.nodeId as NodeId });
+    }
+    const welcome = create(WelcomeSchema, { epoch: BigInt(epoch()), ...terms });
+    const session = new RouterSession(hello.nodeId, hello.instanceId, welcome, clock.now());
+    this.#byNode.set(hello.nodeId, { session, stream });
+    this.#send(session, stream);
+    step(connectedEvent(hello));
+    log.info({ node: hello.nodeId, gpus: hello.gpus.length, held: hello.held.length, agentVersion: hello.agentVersion }, "agent connected");
+    return session;
+  }
+
+  #received(session: RouterSession, stream: AgentStream, message: ConnectRequest): void {
+    if (this.#byNode.get(session.nodeId)?.session !== session) return;
+    const { step, onOutput, onProgress, clock } = this.#options;
+    const nodeId = session.nodeId as NodeId;
+    session.heard(clock.now());
+    if (message.hello) {
+      refuse(stream, status.FAILED_PRECONDITION, "A stream has one hello, as its first message.");
+      return;
+    }
+    if (message.runners) step({ kind: "runners_changed", nodeId, runners: runnersOf(message.runners) });
+    for (const { ref, event } of message.events) {
+      if (!ref) continue;
+      if (event.case === "started") step({ kind: "attempt_started", nodeId, ref: refOf(ref) });
+      else if (event.case === "ended") step({ kind: "attempt_ended", nodeId, ref: refOf(ref), end: attemptEndOf(event.value) });
+      else if (event.case === "output") onOutput(refOf(ref), Number(event.value.offset), event.value.data);
+      else if (event.case === "progress") {
+        step({ kind: "attempt_progress", nodeId, ref: refOf(ref), fraction: event.value.fraction });
+        onProgress(refOf(ref), event.value.fraction, event.value.message);
+      }
+    }
+    if (message.telemetry.length > 0) step({ kind: "telemetry", nodeId, samples: message.telemetry.map(telemetryOf) });
+    for (const { gpuId, event } of message.gpuEvents) {
+      if (event.case === "lost") step({ kind: "gpu_lost", nodeId, gpuId: gpuId as GpuId, reason: event.value });
+      else if (event.case === "xid" && LOST_XIDS.has(event.value)) step({ kind: "gpu_lost", nodeId, gpuId: gpuId as GpuId, reason: `Xid ${event.value}` });
+    }
+  }
+
+  #gone(session: RouterSession, stream: AgentStream): void {
+    if (this.#byNode.get(session.nodeId)?.stream !== stream) return;
+    this.#byNode.delete(session.nodeId);
+    this.#blocked.delete(session.nodeId);
+    if (this.#closing) return;
+    this.#options.log.warn({ node: session.nodeId }, "agent disconnected");
+    this.#options.step({ kind: "node_disconnected", nodeId: session.nodeId as NodeId });
+  }
+
+  #beat(): void {
+    const now = this.#options.clock.now();
+    for (const { session, stream } of this.#byNode.values()) {
+      if (session.silent(now)) {
+        this.#options.log.warn({ node: session.nodeId }, "agent silent for its lease; dropping its stream");
+        this.#gone(session, stream);
+        stream.destroy();
+      } else {
+        this.#send(session, stream);
+      }
+    }
+  }
+
+  #flush(): void {
+    const nodes = [...this.#dirty];
+    this.#dirty.clear();
+    for (const nodeId of nodes) {
+      const entry = this.#byNode.get(nodeId);
+      if (entry) this.#send(entry.session, entry.stream);
+    }
+  }
+
+  /** Sends what is due, unless the stream is full; then it is folded into few messages when it has drained. */
+  #send(session: RouterSession, stream: AgentStream): void {
+    if (this.#blocked.has(session.nodeId)) return;
+    let full = false;
+    do {
+      const message = session.take(this.#options.clock.now());
+      if (!message) return;
+      full = !stream.write(message);
+    } while (!full && session.hasMore);
+    if (!full) return;
+    this.#blocked.add(session.nodeId);
+    stream.once("drain", () => {
+      this.#blocked.delete(session.nodeId);
+      if (this.#byNode.get(session.nodeId)?.session === session) this.#send(session, stream);
+    });
+  }
+}
+
+function refuse(stream: AgentStream, code: status, details: string): null {
+  stream.emit("error", { code, details });
+  return null;
+}

@@ -1,0 +1,80 @@
+// One router process: journal, router, gRPC and HTTP ports, and the order in which they start and stop.
+// Used by the commands `serve` and `up`; signals and output are theirs.
+import type { Logger } from "pino";
+import { AgentService } from "../../gen/gpurouter/v1/agent_pb.js";
+import { createGrpcServer } from "../api/grpc-server.js";
+import { createHttpServer } from "../api/http-server.js";
+import { createRouterService } from "../api/router-service.js";
+import type { RouterConfig } from "../config/router-config.js";
+import { LmdbJournal } from "../journal/lmdb-journal.js";
+import { monotonicClock } from "./clock.js";
+import { Router } from "./router.js";
+
+/** A result in a message has this much around it at most. */
+const MESSAGE_OVERHEAD_BYTES = 1 << 20;
+
+export interface Daemon {
+  /** host:port of the gRPC port. */
+  readonly grpcAddress: string;
+  /** host:port of the HTTP port. */
+  readonly httpAddress: string;
+  readonly epoch: number;
+  readonly liveRequests: number;
+  /** Refuses new calls, gives those under way `graceMs`, makes everything durable, closes. */
+  stop(graceMs: number): Promise<void>;
+}
+
+/** Rejects with what to do when a port, the data directory or the journal cannot be used. */
+export async function startDaemon(config: RouterConfig, log: Logger, onJournalFailure: (error: Error) => void): Promise<Daemon> {
+  const journal = await LmdbJournal.open(config.dataDirectory);
+  let httpAddress = "";
+  const router = new Router({
+    settings: config.core,
+    agentTerms: config.agentTerms,
+    retention: config.retention,
+    journal,
+    clock: monotonicClock(),
+    log,
+    resultBaseUrl: () => (httpAddress === "" ? "" : `http://${httpAddress}`),
+    onJournalFailure,
+  });
+  try {
+    const service = createRouterService(router);
+    const maxRequestBytes = Math.max(config.maxMessageBytes, config.agentTerms.maxResultBytes + MESSAGE_OVERHEAD_BYTES);
+    const http = createHttpServer({
+      host: config.host,
+      port: config.httpPort,
+      router: service,
+      results: router,
+      log,
+      maxRequestBytes: config.maxMessageBytes,
+      healthDetails: () => ({ epoch: router.epoch, live_requests: router.liveRequests, connected_nodes: router.agents.connectedNodes }),
+    });
+    const grpc = createGrpcServer({
+      host: config.host,
+      port: config.grpcPort,
+      router: service,
+      log,
+      extraServices: [{ service: AgentService, implementation: { connect: router.agents.connect } }],
+      maxRequestBytes,
+    });
+    httpAddress = `${config.host}:${await http.listen()}`;
+    const grpcAddress = `${config.host}:${await grpc.listen()}`;
+    return {
+      grpcAddress,
+      httpAddress,
+      epoch: router.epoch,
+      get liveRequests() {
+        return router.liveRequests;
+      },
+      async stop(graceMs) {
+        router.drain();
+        await Promise.all([grpc.drain(graceMs), http.drain(graceMs), router.agents.close()]);
+        await router.stop();
+      },
+    };
+  } catch (error) {
+    await router.stop();
+    throw error;
+  }
+}

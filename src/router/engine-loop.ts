@@ -1,0 +1,143 @@
+// The engine loop: the one writer. Stamps time, steps the engine, makes its records durable in groups, and only then
+// releases effects and answers. While one commit runs, everything that comes is collected for the next; nothing lingers.
+import { Engine } from "../core/engine.js";
+import type { Effect, EndedRequest, Event, Step } from "../core/events.js";
+import type { Record } from "../core/records.js";
+import type { CoreSettings } from "../core/settings.js";
+import { takeSnapshot } from "../core/snapshot.js";
+import type { LmdbJournal } from "../journal/lmdb-journal.js";
+import type { Clock } from "./clock.js";
+import { History } from "./history.js";
+
+/** A snapshot is taken when a recovery would have to fold more than this, bytes. */
+const SNAPSHOT_AFTER_BYTES = 64 * 1024 * 1024;
+
+/** Something that waits for the durability of all that was recorded before it. */
+interface Release {
+  readonly sequence: number;
+  readonly run: () => void;
+}
+
+export interface EngineLoopOptions {
+  readonly settings: CoreSettings;
+  readonly journal: LmdbJournal;
+  readonly clock: Clock;
+  /** Called with each effect right after its step: returns what to do once the step is durable; null for nothing. Must not throw. */
+  readonly prepare: (effect: Effect) => (() => void) | null;
+  /** The journal refused a commit: memory is ahead of the disk, the process must end. */
+  readonly onJournalFailure: (error: Error) => void;
+}
+
+export class EngineLoop {
+  readonly engine: Engine;
+  readonly history: History;
+  readonly #options: EngineLoopOptions;
+  #records: Record[] = [];
+  #ended: EndedRequest[] = [];
+  readonly #releases: Release[] = [];
+  #recordedSequence: number;
+  #durableSequence: number;
+  #committing = false;
+  #failed = false;
+  #stopped: (() => void) | null = null;
+
+  /** Recovers the state from the journal and takes over with the next epoch. */
+  constructor(options: EngineLoopOptions) {
+    this.#options = options;
+    const { snapshot, records } = options.journal.recover();
+    this.engine = new Engine(options.settings, snapshot);
+    for (const record of records) this.engine.replay(record);
+    this.history = new History(options.journal);
+    this.#recordedSequence = options.journal.nextSequence - 1;
+    this.#durableSequence = this.#recordedSequence;
+    this.step({ kind: "take_over", epoch: this.engine.state.epoch + 1 });
+  }
+
+  get epoch(): number {
+    return this.engine.state.epoch;
+  }
+
+  /** Records that are not durable yet. */
+  get pendingRecords(): number {
+    return this.#recordedSequence - this.#durableSequence;
+  }
+
+  /** Steps the engine now. Its effects follow when its records are durable. */
+  step(event: Event): Step {
+    const step = this.engine.step(event, this.#options.clock.now());
+    for (const record of step.records) this.#records.push(record);
+    for (const ended of step.ended) {
+      this.#ended.push(ended);
+      this.history.add(ended);
+    }
+    this.#recordedSequence += step.records.length;
+    for (const effect of step.effects) {
+      const action = this.#options.prepare(effect);
+      if (action) this.#whenDurable(action);
+    }
+    if (step.records.length > 0) this.#wake();
+    return step;
+  }
+
+  /** Resolves when everything that was recorded before the call is durable. Never resolves after a journal failure. */
+  durable(): Promise<void> {
+    return new Promise((resolve) => this.#whenDurable(resolve));
+  }
+
+  /** Resolves when nothing is left to commit and a snapshot has been written, so that the next start is quick. */
+  async stop(): Promise<void> {
+    if (this.#committing || this.#records.length > 0) {
+      await new Promise<void>((resolve) => {
+        this.#stopped = resolve;
+      });
+    }
+    if (!this.#failed && this.#options.journal.bytesSinceSnapshot > 0) await this.#append([], [], true);
+  }
+
+  #whenDurable(run: () => void): void {
+    if (this.#durableSequence >= this.#recordedSequence && this.#releases.length === 0) run();
+    else this.#releases.push({ sequence: this.#recordedSequence, run });
+  }
+
+  #wake(): void {
+    if (this.#committing || this.#failed) return;
+    this.#committing = true;
+    // After this turn of the event loop, so that all requests that were read together are committed together.
+    setImmediate(() => void this.#commit());
+  }
+
+  async #commit(): Promise<void> {
+    while (this.#records.length > 0) {
+      const records = this.#records;
+      const ended = this.#ended;
+      this.#records = [];
+      this.#ended = [];
+      try {
+        await this.#append(records, ended, this.#options.journal.bytesSinceSnapshot > SNAPSHOT_AFTER_BYTES);
+      } catch (error) {
+        this.#failed = true;
+        this.#options.onJournalFailure(error instanceof Error ? error : new Error(String(error)));
+        return;
+      }
+      this.#durableSequence += records.length;
+      this.history.durable(ended);
+      this.#release();
+    }
+    this.#committing = false;
+    this.#stopped?.();
+  }
+
+  #append(records: readonly Record[], ended: readonly EndedRequest[], withSnapshot: boolean): Promise<void> {
+    const snapshot = withSnapshot ? takeSnapshot(this.engine.state) : null;
+    return this.#options.journal.append({ firstSequence: this.#durableSequence + 1, records, ended, snapshot });
+  }
+
+  #release(): void {
+    let count = 0;
+    while (count < this.#releases.length && this.#releases[count]!.sequence <= this.#durableSequence) {
+      this.#releases[count]!.run();
+      count += 1;
+    }
+    this.#releases.splice(0, count);
+  }
+}

@@ -1,0 +1,107 @@
+// GPUs as people see them, and the feed of their changes. Reads the fleet; changes nothing.
+import type { GpuChanges } from "../api/router-port.js";
+import type { Engine } from "../core/engine.js";
+import { healthOf } from "../core/fleet/health.js";
+import type { GpuState, GpuView } from "../core/model/gpu.js";
+import type { CoreSettings } from "../core/settings.js";
+import type { Clock } from "./clock.js";
+
+const DEFAULT_INTERVAL_MS = 100;
+/** A stream says something at least this often, so that a reader can tell a quiet fleet from a dead stream. */
+const QUIET_MS = 10_000;
+
+export class GpuViews {
+  readonly #engine: Engine;
+  readonly #settings: CoreSettings;
+  readonly #clock: Clock;
+
+  constructor(engine: Engine, settings: CoreSettings, clock: Clock) {
+    this.#engine = engine;
+    this.#settings = settings;
+    this.#clock = clock;
+  }
+
+  all(): GpuView[] {
+    return this.#engine.state.fleet.inventory.map((_, gpu) => this.#view(gpu));
+  }
+
+  /**
+   * A snapshot, or what changed since `resumeToken`, then changes. Nothing is queued for a slow reader: each message is made
+   * of the fleet as it is when the reader takes it.
+   */
+  async *watch(resumeToken: string, minIntervalMs: number, signal: AbortSignal): AsyncGenerator<GpuChanges> {
+    const { fleet } = this.#engine.state;
+    const intervalMs = minIntervalMs || DEFAULT_INTERVAL_MS;
+    let sequence = 0;
+    let seen = this.#resume(resumeToken);
+    let sentAtMs = 0;
+    for (let first = true; !signal.aborted; first = false) {
+      const snapshot = first && seen < 0;
+      const since = seen;
+      const now = this.#clock.now();
+      const gpus: GpuView[] = [];
+      if (fleet.changeSequence > since || first) {
+        for (let gpu = 0; gpu < fleet.size; gpu += 1) if (snapshot || fleet.changedAt[gpu]! > since) gpus.push(this.#view(gpu));
+      }
+      if (first || gpus.length > 0 || now - sentAtMs >= QUIET_MS) {
+        seen = fleet.changeSequence;
+        sequence += 1;
+        sentAtMs = now;
+        yield { sequence, snapshot, gpus, resumeToken: `${this.#engine.state.epoch}.${seen}`, atMs: now };
+      }
+      await pause(intervalMs, signal);
+    }
+  }
+
+  /** -1 when the token is not of this router's life: change numbers start anew with each epoch. */
+  #resume(token: string): number {
+    const match = /^(\d+)\.(\d+)$/.exec(token);
+    const { epoch, fleet } = this.#engine.state;
+    if (!match || Number(match[1]) !== epoch || Number(match[2]) > fleet.changeSequence) return -1;
+    return Number(match[2]);
+  }
+
+  #view(gpu: number): GpuView {
+    const { fleet, queue } = this.#engine.state;
+    const inventory = fleet.inventory[gpu]!;
+    const node = fleet.nodeOf[gpu]!;
+    const health = healthOf(fleet, gpu, this.#settings);
+    const [state, stateReason] = stateOf(node.connected, fleet.outUntilMs[gpu]! > 0, fleet.outReason[gpu] ?? "");
+    const sampledAtMs = fleet.sampleAtMs[gpu]!;
+    const served = node.runners.filter((runner) => runner.gpuIds.length === 0 || runner.gpuIds.includes(inventory.gpuId));
+    return {
+      inventory,
+      index: gpu,
+      nodeId: node.nodeId,
+      state,
+      stateReason,
+      health,
+      telemetry: fleet.telemetry[gpu] ?? null,
+      telemetryAgeMs: sampledAtMs === 0 ? -1 : Math.max(0, this.#clock.now() - sampledAtMs),
+      memoryReservedMib: fleet.reservedMib[gpu]!,
+      performanceIndex: fleet.performanceIndex[gpu]!,
+      errorRate: fleet.errorRate[gpu]!,
+      activeRequests: fleet.active[gpu]!,
+      queuedRequests: queue.pinnedTo(inventory.gpuId),
+      models: [...new Set(served.flatMap((runner) => runner.models))],
+    };
+  }
+}
+
+function stateOf(connected: boolean, out: boolean, reason: string): [GpuState, string] {
+  if (!connected) return ["inactive", "its node is not connected"];
+  return out ? ["error", reason] : ["active", ""];
+}
+
+function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, milliseconds);
+    signal.addEventListener("abort", done, { once: true });
+    if (signal.aborted) done();
+  });
+}

@@ -1,0 +1,37 @@
+// Finished requests and their results: what just ended in memory until it is durable, everything else in the journal.
+import type { EndedRequest } from "../core/events.js";
+import type { RequestId } from "../core/model/ids.js";
+import type { Request } from "../core/model/request.js";
+import type { FinishedPage, LmdbJournal } from "../journal/lmdb-journal.js";
+
+export class History {
+  readonly #journal: LmdbJournal;
+  readonly #notDurable = new Map<RequestId, EndedRequest>();
+
+  constructor(journal: LmdbJournal) {
+    this.#journal = journal;
+  }
+
+  add(ended: EndedRequest): void {
+    this.#notDurable.set(ended.request.spec.requestId, ended);
+  }
+
+  /** The journal has them now. */
+  durable(ended: readonly EndedRequest[]): void {
+    for (const { request } of ended) this.#notDurable.delete(request.spec.requestId);
+  }
+
+  find(requestId: RequestId): Request | null {
+    return this.#notDurable.get(requestId)?.request ?? this.#journal.finished(requestId);
+  }
+
+  /** Only bytes that are durable; null when there are none. */
+  result(requestId: RequestId): Uint8Array | null {
+    return this.#notDurable.get(requestId)?.result ?? this.#journal.result(requestId);
+  }
+
+  /** Durable ones, newest first. */
+  list(belowOrder: number, limit: number): FinishedPage {
+    return this.#journal.listFinished(belowOrder, limit);
+  }
+}

@@ -1,0 +1,231 @@
+// The router: engine loop, agent sessions, watchers and history behind the API's port. The composition of one daemon's
+// inside; servers and signals are cli/serve.ts's, decisions are the core's.
+import type { Logger } from "pino";
+import type { ListQuery, RequestView, RouteOutcome, RouterPort, WatchEvent } from "../api/router-port.js";
+import type { Effect } from "../core/events.js";
+import type { Decision } from "../core/model/decision.js";
+import type { RequestId } from "../core/model/ids.js";
+import { isTerminal, type Request, type RequestSpec } from "../core/model/request.js";
+import type { CoreSettings } from "../core/settings.js";
+import type { LmdbJournal } from "../journal/lmdb-journal.js";
+import { AgentSessions, type AgentTerms } from "./agent-sessions.js";
+import type { Clock } from "./clock.js";
+import { DiskGuard } from "./disk-guard.js";
+import { EngineLoop } from "./engine-loop.js";
+import { GpuViews } from "./gpu-views.js";
+import { RequestList } from "./request-list.js";
+import { RequestWatchers } from "./request-watchers.js";
+import { Retention, type RetentionLimits } from "./retention.js";
+
+const TICK_MS = 50;
+/** Results up to this size travel inside Status. */
+const INLINE_RESULT_BYTES = 64 * 1024;
+const RETRY_WHEN_FULL_MS = 1_000;
+
+export interface RouterOptions {
+  readonly settings: CoreSettings;
+  readonly agentTerms: AgentTerms;
+  readonly retention: RetentionLimits;
+  readonly journal: LmdbJournal;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Where results can be fetched, such as "http://127.0.0.1:8000"; "" when there is no HTTP server. */
+  readonly resultBaseUrl: () => string;
+  readonly onJournalFailure: (error: Error) => void;
+}
+
+export class Router implements RouterPort {
+  readonly agents: AgentSessions;
+  readonly #options: RouterOptions;
+  readonly #loop: EngineLoop;
+  readonly #watchers = new RequestWatchers();
+  readonly #gpuViews: GpuViews;
+  readonly #list: RequestList;
+  readonly #disk: DiskGuard;
+  readonly #retention: Retention;
+  readonly #timer: NodeJS.Timeout;
+  #draining = false;
+
+  /** Recovers from the journal. Throws when it cannot be recovered from. */
+  constructor(options: RouterOptions) {
+    this.#options = options;
+    const { clock, journal, log, settings } = options;
+    this.#loop = new EngineLoop({ settings, journal, clock, prepare: (effect) => this.#prepare(effect), onJournalFailure: options.onJournalFailure });
+    this.agents = new AgentSessions({
+      terms: options.agentTerms,
+      clock,
+      log,
+      step: (event) => void this.#loop.step(event),
+      epoch: () => this.#loop.epoch,
+      onOutput: (ref, offset, data) => this.#watchers.output(ref, offset, data),
+      onProgress: (ref, fraction, message) => this.#watchers.progress(ref, fraction, message),
+    });
+    this.#gpuViews = new GpuViews(this.#loop.engine, settings, clock);
+    this.#list = new RequestList(this.#loop.engine.state, this.#loop.history);
+    this.#disk = new DiskGuard(journal, log);
+    this.#retention = new Retention(journal, clock, options.retention, log);
+    this.#timer = setInterval(() => void this.#loop.step({ kind: "tick" }), TICK_MS);
+    const { state } = this.#loop.engine;
+    log.info({ epoch: state.epoch, live: state.requests.size, gpus: state.fleet.size }, "recovered from the journal");
+  }
+
+  get epoch(): number {
+    return this.#loop.epoch;
+  }
+
+  /** Requests that have not ended. */
+  get liveRequests(): number {
+    return this.#loop.engine.state.requests.size;
+  }
+
+  async route(spec: RequestSpec): Promise<RouteOutcome> {
+    if (this.#draining) return { kind: "draining" };
+    // A caller's own id may be that of a request that has ended; an id of our making cannot.
+    const finished = spec.contentHash === "" ? null : this.#loop.history.find(spec.requestId);
+    if (finished) {
+      await this.#loop.durable();
+      return finished.spec.contentHash === spec.contentHash ? this.#accepted(finished) : { kind: "id_conflict", requestId: spec.requestId };
+    }
+    const full = this.#disk.full;
+    if (full && !this.#loop.engine.state.requests.has(spec.requestId)) return { kind: "storage_full", detail: full, retryAfterMs: RETRY_WHEN_FULL_MS };
+    const { submitted } = this.#loop.step({ kind: "submit", spec });
+    switch (submitted?.kind) {
+      case "accepted":
+      case "known": {
+        const answer = this.#accepted(submitted.request);
+        await this.#loop.durable();
+        return answer;
+      }
+      case "id_conflict":
+        return { kind: "id_conflict", requestId: spec.requestId };
+      case "unknown_strategy":
+        return { ...submitted, strategy: spec.strategy };
+      case "queue_full":
+        return { ...submitted, retryAfterMs: this.#queueDelayMs(spec) || RETRY_WHEN_FULL_MS };
+      default:
+        throw new Error("Invariant broken: a submit has an outcome");
+    }
+  }
+
+  async status(requestId: RequestId): Promise<RequestView | null> {
+    const view = this.#view(requestId);
+    await this.#loop.durable();
+    return view;
+  }
+
+  async list(query: ListQuery): Promise<{ readonly requests: readonly RequestView[]; readonly nextPageToken: string } | null> {
+    const page = this.#list.page(query);
+    await this.#loop.durable();
+    return page && { requests: page.requests.map((request) => this.#viewOf(request, false)), nextPageToken: page.nextPageToken };
+  }
+
+  async cancel(requestId: RequestId, reason: string): Promise<RequestView | null> {
+    this.#loop.step({ kind: "cancel", requestId, reason });
+    return this.status(requestId);
+  }
+
+  watch(requestId: RequestId, signal: AbortSignal): AsyncIterable<WatchEvent> | null {
+    if (!this.#loop.engine.state.requests.has(requestId) && !this.#loop.history.find(requestId)) return null;
+    return this.#watchers.watch(requestId, () => this.status(requestId), signal);
+  }
+
+  explainRequest(requestId: RequestId): { readonly decision: Decision; readonly dryRun: boolean } | null {
+    const request = this.#loop.engine.state.requests.get(requestId) ?? this.#loop.history.find(requestId);
+    if (!request) return null;
+    // One that waits has no decision yet: show what keeps it from being placed now.
+    if (request.phase !== "queued" && request.decision) return { decision: request.decision, dryRun: false };
+    return { decision: this.#loop.engine.explain(request.spec, this.#options.clock.now()), dryRun: true };
+  }
+
+  explainDryRun(spec: RequestSpec): ReturnType<RouterPort["explainDryRun"]> {
+    const { engine } = this.#loop;
+    if (spec.strategy !== "" && !engine.strategyNames.includes(spec.strategy)) return { kind: "unknown_strategy", strategy: spec.strategy, known: engine.strategyNames };
+    return { kind: "decision", decision: engine.explain(spec, this.#options.clock.now()) };
+  }
+
+  gpus(): ReturnType<RouterPort["gpus"]> {
+    return this.#gpuViews.all();
+  }
+
+  watchGpus(resumeToken: string, minIntervalMs: number, signal: AbortSignal): ReturnType<RouterPort["watchGpus"]> {
+    return this.#gpuViews.watch(resumeToken, minIntervalMs, signal);
+  }
+
+  result(requestId: RequestId): { readonly bytes: Uint8Array; readonly contentType: string } | null {
+    const request = this.#loop.history.find(requestId);
+    const bytes = request?.result ? this.#loop.history.result(requestId) : null;
+    return bytes && { bytes, contentType: request?.result?.contentType ?? "" };
+  }
+
+  /** Takes no new requests from now on; what is accepted stays in the journal for the next start. */
+  drain(): void {
+    this.#draining = true;
+  }
+
+  /** Makes everything durable and closes the journal. Work on the agents runs on. */
+  async stop(): Promise<void> {
+    this.#draining = true;
+    clearInterval(this.#timer);
+    this.#disk.stop();
+    await this.#retention.stop();
+    this.agents.close();
+    await this.#loop.stop();
+    await this.#options.journal.close();
+  }
+
+  #prepare(effect: Effect): (() => void) | null {
+    if (effect.kind !== "changed") return () => this.agents.perform(effect);
+    if (!this.#watchers.watched(effect.requestId)) return null;
+    const view = this.#view(effect.requestId);
+    return view && (() => this.#watchers.changed(effect.requestId, view));
+  }
+
+  #accepted(request: Request): RouteOutcome {
+    const { spec, phase, gpuId } = request;
+    const { queue } = this.#loop.engine.state;
+    const queued = phase === "queued";
+    const queuePosition = queued ? Math.max(0, queue.lengthBefore(spec.priority) - 1) : 0;
+    const startAtMs = queued ? this.#options.clock.now() + this.#queueDelayMs(spec) : request.startedAtMs || request.placedAtMs;
+    const durationMs = request.decision?.estimate.durationMs ?? queue.get(spec.requestId)?.estimate.durationMs ?? 0;
+    const message = isTerminal(phase) ? `Already ${phase}.` : queued ? "Waiting for a GPU." : "";
+    return {
+      kind: "accepted",
+      requestId: spec.requestId,
+      phase,
+      gpuId,
+      estimatedStartAtMs: queued && startAtMs === 0 ? 0 : startAtMs,
+      estimatedCompletionAtMs: isTerminal(phase) ? request.endedAtMs : startAtMs === 0 ? 0 : startAtMs + durationMs,
+      queuePosition,
+      message,
+    };
+  }
+
+  /** A rough guess of the wait of a newcomer, ms: what is ahead, at one estimate each, over all slots. */
+  #queueDelayMs(spec: RequestSpec): number {
+    const { queue, fleet } = this.#loop.engine.state;
+    const slots = fleet.size * this.#options.settings.maxConcurrentTasksPerGpu;
+    const durationMs = queue.get(spec.requestId)?.estimate.durationMs ?? 0;
+    return slots === 0 ? 0 : Math.ceil((queue.lengthBefore(spec.priority) / slots) * durationMs);
+  }
+
+  #view(requestId: RequestId): RequestView | null {
+    const request = this.#loop.engine.state.requests.get(requestId) ?? this.#loop.history.find(requestId);
+    return request && this.#viewOf(request, true);
+  }
+
+  /** A copy: what it shows does not move when the request does. */
+  #viewOf(live: Request, withResult: boolean): RequestView {
+    const request = { ...live };
+    const { requestId } = request.spec;
+    const stored = request.result;
+    const inline = withResult && stored !== null && stored.sizeBytes <= INLINE_RESULT_BYTES;
+    const baseUrl = stored ? this.#options.resultBaseUrl() : "";
+    return {
+      request,
+      queuePosition: request.phase === "queued" ? this.#loop.engine.state.queue.position(requestId) : 0,
+      result: inline ? this.#loop.history.result(requestId) : null,
+      resultUrl: baseUrl === "" ? "" : `${baseUrl}/api/v1/requests/${encodeURIComponent(requestId)}/result`,
+    };
+  }
+}
+

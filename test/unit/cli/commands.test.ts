@@ -1,0 +1,302 @@
+// Commands end to end, in-process, against a RouterService on a real port.
+import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
+import { create } from "@bufbuild/protobuf";
+import { status } from "@grpc/grpc-js";
+import { mkdtemp, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+
+import { GpuState } from "../../../gen/gpurouter/v1/gpu_pb.js";
+import { ExplainResponseSchema, RequestState } from "../../../gen/gpurouter/v1/router_pb.js";
+import { FakeRouter, fakeGpu } from "./fake-router.js";
+import { run, testTerminal } from "./test-terminal.js";
+
+let router: FakeRouter;
+beforeEach(async () => {
+  router = await new FakeRouter().start();
+});
+afterEach(() => router.stop());
+
+const here = (...args: string[]): string[] => [...args, "--router", router.address];
+
+describe("route", () => {
+  test("sends every option as the contract names it", async () => {
+    const options =
+      "--type training --priority 5 --user alice --id job-1 --memory 24000 --compute-units 80 --max-batch-size 8 --expected-duration 90s " +
+      "--min-compute-capability 8.0 --input-tokens 100 --output-tokens 20 --gpu gpu-sim-1 --strategy least_loaded --timeout 5m --callback-url http://c/ --no-idempotent";
+    const { code, out } = await run(here("route", "--model", "m", ...options.split(" "), "--payload", '{"a":[1,"x"]}'));
+    expect(code).toBe(0);
+    expect(out).toContain("job-1 accepted on gpu-sim-0");
+    expect(out).toContain("gpu-router watch job-1");
+    expect(router.routed[0]).toMatchObject({
+      modelId: "m",
+      type: "training",
+      priority: 5,
+      userId: "alice",
+      requestId: "job-1",
+      specificGpuId: "gpu-sim-1",
+      strategy: "least_loaded",
+      timeoutMs: 300_000n,
+      callbackUrl: "http://c/",
+      idempotent: false,
+      payload: { case: "payloadJson", value: { a: [1, "x"] } },
+      resourceRequirements: {
+        memoryMib: 24_000,
+        computeUnits: 80,
+        maxBatchSize: 8,
+        expectedDurationMs: 90_000n,
+        minComputeCapability: "8.0",
+        inputTokens: 100,
+        outputTokens: 20,
+      },
+    });
+  });
+
+  test("leaves out what is not given, so that the router's defaults hold", async () => {
+    await run(here("route", "--model", "m"));
+    expect(router.routed[0]).toMatchObject({ requestId: "", priority: 0, type: "", timeoutMs: 0n, payload: { case: undefined } });
+    expect(router.routed[0]?.idempotent).toBeUndefined();
+  });
+
+  test("takes payload bytes from a file and from stdin as they are", async () => {
+    const file = path.join(await mkdtemp(path.join(tmpdir(), "payload-")), "p.json");
+    await writeFile(file, '{"b": 1.50}');
+    await run(here("route", "--model", "m", "--payload", `@${file}`));
+    await run(here("route", "--model", "m", "--payload", "-"), testTerminal({ stdin: "\u0000raw" }));
+    expect(router.routed.map(({ payload }) => payload.case === "payloadBytes" && Buffer.from(payload.value).toString())).toEqual(['{"b": 1.50}', "\u0000raw"]);
+  });
+
+  test.each([
+    [["route"], /required option '-m, --model <name>'/],
+    [["route", "--model", "m", "--priority", "9"], /whole number from 1 to 5/],
+    [["route", "--model", "m", "--timeout", "soon"], /Give a duration such as/],
+    [["route", "--model", "m", "--payload", "{oops"], /--payload is not JSON .*use @FILE or -/],
+    [["route", "--model", "m", "--payload", "@/does/not/exist"], /--payload @\/does\/not\/exist cannot be read/],
+    [["route", "--model", "m", "--router", "http://x:1"], /--router http:\/\/x:1 is not an address: give host:port/],
+    [["frobnicate"], /unknown command 'frobnicate'/],
+    [["explain"], /explain needs a request/],
+    [["explain", "id", "--dry-run"], /not both/],
+    [["list", "--state", "odd"], /Give one of queued/],
+  ])("bad usage %j ends with exit code 2 and says what is wanted", async (args, message) => {
+    const { code, out, err } = await run(args);
+    expect({ code, out }).toEqual({ code: 2, out: "" });
+    expect(err).toMatch(message);
+  });
+
+  test.each([
+    [RequestState.COMPLETED, 0],
+    [RequestState.FAILED, 1],
+    [RequestState.CANCELLED, 3],
+  ] as const)("--wait prints output live and ends with the fate as exit code: state %d gives %d", async (state, expected) => {
+    router.behaviour.output = ["Why", " not"];
+    router.behaviour.fate = () => state;
+    router.behaviour.runMs = () => 30;
+    const { code, out, err } = await run(here("route", "--model", "m", "--id", "w", "--wait"));
+    expect(code).toBe(expected);
+    expect(out).toBe("Why not");
+    expect(err).toContain("w processing on gpu-sim-0");
+    if (state === RequestState.FAILED) expect(err).toContain("runner_failed: it broke (exit code 7)");
+  });
+
+  test("--wait without streamed output prints the result", async () => {
+    router.behaviour.result = "42";
+    expect(await run(here("route", "--model", "m", "--follow"))).toMatchObject({ code: 0, out: "42" });
+  });
+
+  test("--wait --json prints one event per line and nothing else", async () => {
+    router.behaviour.output = ["x"];
+    router.behaviour.runMs = () => 20;
+    const { out } = await run(here("route", "--model", "m", "--wait", "--json"));
+    const events = out.trimEnd().split("\n").map((line) => JSON.parse(line) as Record<string, { state?: string; data?: string }>);
+    expect(events.map((event) => event["request"]?.state ?? event["output"]?.data)).toEqual(["REQUEST_STATE_PROCESSING", "eA==", "REQUEST_STATE_COMPLETED"]);
+  });
+
+  test("Ctrl-C while waiting detaches, says how to cancel, and cancels nothing", async () => {
+    router.behaviour.runMs = () => Number.POSITIVE_INFINITY;
+    const terminal = testTerminal();
+    const ended = run(here("route", "--model", "m", "--id", "long", "--wait"), terminal);
+    await terminal.stderr.seen(/processing/);
+    terminal.pressInterrupt();
+    const { code, err } = await ended;
+    expect(code).toBe(130);
+    expect(err).toContain("gpu-router cancel long");
+    expect(router.requests.get("long")?.info.state).toBe(RequestState.PROCESSING);
+  });
+
+  test("--wait goes on across a restart of the router and prints no output twice", async () => {
+    router.behaviour.runMs = () => Number.POSITIVE_INFINITY;
+    router.behaviour.output = ["once"];
+    const terminal = testTerminal();
+    const ended = run(here("route", "--model", "m", "--id", "r", "--wait"), terminal);
+    await terminal.stdout.seen(/once/);
+    router.crash();
+    await terminal.stderr.seen(/lost, trying again/);
+    await router.start();
+    router.end("r", RequestState.COMPLETED);
+    expect(await ended).toMatchObject({ code: 0, out: "once" });
+  });
+});
+
+describe("status, list, watch, cancel", () => {
+  test("status shows the request, as text and as snake_case JSON with defaults", async () => {
+    router.behaviour.runMs = () => Number.POSITIVE_INFINITY;
+    await run(here("route", "--model", "m", "--id", "s", "--user", "bob"));
+    const text = await run(here("status", "s"));
+    expect(text.out).toMatch(/request\s+s\nstate\s+processing\nmodel\s+m\n/);
+    const { request } = JSON.parse((await run(here("status", "s", "--json"))).out) as { request: Record<string, unknown> };
+    expect(request).toMatchObject({ request_id: "s", user_id: "bob", state: "REQUEST_STATE_PROCESSING", queue_position: 0 });
+  });
+
+  test("an unknown id is one clear line and exit code 1", async () => {
+    for (const command of ["status", "watch", "cancel"]) {
+      expect(await run(here(command, "nope"))).toEqual({
+        code: 1,
+        out: "",
+        err: "gpu-router: no request nope: see what the router knows with `gpu-router list`\n",
+      });
+    }
+  });
+
+  test("list pages to its limit, filters, and says when there is more", async () => {
+    router.behaviour.runMs = () => Number.POSITIVE_INFINITY;
+    for (let index = 0; index < 5; index += 1) await run(here("route", "--model", "m", "--id", `l${index}`, "--user", index % 2 === 0 ? "even" : "odd"));
+    const { out, err } = await run(here("list", "--limit", "3"));
+    expect(out.match(/^l\d/gm)).toEqual(["l4", "l3", "l2"]);
+    expect(err).toContain("There are more");
+    const even = JSON.parse((await run(here("list", "--user", "even", "--state", "processing", "--json"))).out) as { requests: { request_id: string }[] };
+    expect(even.requests.map((request) => request.request_id)).toEqual(["l4", "l2", "l0"]);
+    expect((await run(here("list", "--state", "failed"))).out).toBe("No requests.\n");
+  });
+
+  test("cancel ends a request and says where it stands", async () => {
+    router.behaviour.runMs = () => Number.POSITIVE_INFINITY;
+    await run(here("route", "--model", "m", "--id", "c"));
+    expect((await run(here("cancel", "c", "--reason", "enough"))).out).toMatch(/^c cancelled on gpu-sim-0 after/);
+    expect((await run(here("watch", "c"))).code).toBe(3);
+  });
+});
+
+describe("gpus", () => {
+  test("prints a table of the fleet", async () => {
+    router.gpus.push(fakeGpu("gpu-sim-2", 2, { state: GpuState.ERROR, stateReason: "xid 79" }));
+    const { out } = await run(here("gpus"));
+    expect(out).toMatch(/GPU\s+NAME\s+NODE\s+STATE/);
+    expect(out).toMatch(/gpu-sim-0 .*active .*12%\s+1024\/81920\s+0\s+41 °C\s+90 W/);
+    expect(out).toContain("error (xid 79)");
+    expect(out).toContain("3 GPUs, 2 active, 0 requests on them");
+  });
+
+  test("--watch --json prints changes as lines and resumes with its token after a restart", async () => {
+    const terminal = testTerminal();
+    const ended = run(here("gpus", "--watch", "--json"), terminal);
+    await terminal.stdout.seen(/token-1/);
+    router.changeFleet([fakeGpu("gpu-sim-1", 1, { activeRequests: 9 })], "token-2");
+    await terminal.stdout.seen(/token-2/);
+    router.crash();
+    await terminal.stderr.seen(/trying again/);
+    await router.start();
+    await expectEventually(() => router.watchGpusRequests.at(-1)?.resumeToken === "token-2");
+    router.changeFleet([fakeGpu("gpu-sim-1", 1)], "token-3");
+    await terminal.stdout.seen(/token-3/);
+    terminal.pressInterrupt();
+    const { code, out } = await ended;
+    expect(code).toBe(0);
+    const lines = out.trimEnd().split("\n").map((line) => JSON.parse(line) as { snapshot: boolean; gpus: unknown[] });
+    expect(lines.map((line) => [line.snapshot, line.gpus.length])).toEqual([[true, 2], [false, 1], [false, 1]]);
+  });
+
+  test("--watch on a terminal redraws the whole table in place", async () => {
+    const terminal = testTerminal({ tty: true, env: { NO_COLOR: "1" } });
+    const ended = run(here("gpus", "--watch"), terminal);
+    await terminal.stdout.seen(/2 GPUs/);
+    router.changeFleet([fakeGpu("gpu-sim-1", 1, { activeRequests: 9 })], "token-2");
+    await terminal.stdout.seen(/9 requests on them/);
+    terminal.pressInterrupt();
+    const { out } = await ended;
+    expect(out).toContain("\u001B[4A");
+    expect(out).not.toContain("\u001B[1m");
+  });
+});
+
+describe("explain", () => {
+  test("shows what filters removed and how candidates scored", async () => {
+    router.explanation = create(ExplainResponseSchema, {
+      dryRun: true,
+      summary: "gpu-sim-1 has the highest score",
+      decision: {
+        strategy: "weighted",
+        considered: 10,
+        seed: 7,
+        filters: [{ filter: "memory", removed: 4, needed: "60000 MiB free" }],
+        candidates: [
+          { gpuId: "gpu-sim-1", score: 0.8, telemetryAgeMs: 120n, terms: [{ scorer: "usage", value: 0.9, weight: 0.4 }, { scorer: "load", value: 0.5, weight: 0.2 }] },
+          { gpuId: "gpu-sim-0", score: 0.5, telemetryAgeMs: 90n, terms: [{ scorer: "usage", value: 0.2, weight: 0.4 }] },
+        ],
+        estimate: { memoryMib: 60_000, durationMs: 1500n, source: "request" },
+      },
+    });
+    const { out, code } = await run(here("explain", "--dry-run", "--model", "m", "--memory", "60000"));
+    expect(code).toBe(0);
+    expect(router.explained?.target).toMatchObject({ case: "dryRun", value: { modelId: "m", resourceRequirements: { memoryMib: 60_000 } } });
+    expect(out).toContain("10 GPUs considered, 6 passed every filter");
+    expect(out).toMatch(/memory\s+-4\s+60000 MiB free/);
+    expect(out).toMatch(/gpu-sim-1\s+0\.800\s+0\.90 x 0\.40 = 0\.360\s+0\.50 x 0\.20 = 0\.100\s+120 ms old/);
+    expect(out).toMatch(/gpu-sim-0\s+0\.500\s+0\.20 x 0\.40 = 0\.080\s+-/);
+    expect(out).toContain("strategy weighted, tie-break seed 7; expects 60,000 MiB and 1.50 s on the GPU (source: request)");
+  });
+});
+
+describe("failures", () => {
+  test("a router that is not there is one line that says how to start it", async () => {
+    router.stop();
+    for (const command of [["status", "x"], ["watch", "x"], ["gpus"], ["gpus", "--watch"], ["route", "--model", "m", "--wait"]]) {
+      const { code, out, err } = await run(here(...command));
+      expect({ code, out }).toEqual({ code: 1, out: "" });
+      expect(err).toBe(`gpu-router: cannot reach the router at ${router.address}: start it with \`gpu-router up\`, or pass --router ADDRESS\n`);
+    }
+  });
+
+  test("the router's own refusals are passed on", async () => {
+    router.behaviour.refuse = () => ({ code: status.RESOURCE_EXHAUSTED, details: "queue is full\u001B[31m" });
+    const { code, err } = await run(here("route", "--model", "m"));
+    expect(code).toBe(1);
+    expect(err).toBe("gpu-router: RESOURCE_EXHAUSTED: queue is full\uFFFD[31m\n");
+  });
+
+  test("GPU_ROUTER_ADDRESS is the default address", async () => {
+    const before = process.env["GPU_ROUTER_ADDRESS"];
+    process.env["GPU_ROUTER_ADDRESS"] = router.address;
+    try {
+      expect((await run(["gpus"])).code).toBe(0);
+    } finally {
+      if (before === undefined) delete process.env["GPU_ROUTER_ADDRESS"];
+      else process.env["GPU_ROUTER_ADDRESS"] = before;
+    }
+  });
+});
+
+describe("help", () => {
+  test("--version prints the package's version and --help the commands", async () => {
+    expect((await run(["--version"])).out).toMatch(/^\d+\.\d+\.\d+\n$/);
+    const { code, out } = await run(["--help"]);
+    expect(code).toBe(0);
+    for (const command of ["up", "serve", "agent", "route", "status", "list", "watch", "cancel", "gpus", "explain", "replay"]) {
+      expect(out).toMatch(new RegExp(`^  ${command}\\b`, "m"));
+    }
+  });
+
+  test("every command that calls the router has examples, --router and --json", async () => {
+    for (const command of ["route", "status", "list", "watch", "cancel", "gpus", "explain", "replay"]) {
+      const { out } = await run([command, "--help"]);
+      for (const text of ["--router <address>", "--json", "Examples:", `$ gpu-router ${command}`]) expect(out).toContain(text);
+    }
+  });
+});
+
+async function expectEventually(condition: () => boolean): Promise<void> {
+  const untilMs = Date.now() + 15_000;
+  while (!condition()) {
+    if (Date.now() > untilMs) throw new Error(`never became true: ${condition.toString()}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}

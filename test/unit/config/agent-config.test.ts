@@ -1,0 +1,133 @@
+// What the agent's configuration file accepts, and how it says what it does not.
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { hostname, tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "@jest/globals";
+import { GPU_KINDS as PROBED_KINDS } from "../../../src/agent/probes/gpu-kinds.js";
+import { createRunners } from "../../../src/agent/runners/index.js";
+import { GPU_KINDS } from "../../../src/agent/runners/service-time.js";
+import { AgentConfigError, loadAgentConfig, type AgentConfig } from "../../../src/config/agent-config.js";
+
+const directory = mkdtempSync(join(tmpdir(), "agent-config-test-"));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+function load(yaml: string, env: NodeJS.ProcessEnv = {}): AgentConfig {
+  const file = join(directory, "agent.yaml");
+  writeFileSync(file, yaml);
+  return loadAgentConfig(file, env);
+}
+
+function refusal(yaml: string, env: NodeJS.ProcessEnv = {}): string {
+  try {
+    load(yaml, env);
+  } catch (error) {
+    expect(error).toBeInstanceOf(AgentConfigError);
+    return (error as Error).message;
+  }
+  throw new Error("the configuration was accepted");
+}
+
+describe("loadAgentConfig", () => {
+  test("without a file everything has a default", () => {
+    expect(loadAgentConfig(undefined, {})).toEqual({
+      nodeId: hostname(),
+      routerAddress: "127.0.0.1:50051",
+      logLevel: "info",
+      probe: { mode: "auto", recordedPath: "", nvmlLibrary: "libnvidia-ml.so.1", simulated: { gpus: 4, kind: "A100-80GB", speed: 1 } },
+      runners: { openai: [], exec: [], simulated: null },
+    });
+  });
+
+  test("a file of comments is a file of defaults", () => {
+    expect(load("# nothing yet\n")).toEqual(loadAgentConfig(undefined, {}));
+  });
+
+  test("the example file is valid, and runners can be made of it", async () => {
+    const config = loadAgentConfig("deploy/agent.example.yaml", {});
+    expect(config.nodeId).toBe("gpu-node-1");
+    expect(config.runners.openai[0]).toEqual({
+      name: "vllm-0",
+      baseUrl: "http://127.0.0.1:8001/v1",
+      apiKeyEnv: "",
+      gpuIds: ["GPU-5d2b1f0e-8c1d-4f7a-9a34-0c1d2e3f4a5b"],
+      types: ["inference"],
+      discoveryIntervalMs: 10_000,
+      inactivityTimeoutMs: 300_000,
+    });
+    expect(config.runners.exec[0]).toMatchObject({ name: "finetune-lora", cwd: "/opt/train", killGraceMs: 30_000, maxOutputBytes: 1 << 20 });
+    const made = createRunners({ ...config, runners: { ...config.runners, openai: [] } }, { begin() {}, end() {}, running: () => 0 });
+    expect(made.map(({ name, kind }) => [name, kind])).toEqual([["finetune-lora", "exec"], ["simulated", "simulated"]]);
+    await Promise.all(made.map((runner) => runner.close()));
+  });
+
+  test("every kind of GPU that the service-time model and the probe know can be configured, and no other", () => {
+    expect([...GPU_KINDS].sort()).toEqual(Object.keys(PROBED_KINDS).sort());
+    for (const kind of GPU_KINDS) expect(load(`probe: {mode: simulated, simulated: {kind: ${kind}}}`).probe.simulated.kind).toBe(kind);
+    const message = refusal("probe: {mode: simulated, simulated: {kind: Z9000}}");
+    for (const kind of GPU_KINDS) expect(message).toContain(kind);
+  });
+
+  test("the environment wins over the file", () => {
+    const config = load("node_id: a\nrouter_address: 10.0.0.1:1", { GPU_ROUTER_NODE_ID: "b", GPU_ROUTER_ADDRESS: "router:50051" });
+    expect([config.nodeId, config.routerAddress]).toEqual(["b", "router:50051"]);
+  });
+
+  test("a bad value from the environment is blamed on the environment", () => {
+    expect(refusal("", { GPU_ROUTER_ADDRESS: "nowhere" })).toContain("GPU_ROUTER_ADDRESS");
+  });
+
+  test("a slash at the end of base_url does not matter", () => {
+    expect(load("runners: {openai: [{name: a, base_url: 'http://localhost:1/v1/'}]}").runners.openai[0]?.baseUrl).toBe("http://localhost:1/v1");
+  });
+
+  const exec = (rest: string): string => `runners: {exec: [{name: a, argv: [/bin/true], ${rest}}]}`;
+  test.each([
+    ["an unknown key", "nodeid: x", ["nodeid"]],
+    ["a nested unknown key", "probe: {mod: auto}", ["probe", "mod"]],
+    ["an unknown probe mode", "probe: {mode: rocm}", ["probe.mode", "nvidia-smi"]],
+    ["a key given twice", "node_id: a\nnode_id: b", ["unique", "line 2"]],
+    ["text that is not YAML", "runners: [", ["not valid YAML"]],
+    ["a list instead of keys", "- a", ["keys and values"]],
+    ["an address without a port", "router_address: localhost", ["router_address", "host:port"]],
+    ["a base_url of another scheme", "runners: {openai: [{name: a, base_url: 'ftp://x'}]}", ["runners.openai[0].base_url", "http://"]],
+    ["a base_url with a password", "runners: {openai: [{name: a, base_url: 'http://u:p@x/v1'}]}", ["base_url", "without user"]],
+    ["a time-out that the HTTP client cannot keep", "runners: {openai: [{name: a, base_url: 'http://x', inactivity_timeout_s: 900}]}", ["inactivity_timeout_s", "300"]],
+    ["a key variable that is not set", "runners: {openai: [{name: a, base_url: 'http://x', api_key_env: NO_SUCH_KEY}]}", ["NO_SUCH_KEY", "not set"]],
+    ["a command without argv", "runners: {exec: [{name: a, argv: []}]}", ["runners.exec[0].argv"]],
+    ["a command as one string", "runners: {exec: [{name: a, argv: 'rm -rf /'}]}", ["runners.exec[0].argv"]],
+    ["a relative cwd", exec("cwd: work"), ["cwd", "absolute"]],
+    ["a variable that pins the GPU", exec("env: {CUDA_VISIBLE_DEVICES: '0'}"), ["CUDA_VISIBLE_DEVICES", "set by the agent"]],
+    ["a number where text belongs", exec("env: {X: 1}"), ["runners.exec[0].env.X", "string"]],
+    ["a negative grace", exec("kill_grace_s: -1"), ["kill_grace_s"]],
+    ["a name used by two kinds of runner", "runners: {openai: [{name: a, base_url: 'http://x'}], exec: [{name: a, argv: [/bin/true]}]}", ['"a"', "runners.exec[0].name"]],
+    ["the name of the simulated runner", "runners: {exec: [{name: simulated, argv: [/bin/true]}]}", ["simulated", "taken"]],
+    ["a recorded probe without captures", "probe: {mode: recorded}", ["probe.recorded_path"]],
+    ["captures that nothing replays", "probe: {mode: nvml, recorded_path: /x}", ["probe.recorded_path"]],
+    ["a simulated runner on real GPUs", "probe: {mode: nvml}\nrunners: {simulated: true}", ["runners.simulated", "made-up"]],
+    ["a simulation without speed", "probe: {simulated: {speed: 0}}", ["probe.simulated.speed"]],
+  ])("refuses %s, naming file, key and what is allowed", (_, yaml, words) => {
+    const message = refusal(yaml);
+    for (const word of [...words, join(directory, "agent.yaml")]) expect(message).toContain(word);
+  });
+
+  test("an alias bomb is refused, not expanded", () => {
+    const lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"];
+    for (let level = 1; level < 8; level += 1) lines.push(`a${level}: &a${level} [${Array(10).fill(`*a${level - 1}`).join(", ")}]`);
+    expect(refusal(lines.join("\n"))).toContain("alias");
+  });
+
+  test("a file that is not there is named with the reason", () => {
+    expect(() => loadAgentConfig(join(directory, "absent.yaml"), {})).toThrow(/absent\.yaml.*cannot be read.*ENOENT/);
+  });
+});
+
+describe("createRunners", () => {
+  test("the simulated runner is there by default exactly where the GPUs are simulated", () => {
+    const config = loadAgentConfig(undefined, {});
+    const devices = { begin() {}, end() {}, running: () => 0 };
+    expect(createRunners(config)).toEqual([]);
+    expect(createRunners(config, devices).map(({ name }) => name)).toEqual(["simulated"]);
+    expect(createRunners({ ...config, runners: { ...config.runners, simulated: false } }, devices)).toEqual([]);
+    expect(() => createRunners({ ...config, runners: { ...config.runners, simulated: true } })).toThrow("probe.mode");
+  });
+});
