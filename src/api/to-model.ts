@@ -38,8 +38,17 @@ export function requestSpec(message: RouteRequest): RequestSpec {
     payload: payloadBytes(message.payload),
   };
   return message.requestId === ""
-    ? { requestId: randomUUID() as string as RequestId, ...spec, contentHash: "" }
+    ? { requestId: timeOrderedUuid(Date.now()) as RequestId, ...spec, contentHash: "" }
     : { requestId: message.requestId as RequestId, ...spec, contentHash: contentHash(spec) };
+}
+
+/**
+ * A UUID of version 7 (RFC 9562): milliseconds, then random bits. Ids that grow with time lie beside each other in the journal's
+ * tables, which keeps commits small.
+ */
+function timeOrderedUuid(nowMs: number): string {
+  const time = nowMs.toString(16).padStart(12, "0");
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${randomUUID().slice(15)}`;
 }
 
 /** A validated ListRequest as the port takes it. */

@@ -13,8 +13,28 @@ export class CorruptJournalError extends Error {
   override readonly name = "CorruptJournalError";
 }
 
-// `useRecords` writes the keys of equal-shaped objects once per value; nothing is shared between values.
-const packr = new Packr({ useRecords: true, moreTypes: false });
+/**
+ * Shapes that are stored as a number instead of their key names. Part of the format: append, never change or reorder. An object
+ * of any other shape is stored with its keys, so that a new field costs space until its shape is appended here, nothing else.
+ */
+const SHAPES: readonly (readonly string[])[] = [
+  ["kind", "spec", "atMs", "sequence", "deadlineAtMs", "estimate"],
+  ["kind", "requestId", "attempt", "gpuId", "atMs", "memoryMib", "decision"],
+  ["kind", "requestId", "attempt", "atMs"],
+  ["kind", "requestId", "phase", "atMs", "error", "result", "statistics"],
+  // prettier-ignore
+  ["requestId", "userId", "modelId", "type", "priority", "requirements", "timeoutMs", "callbackUrl", "strategy", "specificGpuId", "idempotent", "payload", "contentHash"],
+  ["memoryMib", "computeUnits", "maxBatchSize", "expectedDurationMs", "minComputeCapability", "inputTokens", "outputTokens"],
+  ["memoryMib", "durationMs", "source"],
+  // prettier-ignore
+  ["spec", "sequence", "acceptedAtMs", "deadlineAtMs", "phase", "attempt", "gpuId", "nodeId", "placedAtMs", "startedAtMs", "endedAtMs", "progress", "stop", "error", "result", "statistics", "decision"],
+  ["sizeBytes", "contentType"],
+  ["runMs", "firstOutputMs", "inputTokens", "outputTokens", "peakMemoryMib"],
+  ["filter", "removed", "needed"],
+  ["request", "reservedMib", "waiting"],
+];
+
+const packr = new Packr({ useRecords: true, moreTypes: false, structures: SHAPES.map((keys) => [...keys]), maxSharedStructures: SHAPES.length });
 const CHECKSUM_BYTES = 4;
 
 /** [strategy, considered, filters, seed, estimate, scorer names, weights, [gpuId, score, telemetryAgeMs, ...values] per candidate] */

@@ -45,13 +45,15 @@ export class LmdbJournal {
   readonly #log: Database<Buffer, number>;
   readonly #meta: Database<Buffer, string>;
   readonly #finished: Database<Buffer, string>;
-  /** Order of ending -> request id. */
+  /** Order of ending of the first of a commit -> the ids that ended in it, a line each. One entry a commit, not one a request. */
   readonly #finishedOrder: Database<Buffer, number>;
   readonly #results: Database<Buffer, string>;
   readonly #lock: DirectoryLock;
   #nextSequence = 1;
   #nextOrder = 1;
   #bytesSinceSnapshot = 0;
+  #bytesWritten = 0;
+  #snapshotBytes = 0;
 
   /** Creates `directory` when it is missing. Throws when it is in use, unreadable, or of another format. */
   static async open(directory: string): Promise<LmdbJournal> {
@@ -76,13 +78,14 @@ export class LmdbJournal {
     this.#results = this.#root.openDB({ name: "results", encoding: "binary" });
     const format = this.#number("format");
     if (format > 0 && format !== FORMAT) throw new Error(`${directory} holds journal format ${format}; this version reads format ${FORMAT}.`);
-    for (const order of this.#finishedOrder.getKeys({ reverse: true, limit: 1 })) this.#nextOrder = order + 1;
+    for (const { key, value } of this.#finishedOrder.getRange({ reverse: true, limit: 1 })) this.#nextOrder = key + idsOf(value).length;
   }
 
   /** Reads everything that is durable. Call once, before the first append. Throws CorruptJournalError, or on a gap. */
   recover(): Recovered {
     const sealed = this.#meta.get("snapshot");
     const snapshot = sealed ? decodeSnapshot(sealed) : null;
+    this.#snapshotBytes = sealed?.byteLength ?? 0;
     const snapshotSequence = this.#number("snapshot_sequence");
     this.#nextSequence = snapshotSequence + 1;
     return { snapshot, records: this.#framesAfter(snapshotSequence) };
@@ -112,16 +115,43 @@ export class LmdbJournal {
     return this.#bytesSinceSnapshot;
   }
 
+  /** Bytes of log and results written since the start of the process. */
+  get bytesWritten(): number {
+    return this.#bytesWritten;
+  }
+
+  /** Size of the last snapshot, bytes. */
+  get snapshotBytes(): number {
+    return this.#snapshotBytes;
+  }
+
   /**
    * Resolves when the batch is on the disk. Rejects when it is not; the caller must then stop, because its memory is ahead
    * of the disk. Strictly one at a time.
    */
   async append(batch: Batch): Promise<void> {
     if (batch.firstSequence !== this.#nextSequence) throw new Error(`Appended ${batch.firstSequence}, expected ${this.#nextSequence}.`);
-    const committed = this.#root.batch(() => this.#write(batch));
+    const committed = this.#commit(() => this.#write(batch));
     this.#nextSequence += batch.records.length;
     await committed;
     await this.#root.flushed;
+  }
+
+  /** Commits what `write` puts and removes as one transaction. Rejects with the cause and the space that is left. */
+  async #commit(write: () => void): Promise<void> {
+    try {
+      await this.#root.batch(() => {
+        write();
+        // A failed commit rejects the promises of its puts too.
+        this.#root.committed.then(undefined, () => {});
+      });
+    } catch (error) {
+      // lmdb gives the cause as a promise of its own.
+      const cause = await (error as { readonly commitError?: Promise<unknown> }).commitError?.catch((reason: unknown) => reason);
+      const { bytes } = await this.freeSpace();
+      const trouble = cause instanceof Error ? cause : (error as Error);
+      throw new Error(`${trouble.message}; ${Math.floor(bytes / 1024)} KiB free in ${this.directory}`, { cause: trouble });
+    }
   }
 
   #write({ firstSequence, records, ended, snapshot }: Batch): void {
@@ -129,18 +159,24 @@ export class LmdbJournal {
     if (records.length > 0) {
       const frame = encodeFrame(records);
       this.#bytesSinceSnapshot += frame.byteLength;
+      this.#bytesWritten += frame.byteLength;
       void this.#log.put(firstSequence, frame);
+    }
+    if (ended.length > 0) {
+      void this.#finishedOrder.put(this.#nextOrder, Buffer.from(ended.map(({ request }) => request.spec.requestId).join("\n")));
+      this.#nextOrder += ended.length;
     }
     for (const { request, result } of ended) {
       const { requestId } = request.spec;
       void this.#finished.put(requestId, encodeFinished(request));
-      void this.#finishedOrder.put(this.#nextOrder, Buffer.from(requestId));
-      this.#nextOrder += 1;
+      this.#bytesWritten += result.byteLength;
       if (result.byteLength > 0) void this.#results.put(requestId, Buffer.from(result.buffer, result.byteOffset, result.byteLength));
     }
     if (!snapshot) return;
     const lastSequence = firstSequence + records.length - 1;
-    void this.#meta.put("snapshot", encodeSnapshot(snapshot));
+    const encoded = encodeSnapshot(snapshot);
+    this.#snapshotBytes = encoded.byteLength;
+    void this.#meta.put("snapshot", encoded);
     void this.#meta.put("snapshot_sequence", Buffer.from(`${lastSequence}`));
     for (const key of this.#log.getKeys({ end: lastSequence + 1 })) void this.#log.remove(key);
     if (records.length > 0) void this.#log.remove(firstSequence);
@@ -160,30 +196,37 @@ export class LmdbJournal {
   /** Newest first, below `belowOrder` (0 for the newest). */
   listFinished(belowOrder: number, limit: number): FinishedPage {
     const requests: Request[] = [];
-    let nextOrder = 0;
-    const start = belowOrder > 0 ? belowOrder - 1 : this.#nextOrder;
-    for (const { key, value } of this.#finishedOrder.getRange({ start, reverse: true, limit })) {
-      const request = this.finished(value.toString() as RequestId);
-      if (request) requests.push(request);
-      nextOrder = key;
+    const below = belowOrder > 0 ? belowOrder : this.#nextOrder;
+    for (const { key, value } of this.#finishedOrder.getRange({ start: below - 1, reverse: true })) {
+      const ids = idsOf(value);
+      for (let place = Math.min(ids.length, below - key) - 1; place >= 0; place -= 1) {
+        const request = this.finished(ids[place] as RequestId);
+        if (request) requests.push(request);
+        if (requests.length === limit) return { requests, nextOrder: key + place > 1 ? key + place : 0 };
+      }
     }
-    return { requests, nextOrder: nextOrder > 1 ? nextOrder : 0 };
+    return { requests, nextOrder: 0 };
   }
 
-  /** Drops finished requests and results that ended before `endedBeforeMs` or exceed `keepAtMost`; returns how many, at most `limit` a call. */
+  /**
+   * Drops finished requests and results that ended before `endedBeforeMs` or exceed `keepAtMost`, whole commits at a time: a
+   * commit stays while any of its requests should. Stops after `limit` requests; returns how many.
+   */
   async purge(endedBeforeMs: number, keepAtMost: number, limit: number): Promise<number> {
-    const dropped: { readonly order: number; readonly requestId: string }[] = [];
+    const orders: number[] = [];
+    const dropped: string[] = [];
     const keepFrom = this.#nextOrder - keepAtMost;
-    for (const { key, value } of this.#finishedOrder.getRange({ start: 0, limit })) {
-      const requestId = value.toString();
-      const sealed = this.#finished.get(requestId);
-      if (sealed && key >= keepFrom && decodeFinished(sealed).endedAtMs >= endedBeforeMs) break;
-      dropped.push({ order: key, requestId });
+    for (const { key, value } of this.#finishedOrder.getRange({ start: 0 })) {
+      const ids = idsOf(value);
+      const youngest = this.finished(ids[ids.length - 1] as RequestId);
+      if (dropped.length >= limit || (youngest && key + ids.length > keepFrom && youngest.endedAtMs >= endedBeforeMs)) break;
+      orders.push(key);
+      dropped.push(...ids);
     }
     if (dropped.length === 0) return 0;
-    await this.#root.batch(() => {
-      for (const { order, requestId } of dropped) {
-        void this.#finishedOrder.remove(order);
+    await this.#commit(() => {
+      for (const order of orders) void this.#finishedOrder.remove(order);
+      for (const requestId of dropped) {
         void this.#finished.remove(requestId);
         void this.#results.remove(requestId);
       }
@@ -191,14 +234,18 @@ export class LmdbJournal {
     return dropped.length;
   }
 
-  /** Share of the file system of the journal that is free, and in bytes. */
-  async freeSpace(): Promise<{ readonly bytes: number; readonly share: number }> {
+  /** What is free on the journal's file system, and its size. */
+  async freeSpace(): Promise<{ readonly bytes: number; readonly totalBytes: number }> {
     const { bavail, blocks, bsize } = await statfs(this.directory);
-    return { bytes: bavail * bsize, share: blocks > 0 ? bavail / blocks : 1 };
+    return { bytes: bavail * bsize, totalBytes: blocks * bsize };
   }
 
   async close(): Promise<void> {
     await this.#root.close();
     await this.#lock.release();
   }
+}
+
+function idsOf(commit: Buffer): string[] {
+  return commit.toString().split("\n");
 }

@@ -50,21 +50,35 @@ export class RouterSession {
     this.#acknowledged.push(ref);
   }
 
-  /** All that is to be sent now as one message; a heartbeat when that is due; else null. */
+  /** All that is to be sent now as one message; a heartbeat when that is due; else null. Acknowledgements alone wait for either. */
   take(nowMs: number): ConnectResponse | null {
-    const work = this.#dispatches.length + this.#cancels.length + this.#acknowledged.length;
+    const work = this.#dispatches.length + this.#cancels.length;
     if (this.#welcomed && work === 0 && nowMs - this.#sentAtMs < this.#welcome.heartbeatIntervalMs) return null;
-    const message = create(ConnectResponseSchema, { dispatches: this.#takeDispatches(), cancels: this.#cancels, acknowledged: this.#acknowledged });
+    const cancels = this.#takeCancels();
+    const message = create(ConnectResponseSchema, { dispatches: this.#takeDispatches(), cancels, acknowledged: this.#acknowledged });
     if (!this.#welcomed) message.welcome = this.#welcome;
     this.#welcomed = true;
-    this.#cancels = [];
     this.#acknowledged = [];
     this.#sentAtMs = nowMs;
     return message;
   }
+
   /** Whether `take` left something behind for the next message. */
   get hasMore(): boolean {
-    return this.#dispatches.length > 0;
+    return this.#dispatches.length > 0 || this.#cancels.length > 0;
+  }
+
+  /** A cancel goes out in a message behind its dispatch's: the agent knows nothing of what it has not been sent. */
+  #takeCancels(): AttemptRef[] {
+    const cancels = this.#cancels;
+    if (cancels.length === 0 || this.#dispatches.length === 0) {
+      this.#cancels = [];
+      return cancels;
+    }
+    const unsent = new Set(this.#dispatches.map(({ ref }) => `${ref?.attempt} ${ref?.requestId}`));
+    const early = (ref: AttemptRef): boolean => unsent.has(`${ref.attempt} ${ref.requestId}`);
+    this.#cancels = cancels.filter(early);
+    return cancels.filter((ref) => !early(ref));
   }
 
   /** As many dispatches as fit one message; at least one when there is any. */

@@ -91,8 +91,9 @@ export class AgentSessions {
         entry.session.cancel(protoRef(effect.ref));
         break;
       case "acknowledge":
+        // Nobody waits for it: it travels with the next dispatch or heartbeat.
         entry.session.acknowledge(protoRef(effect.ref));
-        break;
+        return;
     }
     if (this.#dirty.size === 0) setImmediate(() => this.#flush());
     this.#dirty.add(effect.nodeId);
@@ -122,6 +123,7 @@ export class AgentSessions {
         return refuse(stream, status.ALREADY_EXISTS, `Node ${hello.nodeId} is connected by another agent: give each agent its own node_id.`);
       }
       this.#byNode.delete(hello.nodeId);
+      this.#blocked.delete(hello.nodeId);
       before.stream.end();
       step({ kind: "node_disconnected", nodeId: hello.nodeId as NodeId });
     }
@@ -204,8 +206,9 @@ export class AgentSessions {
     if (!full) return;
     this.#blocked.add(session.nodeId);
     stream.once("drain", () => {
+      if (this.#byNode.get(session.nodeId)?.session !== session) return;
       this.#blocked.delete(session.nodeId);
-      if (this.#byNode.get(session.nodeId)?.session === session) this.#send(session, stream);
+      this.#send(session, stream);
     });
   }
 }

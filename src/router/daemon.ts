@@ -28,16 +28,22 @@ export interface Daemon {
 export async function startDaemon(config: RouterConfig, log: Logger, onJournalFailure: (error: Error) => void): Promise<Daemon> {
   const journal = await LmdbJournal.open(config.dataDirectory);
   let httpAddress = "";
-  const router = new Router({
-    settings: config.core,
-    agentTerms: config.agentTerms,
-    retention: config.retention,
-    journal,
-    clock: monotonicClock(),
-    log,
-    resultBaseUrl: () => (httpAddress === "" ? "" : `http://${httpAddress}`),
-    onJournalFailure,
-  });
+  let router: Router;
+  try {
+    router = new Router({
+      settings: config.core,
+      agentTerms: config.agentTerms,
+      retention: config.retention,
+      journal,
+      clock: monotonicClock(),
+      log,
+      resultBaseUrl: () => (httpAddress === "" ? "" : `http://${httpAddress}`),
+      onJournalFailure,
+    });
+  } catch (error) {
+    await journal.close();
+    throw error;
+  }
   try {
     const service = createRouterService(router);
     const maxRequestBytes = Math.max(config.maxMessageBytes, config.agentTerms.maxResultBytes + MESSAGE_OVERHEAD_BYTES);
@@ -59,7 +65,11 @@ export async function startDaemon(config: RouterConfig, log: Logger, onJournalFa
       maxRequestBytes,
     });
     httpAddress = `${config.host}:${await http.listen()}`;
-    const grpcAddress = `${config.host}:${await grpc.listen()}`;
+    const grpcPort = await grpc.listen().catch(async (error: unknown) => {
+      await http.drain(0);
+      throw error;
+    });
+    const grpcAddress = `${config.host}:${grpcPort}`;
     return {
       grpcAddress,
       httpAddress,
@@ -69,7 +79,11 @@ export async function startDaemon(config: RouterConfig, log: Logger, onJournalFa
       },
       async stop(graceMs) {
         router.drain();
-        await Promise.all([grpc.drain(graceMs), http.drain(graceMs), router.agents.close()]);
+        const closed = Promise.all([grpc.drain(graceMs), http.drain(graceMs)]);
+        // Until then the agents tell what those who watch are waiting for.
+        await router.unwatched();
+        router.agents.close();
+        await closed;
         await router.stop();
       },
     };

@@ -3,18 +3,24 @@
 import type { Logger } from "pino";
 import type { LmdbJournal } from "../journal/lmdb-journal.js";
 
-const CHECK_MS = 500;
+const CHECK_MS = 250;
 /** Kept free for the ends of accepted requests: this much, or this share of a file system that is smaller than ten times it. */
 const RESERVE_BYTES = 256 * 1024 * 1024;
 const RESERVE_SHARE = 0.1;
 
+/** What the guard needs of the journal. */
+export type GuardedJournal = Pick<LmdbJournal, "directory" | "freeSpace" | "bytesWritten">;
+
 export class DiskGuard {
-  readonly #journal: LmdbJournal;
+  readonly #journal: GuardedJournal;
   readonly #log: Logger;
   readonly #timer: NodeJS.Timeout;
-  #full = "";
+  #freeBytes = Number.POSITIVE_INFINITY;
+  #reserveBytes = 0;
+  #writtenAtCheck = 0;
+  #wasFull = false;
 
-  constructor(journal: LmdbJournal, log: Logger) {
+  constructor(journal: GuardedJournal, log: Logger) {
     this.#journal = journal;
     this.#log = log;
     this.#timer = setInterval(() => void this.#check(), CHECK_MS);
@@ -22,9 +28,10 @@ export class DiskGuard {
     void this.#check();
   }
 
-  /** Why nothing new is accepted; "" while there is room. */
+  /** Why nothing new is accepted; "" while there is room. Counts what was written since the last look at the disk. */
   get full(): string {
-    return this.#full;
+    const leftBytes = this.#freeBytes - (this.#journal.bytesWritten - this.#writtenAtCheck);
+    return leftBytes < this.#reserveBytes ? `${Math.max(0, Math.floor(leftBytes / 1024))} KiB free in ${this.#journal.directory}` : "";
   }
 
   stop(): void {
@@ -33,11 +40,15 @@ export class DiskGuard {
 
   async #check(): Promise<void> {
     try {
-      const { bytes, share } = await this.#journal.freeSpace();
-      const before = this.#full;
-      this.#full = bytes < RESERVE_BYTES && share < RESERVE_SHARE ? `${Math.floor(bytes / 1024)} KiB free in ${this.#journal.directory}` : "";
-      if (this.#full && !before) this.#log.error({ detail: this.#full }, "disk nearly full: refusing new requests until there is room");
-      if (!this.#full && before) this.#log.info("disk has room again: accepting requests");
+      const written = this.#journal.bytesWritten;
+      const { bytes, totalBytes } = await this.#journal.freeSpace();
+      this.#freeBytes = bytes;
+      this.#reserveBytes = Math.min(RESERVE_BYTES, RESERVE_SHARE * totalBytes);
+      this.#writtenAtCheck = written;
+      const { full } = this;
+      if (full && !this.#wasFull) this.#log.error({ detail: full }, "disk nearly full: refusing new requests until there is room");
+      if (!full && this.#wasFull) this.#log.info("disk has room again: accepting requests");
+      this.#wasFull = full !== "";
     } catch (error) {
       this.#log.warn({ error: String(error) }, "cannot read the free disk space");
     }

@@ -9,8 +9,12 @@ import type { LmdbJournal } from "../journal/lmdb-journal.js";
 import type { Clock } from "./clock.js";
 import { History } from "./history.js";
 
-/** A snapshot is taken when a recovery would have to fold more than this, bytes. */
+/**
+ * A snapshot is taken when a recovery would have to fold more than this, and more than some times the last snapshot: its cost
+ * grows with what is live, so it must stay a small share of the log.
+ */
 const SNAPSHOT_AFTER_BYTES = 64 * 1024 * 1024;
+const SNAPSHOT_AFTER_SNAPSHOTS = 4;
 
 /** Something that waits for the durability of all that was recorded before it. */
 interface Release {
@@ -113,7 +117,7 @@ export class EngineLoop {
       this.#records = [];
       this.#ended = [];
       try {
-        await this.#append(records, ended, this.#options.journal.bytesSinceSnapshot > SNAPSHOT_AFTER_BYTES);
+        await this.#append(records, ended, this.#snapshotDue());
       } catch (error) {
         this.#failed = true;
         this.#options.onJournalFailure(error instanceof Error ? error : new Error(String(error)));
@@ -125,6 +129,11 @@ export class EngineLoop {
     }
     this.#committing = false;
     this.#stopped?.();
+  }
+
+  #snapshotDue(): boolean {
+    const { bytesSinceSnapshot, snapshotBytes } = this.#options.journal;
+    return bytesSinceSnapshot > Math.max(SNAPSHOT_AFTER_BYTES, SNAPSHOT_AFTER_SNAPSHOTS * snapshotBytes);
   }
 
   #append(records: readonly Record[], ended: readonly EndedRequest[], withSnapshot: boolean): Promise<void> {

@@ -21,11 +21,16 @@ export class History {
     for (const { request } of ended) this.#notDurable.delete(request.spec.requestId);
   }
 
+  /** Those that have ended and are not durable yet, oldest first. */
+  get pending(): Iterable<Request> {
+    return [...this.#notDurable.values()].map(({ request }) => request);
+  }
+
   find(requestId: RequestId): Request | null {
     return this.#notDurable.get(requestId)?.request ?? this.#journal.finished(requestId);
   }
 
-  /** Only bytes that are durable; null when there are none. */
+  /** null when there is none. */
   result(requestId: RequestId): Uint8Array | null {
     return this.#notDurable.get(requestId)?.result ?? this.#journal.result(requestId);
   }

@@ -1,4 +1,5 @@
-// List: live requests first, newest first, then finished ones, in pages that stay put while requests come and go.
+// List: live requests first, newest first, then finished ones, in pages that stay put while requests come and go: none is
+// missed. One that ends between two pages may be seen in both.
 import type { ListQuery } from "../api/router-port.js";
 import type { Request } from "../core/model/request.js";
 import type { State } from "../core/state.js";
@@ -30,16 +31,19 @@ export class RequestList {
     const found: Request[] = [];
     if (token[1] !== "f") {
       const below = token[1] === "l" ? Number(token[2]) : Number.POSITIVE_INFINITY;
-      const live = [...this.#state.requests.values()].filter((request) => request.sequence < below && matches(request)).sort((a, b) => b.sequence - a.sequence);
+      // What has just ended is in neither place until it is durable; it is shown with those that live.
+      const present = [...this.#state.requests.values(), ...this.#history.pending];
+      const live = present.filter((request) => request.sequence < below && matches(request)).sort((a, b) => b.sequence - a.sequence);
       found.push(...live.slice(0, query.pageSize));
       if (live.length > query.pageSize) return { requests: found, nextPageToken: `l${found[found.length - 1]!.sequence}` };
     }
+    const shown = new Set(token[1] === "f" ? [] : [...this.#history.pending].map(({ spec }) => spec.requestId));
     let order = token[1] === "f" ? Number(token[2]) : 0;
     for (let scanned = 0; scanned < MAX_SCANNED; ) {
       const limit = Math.min(query.pageSize - found.length, MAX_SCANNED - scanned);
       if (limit === 0) return { requests: found, nextPageToken: `f${order}` };
       const page = this.#history.list(order, limit);
-      found.push(...page.requests.filter(matches));
+      found.push(...page.requests.filter((request) => matches(request) && !shown.has(request.spec.requestId)));
       scanned += limit;
       order = page.nextOrder;
       if (order === 0) return { requests: found, nextPageToken: "" };

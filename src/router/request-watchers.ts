@@ -7,6 +7,9 @@ import { isTerminal } from "../core/model/request.js";
 /** Live output that one watcher may have waiting, bytes. */
 const MAX_WAITING_OUTPUT_BYTES = 1024 * 1024;
 
+/** What each waiting piece of output counts beside its bytes, so that many small ones are bounded too. */
+const OUTPUT_OVERHEAD_BYTES = 64;
+
 class Watcher {
   readonly events: WatchEvent[] = [];
   #outputBytes = 0;
@@ -16,8 +19,9 @@ class Watcher {
     const last = this.events[this.events.length - 1];
     if (event.kind === "progress" && last?.kind === "progress") this.events.pop();
     if (event.kind === "output") {
-      if (this.#outputBytes + event.data.byteLength > MAX_WAITING_OUTPUT_BYTES) return;
-      this.#outputBytes += event.data.byteLength;
+      const bytes = event.data.byteLength + OUTPUT_OVERHEAD_BYTES;
+      if (this.#outputBytes + bytes > MAX_WAITING_OUTPUT_BYTES) return;
+      this.#outputBytes += bytes;
     }
     this.events.push(event);
     this.wake?.();
@@ -25,20 +29,34 @@ class Watcher {
 
   shift(): WatchEvent | undefined {
     const event = this.events.shift();
-    if (event?.kind === "output") this.#outputBytes -= event.data.byteLength;
+    if (event?.kind === "output") this.#outputBytes -= event.data.byteLength + OUTPUT_OVERHEAD_BYTES;
     return event;
   }
 }
 
 export class RequestWatchers {
-  readonly #byRequest = new Map<RequestId, Set<Watcher>>();
+  /** The lists are replaced, never changed: whoever holds one holds those who watched then. */
+  readonly #byRequest = new Map<RequestId, readonly Watcher[]>();
+  #noneLeft: (() => void)[] = [];
 
   watched(requestId: RequestId): boolean {
     return this.#byRequest.has(requestId);
   }
 
-  changed(requestId: RequestId, view: RequestView): void {
-    for (const watcher of this.#byRequest.get(requestId) ?? []) watcher.push({ kind: "request", view });
+  /** What tells `view` to those who watch now, to be called when it is durable. Who comes later begins with a newer state. */
+  telling(requestId: RequestId, view: RequestView): () => void {
+    const watchers = this.#byRequest.get(requestId) ?? [];
+    return () => {
+      for (const watcher of watchers) watcher.push({ kind: "request", view });
+    };
+  }
+
+  /** Resolves when nobody watches any more. */
+  none(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#byRequest.size === 0) resolve();
+      else this.#noneLeft.push(resolve);
+    });
   }
 
   progress(ref: AttemptRef, fraction: number, message: string): void {
@@ -55,16 +73,21 @@ export class RequestWatchers {
    */
   watch(requestId: RequestId, present: () => Promise<RequestView | null>, signal: AbortSignal): AsyncIterable<WatchEvent> {
     const watcher = new Watcher();
-    const watchers = this.#byRequest.get(requestId) ?? new Set();
-    watchers.add(watcher);
-    this.#byRequest.set(requestId, watchers);
+    this.#byRequest.set(requestId, [...(this.#byRequest.get(requestId) ?? []), watcher]);
     const leave = (): void => {
-      watchers.delete(watcher);
-      if (watchers.size === 0 && this.#byRequest.get(requestId) === watchers) this.#byRequest.delete(requestId);
+      this.#leave(requestId, watcher);
       watcher.wake?.();
     };
     signal.addEventListener("abort", leave, { once: true });
     return this.#events(watcher, present(), leave, signal);
+  }
+
+  #leave(requestId: RequestId, watcher: Watcher): void {
+    const left = (this.#byRequest.get(requestId) ?? []).filter((other) => other !== watcher);
+    if (left.length > 0) this.#byRequest.set(requestId, left);
+    else this.#byRequest.delete(requestId);
+    if (this.#byRequest.size > 0) return;
+    for (const tell of this.#noneLeft.splice(0)) tell();
   }
 
   async *#events(watcher: Watcher, present: Promise<RequestView | null>, leave: () => void, signal: AbortSignal): AsyncGenerator<WatchEvent> {

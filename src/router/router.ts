@@ -151,10 +151,17 @@ export class Router implements RouterPort {
     return this.#gpuViews.watch(resumeToken, minIntervalMs, signal);
   }
 
+  /** Only what is durable. */
   result(requestId: RequestId): { readonly bytes: Uint8Array; readonly contentType: string } | null {
-    const request = this.#loop.history.find(requestId);
-    const bytes = request?.result ? this.#loop.history.result(requestId) : null;
+    const { journal } = this.#options;
+    const request = journal.finished(requestId);
+    const bytes = request?.result ? journal.result(requestId) : null;
     return bytes && { bytes, contentType: request?.result?.contentType ?? "" };
+  }
+
+  /** Resolves when nobody watches a request any more. */
+  unwatched(): Promise<void> {
+    return this.#watchers.none();
   }
 
   /** Takes no new requests from now on; what is accepted stays in the journal for the next start. */
@@ -177,7 +184,7 @@ export class Router implements RouterPort {
     if (effect.kind !== "changed") return () => this.agents.perform(effect);
     if (!this.#watchers.watched(effect.requestId)) return null;
     const view = this.#view(effect.requestId);
-    return view && (() => this.#watchers.changed(effect.requestId, view));
+    return view && this.#watchers.telling(effect.requestId, view);
   }
 
   #accepted(request: Request): RouteOutcome {
