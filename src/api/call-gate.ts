@@ -1,47 +1,50 @@
-// Lets calls in, counts those under way, and closes for good: the drain of both servers. Knows nothing of transports.
+// Lets calls in, knows those under way, and closes for good: the drain of both servers. Knows nothing of transports.
 import { ApiError } from "./outcomes.js";
 
-/** How a call passes: "counted" ones are refused while draining and waited for; "refused" ones are only refused; "free" ones neither. */
-export type Admission = "counted" | "refused" | "free";
+/**
+ * How a kind of call fares in a drain: "awaited" ones are refused when new and waited for when under way, "unawaited" ones are
+ * only refused, "free" ones go on until the end.
+ */
+export type Admission = "awaited" | "unawaited" | "free";
+
+/** Ends one call from outside, with ApiError "draining". */
+export type EndCall = () => void;
 
 export class CallGate {
   #draining = false;
-  #running = 0;
-  #wake: () => void = () => {};
-  readonly #streamEnds = new Set<() => void>();
+  #allGone: () => void = () => {};
+  readonly #awaited = new Set<EndCall>();
+  readonly #others = new Set<EndCall>();
 
   get draining(): boolean {
     return this.#draining;
   }
 
-  /** Lets a call in; throws ApiError "draining" when it comes too late. Pair with `leave`. */
-  enter(admission: Admission): void {
+  /** Lets a call in; throws ApiError "draining" when it comes too late. Pair with `leave` of the same `end`. */
+  enter(admission: Admission, end: EndCall): void {
     if (this.#draining && admission !== "free") throw new ApiError({ kind: "draining" });
-    if (admission === "counted") this.#running++;
+    (admission === "awaited" ? this.#awaited : this.#others).add(end);
   }
 
-  leave(admission: Admission): void {
-    if (admission === "counted" && --this.#running === 0) this.#wake();
+  /** Does nothing for a call that was not let in or has left. */
+  leave(end: EndCall): void {
+    if (this.#awaited.delete(end)) {
+      if (this.#awaited.size === 0) this.#allGone();
+    } else this.#others.delete(end);
   }
 
-  /** Calls `end` when the drain will wait for streams no longer; returns how to take that back. */
-  onEnd(end: () => void): () => void {
-    this.#streamEnds.add(end);
-    return () => this.#streamEnds.delete(end);
-  }
-
-  /** Refuses new calls, waits up to `graceMs` for the counted ones, then ends the streams that are left. */
+  /** Refuses new calls, waits up to `graceMs` for those that are waited for, then ends all that are left. */
   async drain(graceMs: number): Promise<void> {
     this.#draining = true;
-    if (this.#running > 0) {
+    if (this.#awaited.size > 0) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, graceMs);
-        this.#wake = () => {
+        this.#allGone = () => {
           clearTimeout(timer);
           resolve();
         };
       });
     }
-    for (const end of this.#streamEnds) end();
+    for (const end of [...this.#awaited, ...this.#others]) end();
   }
 }

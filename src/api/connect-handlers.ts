@@ -3,6 +3,7 @@
 import type { DescMessage, DescMethod, DescMethodServerStreaming, DescMethodUnary, DescService, MessageShape } from "@bufbuild/protobuf";
 import { ViolationsSchema } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { ConnectError, type Code, type ConnectRouter, type HandlerContext } from "@connectrpc/connect";
+import type { EndCall } from "./call-gate.js";
 import type { Binding } from "./grpc-handlers.js";
 import { ApiError } from "./outcomes.js";
 import type { ServerStreamHandler, ServiceHandlers, UnaryHandler } from "./service-handlers.js";
@@ -17,10 +18,14 @@ export function bindConnectHandlers<S extends DescService>(router: ConnectRouter
 function bindMethod(router: ConnectRouter, method: DescMethod, handler: unknown, binding: Binding): void {
   switch (method.methodKind) {
     case "unary":
-      router.rpc(method as DescMethodUnary, (request, context) => unary(handler as UnaryHandler<DescMessage, DescMessage>, request, context, binding));
+      router.rpc(method as DescMethodUnary, (request, context) =>
+        unary(handler as UnaryHandler<DescMessage, DescMessage>, request, context, binding),
+      );
       break;
     case "server_streaming":
-      router.rpc(method as DescMethodServerStreaming, (request, context) => stream(handler as ServerStreamHandler<DescMessage, DescMessage>, request, context, binding));
+      router.rpc(method as DescMethodServerStreaming, (request, context) =>
+        stream(handler as ServerStreamHandler<DescMessage, DescMessage>, request, context, binding),
+      );
       break;
     default:
       throw new Error(`${method} streams its requests, which HTTP/1.1 cannot`);
@@ -33,18 +38,21 @@ async function unary(
   context: HandlerContext,
   { gate, log, admission }: Binding,
 ): Promise<Message> {
-  const how = admission(context.method);
+  let end: EndCall = () => {};
   try {
-    gate.enter(how);
-  } catch (error) {
-    throw connectError(error, context, log);
-  }
-  try {
-    return await Promise.race([run(request), rejectOnAbort(context.signal)]);
+    // The drain, the deadline or the caller's cancel. Connect aborts the signal after every call, so this always settles.
+    const ended = new Promise<never>((_, reject) => {
+      end = () => reject(new ApiError({ kind: "draining" }));
+      context.signal.addEventListener("abort", () => reject(context.signal.reason as Error), { once: true });
+    });
+    // A call that is refused or throws at once leaves it unheard, which must not count as an unhandled rejection.
+    ended.catch(() => {});
+    gate.enter(admission(context.method), end);
+    return await Promise.race([run(request), ended]);
   } catch (error) {
     throw connectError(error, context, log);
   } finally {
-    gate.leave(how);
+    gate.leave(end);
   }
 }
 
@@ -54,34 +62,23 @@ async function* stream(
   context: HandlerContext,
   { gate, log, admission }: Binding,
 ): AsyncGenerator<Message> {
-  const how = admission(context.method);
-  const end = new AbortController();
-  const forget = gate.onEnd(() => end.abort());
-  let entered = false;
+  const drained = new AbortController();
+  const end: EndCall = () => drained.abort();
   try {
-    gate.enter(how);
-    entered = true;
-    yield* start(request, AbortSignal.any([context.signal, end.signal]));
+    gate.enter(admission(context.method), end);
+    yield* start(request, AbortSignal.any([context.signal, drained.signal]));
     context.signal.throwIfAborted();
-    if (end.signal.aborted) throw new ApiError({ kind: "draining" });
+    if (drained.signal.aborted) throw new ApiError({ kind: "draining" });
   } catch (error) {
     throw connectError(error, context, log);
   } finally {
-    forget();
-    if (entered) gate.leave(how);
+    gate.leave(end);
   }
 }
 
-/** The deadline or the caller's cancel; Connect aborts the signal after every call, so this always settles. */
-function rejectOnAbort(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
-  });
-}
-
 function connectError(error: unknown, context: HandlerContext, log: Binding["log"]): ConnectError {
-  // Deadline and cancel come as Connect's own errors.
-  if (error instanceof ConnectError) return error;
+  // The deadline or the caller's cancel.
+  if (context.signal.aborted && error === context.signal.reason) return ConnectError.from(error);
   if (!(error instanceof ApiError)) {
     log.error({ err: error, method: `${context.service.typeName}/${context.method.name}` }, "a call failed for a reason that is not the caller's");
     return connectError(new ApiError({ kind: "internal" }), context, log);

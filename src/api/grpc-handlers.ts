@@ -76,36 +76,29 @@ function unary(method: DescMethod, handler: UnaryHandler<DescMessage, DescMessag
   const { gate, log } = binding;
   const admission = binding.admission(method);
   return (call: ServerUnaryCall<Buffer, Buffer>, callback: sendUnaryData<Buffer>): void => {
-    try {
-      gate.enter(admission);
-    } catch (error) {
-      callback(failure(error, method, log));
-      return;
-    }
+    // grpc-js ignores what comes after the first answer, or after a cancel.
     const fail = (error: unknown): void => {
-      gate.leave(admission);
+      gate.leave(end);
       callback(failure(error, method, log));
     };
+    const end = (): void => fail(new ApiError({ kind: "draining" }));
     const succeed = (response: Message): void => {
-      let bytes: Buffer;
       try {
-        bytes = asBuffer(toBinary(method.output, response));
+        const bytes = asBuffer(toBinary(method.output, response));
+        gate.leave(end);
+        callback(null, bytes);
       } catch (error) {
         fail(error);
-        return;
       }
-      gate.leave(admission);
-      callback(null, bytes);
     };
-    let answer: Message | Promise<Message>;
     try {
-      answer = handler(decode(method.input, call.request));
+      gate.enter(admission, end);
+      const answer = handler(decode(method.input, call.request));
+      if (answer instanceof Promise) answer.then(succeed, fail);
+      else succeed(answer);
     } catch (error) {
       fail(error);
-      return;
     }
-    if (answer instanceof Promise) answer.then(succeed, fail);
-    else succeed(answer);
   };
 }
 
@@ -116,30 +109,26 @@ async function respond(
   start: (signal: AbortSignal) => AsyncIterable<Message>,
   { gate, log, admission }: Binding,
 ): Promise<void> {
-  const how = admission(method);
   const abort = new AbortController();
-  let ended = false;
-  const forget = gate.onEnd(() => {
-    ended = true;
+  let drained = false;
+  const end = (): void => {
+    drained = true;
     abort.abort();
-  });
+  };
   call.on("cancelled", () => abort.abort());
-  let entered = false;
   try {
-    gate.enter(how);
-    entered = true;
+    gate.enter(admission(method), end);
     for await (const message of start(abort.signal)) {
       if (abort.signal.aborted) break;
       await written(call, asBuffer(toBinary(method.output, message)), abort.signal);
     }
-    if (ended) throw new ApiError({ kind: "draining" });
+    if (drained) throw new ApiError({ kind: "draining" });
     call.end();
   } catch (error) {
     // Once the caller has gone, what the handler says of it interests nobody.
     if (!call.cancelled) call.emit("error", failure(error, method, log));
   } finally {
-    forget();
-    if (entered) gate.leave(how);
+    gate.leave(end);
   }
 }
 

@@ -75,7 +75,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   const work: Binding = {
     gate,
     log: options.log,
-    admission: (method) => (method === RouterService.method.watchGpus ? "refused" : "counted"),
+    admission: (method) => (method === RouterService.method.watchGpus ? "unawaited" : "awaited"),
   };
   // Those who watch a router go down must be able to ask it.
   const watching: Binding = { gate, log: options.log, admission: () => "free" };
@@ -88,27 +88,28 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     add({ definition: grpcServiceDefinition(service), implementation });
   }
 
+  let boundAddress: string | null = null;
   return {
     health,
     listen() {
       const address = hostAndPort(options.host, options.port);
       return new Promise((resolve, reject) => {
         server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
-          if (error) reject(new Error(`cannot listen on ${address} for gRPC: ${error.message}`, { cause: error }));
-          else resolve(port);
+          if (error) {
+            reject(new Error(`cannot listen on ${address} for gRPC: ${error.message}`, { cause: error }));
+            return;
+          }
+          boundAddress = hostAndPort(options.host, port);
+          resolve(port);
         });
       });
     },
     async drain(graceMs) {
       health.setServing(false);
       await gate.drain(graceMs);
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(() => server.forceShutdown(), LAST_WORDS_MS);
-        server.tryShutdown(() => {
-          clearTimeout(timer);
-          resolve();
-        });
-      });
+      // forceShutdown would not do: without channelz it knows no connections (grpc-js 1.14.7).
+      if (boundAddress !== null) server.drain(boundAddress, LAST_WORDS_MS);
+      await new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
     },
   };
 }

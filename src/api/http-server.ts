@@ -1,13 +1,12 @@
 // The HTTP port: Connect and gRPC-Web over the same handlers, /health, and results as plain downloads. Made by `router/`.
 // Listens on loopback only, and answers only callers that address it by a loopback name, which keeps web pages out that
 // point their own name at it. No cross-origin access.
-import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { RouterService } from "../../gen/gpurouter/v1/router_pb.js";
 import type { RequestId } from "../core/model/ids.js";
 import { CallGate } from "./call-gate.js";
-import { bindConnectHandlers } from "./connect-handlers.js";
+import { createConnectListener } from "./connect-listener.js";
 import type { Binding } from "./grpc-handlers.js";
 import { hostAndPort, isLoopback, requireLoopback } from "./loopback.js";
 import { ApiError } from "./outcomes.js";
@@ -54,23 +53,17 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const binding: Binding = {
     gate,
     log: options.log,
-    admission: (method) => (method === RouterService.method.watchGpus ? "refused" : "counted"),
+    admission: (method) => (method === RouterService.method.watchGpus ? "unawaited" : "awaited"),
   };
-  const rpc = connectNodeAdapter({
-    routes: (router) => bindConnectHandlers(router, RouterService, options.router, binding),
-    // HTTP/1.1 has no trailers that a gRPC client would read; gRPC has its own port.
-    grpc: false,
-    readMaxBytes: options.maxRequestBytes ?? 16 * 1024 * 1024,
-    // A misspelt field is an error, not a default.
-    jsonOptions: { ignoreUnknownFields: false },
-    // On loopback compression costs more than it saves.
-    acceptCompression: [],
-    fallback: (request, response) => answerPlain(request as IncomingMessage, response as ServerResponse),
-  }) as RequestListener;
-
-  const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
-    if (isLoopback(hostName(request))) rpc(request, response);
-    else json(response, 403, { error: "this server answers only under a loopback name such as localhost or 127.0.0.1" });
+  const rpc = createConnectListener(options.router, options.maxRequestBytes ?? 16 * 1024 * 1024, binding);
+  const limits = { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS };
+  const server = createServer(limits, (request, response) => {
+    try {
+      answer(request, response);
+    } catch (error) {
+      options.log.error({ err: error, path: request.url }, "an HTTP request failed for a reason that is not the caller's");
+      fail(response, new ApiError({ kind: "internal" }));
+    }
   });
   server.maxConnections = MAX_CONNECTIONS;
 
@@ -94,22 +87,28 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     },
   };
 
-  function answerPlain(request: IncomingMessage, response: ServerResponse): void {
+  function answer(request: IncomingMessage, response: ServerResponse): void {
+    if (!isLoopback(hostName(request))) {
+      json(response, 403, { error: "this server answers only under a loopback name such as localhost or 127.0.0.1" });
+      return;
+    }
     const path = (request.url ?? "").split("?", 1)[0] ?? "";
+    if (rpc(path, request, response)) return;
     const result = RESULT_PATH.exec(path)?.[1];
-    if (request.method !== "GET") notFound(request, path, response);
-    else if (path === "/health") {
-      const status = gate.draining ? "draining" : "ok";
-      json(response, gate.draining ? 503 : 200, { ...options.healthDetails?.(), status });
-    } else if (result !== undefined) download(result, response);
-    else notFound(request, path, response);
+    if (request.method === "GET" && path === "/health") health(response);
+    else if (request.method === "GET" && result !== undefined) download(result, response);
+    else json(response, 404, { error: `${request.method} ${path} does not exist; there is ${ROUTES}` });
+  }
+
+  function health(response: ServerResponse): void {
+    const { draining } = gate;
+    json(response, draining ? 503 : 200, { ...options.healthDetails?.(), status: draining ? "draining" : "ok" });
   }
 
   function download(requestId: string, response: ServerResponse): void {
     const result = isRequestId(requestId) ? options.results.result(requestId as RequestId) : null;
     if (!result) {
-      const error = new ApiError({ kind: "no_result", requestId });
-      json(response, error.httpStatus, { error: error.message });
+      fail(response, new ApiError({ kind: "no_result", requestId }));
       return;
     }
     // Results are whatever the work wrote: a browser must neither guess at them nor show them as a page of this server.
@@ -124,8 +123,8 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   }
 }
 
-function notFound({ method }: IncomingMessage, path: string, response: ServerResponse): void {
-  json(response, 404, { error: `${method} ${path} does not exist; there is ${ROUTES}` });
+function fail(response: ServerResponse, { httpStatus, message }: ApiError): void {
+  json(response, httpStatus, { error: message });
 }
 
 function json(response: ServerResponse, status: number, body: Readonly<Record<string, unknown>>): void {
@@ -133,7 +132,8 @@ function json(response: ServerResponse, status: number, body: Readonly<Record<st
   response.end(`${JSON.stringify(body)}\n`);
 }
 
-/** The host that the caller asked for, without its port. */
+/** The host that the caller asked for, without its port; "" when it cannot be part of a URL. */
 function hostName({ headers }: IncomingMessage): string {
-  return (headers.host ?? "").replace(/:\d+$/, "");
+  const origin = `http://${headers.host ?? ""}`;
+  return URL.canParse(origin) ? new URL(origin).hostname : "";
 }

@@ -1,5 +1,5 @@
 // RouterService, said once for all transports: validate, translate, ask the router, translate back. Decides nothing.
-import type { RouteRequest, RouteResponse, WatchGpusResponse, WatchResponse } from "../../gen/gpurouter/v1/router_pb.js";
+import { create } from "@bufbuild/protobuf";
 import {
   BatchRouteRequestSchema,
   BatchRouteResponseSchema,
@@ -14,9 +14,12 @@ import {
   StatusResponseSchema,
   WatchGpusRequestSchema,
   WatchRequestSchema,
+  type RouteRequest,
+  type RouteResponse,
   type RouterService,
+  type WatchGpusResponse,
+  type WatchResponse,
 } from "../../gen/gpurouter/v1/router_pb.js";
-import { create } from "@bufbuild/protobuf";
 import type { RequestId } from "../core/model/ids.js";
 import { ApiError } from "./outcomes.js";
 import {

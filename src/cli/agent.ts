@@ -1,12 +1,7 @@
-// `gpu-router agent`: the agent of one GPU node. Logs JSON lines to stdout.
+// `gpu-router agent`: the options of the agent of one GPU node. What it does is in run-agent.ts, loaded only when it is asked for.
 import type { Command } from "commander";
-import { pino } from "pino";
-import { loadAgentConfig } from "../config/agent-config.js";
-import { usable } from "./serve.js";
-import { startAgent } from "./start-agent.js";
-import { untilStopped } from "./until-stopped.js";
 
-interface AgentOptions {
+export interface AgentOptions {
   readonly config?: string;
   readonly router?: string;
   readonly nodeId?: string;
@@ -29,17 +24,5 @@ Examples:
   $ gpu-router agent
   $ gpu-router agent --config /etc/gpu-router/agent.yaml --router 127.0.0.1:50051`,
     )
-    .action(async (options: AgentOptions) => {
-      const env = {
-        ...process.env,
-        ...(options.router === undefined ? {} : { GPU_ROUTER_ADDRESS: options.router }),
-        ...(options.nodeId === undefined ? {} : { GPU_ROUTER_NODE_ID: options.nodeId }),
-      };
-      const config = usable(() => loadAgentConfig(options.config, env));
-      const log = pino({ level: config.logLevel, timestamp: pino.stdTimeFunctions.isoTime, base: { name: "gpu-router-agent", node: config.nodeId } });
-      const { agent, notes, simulated, runnerNames } = await startAgent(config, log);
-      for (const note of notes) log.info({ simulated }, note);
-      log.info({ router: config.routerAddress, runners: runnerNames }, "agent started");
-      await untilStopped(() => agent.stop(Number(options.grace) * 1000), (text) => log.info(text));
-    });
+    .action(async (options: AgentOptions) => (await import("./run-agent.js")).runAgent(options));
 }

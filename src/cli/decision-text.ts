@@ -35,7 +35,7 @@ function candidateTable({ candidates }: Decision, style: Style): string {
       index === 0 ? style.green(id) : id,
       candidate.score.toFixed(3),
       ...scorers.map((scorer) => termText(candidate, scorer)),
-      `${durationText(Number(candidate.telemetryAgeMs))} old`,
+      candidate.telemetryAgeMs === undefined ? "none" : `${durationText(Number(candidate.telemetryAgeMs))} old`,
     ];
   });
   return textTable(columns, rows, style.bold);

@@ -1,5 +1,5 @@
 // `gpu-router gpus`: the fleet now, or as it changes.
-import type { Command } from "commander";
+import { Option, type Command } from "commander";
 
 import type { Gpu } from "../../gen/gpurouter/v1/gpu_pb.js";
 import { GpuStatusResponseSchema, WatchGpusResponseSchema, type WatchGpusResponse } from "../../gen/gpurouter/v1/router_pb.js";
@@ -22,7 +22,7 @@ interface GpusOptions extends RouterOptions {
 export function registerGpus(program: Command, context: CommandContext): void {
   routerCommand(program, "gpus [ids...]", "Show the GPUs of the fleet")
     .option("-w, --watch", "keep showing them as they change; Ctrl-C ends it")
-    .option("--interval <time>", "shortest time between two updates while watching, at most 60s", duration, 500)
+    .addOption(new Option("--interval <time>", "shortest time between two updates while watching, at most 60s").argParser(duration).default(500, "500ms"))
     .addHelpText(
       "after",
       `

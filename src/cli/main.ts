@@ -1,5 +1,6 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=64
 // The executable `gpu-router`: gives the process's arguments and streams to the command line.
+// The young generation is large because a request lives for a commit or two: with the default its objects are copied again and again.
 import { runCli } from "./run-cli.js";
 import { processTerminal } from "./terminal.js";
 

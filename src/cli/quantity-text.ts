@@ -4,6 +4,7 @@ import { timestampDate, type Timestamp } from "@bufbuild/protobuf/wkt";
 /** 0.4 ms, 12 ms, 3.2 s, 4 min 10 s, 2 h 5 min; "-" for null. */
 export function durationText(ms: number | null): string {
   if (ms === null || Number.isNaN(ms)) return "-";
+  if (ms === 0) return "0 ms";
   if (ms < 9.95) return `${ms.toFixed(1)} ms`;
   if (ms < 999.5) return `${Math.round(ms)} ms`;
   const seconds = ms / 1000;
@@ -25,9 +26,10 @@ export function rateText(value: number): string {
   return value.toFixed(value >= 9.995 ? 1 : 2);
 }
 
-/** A ratio 0..1 as a percentage. */
+/** A ratio 0..1 as a percentage with one decimal; never rounds up to 100% or down to 0% what is not. */
 export function shareText(ratio: number): string {
-  return `${(ratio * 100).toFixed(ratio > 0 && ratio < 0.0995 ? 1 : 0)}%`;
+  if (ratio <= 0 || ratio >= 1) return `${Math.round(ratio * 100)}%`;
+  return `${Math.min(99.9, Math.max(0.1, ratio * 100)).toFixed(1)}%`;
 }
 
 /** UTC, to the millisecond; "-" when absent. */

@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { open, writeFile } from "node:fs/promises";
 import path from "node:path";
 
-import type { Command } from "commander";
+import { Option, type Command } from "commander";
 
 import { hash32, seededRandom } from "../lib/random.js";
 import { systemClock } from "./clock.js";
@@ -54,7 +54,7 @@ export function registerReplay(program: Command, context: CommandContext): void 
     .option("--timeout <time>", "time-out of each request, from acceptance to end", duration)
     .option("--payload-bytes <n>", "size of each payload, a completion request in JSON; 0 sends none", wholeNumber(0, 1_048_576), 0)
     .option("--concurrency <n>", "requests in flight at most; the report says when it held any back", wholeNumber(1, 1_000_000), 20_000)
-    .option("--give-up <time>", "how long each request looks for a router that is away", duration, 120_000)
+    .addOption(new Option("--give-up <time>", "how long each request looks for a router that is away").argParser(duration).default(120_000, "2m"))
     .option("--verify", "ask again for every request at the end: its end must still be the same")
     .option("--html <file>", "write the report as a page with plots, one file that needs no network")
     .addHelpText(

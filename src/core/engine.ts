@@ -10,7 +10,6 @@ import type { Decision } from "./model/decision.js";
 import type { GpuInventory } from "./model/gpu.js";
 import type { AttemptRef, GpuId, NodeId, RequestId } from "./model/ids.js";
 import type { Request, RequestError, RequestSpec } from "./model/request.js";
-import type { EligibilityClass } from "./queue/waiting-queue.js";
 import { apply, STOP_GRACE_MS, type Record } from "./records.js";
 import type { Ask } from "./scheduling/contract.js";
 import { stateFilters } from "./scheduling/registry.js";
@@ -32,7 +31,8 @@ export class Engine {
   readonly #estimator = new Estimator();
   /** Since when a node that may hold work is not connected, ms. */
   readonly #silentSince = new Map<NodeId, number>();
-  #pass = 0;
+  /** The fleet's shape that the hopeless were judged by. */
+  #shapeSeen = 0;
   #recordsUntilDigest = DIGEST_EVERY_RECORDS;
   /** Results of superseded attempts that were refused; for metrics. */
   lateResults = 0;
@@ -72,14 +72,14 @@ export class Engine {
   /** What would be decided now for `spec`. Changes nothing. */
   explain(spec: RequestSpec, nowMs: number): Decision {
     const ask: Ask = { spec, estimate: this.#estimator.estimate(spec), avoidGpuId: "" };
-    return this.#scheduler.choose(this.state.fleet, ask, seedOf(spec.requestId, 0), nowMs).decision;
+    return this.#scheduler.explain(this.state.fleet, ask, seedOf(spec.requestId, 0), nowMs);
   }
 
   #handle(event: Event, nowMs: number, step: Step): void {
     switch (event.kind) {
       case "take_over":
         this.#emit({ kind: "epoch_started", epoch: event.epoch, atMs: nowMs }, step);
-        for (const nodeId of this.state.fleet.nodes.keys()) this.#silentSince.set(nodeId, nowMs);
+        for (const nodeId of this.state.busyNodes()) this.#silentSince.set(nodeId, nowMs);
         return;
       case "submit":
         step.submitted = this.#submit(event.spec, nowMs, step);
@@ -176,9 +176,7 @@ export class Engine {
   #tick(nowMs: number, step: Step): void {
     const { state } = this;
     for (const requestId of state.retries.advance(nowMs)) state.retryDue(requestId);
-    for (const requestId of state.deadlines.advance(nowMs)) {
-      const request = state.requests.get(requestId);
-      if (!request) continue;
+    for (const request of state.inOrder(state.deadlines.advance(nowMs))) {
       if (request.stop) {
         if (request.stop.atMs + STOP_GRACE_MS <= nowMs) this.#end(request, stopped(request.stop), null, nowMs, step);
       } else if (request.deadlineAtMs > 0 && request.deadlineAtMs <= nowMs) {
@@ -209,7 +207,7 @@ export class Engine {
     const reported = new Set(event.gpus.map((gpu) => gpu.gpuId));
     for (const gpu of fleet.nodes.get(nodeId)!.gpus) {
       if (!reported.has(fleet.inventory[gpu]!.gpuId)) fleet.takeOut(gpu, "its node does not report it", Number.POSITIVE_INFINITY);
-      else if (fleet.outUntilMs[gpu] === Number.POSITIVE_INFINITY) fleet.takeOut(gpu, "", 0);
+      else if (fleet.outUntilMs[gpu] === Number.POSITIVE_INFINITY) fleet.putBack(gpu);
     }
 
     // Reconcile: what the agent does not hold is lost, what we do not want it must stop and forget.
@@ -277,13 +275,14 @@ export class Engine {
 
   #learn(request: Request, gpu: number, end: AttemptEnd, nowMs: number): void {
     const { fleet } = this.state;
-    fleet.learnOutcome(gpu, end.outcome === "unavailable");
-    if (fleet.errorRate[gpu]! > this.#settings.errorThreshold) {
+    const fault = end.outcome === "unavailable";
+    fleet.learnOutcome(gpu, fault);
+    if (fault && fleet.errorRate[gpu]! > this.#settings.errorThreshold) {
       fleet.takeOut(gpu, `error rate ${fleet.errorRate[gpu]!.toFixed(2)}`, nowMs + this.#settings.gpuCooldownMs);
     }
-    if (end.outcome === "unavailable" || !end.statistics) return;
+    if (fault || !end.statistics) return;
     const speed = this.#estimator.learn(request.spec, end.statistics);
-    if (speed >= 0) fleet.performanceIndex[gpu]! += (speed - fleet.performanceIndex[gpu]!) * 0.1;
+    if (speed >= 0) fleet.learnSpeed(gpu, speed);
   }
 
   #attemptOver(request: Request, fate: AttemptFate, error: RequestError | null, end: AttemptEnd | null, nowMs: number, step: Step): void {
@@ -335,27 +334,26 @@ export class Engine {
    */
   #schedule(nowMs: number, step: Step): void {
     const { queue, fleet } = this.state;
-    if (queue.size === 0) {
-      fleet.freed.clear();
-      return;
-    }
-    this.#pass += 1;
-    const pass = this.#pass;
-    const freed = [...fleet.freed];
+    // By index, so that a tie does not hang on the order in which GPUs changed.
+    const freed = queue.size > 0 ? [...fleet.freed].sort((a, b) => a - b) : [];
     fleet.freed.clear();
-    const wanted = (of: EligibilityClass): boolean => !of.blocked || (freed.length > 0 && of.triedInPass !== pass);
-    for (let of = queue.next(wanted); of; of = queue.next(wanted)) {
+    if (fleet.shapeSequence !== this.#shapeSeen) queue.reopenHopeless();
+    this.#shapeSeen = fleet.shapeSequence;
+    const line = queue.line(freed.length > 0);
+    // When all that was freed is full again, no refused class can follow.
+    for (let of = line.pop(); of && (queue.hasOpen || freed.length > 0); of = line.pop()) {
       const waiting = of.waiting.head!.value;
       const request = this.state.requests.get(waiting.spec.requestId)!;
       const attempt = request.attempt + 1;
       const seed = seedOf(waiting.spec.requestId, attempt);
-      const { gpu, decision } = this.#scheduler.choose(fleet, waiting, seed, nowMs, of.blocked ? freed : undefined);
-      if (gpu < 0) {
-        of.blocked = true;
-        of.triedInPass = pass;
+      const choice = this.#scheduler.choose(fleet, waiting, seed, nowMs, of.standing === "open" ? undefined : freed);
+      if (!choice) {
+        if (of.standing === "open") queue.refuse(of, this.#scheduler.hopeless(fleet, waiting) ? "hopeless" : "refused");
         continue;
       }
-      this.#place(request, attempt, gpu, waiting.estimate.memoryMib, decision, nowMs, step);
+      this.#place(request, attempt, choice.gpu, waiting.estimate.memoryMib, choice.decision, nowMs, step);
+      if (fleet.blocked[choice.gpu] !== 0 && freed.includes(choice.gpu)) freed.splice(freed.indexOf(choice.gpu), 1);
+      if (of.waiting.size > 0) line.push(of);
     }
   }
 

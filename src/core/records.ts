@@ -109,6 +109,7 @@ export function apply(state: State, record: Record): void {
       if (record.phase === "completed") request.progress = 1;
       state.requests.delete(record.requestId);
       state.deadlines.cancel(record.requestId, request.deadlineAtMs);
+      if (request.stop) state.deadlines.cancel(record.requestId, request.stop.atMs + STOP_GRACE_MS);
       state.endedCount += 1;
       return;
     }

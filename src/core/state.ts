@@ -1,11 +1,12 @@
 // The state: what the fold of the records gives. Only `apply` in records.ts changes its durable half.
+import { ChurnMap } from "../lib/churn-map.js";
 import { hash32 } from "../lib/random.js";
 import { TimerWheel } from "../lib/timer-wheel.js";
 import { assert } from "../lib/assert.js";
 import { Fleet, type LoadLimits, type StateFilter } from "./fleet/fleet.js";
 import type { ResourceEstimate } from "./model/decision.js";
 import type { GpuId, NodeId, RequestId } from "./model/ids.js";
-import type { Request } from "./model/request.js";
+import { isTerminal, type Request } from "./model/request.js";
 import { WaitingQueue, type Waiting } from "./queue/waiting-queue.js";
 
 /** Width of the deadline buckets: a time-out is at most this late. */
@@ -26,15 +27,15 @@ interface Holding {
 export class State {
   epoch = 0;
   /** Requests that have not ended. */
-  readonly requests = new Map<RequestId, Request>();
+  readonly requests = new ChurnMap<RequestId, Request>();
   nextSequence = 1;
   endedCount = 0;
   readonly fleet: Fleet;
   readonly queue = new WaitingQueue();
   readonly deadlines = new TimerWheel<RequestId>(DEADLINE_BUCKET_MS);
   readonly retries = new TimerWheel<RequestId>(DEADLINE_BUCKET_MS);
-  readonly #retrying = new Map<RequestId, Retry>();
-  readonly #holdings = new Map<RequestId, Holding>();
+  readonly #retrying = new ChurnMap<RequestId, Retry>();
+  readonly #holdings = new ChurnMap<RequestId, Holding>();
   /** Live attempts by node, so that the loss of a node finds its work. */
   readonly #onNode = new Map<NodeId, Set<RequestId>>();
 
@@ -42,9 +43,20 @@ export class State {
     this.fleet = new Fleet(stateFilters, limits);
   }
 
-  /** Requests placed or running on a node. */
+  /** Requests placed or running on a node, in the order of acceptance: the same however this state came about. */
   onNode(nodeId: NodeId): readonly Request[] {
-    return [...(this.#onNode.get(nodeId) ?? [])].map((requestId) => this.requests.get(requestId)!);
+    return this.inOrder([...(this.#onNode.get(nodeId) ?? [])]);
+  }
+
+  /** Nodes with placed or running requests, connected or not; by name. */
+  busyNodes(): readonly NodeId[] {
+    return [...this.#onNode.keys()].sort();
+  }
+
+  /** The live ones among `requestIds`, in the order of acceptance. */
+  inOrder(requestIds: readonly RequestId[]): readonly Request[] {
+    const live = requestIds.map((requestId) => this.requests.get(requestId)).filter((request) => request !== undefined);
+    return live.sort((a, b) => a.sequence - b.sequence);
   }
 
   /** MiB that the request's live attempt reserves; 0 without one. */
@@ -73,7 +85,9 @@ export class State {
     const holding = this.#holdings.get(requestId);
     if (!holding) return;
     this.#holdings.delete(requestId);
-    this.#onNode.get(request.nodeId as NodeId)?.delete(requestId);
+    const onNode = this.#onNode.get(request.nodeId as NodeId);
+    onNode?.delete(requestId);
+    if (onNode?.size === 0) this.#onNode.delete(request.nodeId as NodeId);
     this.fleet.release(holding.gpu, holding.memoryMib, request.phase === "running");
   }
 
@@ -122,18 +136,31 @@ export class State {
     return digest;
   }
 
-  /** Checks what must hold after every step; throws on the first that does not. For tests and `doctor`. */
+  /** Checks what must hold after every step; throws on the first that does not. For tests and `doctor`. O(live requests + GPUs). */
   check(): void {
-    const active = new Int32Array(this.fleet.size);
+    const { active, reservedMib, size } = this.fleet;
+    const countOf = new Int32Array(size);
+    const reservedOf = new Float64Array(size);
+    let queuedBytes = 0;
     for (const [requestId, request] of this.requests) {
       const holding = this.#holdings.get(requestId);
+      const waiting = this.queue.get(requestId);
       const placed = request.phase === "placed" || request.phase === "running";
+      assert(!isTerminal(request.phase), "what has ended is not live");
       assert(placed === (holding !== undefined), "exactly the placed requests hold a GPU");
-      assert(placed || this.queue.get(requestId) !== null || this.#retrying.has(requestId), "what is not placed waits");
-      assert(!placed || this.queue.get(requestId) === null, "what is placed does not wait");
-      if (holding) active[holding.gpu]! += 1;
+      assert(placed === (this.#onNode.get(request.nodeId as NodeId)?.has(requestId) ?? false), "a node knows exactly what is placed on it");
+      assert(placed || (waiting !== null) !== this.#retrying.has(requestId), "what is not placed waits, in one place");
+      assert(!placed || (waiting === null && !this.#retrying.has(requestId)), "what is placed does not wait");
+      queuedBytes += waiting?.spec.payload.byteLength ?? 0;
+      if (!holding) continue;
+      countOf[holding.gpu]! += 1;
+      reservedOf[holding.gpu]! += holding.memoryMib;
     }
-    assert(this.queue.size + this.#retrying.size + this.#holdings.size === this.requests.size, "every request is in one place");
-    active.forEach((count, gpu) => assert(count === this.fleet.active[gpu], "the ledger counts what is placed"));
+    assert(this.queue.size + this.#retrying.size + this.#holdings.size === this.requests.size, "only live requests wait or hold a GPU");
+    assert(this.queue.bytes === queuedBytes, "the queue counts its payload bytes");
+    for (let gpu = 0; gpu < size; gpu += 1) {
+      assert(countOf[gpu] === active[gpu], "the ledger counts what is placed");
+      assert(Math.abs(reservedOf[gpu]! - reservedMib[gpu]!) < 1e-6, "the ledger reserves what placed requests hold");
+    }
   }
 }

@@ -11,6 +11,7 @@ import type { Record } from "../core/records.js";
 import type { Snapshot } from "../core/snapshot.js";
 import { decodeFinished, decodeFrame, decodeSnapshot, encodeFinished, encodeFrame, encodeSnapshot } from "./codec.js";
 import { lockDirectory, type DirectoryLock } from "./directory-lock.js";
+import { checkLmdbFile } from "./lmdb-file.js";
 
 /** The format of what is stored; another one is refused rather than guessed at. */
 const FORMAT = 1;
@@ -70,14 +71,19 @@ export class LmdbJournal {
   private constructor(directory: string, lock: DirectoryLock) {
     this.directory = directory;
     this.#lock = lock;
-    this.#root = open({ path: path.join(directory, "journal.mdb"), encoding: "binary", maxDbs: 8 });
+    const file = path.join(directory, "journal.mdb");
+    checkLmdbFile(file);
+    this.#root = open({ path: file, encoding: "binary", maxDbs: 8 });
     this.#log = this.#root.openDB({ name: "log", encoding: "binary" });
     this.#meta = this.#root.openDB({ name: "meta", encoding: "binary" });
     this.#finished = this.#root.openDB({ name: "finished", encoding: "binary" });
     this.#finishedOrder = this.#root.openDB({ name: "finished_order", encoding: "binary" });
     this.#results = this.#root.openDB({ name: "results", encoding: "binary" });
     const format = this.#number("format");
-    if (format > 0 && format !== FORMAT) throw new Error(`${directory} holds journal format ${format}; this version reads format ${FORMAT}.`);
+    if (format > 0 && format !== FORMAT) {
+      void this.#root.close();
+      throw new Error(`${directory} holds journal format ${format}; this version reads format ${FORMAT}.`);
+    }
     for (const { key, value } of this.#finishedOrder.getRange({ reverse: true, limit: 1 })) this.#nextOrder = key + idsOf(value).length;
   }
 

@@ -13,6 +13,9 @@ import { Router } from "./router.js";
 /** A result in a message has this much around it at most. */
 const MESSAGE_OVERHEAD_BYTES = 1 << 20;
 
+/** One connection may watch this many requests; a client that watches all it sends must not lock itself out of Route. */
+const MAX_CALLS_PER_CONNECTION = 25_000;
+
 export interface Daemon {
   /** host:port of the gRPC port. */
   readonly grpcAddress: string;
@@ -63,6 +66,7 @@ export async function startDaemon(config: RouterConfig, log: Logger, onJournalFa
       log,
       extraServices: [{ service: AgentService, implementation: { connect: router.agents.connect } }],
       maxRequestBytes,
+      maxConcurrentCalls: MAX_CALLS_PER_CONNECTION,
     });
     httpAddress = `${config.host}:${await http.listen()}`;
     const grpcPort = await grpc.listen().catch(async (error: unknown) => {

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file gpurouter/v1/decision.proto.
  */
 export const file_gpurouter_v1_decision: GenFile = /*@__PURE__*/
-  fileDesc("ChtncHVyb3V0ZXIvdjEvZGVjaXNpb24ucHJvdG8SDGdwdXJvdXRlci52MSI6CglTY29yZVRlcm0SDgoGc2NvcmVyGAEgASgJEg0KBXZhbHVlGAIgASgBEg4KBndlaWdodBgDIAEoASJsCglDYW5kaWRhdGUSDgoGZ3B1X2lkGAEgASgJEg0KBXNjb3JlGAIgASgBEiYKBXRlcm1zGAMgAygLMhcuZ3B1cm91dGVyLnYxLlNjb3JlVGVybRIYChB0ZWxlbWV0cnlfYWdlX21zGAQgASgEIj4KC0ZpbHRlckNvdW50Eg4KBmZpbHRlchgBIAEoCRIPCgdyZW1vdmVkGAIgASgNEg4KBm5lZWRlZBgDIAEoCSLJAQoIRGVjaXNpb24SEAoIc3RyYXRlZ3kYASABKAkSEgoKY29uc2lkZXJlZBgCIAEoDRIqCgdmaWx0ZXJzGAMgAygLMhkuZ3B1cm91dGVyLnYxLkZpbHRlckNvdW50EisKCmNhbmRpZGF0ZXMYBCADKAsyFy5ncHVyb3V0ZXIudjEuQ2FuZGlkYXRlEgwKBHNlZWQYBSABKA0SMAoIZXN0aW1hdGUYBiABKAsyHi5ncHVyb3V0ZXIudjEuUmVzb3VyY2VFc3RpbWF0ZSJLChBSZXNvdXJjZUVzdGltYXRlEhIKCm1lbW9yeV9taWIYASABKA0SEwoLZHVyYXRpb25fbXMYAiABKAQSDgoGc291cmNlGAMgASgJYgZwcm90bzM");
+  fileDesc("ChtncHVyb3V0ZXIvdjEvZGVjaXNpb24ucHJvdG8SDGdwdXJvdXRlci52MSI6CglTY29yZVRlcm0SDgoGc2NvcmVyGAEgASgJEg0KBXZhbHVlGAIgASgBEg4KBndlaWdodBgDIAEoASKGAQoJQ2FuZGlkYXRlEg4KBmdwdV9pZBgBIAEoCRINCgVzY29yZRgCIAEoARImCgV0ZXJtcxgDIAMoCzIXLmdwdXJvdXRlci52MS5TY29yZVRlcm0SHQoQdGVsZW1ldHJ5X2FnZV9tcxgEIAEoBEgAiAEBQhMKEV90ZWxlbWV0cnlfYWdlX21zIj4KC0ZpbHRlckNvdW50Eg4KBmZpbHRlchgBIAEoCRIPCgdyZW1vdmVkGAIgASgNEg4KBm5lZWRlZBgDIAEoCSLJAQoIRGVjaXNpb24SEAoIc3RyYXRlZ3kYASABKAkSEgoKY29uc2lkZXJlZBgCIAEoDRIqCgdmaWx0ZXJzGAMgAygLMhkuZ3B1cm91dGVyLnYxLkZpbHRlckNvdW50EisKCmNhbmRpZGF0ZXMYBCADKAsyFy5ncHVyb3V0ZXIudjEuQ2FuZGlkYXRlEgwKBHNlZWQYBSABKA0SMAoIZXN0aW1hdGUYBiABKAsyHi5ncHVyb3V0ZXIudjEuUmVzb3VyY2VFc3RpbWF0ZSJLChBSZXNvdXJjZUVzdGltYXRlEhIKCm1lbW9yeV9taWIYASABKA0SEwoLZHVyYXRpb25fbXMYAiABKAQSDgoGc291cmNlGAMgASgJYgZwcm90bzM");
 
 /**
  * One named part of a score.
@@ -73,11 +73,11 @@ export type Candidate = Message<"gpurouter.v1.Candidate"> & {
   terms: ScoreTerm[];
 
   /**
-   * Milliseconds since the telemetry that was used.
+   * Milliseconds since the telemetry that was used; absent when there was none.
    *
-   * @generated from field: uint64 telemetry_age_ms = 4;
+   * @generated from field: optional uint64 telemetry_age_ms = 4;
    */
-  telemetryAgeMs: bigint;
+  telemetryAgeMs?: bigint | undefined;
 };
 
 /**

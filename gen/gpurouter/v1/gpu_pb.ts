@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file gpurouter/v1/gpu.proto.
  */
 export const file_gpurouter_v1_gpu: GenFile = /*@__PURE__*/
-  fileDesc("ChZncHVyb3V0ZXIvdjEvZ3B1LnByb3RvEgxncHVyb3V0ZXIudjEiWAoJR3B1TWVtb3J5EhEKCXRvdGFsX21pYhgBIAEoDRIQCgh1c2VkX21pYhgCIAEoDRIQCghmcmVlX21pYhgDIAEoDRIUCgxyZXNlcnZlZF9taWIYBCABKA0iPQoOR3B1VXRpbGl6YXRpb24SEwoLZ3B1X3BlcmNlbnQYASABKAISFgoObWVtb3J5X3BlcmNlbnQYAiABKAIiNAoIR3B1UG93ZXISEwoLdXNhZ2Vfd2F0dHMYASABKAISEwoLbGltaXRfd2F0dHMYAiABKAIiigUKA0dwdRIOCgZncHVfaWQYASABKAkSDQoFaW5kZXgYAiABKA0SDwoHbm9kZV9pZBgDIAEoCRIMCgRuYW1lGAQgASgJEhoKEmNvbXB1dGVfY2FwYWJpbGl0eRgFIAEoCRIlCgVzdGF0ZRgGIAEoDjIWLmdwdXJvdXRlci52MS5HcHVTdGF0ZRIqCgZoZWFsdGgYByABKA4yGi5ncHVyb3V0ZXIudjEuSGVhbHRoU3RhdHVzEicKBm1lbW9yeRgIIAEoCzIXLmdwdXJvdXRlci52MS5HcHVNZW1vcnkSMQoLdXRpbGl6YXRpb24YCSABKAsyHC5ncHVyb3V0ZXIudjEuR3B1VXRpbGl6YXRpb24SGwoTdGVtcGVyYXR1cmVfY2Vsc2l1cxgKIAEoAhIlCgVwb3dlchgLIAEoCzIWLmdwdXJvdXRlci52MS5HcHVQb3dlchIZChFwZXJmb3JtYW5jZV9pbmRleBgMIAEoARISCgplcnJvcl9yYXRlGA0gASgBEhcKD2FjdGl2ZV9yZXF1ZXN0cxgOIAEoDRIXCg9xdWV1ZWRfcmVxdWVzdHMYDyABKA0SFgoOdXB0aW1lX3NlY29uZHMYECABKAQSEQoJc2ltdWxhdGVkGBEgASgIEh0KEHRlbGVtZXRyeV9hZ2VfbXMYEiABKARIAIgBARIOCgZtb2RlbHMYEyADKAkSFQoNcGFyZW50X2dwdV9pZBgUIAEoCRIbChNjbG9ja19ldmVudF9yZWFzb25zGBUgASgEEhwKFG11bHRpcHJvY2Vzc29yX2NvdW50GBYgASgNEhQKDHN0YXRlX3JlYXNvbhgXIAEoCUITChFfdGVsZW1ldHJ5X2FnZV9tcyqDAQoIR3B1U3RhdGUSGQoVR1BVX1NUQVRFX1VOU1BFQ0lGSUVEEAASFAoQR1BVX1NUQVRFX0FDVElWRRABEhYKEkdQVV9TVEFURV9JTkFDVElWRRACEhkKFUdQVV9TVEFURV9NQUlOVEVOQU5DRRADEhMKD0dQVV9TVEFURV9FUlJPUhAEKn8KDEhlYWx0aFN0YXR1cxIdChlIRUFMVEhfU1RBVFVTX1VOU1BFQ0lGSUVEEAASGQoVSEVBTFRIX1NUQVRVU19IRUFMVEhZEAESGQoVSEVBTFRIX1NUQVRVU19XQVJOSU5HEAISGgoWSEVBTFRIX1NUQVRVU19DUklUSUNBTBADYgZwcm90bzM");
+  fileDesc("ChZncHVyb3V0ZXIvdjEvZ3B1LnByb3RvEgxncHVyb3V0ZXIudjEiWAoJR3B1TWVtb3J5EhEKCXRvdGFsX21pYhgBIAEoDRIQCgh1c2VkX21pYhgCIAEoDRIQCghmcmVlX21pYhgDIAEoDRIUCgxyZXNlcnZlZF9taWIYBCABKA0iagoOR3B1VXRpbGl6YXRpb24SGAoLZ3B1X3BlcmNlbnQYASABKAJIAIgBARIbCg5tZW1vcnlfcGVyY2VudBgCIAEoAkgBiAEBQg4KDF9ncHVfcGVyY2VudEIRCg9fbWVtb3J5X3BlcmNlbnQiNAoIR3B1UG93ZXISEwoLdXNhZ2Vfd2F0dHMYASABKAISEwoLbGltaXRfd2F0dHMYAiABKAIipwUKA0dwdRIOCgZncHVfaWQYASABKAkSDQoFaW5kZXgYAiABKA0SDwoHbm9kZV9pZBgDIAEoCRIMCgRuYW1lGAQgASgJEhoKEmNvbXB1dGVfY2FwYWJpbGl0eRgFIAEoCRIlCgVzdGF0ZRgGIAEoDjIWLmdwdXJvdXRlci52MS5HcHVTdGF0ZRIqCgZoZWFsdGgYByABKA4yGi5ncHVyb3V0ZXIudjEuSGVhbHRoU3RhdHVzEicKBm1lbW9yeRgIIAEoCzIXLmdwdXJvdXRlci52MS5HcHVNZW1vcnkSMQoLdXRpbGl6YXRpb24YCSABKAsyHC5ncHVyb3V0ZXIudjEuR3B1VXRpbGl6YXRpb24SIAoTdGVtcGVyYXR1cmVfY2Vsc2l1cxgKIAEoAkgAiAEBEiUKBXBvd2VyGAsgASgLMhYuZ3B1cm91dGVyLnYxLkdwdVBvd2VyEhkKEXBlcmZvcm1hbmNlX2luZGV4GAwgASgBEhIKCmVycm9yX3JhdGUYDSABKAESFwoPYWN0aXZlX3JlcXVlc3RzGA4gASgNEhcKD3F1ZXVlZF9yZXF1ZXN0cxgPIAEoDRIWCg51cHRpbWVfc2Vjb25kcxgQIAEoBBIRCglzaW11bGF0ZWQYESABKAgSHQoQdGVsZW1ldHJ5X2FnZV9tcxgSIAEoBEgBiAEBEg4KBm1vZGVscxgTIAMoCRIVCg1wYXJlbnRfZ3B1X2lkGBQgASgJEhsKE2Nsb2NrX2V2ZW50X3JlYXNvbnMYFSABKAQSHAoUbXVsdGlwcm9jZXNzb3JfY291bnQYFiABKA0SFAoMc3RhdGVfcmVhc29uGBcgASgJQhYKFF90ZW1wZXJhdHVyZV9jZWxzaXVzQhMKEV90ZWxlbWV0cnlfYWdlX21zKoMBCghHcHVTdGF0ZRIZChVHUFVfU1RBVEVfVU5TUEVDSUZJRUQQABIUChBHUFVfU1RBVEVfQUNUSVZFEAESFgoSR1BVX1NUQVRFX0lOQUNUSVZFEAISGQoVR1BVX1NUQVRFX01BSU5URU5BTkNFEAMSEwoPR1BVX1NUQVRFX0VSUk9SEAQqfwoMSGVhbHRoU3RhdHVzEh0KGUhFQUxUSF9TVEFUVVNfVU5TUEVDSUZJRUQQABIZChVIRUFMVEhfU1RBVFVTX0hFQUxUSFkQARIZChVIRUFMVEhfU1RBVFVTX1dBUk5JTkcQAhIaChZIRUFMVEhfU1RBVFVTX0NSSVRJQ0FMEANiBnByb3RvMw");
 
 /**
  * GPU memory in MiB.
@@ -57,18 +57,18 @@ export const GpuMemorySchema: GenMessage<GpuMemory> = /*@__PURE__*/
  */
 export type GpuUtilization = Message<"gpurouter.v1.GpuUtilization"> & {
   /**
-   * Share of time that a kernel was running, 0..100.
+   * Share of time that a kernel was running, 0..100; absent where the device cannot say.
    *
-   * @generated from field: float gpu_percent = 1;
+   * @generated from field: optional float gpu_percent = 1;
    */
-  gpuPercent: number;
+  gpuPercent?: number | undefined;
 
   /**
-   * Share of time that device memory was read or written, 0..100.
+   * Share of time that device memory was read or written, 0..100; absent where the device cannot say.
    *
-   * @generated from field: float memory_percent = 2;
+   * @generated from field: optional float memory_percent = 2;
    */
-  memoryPercent: number;
+  memoryPercent?: number | undefined;
 };
 
 /**
@@ -164,9 +164,11 @@ export type Gpu = Message<"gpurouter.v1.Gpu"> & {
   utilization?: GpuUtilization | undefined;
 
   /**
-   * @generated from field: float temperature_celsius = 10;
+   * Absent where the device cannot say.
+   *
+   * @generated from field: optional float temperature_celsius = 10;
    */
-  temperatureCelsius: number;
+  temperatureCelsius?: number | undefined;
 
   /**
    * @generated from field: gpurouter.v1.GpuPower power = 11;

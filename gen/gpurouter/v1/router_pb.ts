@@ -181,7 +181,8 @@ export type RouteRequest = Message<"gpurouter.v1.RouteRequest"> & {
   specificGpuId: string;
 
   /**
-   * Whether running it twice is harmless. Unset: true for inference, false for everything else.
+   * Whether two attempts may run at the same time, as they can for a while after a network cut. When false the router starts
+   * another attempt only after the agent has surely stopped the last one. Unset: true for inference, false for everything else.
    *
    * @generated from field: optional bool idempotent = 13;
    */

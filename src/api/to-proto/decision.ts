@@ -30,7 +30,7 @@ function candidate({ gpuId, score, terms, telemetryAgeMs }: Candidate) {
     gpuId,
     score,
     terms: terms.map(({ scorer, value, weight }) => ({ scorer, value, weight })),
-    telemetryAgeMs: uint64(telemetryAgeMs),
+    ...(telemetryAgeMs >= 0 && { telemetryAgeMs: uint64(telemetryAgeMs) }),
   };
 }
 

@@ -72,12 +72,12 @@ function measured(sample: GpuTelemetry, inventoryLimitWatts: number) {
   const memoryPercent = sample.memoryUtilizationPercent;
   return {
     ...(!(Number.isNaN(gpuPercent) && Number.isNaN(memoryPercent)) && {
-      utilization: { gpuPercent: known(gpuPercent), memoryPercent: known(memoryPercent) },
+      utilization: { ...(!Number.isNaN(gpuPercent) && { gpuPercent }), ...(!Number.isNaN(memoryPercent) && { memoryPercent }) },
     }),
     ...(!Number.isNaN(sample.powerUsageWatts) && {
       power: { usageWatts: sample.powerUsageWatts, limitWatts: known(sample.powerLimitWatts) || inventoryLimitWatts },
     }),
-    temperatureCelsius: known(sample.temperatureCelsius),
+    ...(!Number.isNaN(sample.temperatureCelsius) && { temperatureCelsius: sample.temperatureCelsius }),
     uptimeSeconds: uint64(sample.uptimeSeconds),
     clockEventReasons: uint64(sample.clockEventReasons),
   };

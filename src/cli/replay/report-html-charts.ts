@@ -9,7 +9,7 @@ export const chartScript = String.raw`"use strict";
   const bucket = report.series.bucket_seconds;
 
   const count = (value) => value.toLocaleString("en-US", { maximumFractionDigits: value < 10 ? 2 : value < 100 ? 1 : 0 });
-  const percent = (share) => (share * 100).toFixed(share > 0.99 && share < 1 ? 2 : share < 0.1 ? 1 : 0) + "%";
+  const percent = (share) => (share * 100).toFixed(share > 0.99 && share < 1 ? 2 : share > 0 && share < 0.1 ? 1 : 0) + "%";
   const clock = (seconds) => {
     const whole = Math.round(seconds);
     const pad = (value) => String(value).padStart(2, "0");

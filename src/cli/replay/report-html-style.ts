@@ -39,8 +39,9 @@ th{color:var(--dim);font-weight:500;font-size:12px;text-align:right;padding:4px 
 td{text-align:right;padding:5px 8px;border-bottom:1px solid var(--grid);white-space:nowrap}
 tr:last-child td{border-bottom:0}
 th:first-child,td:first-child,th:last-child:nth-child(8),td:last-child:nth-child(8){text-align:left}
-td:first-child{padding-left:0;overflow-wrap:anywhere;white-space:normal;min-width:84px}
+td:first-child{padding-left:0;overflow-wrap:anywhere;white-space:normal;min-width:112px}
 th:first-child{padding-left:0}
+.outcomes :is(th,td):nth-child(2){text-align:left}
 .fate{font-weight:600;color:var(--c)}
 .fate.completed{color:var(--good)}
 .fate.failed,.fate.lost,.fate.unfinished,.fate.unanswered{color:var(--bad)}
@@ -54,6 +55,6 @@ th:first-child{padding-left:0}
 .bar em{position:relative;padding-left:8px;font-style:normal;font-size:12px;line-height:20px;font-variant-numeric:tabular-nums}
 #tip{position:fixed;z-index:2;pointer-events:none;background:var(--ink);color:var(--bg);border-radius:6px;padding:6px 10px;font-size:12px;line-height:1.5;white-space:pre;font-variant-numeric:tabular-nums;max-width:90vw;overflow:hidden;box-shadow:0 4px 16px #0003}
 #tip[hidden]{display:none}
-@media (max-width:820px){.grid{grid-template-columns:minmax(0,1fr)}.plot{height:210px}main{padding:16px 12px 32px}.tile strong{font-size:18px}.tiles{grid-template-columns:repeat(auto-fit,minmax(120px,1fr))}}
+@media (max-width:820px){.grid{grid-template-columns:minmax(0,1fr)}.plot{height:210px}.gpu{grid-template-columns:1fr 1fr;gap:2px 12px;padding:5px 0}.gpu>span:first-child{grid-column:1/-1}main{padding:16px 12px 32px}.tile strong{font-size:18px}.tiles{grid-template-columns:repeat(auto-fit,minmax(120px,1fr))}}
 @media print{body{background:#fff}.card,.tile{break-inside:avoid}}
 `;

@@ -4,7 +4,7 @@ import { countText, durationText, rateText, shareText } from "../quantity-text.j
 import { chartScript } from "./report-html-charts.js";
 import { pageStyle } from "./report-html-style.js";
 import { reportJson } from "./report-json.js";
-import { isSound, LATENCY_MEANING, type GpuUse, type ReplayReport } from "./report.js";
+import { GENERATOR_LIMIT_SHARE, isSound, LATENCY_MEANING, type GpuUse, type ReplayReport } from "./report.js";
 
 const MAX_GPU_ROWS = 256;
 
@@ -26,12 +26,12 @@ export function reportHtml(report: ReplayReport): string {
 <main>
 <header>
 <div><h1>Replay report</h1>
-<p>${plan.traces.map((trace) => `<b>${escapeHtml(trace.file)}</b>`).join(" + ")} at ${rateText(plan.speed)}× speed, model <b>${escapeHtml(plan.model)}</b></p>
+<p>${plan.traces.map((trace) => `<b>${escapeHtml(trace.file)}</b>`).join(" + ")} at ${plan.speed}× speed, model <b>${escapeHtml(plan.model)}</b></p>
 <p class="dim">${escapeHtml(report.startedAt.slice(0, 19).replace("T", " "))} UTC · ${durationText(report.elapsedMs)} · router ${escapeHtml(plan.router)}${report.interrupted ? " · stopped early" : ""}</p></div>
 ${verdict(report)}
 </header>
 <section class="tiles">
-${tile("Completed", countText(counts.completed), `${shareText(counts.completed / Math.max(1, counts.sent))} of ${countText(counts.sent)} sent`)}
+${tile("Completed", countText(counts.completed), `${shareText(counts.completed / Math.max(1, counts.sent))} of ${countText(counts.sent)}`)}
 ${tile("Throughput", `${rateText(throughput.completedPerSecond)}/s`, `sent ${rateText(throughput.sentPerSecond)}/s`)}
 ${tile("Latency p50", durationText(total?.p50Ms ?? null), "due to end")}
 ${tile("Latency p95", durationText(total?.p95Ms ?? null), "due to end")}
@@ -47,7 +47,7 @@ ${plot("distribution", "Latency distribution", "share of requests at or below; l
 </section>
 <section class="card"><h2>Latency</h2>${latencyTable(report)}</section>
 <section class="grid">
-<section class="card"><h2>Outcomes</h2>${outcomeTable(report)}</section>
+<section class="card outcomes"><h2>Outcomes</h2>${outcomeTable(report)}</section>
 <section class="card"><h2>Users</h2>${tenantTable(report)}</section>
 </section>
 <section class="card"><h2>GPUs</h2>${gpuBars(report.gpus)}</section>
@@ -148,7 +148,7 @@ function bar(kind: string, ratio: number, label: string): string {
   return `<span class="bar ${kind}"><i style="width:${(Math.min(1, ratio) * 100).toFixed(1)}%"></i><em>${label}</em></span>`;
 }
 
-function method({ plan, counts, heldBack, verification }: ReplayReport): string {
+function method({ plan, counts, heldBack, generatorBusyShare, verification }: ReplayReport): string {
   const held =
     heldBack.count === 0
       ? `The bound of ${countText(plan.maxInFlight)} requests in flight never held one back.`
@@ -159,7 +159,7 @@ function method({ plan, counts, heldBack, verification }: ReplayReport): string 
       : `<li>Asked again for ${countText(verification.asked)} ended requests: ${countText(verification.changed.length)} had another end, ${countText(verification.unknown.length)} were unknown, ${countText(verification.unanswered)} questions went unanswered.</li>`;
   return `<ul>
 <li>Open loop: send times come from the trace and wait for no answer. Latencies count from the time the trace wanted a request sent, so a late generator cannot hide a slow router.</li>
-<li>${held}</li>
+<li>${held} The generator itself was busy ${shareText(generatorBusyShare)} of the time${generatorBusyShare < GENERATOR_LIMIT_SHARE ? "" : ": latencies include its own delays"}.</li>
 <li>${countText(counts.retries)} calls of Route and ${countText(counts.reconnects)} streams of Watch were made again; ${countText(counts.redispatched)} requests took more than one dispatch.</li>
 ${verified}<li>A GPU is busy while at least one request runs on it, as its runner measured.</li>
 <li>Run ${escapeHtml(plan.runId)}, seed ${plan.seed}; ${plan.traces.map((trace) => `${escapeHtml(trace.file)} (${trace.format}) as user ${escapeHtml(trace.tenant)}`).join(", ")}.</li>

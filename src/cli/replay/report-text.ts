@@ -2,7 +2,7 @@
 import { countText, durationText, printable, rateText, shareText } from "../quantity-text.js";
 import type { Style } from "../style.js";
 import { textTable } from "../text-table.js";
-import { isSound, LATENCY_MEANING, type ReplayReport } from "./report.js";
+import { GENERATOR_LIMIT_SHARE, isSound, LATENCY_MEANING, type ReplayReport } from "./report.js";
 
 const MAX_GPU_ROWS = 64;
 
@@ -17,7 +17,7 @@ function head({ plan, elapsedMs, interrupted, throughput }: ReplayReport, style:
   const traces = plan.traces.map((trace) => `${printable(trace.file)} (${trace.format}, user ${printable(trace.tenant)})`).join(", ");
   return (
     `${style.bold(`Replay ${plan.runId}`)} of ${traces}\n` +
-    `${rateText(plan.speed)}x speed, model ${printable(plan.model)}, seed ${plan.seed}, router ${plan.router}\n` +
+    `${plan.speed}x speed, model ${printable(plan.model)}, seed ${plan.seed}, router ${plan.router}\n` +
     `${durationText(elapsedMs)}${interrupted ? style.yellow(" (stopped by Ctrl-C)") : ""}: sent ${rateText(throughput.sentPerSecond)}/s, ` +
     `completed ${rateText(throughput.completedPerSecond)}/s, at most ${countText(throughput.peakInFlight)} in flight, ` +
     `${countText(throughput.outputTokensPerSecond)} tokens/s out (${countText(throughput.inputTokensPerSecond)} in)\n`
@@ -100,11 +100,15 @@ function tenants(report: ReplayReport, style: Style): string {
   return textTable([{ title: "USER" }, { title: "SENT", align: "right" }, { ...FIGURES[0], title: "COMPLETED" }, ...FIGURES.slice(1)], rows, style.bold);
 }
 
-function generator({ lateness, heldBack, plan }: ReplayReport, style: Style): string {
+function generator({ lateness, heldBack, plan, generatorBusyShare }: ReplayReport, style: Style): string {
   const late = `generator lateness p50 ${durationText(lateness.p50Ms)}, p99 ${durationText(lateness.p99Ms)}, max ${durationText(lateness.maxMs)} (counted in every latency)\n`;
   const held =
     heldBack.count === 0
       ? ""
       : style.yellow(`the bound of ${countText(plan.maxInFlight)} in flight held back ${countText(heldBack.count)} requests, at most ${durationText(heldBack.longestMs)}; raise --concurrency\n`);
-  return style.dim(late) + held;
+  const busy =
+    generatorBusyShare < GENERATOR_LIMIT_SHARE
+      ? ""
+      : style.yellow(`the generator itself was busy ${shareText(generatorBusyShare)} of the time: latencies include its own delays; lower --speed or give it a machine of its own\n`);
+  return style.dim(late) + held + busy;
 }

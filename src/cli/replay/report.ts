@@ -79,6 +79,7 @@ export interface ReplayReport {
   /** How late the generator itself was, waiting at the bound on requests in flight included. */
   readonly lateness: Distribution;
   readonly heldBack: ReplayRun["heldBack"];
+  readonly generatorBusyShare: number;
   readonly gpus: readonly GpuUse[];
   readonly tenants: readonly TenantUse[];
   readonly series: Series;
@@ -97,6 +98,9 @@ export const LATENCY_MEANING: Readonly<Record<LatencyName, string>> = {
 export function isSound({ counts }: ReplayReport): boolean {
   return counts.lost === 0 && counts.unfinished === 0 && counts.unanswered === 0 && counts.endedTwice === 0;
 }
+
+/** Above this share of its time the generator may be slower than the router, and latencies include its own delays. */
+export const GENERATOR_LIMIT_SHARE = 0.9;
 
 /** The report of a run. */
 export function buildReport(plan: ReplayPlan, run: ReplayRun, interrupted: boolean, verification: Verification | null): ReplayReport {
@@ -127,6 +131,7 @@ export function buildReport(plan: ReplayPlan, run: ReplayRun, interrupted: boole
     ],
     lateness: distribution(sortedValues(outcomes.map((outcome) => outcome.lateMs))),
     heldBack: run.heldBack,
+    generatorBusyShare: run.generatorBusyShare,
     gpus: gpuUse(outcomes),
     tenants: tenantUse(outcomes),
     series,
@@ -181,7 +186,7 @@ function groupBy(outcomes: readonly RequestOutcome[], key: (outcome: RequestOutc
     if (group === undefined) groups.set(key(outcome), [outcome]);
     else group.push(outcome);
   }
-  return Array.from(groups).sort(([one], [other]) => (one < other ? -1 : 1));
+  return Array.from(groups).sort(([one], [other]) => one.localeCompare(other, "en", { numeric: true }));
 }
 
 /** Per GPU, over the time from the first acceptance to the last end on the router's clock. */

@@ -25,6 +25,8 @@ export interface ReplayRun {
   readonly elapsedMs: number;
   /** How often the bound on requests in flight held a request back, and for how long at most. */
   readonly heldBack: { readonly count: number; readonly longestMs: number };
+  /** Share of the time in which this process itself was busy, 0..1. Near 1 the generator is what is measured. */
+  readonly generatorBusyShare: number;
 }
 
 export interface RunControl {
@@ -60,6 +62,7 @@ export async function runReplay(
   const heldBack = { count: 0, longestMs: 0 };
   const startedAtMs = Date.now();
   const startMs = clock.now();
+  const loadBefore = performance.eventLoopUtilization();
   // Called when a place becomes free, everything has ended, or Ctrl-C changed what is waited for.
   let wake = (): void => {};
   const changed = (): Promise<void> => new Promise((resolve) => (wake = resolve));
@@ -93,12 +96,13 @@ export async function runReplay(
         await clock.sleep(Math.min(leftMs, LONGEST_SLEEP_MS), stop);
         sentThisTurn = 0;
       }
-      const heldFromMs = clock.now();
-      while (inFlight.size >= settings.maxInFlight && !stop.aborted) await changed();
+      if (inFlight.size >= settings.maxInFlight) {
+        const heldFromMs = clock.now();
+        while (inFlight.size >= settings.maxInFlight && !stop.aborted) await changed();
+        heldBack.count += 1;
+        heldBack.longestMs = Math.max(heldBack.longestMs, clock.now() - heldFromMs);
+      }
       if (stop.aborted) break;
-      const heldMs = clock.now() - heldFromMs;
-      if (heldMs > 0) heldBack.count += 1;
-      heldBack.longestMs = Math.max(heldBack.longestMs, heldMs);
       void send(request);
       sentThisTurn += 1;
       if (sentThisTurn >= SENDS_PER_TURN) {
@@ -112,5 +116,5 @@ export async function runReplay(
     stop.removeEventListener("abort", onStop);
     control.quit.removeEventListener("abort", onQuit);
   }
-  return { outcomes, startedAtMs, elapsedMs: clock.now() - startMs, heldBack };
+  return { outcomes, startedAtMs, elapsedMs: clock.now() - startMs, heldBack, generatorBusyShare: performance.eventLoopUtilization(loadBefore).utilization };
 }

@@ -29,7 +29,7 @@ export function nextStep(request: Request, fate: AttemptFate, error: RequestErro
       error: { code: "retries_exhausted", message: `Attempt ${request.attempt} ended too (${reason}); max_retries is ${settings.maxRetries}.` },
     };
   }
-  const delayMs = fate === "lost" || fate === "fenced" ? 0 : settings.retryDelayMs * request.attempt * (0.5 + jitter);
+  const delayMs = fate === "lost" || fate === "fenced" ? 0 : Math.round(settings.retryDelayMs * request.attempt * (0.5 + jitter));
   return { kind: "retry", delayMs, reason };
 }
 

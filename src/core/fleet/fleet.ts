@@ -33,6 +33,10 @@ export interface LoadLimits {
 }
 
 const FIRST_CAPACITY = 64;
+/** A power of two. A follower that is further behind looks at every GPU. */
+const RECENT_CHANGES = 256;
+/** Performance index: each success moves it by this share. */
+const PERFORMANCE_GAIN = 0.1;
 /** Error rate: each outcome moves it by this share, so that about the last twenty count. */
 const ERROR_RATE_GAIN = 0.05;
 
@@ -65,7 +69,8 @@ export class Fleet {
   memorySinceMib = new Float64Array(FIRST_CAPACITY);
   activeSince = new Int32Array(FIRST_CAPACITY);
   #activeAtSample = new Int32Array(FIRST_CAPACITY);
-  /** Reserved by attempts whose runner has not begun: not yet in any sample. */
+  // Attempts whose runner has not begun, and what they reserve: not yet in any sample.
+  #notStarted = new Int32Array(FIRST_CAPACITY);
   #notStartedMib = new Float64Array(FIRST_CAPACITY);
   // What outcomes taught.
   errorRate = new Float64Array(FIRST_CAPACITY);
@@ -84,9 +89,13 @@ export class Fleet {
   effectiveUtilization = new Float64Array(FIRST_CAPACITY);
   /** Bit k is set while `stateFilters[k]` blocks the GPU. */
   blocked = new Uint32Array(FIRST_CAPACITY);
-  /** Grows with every change anybody can see; for WatchGpus. */
+  /** Grows with every change anybody can see; for WatchGpus and for columns that follow the fleet. */
   changeSequence = 0;
   changedAt = new Float64Array(FIRST_CAPACITY);
+  /** The GPUs of the last changes: change n is at n modulo the length. */
+  readonly #recentChanges = new Int32Array(RECENT_CHANGES);
+  /** Grows when GPUs or runners come, go or change: when what was impossible may have become possible. */
+  shapeSequence = 0;
   /** GPUs that may have become able to take work since the scheduler last looked. */
   readonly freed = new Set<number>();
 
@@ -118,6 +127,7 @@ export class Fleet {
       this.telemetry.push(null);
       this.outReason.push("");
       this.performanceIndex[index] = 0.5;
+      this.#forgetSample(index);
       this.#indexOf.set(inventory.gpuId, index);
     } else {
       const before = this.nodeOf[index];
@@ -131,7 +141,7 @@ export class Fleet {
     this.multiprocessorCount[index] = inventory.multiprocessorCount;
     this.powerLimitWatts[index] = inventory.powerLimitWatts;
     this.refresh(index);
-    this.runners.invalidate();
+    this.#reshaped();
   }
 
   setConnected(nodeId: NodeId, connected: boolean, instanceId: string): void {
@@ -147,7 +157,7 @@ export class Fleet {
   setRunners(nodeId: NodeId, runners: readonly RunnerInfo[]): void {
     const node = this.#node(nodeId);
     node.runners = runners;
-    this.runners.invalidate();
+    this.#reshaped();
     for (const gpu of node.gpus) this.refresh(gpu);
   }
 
@@ -157,11 +167,14 @@ export class Fleet {
     this.activeSince[gpu]! += 1;
     this.reservedMib[gpu]! += memoryMib;
     this.memorySinceMib[gpu]! += memoryMib;
+    this.#notStarted[gpu]! += 1;
     this.#notStartedMib[gpu]! += memoryMib;
     this.refresh(gpu, false);
   }
 
+  /** The runner of a placed attempt has begun: the next sample shows it. */
   started(gpu: number, memoryMib: number): void {
+    this.#notStarted[gpu]! -= 1;
     this.#notStartedMib[gpu]! -= memoryMib;
   }
 
@@ -171,7 +184,7 @@ export class Fleet {
     this.activeSince[gpu]! -= 1;
     this.reservedMib[gpu]! -= memoryMib;
     this.memorySinceMib[gpu]! -= memoryMib;
-    if (!hadStarted) this.#notStartedMib[gpu]! -= memoryMib;
+    if (!hadStarted) this.started(gpu, memoryMib);
     this.refresh(gpu);
   }
 
@@ -185,7 +198,7 @@ export class Fleet {
     this.powerUsageWatts[gpu] = sample.powerUsageWatts;
     if (sample.powerLimitWatts > 0) this.powerLimitWatts[gpu] = sample.powerLimitWatts;
     this.memorySinceMib[gpu] = this.#notStartedMib[gpu]!;
-    this.activeSince[gpu] = 0;
+    this.activeSince[gpu] = this.#notStarted[gpu]!;
     this.#activeAtSample[gpu] = this.active[gpu]!;
     this.refresh(gpu);
   }
@@ -205,21 +218,33 @@ export class Fleet {
     this.refresh(gpu);
   }
 
+  /** How fast a success was against the likes of it, 0..1, 0.5 being the mean. */
+  learnSpeed(gpu: number, speed: number): void {
+    this.performanceIndex[gpu]! += (speed - this.performanceIndex[gpu]!) * PERFORMANCE_GAIN;
+    this.refresh(gpu);
+  }
+
+  /** Takes a GPU out of service. One that is out for longer already stays so, for its first reason. */
   takeOut(gpu: number, reason: string, untilMs: number): void {
+    if (untilMs <= this.outUntilMs[gpu]!) return;
     this.outUntilMs[gpu] = untilMs;
     this.outReason[gpu] = reason;
     this.refresh(gpu);
   }
 
-  /** Ends cool-downs that are over. A GPU comes back with a clean record, or its old one would throw it out again. */
+  /** Puts a GPU back into service with a clean record, or its old one would throw it out again. */
+  putBack(gpu: number): void {
+    this.outUntilMs[gpu] = 0;
+    this.outReason[gpu] = "";
+    this.errorRate[gpu] = 0;
+    this.refresh(gpu);
+  }
+
+  /** Ends cool-downs that are over. */
   expireCooldowns(nowMs: number): void {
     for (let gpu = 0; gpu < this.size; gpu += 1) {
       const until = this.outUntilMs[gpu]!;
-      if (until === 0 || until > nowMs) continue;
-      this.outUntilMs[gpu] = 0;
-      this.outReason[gpu] = "";
-      this.errorRate[gpu] = 0;
-      this.refresh(gpu);
+      if (until !== 0 && until <= nowMs) this.putBack(gpu);
     }
   }
 
@@ -241,13 +266,29 @@ export class Fleet {
     if (mask === 0 && mayHelp) this.freed.add(gpu);
     this.changeSequence += 1;
     this.changedAt[gpu] = this.changeSequence;
+    this.#recentChanges[this.changeSequence % RECENT_CHANGES] = gpu;
+  }
+
+  /** Calls `visit` for each GPU that changed after change number `sequence`; at times for one twice. O(changes). */
+  eachChangedSince(sequence: number, visit: (gpu: number) => void): void {
+    if (this.changeSequence - sequence > RECENT_CHANGES) {
+      for (let gpu = 0; gpu < this.size; gpu += 1) if (this.changedAt[gpu]! > sequence) visit(gpu);
+      return;
+    }
+    for (let change = sequence + 1; change <= this.changeSequence; change += 1) visit(this.#recentChanges[change % RECENT_CHANGES]!);
+  }
+
+  #reshaped(): void {
+    this.shapeSequence += 1;
+    this.runners.invalidate();
   }
 
   #weighLoad(gpu: number): void {
     const sampled = this.sampleAtMs[gpu]! > 0;
     const slots = this.#limits.maxConcurrentTasksPerGpu;
     const reserved = this.reservedMib[gpu]!;
-    const used = sampled ? this.usedMib[gpu]! + this.memorySinceMib[gpu]! : 0;
+    const usedMib = this.usedMib[gpu]!;
+    const used = sampled && usedMib === usedMib ? usedMib + this.memorySinceMib[gpu]! : 0;
     this.effectiveUsedMib[gpu] = Math.min(Math.max(used, reserved), Math.max(this.memoryTotalMib[gpu]!, reserved));
     this.roomMib[gpu] = this.memoryTotalMib[gpu]! * this.#limits.memoryThreshold - this.effectiveUsedMib[gpu]!;
     const ledger = this.active[gpu]! / slots;
@@ -307,6 +348,7 @@ export class Fleet {
     this.multiprocessorCount = widerInt(this.multiprocessorCount);
     this.active = widerInt(this.active);
     this.activeSince = widerInt(this.activeSince);
+    this.#notStarted = widerInt(this.#notStarted);
     this.#activeAtSample = widerInt(this.#activeAtSample);
     const blocked = new Uint32Array(capacity);
     blocked.set(this.blocked);

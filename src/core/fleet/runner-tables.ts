@@ -16,24 +16,31 @@ export interface RunnerTable {
   readonly runnerOf: Int16Array;
   /** Whether every GPU has one. */
   readonly everywhere: boolean;
+  /** Whether any GPU has one. */
+  readonly somewhere: boolean;
 }
 
 export class RunnerTables {
-  readonly #tables = new Map<string, RunnerTable>();
+  /** By model, then type: two look-ups cost less than one made-up key. */
+  readonly #tables = new Map<string, Map<string, RunnerTable>>();
+  #count = 0;
 
   for(source: RunnerSource, modelId: string, type: string): RunnerTable {
-    const key = `${modelId}\n${type}`;
-    let table = this.#tables.get(key);
-    if (!table || table.runnerOf.length !== source.size) {
-      if (this.#tables.size >= MAX_TABLES) this.#tables.clear();
-      table = build(source, modelId, type);
-      this.#tables.set(key, table);
-    }
+    const known = this.#tables.get(modelId)?.get(type);
+    if (known) return known;
+    if (this.#count >= MAX_TABLES) this.invalidate();
+    const table = build(source, modelId, type);
+    const ofModel = this.#tables.get(modelId);
+    if (ofModel) ofModel.set(type, table);
+    else this.#tables.set(modelId, new Map([[type, table]]));
+    this.#count += 1;
     return table;
   }
 
+  /** To be called when runners or GPUs change. */
   invalidate(): void {
     this.#tables.clear();
+    this.#count = 0;
   }
 }
 
@@ -43,7 +50,7 @@ function build(source: RunnerSource, modelId: string, type: string): RunnerTable
     const gpuId = source.inventory[gpu]?.gpuId ?? "";
     runnerOf[gpu] = (source.nodeOf[gpu]?.runners ?? []).findIndex((runner) => serves(runner, gpuId, modelId, type));
   }
-  return { runnerOf, everywhere: !runnerOf.includes(-1) };
+  return { runnerOf, everywhere: !runnerOf.includes(-1), somewhere: runnerOf.some((runner) => runner >= 0) };
 }
 
 function serves(runner: RunnerInfo, gpuId: string, modelId: string, type: string): boolean {

@@ -36,7 +36,7 @@ export interface RequestSpec {
   readonly strategy: string;
   /** Only this GPU may run it; "" means any. */
   readonly specificGpuId: GpuId | "";
-  /** Whether running it twice is harmless. */
+  /** Whether two attempts may run at the same time, as they can for a while after a network cut. */
   readonly idempotent: boolean;
   readonly payload: Uint8Array;
   /** Hash of all the above but the id: tells a repeat from a clash; "" when the router made the id. */

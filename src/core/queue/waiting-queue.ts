@@ -1,6 +1,8 @@
 // The priority manager's queue (C2): who is next. Strict bands from priority, first come first served within a band.
 // Requests that ask for the same (same model, type, pin, capability, memory step, strategy) form a class: when the head of a
 // class fits nowhere, none of the class does, so a pass costs a decision per class and never per waiting request.
+import { ChurnMap } from "../../lib/churn-map.js";
+import { Heap } from "../../lib/heap.js";
 import { LinkedList, type ListEntry } from "../../lib/linked-list.js";
 import type { ResourceEstimate } from "../model/decision.js";
 import type { GpuId, RequestId } from "../model/ids.js";
@@ -15,15 +17,20 @@ export interface Waiting {
   readonly avoidGpuId: GpuId | "";
 }
 
+/**
+ * `open` has to be tried against every GPU; `refused` fitted none, so only a GPU that changed since can take it; `hopeless`
+ * fits no GPU of the fleet even when all are idle, so only a new GPU or runner can.
+ */
+export type Standing = "open" | "refused" | "hopeless";
+
 /** Requests of one band that fit the same GPUs. */
 export interface EligibilityClass {
   readonly key: string;
   readonly priority: Priority;
   readonly waiting: LinkedList<Waiting>;
-  /** Its head fitted no GPU; only GPUs that changed since can take it. */
-  blocked: boolean;
-  /** The scheduling pass that tried it against what changed. */
-  triedInPass: number;
+  standing: Standing;
+  /** The smallest memory need that was refused, MiB. A head that needs less opens the class again. */
+  refusedMib: number;
 }
 
 const PRIORITIES: readonly Priority[] = [5, 4, 3, 2, 1];
@@ -31,9 +38,11 @@ const PRIORITIES: readonly Priority[] = [5, 4, 3, 2, 1];
 const MEMORY_STEP_MIB = 512;
 
 export class WaitingQueue {
-  readonly #bands = new Map<Priority, Map<string, EligibilityClass>>(PRIORITIES.map((priority) => [priority, new Map()]));
+  readonly #classes = new Map<string, EligibilityClass>();
+  readonly #byStanding: { readonly [S in Standing]: Set<EligibilityClass> } = { open: new Set(), refused: new Set(), hopeless: new Set() };
+  readonly #entries = new ChurnMap<RequestId, { readonly entry: ListEntry<Waiting>; readonly of: EligibilityClass }>();
   readonly #bandSizes = new Map<Priority, number>(PRIORITIES.map((priority) => [priority, 0]));
-  readonly #entries = new Map<RequestId, { readonly entry: ListEntry<Waiting>; readonly of: EligibilityClass }>();
+  readonly #pinned = new Map<GpuId, number>();
   #bytes = 0;
 
   get size(): number {
@@ -45,19 +54,24 @@ export class WaitingQueue {
     return this.#bytes;
   }
 
+  /** Whether some class has to be tried against every GPU. */
+  get hasOpen(): boolean {
+    return this.#byStanding.open.size > 0;
+  }
+
   push(waiting: Waiting): void {
-    const { priority } = waiting.spec;
-    const band = this.#band(priority);
+    const { priority, requestId } = waiting.spec;
     const key = classKey(waiting);
-    let of = band.get(key);
+    let of = this.#classes.get(key);
     if (!of) {
-      of = { key, priority, waiting: new LinkedList(), blocked: false, triedInPass: 0 };
-      band.set(key, of);
+      of = { key, priority, waiting: new LinkedList(), standing: "open", refusedMib: Number.POSITIVE_INFINITY };
+      this.#classes.set(key, of);
+      this.#byStanding.open.add(of);
     }
     const entry = insertBySequence(of.waiting, waiting);
-    this.#entries.set(waiting.spec.requestId, { entry, of });
-    this.#bandSizes.set(priority, this.bandSize(priority) + 1);
-    this.#bytes += waiting.spec.payload.byteLength;
+    this.#entries.set(requestId, { entry, of });
+    this.#count(waiting, 1);
+    this.#judgeHead(of);
   }
 
   /** Takes a request out, wherever it stands; null when it does not wait. */
@@ -67,9 +81,13 @@ export class WaitingQueue {
     const { entry, of } = found;
     of.waiting.remove(entry);
     this.#entries.delete(requestId);
-    this.#bandSizes.set(of.priority, this.bandSize(of.priority) - 1);
-    this.#bytes -= entry.value.spec.payload.byteLength;
-    if (of.waiting.size === 0) this.#band(of.priority).delete(of.key);
+    this.#count(entry.value, -1);
+    if (of.waiting.size === 0) {
+      this.#classes.delete(of.key);
+      this.#byStanding[of.standing].delete(of);
+    } else {
+      this.#judgeHead(of);
+    }
     return entry.value;
   }
 
@@ -77,42 +95,48 @@ export class WaitingQueue {
     return this.#entries.get(requestId)?.entry.value ?? null;
   }
 
-  /** The class whose head is next among those that `wanted` admits: highest band, then earliest accepted. */
-  next(wanted: (of: EligibilityClass) => boolean): EligibilityClass | null {
-    for (const priority of PRIORITIES) {
-      let first: EligibilityClass | null = null;
-      for (const of of this.#band(priority).values()) {
-        if (!wanted(of)) continue;
-        if (!first || of.waiting.head!.value.sequence < first.waiting.head!.value.sequence) first = of;
-      }
-      if (first) return first;
-    }
-    return null;
+  /**
+   * The classes to try now, next first: highest band, then earliest accepted head; the refused ones too when
+   * `withRefused`. The caller pushes a class back when its head has left and others wait behind it. O(classes).
+   */
+  line(withRefused: boolean): Heap<EligibilityClass> {
+    const { open, refused } = this.#byStanding;
+    return new Heap(comesBefore, withRefused ? [...open, ...refused] : [...open]);
   }
 
-  /** How many wait for exactly this GPU. O(classes). */
+  /** Notes that the head of a class fitted no GPU. */
+  refuse(of: EligibilityClass, standing: "refused" | "hopeless"): void {
+    of.refusedMib = Math.min(of.refusedMib, head(of).estimate.memoryMib);
+    this.#stand(of, standing);
+  }
+
+  /** Gives the hopeless another chance: GPUs or runners have changed. */
+  reopenHopeless(): void {
+    for (const of of this.#byStanding.hopeless) this.#open(of);
+  }
+
+  /** The first of every class, in no order. */
+  *heads(): Iterable<Waiting> {
+    for (const of of this.#classes.values()) yield head(of);
+  }
+
+  /** How many wait for exactly this GPU. */
   pinnedTo(gpuId: GpuId): number {
-    let count = 0;
-    for (const band of this.#bands.values()) {
-      for (const of of band.values()) if (of.waiting.head?.value.spec.specificGpuId === gpuId) count += of.waiting.size;
-    }
-    return count;
+    return this.#pinned.get(gpuId) ?? 0;
   }
 
   bandSize(priority: Priority): number {
     return this.#bandSizes.get(priority) ?? 0;
   }
 
-  /** Requests ahead of it: all of higher bands and the earlier ones of its own. O(band). 0 when it does not wait. */
+  /** Requests ahead of it: all of higher bands and the earlier ones of its own. O(classes + those ahead in its band). 0 when it does not wait. */
   position(requestId: RequestId): number {
     const found = this.#entries.get(requestId);
     if (!found) return 0;
     const { sequence, spec } = found.entry.value;
-    let ahead = 0;
-    for (const priority of PRIORITIES) {
-      if (priority > spec.priority) ahead += this.bandSize(priority);
-    }
-    for (const of of this.#band(spec.priority).values()) {
+    let ahead = this.lengthBefore(spec.priority) - this.bandSize(spec.priority);
+    for (const of of this.#classes.values()) {
+      if (of.priority !== spec.priority) continue;
       for (const waiting of of.waiting) {
         if (waiting.sequence >= sequence) break;
         ahead += 1;
@@ -121,22 +145,52 @@ export class WaitingQueue {
     return ahead;
   }
 
-  /** Requests ahead of one that would join the end of a band now. O(1). */
+  /** Requests ahead of one that would join the end of a band now. */
   lengthBefore(priority: Priority): number {
     let ahead = 0;
     for (const band of PRIORITIES) if (band >= priority) ahead += this.bandSize(band);
     return ahead;
   }
 
-  #band(priority: Priority): Map<string, EligibilityClass> {
-    return this.#bands.get(priority)!;
+  #count(waiting: Waiting, by: 1 | -1): void {
+    const { priority, specificGpuId, payload } = waiting.spec;
+    this.#bandSizes.set(priority, this.bandSize(priority) + by);
+    this.#bytes += by * payload.byteLength;
+    if (specificGpuId === "") return;
+    const pinned = this.pinnedTo(specificGpuId) + by;
+    if (pinned > 0) this.#pinned.set(specificGpuId, pinned);
+    else this.#pinned.delete(specificGpuId);
   }
+
+  /** What was refused to the old head may fit a new one that needs less. */
+  #judgeHead(of: EligibilityClass): void {
+    if (of.standing !== "open" && head(of).estimate.memoryMib < of.refusedMib) this.#open(of);
+  }
+
+  #open(of: EligibilityClass): void {
+    of.refusedMib = Number.POSITIVE_INFINITY;
+    this.#stand(of, "open");
+  }
+
+  #stand(of: EligibilityClass, standing: Standing): void {
+    this.#byStanding[of.standing].delete(of);
+    of.standing = standing;
+    this.#byStanding[standing].add(of);
+  }
+}
+
+function head(of: EligibilityClass): Waiting {
+  return of.waiting.head!.value;
+}
+
+function comesBefore(a: EligibilityClass, b: EligibilityClass): boolean {
+  return a.priority > b.priority || (a.priority === b.priority && head(a).sequence < head(b).sequence);
 }
 
 function classKey({ spec, estimate, avoidGpuId }: Waiting): string {
   const { requirements } = spec;
   const memoryStep = Math.ceil(estimate.memoryMib / MEMORY_STEP_MIB);
-  return `${spec.modelId}\n${spec.type}\n${spec.specificGpuId}\n${spec.strategy}\n${avoidGpuId}\n${requirements.minComputeCapability},${requirements.computeUnits},${memoryStep}`;
+  return `${spec.priority}\n${spec.modelId}\n${spec.type}\n${spec.specificGpuId}\n${spec.strategy}\n${avoidGpuId}\n${requirements.minComputeCapability},${requirements.computeUnits},${memoryStep}`;
 }
 
 /** New requests go to the end; a retried one is older than most and finds its place from the front. */

@@ -29,6 +29,8 @@ export interface RequestFilter {
   needed(ask: Ask): string;
   /** Moves the GPUs that pass to the front of `candidates` and returns how many they are. Keeps their order. */
   keep(fleet: Fleet, ask: Ask, candidates: Int32Array, count: number): number;
+  /** False when no GPU of the fleet passes, whatever its load. Only asked when it applies and nothing fitted. */
+  everPasses(fleet: Fleet, ask: Ask): boolean;
 }
 
 /**

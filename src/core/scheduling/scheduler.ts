@@ -9,9 +9,10 @@ import { StrategyScore } from "./strategy-score.js";
 
 /** Scores within this share of the best count as equal. */
 const TIE_SHARE = 0.001;
-const RUNNERS_UP = 3;
+/** The choice and three runners-up are described. */
+const DESCRIBED = 4;
 
-/** A choice: the GPU's index, or -1, and how it came about. */
+/** A choice: the GPU's index and how it came about. */
 export interface Choice {
   readonly gpu: number;
   readonly decision: Decision;
@@ -25,7 +26,10 @@ export class Scheduler {
   #candidates = new Int32Array(64);
   #totals = new Float64Array(64);
   #near = new Int32Array(64);
-  readonly #blockedCounts: Int32Array;
+  readonly #top = new Int32Array(DESCRIBED);
+  /** GPUs that each filter removed, state filters first. */
+  readonly #removed: Int32Array;
+  readonly #stateFilterCount: number;
 
   /** Throws when settings name an unknown strategy or weight. */
   constructor(settings: CoreSettings, stateFilterCount: number) {
@@ -34,7 +38,8 @@ export class Scheduler {
     const strategy = this.#strategies.get(settings.strategy);
     if (!strategy) throw new RangeError(`Unknown strategy "${settings.strategy}": use ${this.strategyNames.join(", ")}.`);
     this.#defaultStrategy = strategy;
-    this.#blockedCounts = new Int32Array(stateFilterCount);
+    this.#stateFilterCount = stateFilterCount;
+    this.#removed = new Int32Array(stateFilterCount + this.#requestFilters.length);
   }
 
   get strategyNames(): readonly string[] {
@@ -46,89 +51,114 @@ export class Scheduler {
   }
 
   /**
-   * Chooses among all GPUs, or only among `among`. `seed` decides ties, `nowMs` only dates the telemetry.
+   * Chooses among all GPUs, or only among `among`; null when none fits. `seed` decides ties, `nowMs` only dates the telemetry.
    * Cost: about 6 µs at 1,000 GPUs.
    */
-  choose(fleet: Fleet, ask: Ask, seed: number, nowMs: number, among?: Iterable<number>): Choice {
-    const filters: FilterCount[] = [];
-    let count = this.#unblocked(fleet, filters, among);
-    const considered = count + filters.reduce((sum, filter) => sum + filter.removed, 0);
-    const candidates = this.#candidates;
-    for (const filter of this.#requestFilters) {
-      if (count === 0) break;
-      if (!filter.applies(ask)) continue;
-      const kept = filter.keep(fleet, ask, candidates, count);
-      if (kept < count) filters.push({ filter: filter.name, removed: count - kept, needed: filter.needed(ask) });
-      count = kept;
-    }
-    const strategy = this.#strategies.get(ask.spec.strategy) ?? this.#defaultStrategy;
-    const base = { strategy: strategy.name, considered, filters, seed, estimate: ask.estimate };
-    if (count === 0) return { gpu: -1, decision: { ...base, candidates: [] } };
+  choose(fleet: Fleet, ask: Ask, seed: number, nowMs: number, among?: readonly number[]): Choice | null {
+    const count = this.#filter(fleet, ask, among);
+    return count === 0 ? null : this.#decide(fleet, ask, count, seed, nowMs);
+  }
 
+  /** The decision that `choose` makes, or why there is none. */
+  explain(fleet: Fleet, ask: Ask, seed: number, nowMs: number): Decision {
+    const count = this.#filter(fleet, ask);
+    return count === 0 ? this.#describe(fleet, ask, count, seed, []) : this.#decide(fleet, ask, count, seed, nowMs).decision;
+  }
+
+  /** Whether no GPU of the fleet can take this, not even when all are idle: only a new GPU or runner helps. */
+  hopeless(fleet: Fleet, ask: Ask): boolean {
+    return this.#requestFilters.some((filter) => filter.applies(ask) && !filter.everPasses(fleet, ask));
+  }
+
+  #decide(fleet: Fleet, ask: Ask, count: number, seed: number, nowMs: number): Choice {
+    const candidates = this.#candidates;
     const totals = this.#totals;
+    const strategy = this.#strategyOf(ask);
     strategy.score(fleet, ask, candidates, count, totals);
     const ranked = this.#pick(count, seed);
-    const describe = (k: number): Candidate => describeCandidate(fleet, ask, strategy, candidates[k]!, totals[k]!, nowMs);
-    return { gpu: candidates[ranked[0]!]!, decision: { ...base, candidates: ranked.map(describe) } };
+    const described = ranked.map((k) => describeCandidate(fleet, ask, strategy, candidates[k]!, totals[k]!, nowMs));
+    return { gpu: candidates[ranked[0]!]!, decision: this.#describe(fleet, ask, count, seed, described) };
+  }
+
+  #describe(fleet: Fleet, ask: Ask, count: number, seed: number, candidates: readonly Candidate[]): Decision {
+    const filters: FilterCount[] = [];
+    let considered = count;
+    for (let filter = 0; filter < this.#removed.length; filter += 1) {
+      const removed = this.#removed[filter]!;
+      if (removed === 0) continue;
+      considered += removed;
+      const ofState = fleet.stateFilters[filter];
+      const ofRequest = this.#requestFilters[filter - this.#stateFilterCount];
+      if (ofState) filters.push({ filter: ofState.name, removed, needed: ofState.needed });
+      else if (ofRequest) filters.push({ filter: ofRequest.name, removed, needed: ofRequest.needed(ask) });
+    }
+    return { strategy: this.#strategyOf(ask).name, considered, filters, candidates, seed, estimate: ask.estimate };
+  }
+
+  #strategyOf(ask: Ask): StrategyScore {
+    return ask.spec.strategy === "" ? this.#defaultStrategy : (this.#strategies.get(ask.spec.strategy) ?? this.#defaultStrategy);
+  }
+
+  /** Leaves the GPUs that pass every filter at the front of the candidates and returns how many they are. */
+  #filter(fleet: Fleet, ask: Ask, among?: readonly number[]): number {
+    const removed = this.#removed.fill(0);
+    let count = this.#unblocked(fleet, removed, among);
+    const filters = this.#requestFilters;
+    for (let filter = 0; filter < filters.length && count > 0; filter += 1) {
+      if (!filters[filter]!.applies(ask)) continue;
+      const kept = filters[filter]!.keep(fleet, ask, this.#candidates, count);
+      removed[this.#stateFilterCount + filter] = count - kept;
+      count = kept;
+    }
+    return count;
   }
 
   /** First pass: drops what any state filter blocks, counting each GPU under the first filter that does. */
-  #unblocked(fleet: Fleet, filters: FilterCount[], among?: Iterable<number>): number {
+  #unblocked(fleet: Fleet, removed: Int32Array, among?: readonly number[]): number {
     if (this.#candidates.length < fleet.size) {
       this.#candidates = new Int32Array(fleet.active.length);
       this.#totals = new Float64Array(fleet.active.length);
       this.#near = new Int32Array(fleet.active.length);
     }
     const candidates = this.#candidates;
-    const counts = this.#blockedCounts.fill(0);
-    const blocked = fleet.blocked;
+    const { blocked } = fleet;
+    const size = among ? among.length : fleet.size;
     let count = 0;
-    if (among) {
-      for (const gpu of among) {
-        if (blocked[gpu] === 0) candidates[count++] = gpu;
-        else counts[firstBit(blocked[gpu]!)]! += 1;
-      }
-    } else {
-      const size = fleet.size;
-      for (let gpu = 0; gpu < size; gpu += 1) {
-        if (blocked[gpu] === 0) candidates[count++] = gpu;
-        else counts[firstBit(blocked[gpu]!)]! += 1;
-      }
-    }
-    for (let bit = 0; bit < counts.length; bit += 1) {
-      const filter = fleet.stateFilters[bit]!;
-      if (counts[bit]! > 0) filters.push({ filter: filter.name, removed: counts[bit]!, needed: filter.needed });
+    for (let place = 0; place < size; place += 1) {
+      const gpu = among ? among[place]! : place;
+      if (blocked[gpu] === 0) candidates[count++] = gpu;
+      else removed[firstBit(blocked[gpu]!)]! += 1;
     }
     return count;
   }
 
   /**
-   * Places (indexes into the scratch columns) of the choice and up to three runners-up, best first. One pass: what is neither
-   * among the best four nor within a tie of the best so far is skipped by one comparison.
+   * Places (indexes into the scratch columns) of the choice and the runners-up, best first. One pass: what is neither among
+   * the best few nor within a tie of the best so far is skipped by one comparison.
    */
   #pick(count: number, seed: number): number[] {
     const totals = this.#totals;
     const near = this.#near;
-    const top: number[] = [];
+    const top = this.#top;
     let nearCount = 0;
+    let topCount = 0;
     let floor = Number.NEGATIVE_INFINITY;
     for (let k = 0; k < count; k += 1) {
       const total = totals[k]!;
       if (total < floor) continue;
       near[nearCount++] = k;
-      if (top.length > RUNNERS_UP && total <= totals[top[RUNNERS_UP]!]!) continue;
-      let place = top.length;
-      while (place > 0 && totals[top[place - 1]!]! < total) place -= 1;
-      top.splice(place, 0, k);
-      if (top.length <= RUNNERS_UP) continue;
-      top.length = RUNNERS_UP + 1;
-      floor = Math.min(totals[top[RUNNERS_UP]!]!, totals[top[0]!]! * (1 - TIE_SHARE));
+      if (topCount === DESCRIBED && total <= totals[top[DESCRIBED - 1]!]!) continue;
+      let place = topCount < DESCRIBED ? topCount++ : DESCRIBED - 1;
+      for (; place > 0 && totals[top[place - 1]!]! < total; place -= 1) top[place] = top[place - 1]!;
+      top[place] = k;
+      if (topCount === DESCRIBED) floor = Math.min(totals[top[DESCRIBED - 1]!]!, totals[top[0]!]! * (1 - TIE_SHARE));
     }
     const bound = totals[top[0]!]! * (1 - TIE_SHARE);
     let tied = 0;
     for (let n = 0; n < nearCount; n += 1) if (totals[near[n]!]! >= bound) near[tied++] = near[n]!;
-    const chosen = near[Math.floor(seededRandom(seed)() * tied)]!;
-    return [chosen, ...top.filter((k) => k !== chosen).slice(0, RUNNERS_UP)];
+    const ranked = [near[Math.floor(seededRandom(seed)() * tied)]!];
+    for (let place = 0; place < topCount && ranked.length < DESCRIBED; place += 1) if (top[place] !== ranked[0]) ranked.push(top[place]!);
+    return ranked;
   }
 }
 

@@ -53,18 +53,16 @@ export class StrategyScore {
     let column = this.#columns.get(type);
     if (!column || column.sums.length < fleet.size) {
       if (this.#columns.size >= MAX_COLUMNS) this.#columns.clear();
-      column = { sums: new Float64Array(fleet.active.length), seenSequence: -1 };
+      column = { sums: new Float64Array(fleet.active.length), seenSequence: 0 };
       this.#columns.set(type, column);
     }
     const { sums, seenSequence } = column;
     if (seenSequence === fleet.changeSequence) return sums;
-    const { changedAt, size } = fleet;
-    for (let gpu = 0; gpu < size; gpu += 1) {
-      if (changedAt[gpu]! <= seenSequence) continue;
+    fleet.eachChangedSince(seenSequence, (gpu) => {
       let sum = 0;
       for (const { scorer, weight } of this.#ofState) sum += weight * scorer.value(fleet, gpu, type);
       sums[gpu] = sum;
-    }
+    });
     column.seenSequence = fleet.changeSequence;
     return sums;
   }

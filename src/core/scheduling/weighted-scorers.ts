@@ -9,7 +9,7 @@ export function weightedScorers(scorers: readonly Scorer[], weights: Readonly<Re
   const names = new Set(scorers.map((scorer) => scorer.name));
   for (const [name, weight] of Object.entries(weights)) {
     if (!names.has(name)) throw new RangeError(`Unknown weight "${name}": use ${[...names].join(", ")}.`);
-    if (!(weight >= 0)) throw new RangeError(`Weight "${name}" must be 0 or more: it is ${weight}.`);
+    if (!(weight >= 0 && weight < Number.POSITIVE_INFINITY)) throw new RangeError(`Weight "${name}" must be a finite number of at least 0: it is ${weight}.`);
   }
   const sum = scorers.reduce((total, scorer) => total + (weights[scorer.name] ?? 0), 0);
   if (!(sum > 0)) throw new RangeError(`At least one weight of ${[...names].join(", ")} must be above 0.`);

@@ -237,7 +237,7 @@ export class FakeRouter {
     const all = Array.from(this.requests.values(), ({ info }) => info)
       .filter((info) => query.states.length === 0 || query.states.includes(info.state))
       .filter((info) => query.userId === "" || query.userId === info.userId)
-      .reverse();
+      .toReversed();
     const from = Number(query.pageToken || "0");
     const to = from + (query.pageSize || 100);
     return create(ListResponseSchema, { requests: all.slice(from, to), nextPageToken: to < all.length ? String(to) : "" });

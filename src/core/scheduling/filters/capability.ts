@@ -24,4 +24,10 @@ export const capability: RequestFilter = {
     }
     return kept;
   },
+  everPasses(fleet, ask) {
+    const { minComputeCapability, computeUnits } = ask.spec.requirements;
+    return fleet.inventory.some(
+      (gpu) => gpu.computeCapability >= minComputeCapability && (gpu.multiprocessorCount === 0 || gpu.multiprocessorCount >= computeUnits),
+    );
+  },
 };

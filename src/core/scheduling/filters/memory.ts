@@ -18,4 +18,8 @@ export const memory: FromSettings<RequestFilter> = (settings) => ({
     }
     return kept;
   },
+  everPasses(fleet, ask) {
+    const { memoryMib } = ask.estimate;
+    return fleet.inventory.some((gpu) => gpu.memoryTotalMib * settings.memoryThreshold >= memoryMib);
+  },
 });

@@ -15,4 +15,5 @@ export const model: RequestFilter = {
     }
     return kept;
   },
+  everPasses: (fleet, ask) => fleet.runners.for(fleet, ask.spec.modelId, ask.spec.type).somewhere,
 };

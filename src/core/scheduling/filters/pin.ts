@@ -14,4 +14,5 @@ export const pin: RequestFilter = {
     }
     return 0;
   },
+  everPasses: (fleet, ask) => ask.spec.specificGpuId === "" || fleet.indexOf(ask.spec.specificGpuId) >= 0,
 };

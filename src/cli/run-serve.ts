@@ -1,0 +1,42 @@
+// The router alone, for production. Logs JSON lines to stdout.
+import { pino } from "pino";
+import { loadRouterConfig, type RouterConfig } from "../config/router-config.js";
+import { startDaemon } from "../router/daemon.js";
+import { CliFailure, usageFailure } from "./failure.js";
+import type { ServeOptions } from "./serve.js";
+import { exitOnJournalFailure, untilStopped } from "./until-stopped.js";
+
+export async function runServe(options: ServeOptions): Promise<void> {
+  const config = routerConfig(options);
+  const log = pino({ level: config.logLevel, timestamp: pino.stdTimeFunctions.isoTime, base: { name: "gpu-router" } });
+  const daemon = await startDaemon(config, log, exitOnJournalFailure((text) => process.stderr.write(text)));
+  log.info({ grpc: daemon.grpcAddress, http: daemon.httpAddress, epoch: daemon.epoch, data: config.dataDirectory }, "listening");
+  await untilStopped(() => daemon.stop(Number(options.grace) * 1000), (text) => log.info(text));
+  log.info("stopped");
+}
+
+/** The configuration with the options of the command line over it. */
+export function routerConfig(options: Pick<ServeOptions, "config" | "data" | "grpcPort" | "httpPort">): RouterConfig {
+  const config = usable(() => loadRouterConfig(options.config, process.env));
+  return {
+    ...config,
+    dataDirectory: options.data ?? config.dataDirectory,
+    grpcPort: options.grpcPort === undefined ? config.grpcPort : portOf(options.grpcPort, "--grpc-port"),
+    httpPort: options.httpPort === undefined ? config.httpPort : portOf(options.httpPort, "--http-port"),
+  };
+}
+
+function portOf(text: string, option: string): number {
+  const port = Number(text);
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw usageFailure(`${option} must be 0 to 65535: it is "${text}".`);
+  return port;
+}
+
+/** What `load` gives; its error as bad usage, with its own words. */
+export function usable<T>(load: () => T): T {
+  try {
+    return load();
+  } catch (error) {
+    throw error instanceof CliFailure ? error : usageFailure(error instanceof Error ? error.message : String(error));
+  }
+}

@@ -1,0 +1,71 @@
+// A router and an agent for this machine's GPUs in one process. What `npm start` runs.
+import { pino } from "pino";
+import { loadAgentConfig, type AgentConfig } from "../config/agent-config.js";
+import { startDaemon, type Daemon } from "../router/daemon.js";
+import { usageFailure } from "./failure.js";
+import { routerConfig, usable } from "./run-serve.js";
+import { startAgent, type StartedAgent } from "./start-agent.js";
+import { styleFor, type Style } from "./style.js";
+import { exitOnJournalFailure, untilStopped } from "./until-stopped.js";
+import type { UpOptions } from "./up.js";
+
+export async function runUp(options: UpOptions): Promise<void> {
+  const config = routerConfig(options);
+  const agentConfig = withSimulated(usable(() => loadAgentConfig(options.agentConfig, process.env)), options.simulate);
+  // Only what needs attention: the terminal is for people here.
+  const log = pino({ level: process.env["LOG_LEVEL"] ?? "warn", timestamp: pino.stdTimeFunctions.isoTime }, pino.destination(2));
+  const daemon = await startDaemon(config, log, exitOnJournalFailure((text) => process.stderr.write(text)));
+  const started = await startAgent({ ...agentConfig, routerAddress: daemon.grpcAddress }, log).catch(async (error: unknown) => {
+    await daemon.stop(0);
+    throw error;
+  });
+  const ready = options.json ? readyJson(daemon, started, config.dataDirectory) : readyText(daemon, started, config.dataDirectory, styleFor(process.stdout, process.env));
+  process.stdout.write(ready);
+  await untilStopped(
+    async () => {
+      await started.agent.stop(Number(options.grace) * 1000);
+      await daemon.stop(1_000);
+    },
+    (text) => process.stderr.write(`${text}\n`),
+  );
+}
+
+/** `--simulate N` over the agent's configuration. */
+function withSimulated(config: AgentConfig, simulate: string | undefined): AgentConfig {
+  if (simulate === undefined) return config;
+  const gpus = Number(simulate);
+  if (!Number.isInteger(gpus) || gpus < 1 || gpus > 1_024) throw usageFailure(`--simulate must be 1 to 1024 GPUs: it is "${simulate}".`);
+  return { ...config, probe: { ...config.probe, mode: "simulated", recordedPath: "", simulated: { ...config.probe.simulated, gpus } } };
+}
+
+function readyJson(daemon: Daemon, started: StartedAgent, data: string): string {
+  const { notes, simulated, gpuCount, runnerNames } = started;
+  return `${JSON.stringify({ grpc: daemon.grpcAddress, http: daemon.httpAddress, epoch: daemon.epoch, data, gpus: gpuCount, simulated, runners: runnerNames, notes })}\n`;
+}
+
+function readyText(daemon: Daemon, { notes, simulated, runnerNames }: StartedAgent, data: string, style: Style): string {
+  const port = daemon.grpcAddress.split(":").pop();
+  const host = `localhost:${port}`;
+  const route = `{"model_id":"${simulated ? "demo" : "YOUR-MODEL"}","payload_json":{"prompt":"hello"}}`;
+  return [
+    "",
+    style.bold("gpu-router is up."),
+    "",
+    ...notes.map((note) => `  ${note}`),
+    ...(simulated ? [style.yellow("  Simulated GPUs answer with made-up results. Give real runners with --agent-config.")] : []),
+    `  Runners:  ${runnerNames.length > 0 ? runnerNames.join(", ") : "none yet: name some in an agent configuration (deploy/agent.example.yaml)"}`,
+    `  gRPC:     ${daemon.grpcAddress}`,
+    `  HTTP:     http://${daemon.httpAddress}   (Connect, gRPC-Web, /health)`,
+    `  Journal:  ${data}${daemon.liveRequests > 0 ? `, ${daemon.liveRequests} requests taken up again` : ""}`,
+    "",
+    style.bold("Try it:"),
+    `  grpcurl -plaintext ${host} list`,
+    `  grpcurl -plaintext -d '${route}' ${host} gpurouter.v1.RouterService/Route`,
+    `  curl -s http://${daemon.httpAddress}/gpurouter.v1.RouterService/GpuStatus -H 'content-type: application/json' -d '{}'`,
+    `  npx gpu-router route --model demo --payload '{"prompt":"hello"}' --wait`,
+    "  npx gpu-router gpus --watch",
+    "",
+    "Ctrl-C drains and stops.",
+    "",
+  ].join("\n");
+}

@@ -1,0 +1,167 @@
+// What must be true of the records and effects of any run, judged from them and the events alone: never from the engine's state.
+import { assert } from "../../src/lib/assert.js";
+import type { Event, Step } from "../../src/core/events.js";
+import type { RunnerInfo } from "../../src/core/model/gpu.js";
+import type { RequestSpec } from "../../src/core/model/request.js";
+import type { Record } from "../../src/core/records.js";
+import type { CoreSettings } from "../../src/core/settings.js";
+
+interface Life {
+  readonly spec: RequestSpec;
+  attempt: number;
+  /** Where its live attempt is; null while it waits. */
+  at: { readonly gpuId: string; readonly nodeId: string; readonly memoryMib: number } | null;
+  started: boolean;
+  stopping: boolean;
+}
+
+interface KnownNode {
+  connected: boolean;
+  gpus: ReadonlySet<string>;
+  runners: readonly RunnerInfo[];
+}
+
+interface KnownGpu {
+  readonly memoryTotalMib: number;
+  readonly computeCapability: number;
+  nodeId: string;
+}
+
+export class Oracle {
+  readonly lives = new Map<string, Life>();
+  readonly ended = new Set<string>();
+  readonly #settings: CoreSettings;
+  readonly #nodes = new Map<string, KnownNode>();
+  readonly #gpus = new Map<string, KnownGpu>();
+
+  constructor(settings: CoreSettings) {
+    this.#settings = settings;
+  }
+
+  isConnected(nodeId: string): boolean {
+    return this.#nodes.get(nodeId)?.connected ?? false;
+  }
+
+  /** Whether `ref` on `nodeId` is a live attempt. */
+  isPresent(nodeId: string, ref: { readonly requestId: string; readonly attempt: number }): boolean {
+    const life = this.lives.get(ref.requestId);
+    return life?.at?.nodeId === nodeId && life.attempt === ref.attempt;
+  }
+
+  /** A new router knows of no connection. */
+  restarted(): void {
+    for (const node of this.#nodes.values()) node.connected = false;
+  }
+
+  judge(event: Event, step: Step): void {
+    this.#hear(event);
+    const present = event.kind === "attempt_ended" && this.isPresent(event.nodeId, event.ref);
+    for (const record of step.records) this.#fold(record);
+    this.#judgeEffects(step);
+    if (event.kind === "attempt_ended") this.#judgeEnd(event, present, step);
+    if (event.kind === "submit") assert(step.submitted !== null, "a submit has an outcome");
+  }
+
+  #hear(event: Event): void {
+    if (event.kind === "node_connected") {
+      this.#nodes.set(event.nodeId, { connected: true, gpus: new Set(event.gpus.map((gpu) => gpu.gpuId)), runners: event.runners });
+      for (const { gpuId, memoryTotalMib, computeCapability } of event.gpus) this.#gpus.set(gpuId, { memoryTotalMib, computeCapability, nodeId: event.nodeId });
+    } else if (event.kind === "node_disconnected") {
+      const node = this.#nodes.get(event.nodeId);
+      if (node) node.connected = false;
+    } else if (event.kind === "runners_changed") {
+      const node = this.#nodes.get(event.nodeId);
+      if (node) node.runners = event.runners;
+    }
+  }
+
+  #fold(record: Record): void {
+    switch (record.kind) {
+      case "accepted":
+        assert(!this.lives.has(record.spec.requestId) && !this.ended.has(record.spec.requestId), "a request is accepted once");
+        this.lives.set(record.spec.requestId, { spec: record.spec, attempt: 0, at: null, started: false, stopping: false });
+        return;
+      case "placed":
+        this.#judgePlacement(record);
+        return;
+      case "started": {
+        const life = this.#life(record.requestId);
+        assert(life.at !== null && life.attempt === record.attempt && !life.started, "only a placed attempt starts, once");
+        life.started = true;
+        return;
+      }
+      case "stop_requested": {
+        const life = this.#life(record.requestId);
+        assert(!life.stopping, "the first wish stands");
+        life.stopping = true;
+        return;
+      }
+      case "attempt_failed": {
+        const life = this.#life(record.requestId);
+        assert(life.at !== null && life.attempt === record.attempt, "only the live attempt fails");
+        assert(!life.stopping, "what is to stop is not retried");
+        assert(record.attempt <= this.#settings.maxRetries, "there are at most max_retries retries");
+        life.at = null;
+        life.started = false;
+        return;
+      }
+      case "ended":
+        this.#life(record.requestId);
+        this.lives.delete(record.requestId);
+        this.ended.add(record.requestId);
+        return;
+      case "epoch_started":
+      case "gpu_registered":
+      case "state_digest":
+    }
+  }
+
+  #judgePlacement(record: Extract<Record, { kind: "placed" }>): void {
+    const { maxConcurrentTasksPerGpu, memoryThreshold } = this.#settings;
+    const life = this.#life(record.requestId);
+    assert(life.at === null, "at most one attempt is live");
+    assert(record.attempt === life.attempt + 1, "attempts count up by one");
+    assert(!life.stopping, "what is to stop is not placed");
+    const gpu = this.#gpus.get(record.gpuId);
+    const node = gpu && this.#nodes.get(gpu.nodeId);
+    assert(gpu !== undefined && node !== undefined && node.connected && node.gpus.has(record.gpuId), "work goes to GPUs that a connected node reports");
+    const { modelId, specificGpuId, requirements } = life.spec;
+    assert(node.runners.some((runner) => runner.models.includes("*") || runner.models.includes(modelId)), "a runner serves the model");
+    assert(specificGpuId === "" || specificGpuId === record.gpuId, "a pin is kept");
+    assert(gpu.computeCapability >= requirements.minComputeCapability, "the GPU is capable");
+    assert(record.decision.candidates[0]?.gpuId === record.gpuId, "the decision's first candidate is the choice");
+    const beside = [...this.lives.values()].filter((other) => other.at?.gpuId === record.gpuId);
+    assert(beside.length < maxConcurrentTasksPerGpu, "no GPU is above its slots");
+    const reservedMib = beside.reduce((sum, other) => sum + (other.at?.memoryMib ?? 0), record.memoryMib);
+    assert(record.memoryMib === 0 || reservedMib <= gpu.memoryTotalMib * memoryThreshold, "no GPU is above its memory threshold");
+    life.attempt = record.attempt;
+    life.at = { gpuId: record.gpuId, nodeId: gpu.nodeId, memoryMib: record.memoryMib };
+    life.started = false;
+  }
+
+  #judgeEffects(step: Step): void {
+    const placed = step.records.flatMap((record) => (record.kind === "placed" ? [`${record.requestId}#${record.attempt} on ${record.gpuId}`] : []));
+    const dispatched = step.effects.flatMap((effect) => (effect.kind === "dispatch" ? [`${effect.request.spec.requestId}#${effect.attempt} on ${effect.gpuId}`] : []));
+    assert(placed.join() === dispatched.join(), "each placement is dispatched once and nothing else is");
+    const ends = step.records.flatMap((record) => (record.kind === "ended" ? [record.requestId] : []));
+    assert(ends.join() === step.ended.map(({ request }) => request.spec.requestId).join(), "each end is handed over once");
+    for (const effect of step.effects) {
+      if (effect.kind === "acknowledge") assert(!this.isPresent(effect.nodeId, effect.ref), "only what is over is acknowledged");
+    }
+  }
+
+  #judgeEnd({ nodeId, ref }: Extract<Event, { kind: "attempt_ended" }>, present: boolean, step: Step): void {
+    const acknowledged = step.effects.some(
+      (effect) => effect.kind === "acknowledge" && effect.nodeId === nodeId && effect.ref.requestId === ref.requestId && effect.ref.attempt === ref.attempt,
+    );
+    assert(acknowledged, "every result is acknowledged");
+    const settled = step.records.some((record) => (record.kind === "ended" || record.kind === "attempt_failed") && record.requestId === ref.requestId);
+    assert(settled === present, "a present attempt's end settles it, any other changes nothing");
+  }
+
+  #life(requestId: string): Life {
+    const life = this.lives.get(requestId);
+    assert(life !== undefined, "only live requests have facts");
+    return life;
+  }
+}

@@ -1,0 +1,90 @@
+// Random event lists as plain data: what fast-check draws and shrinks. world.ts turns them into events.
+import fc from "fast-check";
+import type { AttemptOutcome } from "../../src/core/events.js";
+import type { Priority } from "../../src/core/model/request.js";
+
+/** Numbers named `pick` choose among what there is at that moment, modulo its count. */
+export type Command =
+  | {
+      readonly do: "submit";
+      readonly priority: Priority;
+      readonly model: string;
+      readonly memoryMib: number;
+      readonly timeoutMs: number;
+      readonly gpu: string;
+      readonly capability: number;
+      readonly strategy: string;
+    }
+  | { readonly do: "resubmit"; readonly pick: number; readonly same: boolean }
+  | { readonly do: "cancel"; readonly pick: number }
+  | { readonly do: "connect"; readonly node: number; readonly gpus: number; readonly runners: number; readonly held: "truth" | "nothing" | "everything" | "rubbish" }
+  | { readonly do: "disconnect"; readonly node: number }
+  | { readonly do: "runners"; readonly node: number; readonly runners: number }
+  | { readonly do: "start" | "progress"; readonly pick: number }
+  | { readonly do: "end"; readonly pick: number; readonly outcome: AttemptOutcome; readonly foreign: boolean }
+  | { readonly do: "telemetry"; readonly node: number; readonly usedShare: number; readonly busyPercent: number; readonly temperatureCelsius: number; readonly ageMs: number }
+  | { readonly do: "gpu_lost"; readonly pick: number }
+  | { readonly do: "tick"; readonly ms: number }
+  /** The router dies and comes back: the one it goes on as, and the other beside it for comparison. */
+  | { readonly do: "restart"; readonly as: "snapshot" | "replay" };
+
+export const NODES = 3;
+
+const pick = fc.nat({ max: 1_000 });
+const node = fc.nat({ max: NODES - 1 });
+const runners = fc.nat({ max: 3 });
+
+const submit = fc.record({
+  do: fc.constant("submit" as const),
+  priority: fc.constantFrom<Priority>(1, 2, 3, 3, 4, 5),
+  model: fc.constantFrom("a", "a", "b", "unserved"),
+  memoryMib: fc.constantFrom(0, 0, 300, 500, 600, 2_000, 7_000, 14_000, 90_000),
+  timeoutMs: fc.constantFrom(0, 400, 5_000, 1_000_000),
+  gpu: fc.constantFrom("", "", "", "", "g0", "g3", "g99"),
+  capability: fc.constantFrom(0, 0, 0, 8_010, 9_000),
+  strategy: fc.constantFrom("", "least_loaded"),
+});
+
+const command: fc.Arbitrary<Command> = fc.oneof(
+  { weight: 12, arbitrary: submit },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("resubmit" as const), pick, same: fc.boolean() }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("cancel" as const), pick }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      do: fc.constant("connect" as const),
+      node,
+      gpus: fc.nat({ max: 7 }),
+      runners,
+      held: fc.constantFrom("truth" as const, "truth" as const, "nothing" as const, "everything" as const, "rubbish" as const),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("disconnect" as const), node }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("runners" as const), node, runners }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constantFrom("start" as const, "start" as const, "progress" as const), pick }) },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      do: fc.constant("end" as const),
+      pick,
+      outcome: fc.constantFrom<AttemptOutcome>("succeeded", "succeeded", "failed", "unavailable", "unavailable", "cancelled", "fenced"),
+      foreign: fc.nat({ max: 9 }).map((n) => n === 0),
+    }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant("telemetry" as const),
+      node,
+      usedShare: fc.constantFrom(0, 0.3, 0.85, 1, Number.NaN),
+      busyPercent: fc.constantFrom(0, 50, 100, Number.NaN),
+      temperatureCelsius: fc.constantFrom(40, 40, 82, 90, Number.NaN),
+      ageMs: fc.constantFrom(0, 20, 3_000),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("gpu_lost" as const), pick }) },
+  { weight: 6, arbitrary: fc.record({ do: fc.constant("tick" as const), ms: fc.constantFrom(0, 1, 49, 50, 700, 1_600, 5_000, 21_000, 31_000, 10_000_000) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("restart" as const), as: fc.constantFrom("snapshot" as const, "replay" as const) }) },
+);
+
+export const plan: fc.Arbitrary<Command[]> = fc.array(command, { minLength: 1, maxLength: 80, size: "max" });

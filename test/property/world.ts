@@ -1,0 +1,310 @@
+// Runs a plan against an engine and checks, after every step, all that must hold. A mutant hooks in here to show that the
+// checks would see it.
+import { assert } from "../../src/lib/assert.js";
+import { Engine } from "../../src/core/engine.js";
+import type { Event, Step } from "../../src/core/events.js";
+import type { GpuInventory, RunnerInfo } from "../../src/core/model/gpu.js";
+import type { AttemptRef, NodeId } from "../../src/core/model/ids.js";
+import type { Record } from "../../src/core/records.js";
+import type { CoreSettings } from "../../src/core/settings.js";
+import { takeSnapshot, type Snapshot } from "../../src/core/snapshot.js";
+import { end, gpuId, inventory, modelId, nodeId, ref, requestId, runner, sample, settings, spec } from "../unit/core/build.js";
+import { Oracle } from "./oracle.js";
+import { NODES, type Command } from "./plan.js";
+
+/** What is broken on purpose; nothing by default. */
+export interface Mutant {
+  /** Settings that the engine gets instead of those that the oracle holds it to. */
+  readonly settings?: Partial<CoreSettings>;
+  readonly onEngine?: (engine: Engine) => void;
+  readonly onEvent?: (event: Event, engine: Engine) => Event;
+  readonly onStep?: (step: Step) => Step;
+  /** Changes what the journal keeps of a step. */
+  readonly onJournal?: (records: readonly Record[]) => readonly Record[];
+  readonly onSnapshot?: (snapshot: Snapshot) => Snapshot;
+}
+
+const LIMITS = settings({
+  maxConcurrentTasksPerGpu: 2,
+  maxRetries: 2,
+  gpuCooldownMs: 20_000,
+  maxQueuedRequests: 12,
+  maxQueuedBytes: 200,
+});
+
+const GPUS: readonly GpuInventory[] = [
+  inventory("g0", { memoryTotalMib: 8_000, computeCapability: 7_000 }),
+  inventory("g1", { memoryTotalMib: 8_000, computeCapability: 8_010 }),
+  inventory("g2", { memoryTotalMib: 16_000, computeCapability: 8_010 }),
+  inventory("g3", { memoryTotalMib: 16_000, computeCapability: 9_000 }),
+  inventory("g4", { memoryTotalMib: 16_000, computeCapability: 9_000 }),
+  inventory("g5", { memoryTotalMib: 1_000, computeCapability: 9_000 }),
+];
+/** Reported by whichever node is told to: it moves. */
+const MOVING_GPU = inventory("moving", { memoryTotalMib: 16_000, computeCapability: 9_000 });
+
+const RUNNERS: readonly (readonly RunnerInfo[])[] = [
+  [runner()],
+  [runner({ name: "a-only", models: [modelId("a")] })],
+  [runner({ name: "b-on-g3", models: [modelId("b")], gpuIds: [gpuId("g3")] }), runner({ name: "a", models: [modelId("a")] })],
+  [],
+];
+
+interface Dispatch {
+  readonly nodeId: NodeId;
+  readonly ref: AttemptRef;
+  acknowledged: boolean;
+}
+
+class World {
+  readonly oracle = new Oracle(LIMITS);
+  readonly #mutant: Mutant;
+  #engine: Engine;
+  /** The same life, come back the other way at the last restart. */
+  #twin: Engine | null = null;
+  /** Folds the records as they come and does nothing else: a standby. */
+  #standby: Engine;
+  readonly #journal: Record[] = [];
+  readonly #dispatches: Dispatch[] = [];
+  readonly #requestIds: string[] = [];
+  #nowMs = 1_000_000;
+
+  constructor(mutant: Mutant) {
+    this.#mutant = mutant;
+    this.#engine = this.#newEngine(null);
+    this.#standby = new Engine(LIMITS);
+    this.step({ kind: "take_over", epoch: 1 });
+  }
+
+  run(command: Command): void {
+    this.#nowMs += 7;
+    switch (command.do) {
+      case "submit":
+        this.#requestIds.push(`r${this.#requestIds.length}`);
+        this.step({ kind: "submit", spec: this.#spec(this.#requestIds.at(-1)!, command) });
+        return;
+      case "resubmit": {
+        const id = this.#pick(this.#requestIds, command.pick);
+        const life = id === undefined ? undefined : this.oracle.lives.get(id);
+        if (life) this.step({ kind: "submit", spec: command.same ? life.spec : { ...life.spec, contentHash: "other" } });
+        return;
+      }
+      case "cancel": {
+        const id = this.#pick(this.#requestIds, command.pick);
+        if (id !== undefined) this.step({ kind: "cancel", requestId: requestId(id), reason: "not wanted" });
+        return;
+      }
+      case "connect":
+        this.#connect(command.node, command.gpus, command.runners, this.#held(command.node, command.held));
+        return;
+      case "disconnect":
+        this.step({ kind: "node_disconnected", nodeId: nodeOf(command.node) });
+        return;
+      case "runners":
+        this.step({ kind: "runners_changed", nodeId: nodeOf(command.node), runners: RUNNERS[command.runners]! });
+        return;
+      case "start":
+      case "progress": {
+        const dispatch = this.#pick(this.#dispatches, command.pick);
+        if (!dispatch) return;
+        const { nodeId: at, ref: attempt } = dispatch;
+        this.step(command.do === "start" ? { kind: "attempt_started", nodeId: at, ref: attempt } : { kind: "attempt_progress", nodeId: at, ref: attempt, fraction: 0.5 });
+        return;
+      }
+      case "end": {
+        const dispatch = this.#pick(this.#dispatches, command.pick);
+        if (dispatch) this.#end(command.foreign ? nodeOf(0) : dispatch.nodeId, dispatch.ref, command.outcome);
+        return;
+      }
+      case "telemetry": {
+        const used = (gpu: GpuInventory): number => gpu.memoryTotalMib * command.usedShare;
+        const of = (gpu: GpuInventory) => ({
+          sample: sample(gpu.gpuId, { memoryUsedMib: used(gpu), gpuUtilizationPercent: command.busyPercent, temperatureCelsius: command.temperatureCelsius }),
+          ageMs: command.ageMs,
+        });
+        this.step({ kind: "telemetry", nodeId: nodeOf(command.node), samples: [...gpusOf(command.node, 3), MOVING_GPU].map(of) });
+        return;
+      }
+      case "gpu_lost": {
+        const gpu = this.#pick([...GPUS, MOVING_GPU], command.pick)!;
+        for (let node = 0; node < NODES; node += 1) this.step({ kind: "gpu_lost", nodeId: nodeOf(node), gpuId: gpu.gpuId, reason: "Xid 79" });
+        return;
+      }
+      case "tick":
+        this.#tick(command.ms);
+        return;
+      case "restart":
+        this.#restart(command.as);
+        return;
+    }
+  }
+
+  /** All nodes come back healthy and do what they are given: everything that can end must end. */
+  settle(): void {
+    const everything = 7;
+    this.#tick(LIMITS.gpuCooldownMs);
+    for (let node = 0; node < NODES; node += 1) this.#connect(node, everything, 0, this.#held(node, "truth"));
+    for (let round = 0; round < 60 && this.oracle.lives.size > 0; round += 1) {
+      for (const { nodeId: at, ref: attempt } of [...this.#dispatches]) {
+        if (!this.oracle.isPresent(at, attempt)) continue;
+        this.step({ kind: "attempt_started", nodeId: at, ref: attempt });
+        this.#end(at, attempt, "succeeded");
+      }
+      this.#tick(1_000);
+    }
+    for (const [id, life] of this.oracle.lives) {
+      const { requirements, specificGpuId } = life.spec;
+      const possible = [...GPUS, MOVING_GPU].some(
+        (gpu) =>
+          (specificGpuId === "" || specificGpuId === gpu.gpuId) &&
+          gpu.computeCapability >= requirements.minComputeCapability &&
+          gpu.memoryTotalMib * LIMITS.memoryThreshold >= requirements.memoryMib,
+      );
+      assert(!possible, `request ${id} can be served and must have ended`);
+      this.step({ kind: "cancel", requestId: requestId(id), reason: "it can never run" });
+    }
+    assert(this.oracle.lives.size === 0, "every accepted request has ended");
+    assert(this.#engine.state.requests.size === 0 && this.#engine.state.queue.size === 0, "nothing is left behind");
+    this.#checkReplay();
+  }
+
+  step(event: Event): Step {
+    const { onEvent, onStep, onJournal } = this.#mutant;
+    const given = onEvent ? onEvent(event, this.#engine) : event;
+    const stepped = this.#engine.step(given, this.#nowMs);
+    const step = onStep ? onStep(stepped) : stepped;
+    this.oracle.judge(event, step);
+    for (const effect of step.effects) this.#note(effect);
+
+    const recorded = onJournal ? onJournal(step.records) : step.records;
+    for (const record of recorded) this.#standby.replay(record);
+    this.#journal.push(...recorded);
+    if (this.#twin) {
+      const twin = this.#twin.step(given, this.#nowMs);
+      assert(JSON.stringify(twin.records) === JSON.stringify(stepped.records), "an engine from a snapshot and one from a replay record the same");
+      assert(JSON.stringify(twin.effects) === JSON.stringify(stepped.effects), "an engine from a snapshot and one from a replay do the same");
+    }
+    this.#check();
+    return step;
+  }
+
+  #check(): void {
+    const { state } = this.#engine;
+    state.check();
+    const now = durable(state);
+    assert(state.digest() === this.#standby.state.digest(), "a standby has the same digest");
+    assert(now === durable(this.#standby.state), "a standby has the same state");
+    const restored = new Engine(LIMITS, this.#snapshot());
+    assert(now === durable(restored.state), "a snapshot restores the same state");
+    restored.state.check();
+    for (const { spec: waiting } of state.queue.heads()) {
+      const fits = this.#engine.explain(waiting, this.#nowMs).candidates[0];
+      assert(fits === undefined, `request ${waiting.requestId} waits though ${fits?.gpuId} could take it`);
+    }
+  }
+
+  #checkReplay(): void {
+    const replayed = this.#replayed();
+    assert(durable(replayed.state) === durable(this.#engine.state), "a replay of all records gives the same state");
+  }
+
+  #restart(as: "snapshot" | "replay"): void {
+    const fromSnapshot = this.#newEngine(this.#snapshot());
+    const fromReplay = this.#replayed();
+    this.#engine = as === "snapshot" ? fromSnapshot : fromReplay;
+    this.#twin = as === "snapshot" ? fromReplay : fromSnapshot;
+    this.oracle.restarted();
+    this.step({ kind: "take_over", epoch: this.#engine.state.epoch + 1 });
+    this.#tick(0);
+  }
+
+  #replayed(): Engine {
+    const engine = this.#newEngine(null);
+    for (const record of this.#journal) engine.replay(record);
+    return engine;
+  }
+
+  #newEngine(snapshot: Snapshot | null): Engine {
+    const engine = new Engine({ ...LIMITS, ...this.#mutant.settings }, snapshot);
+    this.#mutant.onEngine?.(engine);
+    return engine;
+  }
+
+  #snapshot(): Snapshot {
+    const snapshot = takeSnapshot(this.#engine.state);
+    return this.#mutant.onSnapshot ? this.#mutant.onSnapshot(snapshot) : snapshot;
+  }
+
+  #tick(ms: number): void {
+    this.#nowMs += ms;
+    this.step({ kind: "tick" });
+  }
+
+  #connect(node: number, gpus: number, runners: number, held: readonly AttemptRef[]): void {
+    this.step({ kind: "node_connected", nodeId: nodeOf(node), instanceId: "instance", gpus: gpusOf(node, gpus), runners: RUNNERS[runners]!, held });
+  }
+
+  #end(at: NodeId, attempt: AttemptRef, outcome: Parameters<typeof end>[0]): void {
+    const statistics = { runMs: 20, firstOutputMs: 0, inputTokens: 0, outputTokens: 0, peakMemoryMib: 0 };
+    this.step({ kind: "attempt_ended", nodeId: at, ref: attempt, end: end(outcome, { statistics }) });
+  }
+
+  #held(node: number, what: "truth" | "nothing" | "everything" | "rubbish"): AttemptRef[] {
+    const here = this.#dispatches.filter((dispatch) => dispatch.nodeId === nodeOf(node));
+    switch (what) {
+      case "truth":
+        return here.filter((dispatch) => !dispatch.acknowledged).map((dispatch) => dispatch.ref);
+      case "nothing":
+        return [];
+      case "everything":
+        return this.#dispatches.map((dispatch) => dispatch.ref);
+      case "rubbish":
+        return [ref("never-heard-of", 1), ...here.map((dispatch) => ref(dispatch.ref.requestId, dispatch.ref.attempt + 1))];
+    }
+  }
+
+  #note(effect: Step["effects"][number]): void {
+    if (effect.kind === "dispatch") this.#dispatches.push({ nodeId: effect.nodeId, ref: { requestId: effect.request.spec.requestId, attempt: effect.attempt }, acknowledged: false });
+    if (effect.kind !== "acknowledge") return;
+    for (const dispatch of this.#dispatches) {
+      if (dispatch.nodeId === effect.nodeId && dispatch.ref.requestId === effect.ref.requestId && dispatch.ref.attempt === effect.ref.attempt) dispatch.acknowledged = true;
+    }
+  }
+
+  #spec(id: string, command: Extract<Command, { do: "submit" }>) {
+    const { priority, model, memoryMib, timeoutMs, gpu, capability, strategy } = command;
+    return spec(id, { priority, model, timeoutMs, gpu, strategy, requirements: { memoryMib, minComputeCapability: capability }, payload: new Uint8Array(20) });
+  }
+
+  #pick<T>(from: readonly T[], pick: number): T | undefined {
+    return from[pick % Math.max(1, from.length)];
+  }
+}
+
+function nodeOf(node: number): NodeId {
+  return nodeId(`n${node}`);
+}
+
+/** Bit 0 and 1: the node's own two; bit 2: the one that moves. */
+function gpusOf(node: number, mask: number): GpuInventory[] {
+  const all = [GPUS[2 * node]!, GPUS[2 * node + 1]!, MOVING_GPU];
+  return all.filter((_, bit) => (mask >> bit) & 1);
+}
+
+/** The durable half of a state as text; a retry that is due already counts as waiting, progress is not durable. */
+function durable(state: Engine["state"]): string {
+  const { requests, ...rest } = takeSnapshot(state);
+  const lives = requests.map(({ request, reservedMib, waiting }) => ({
+    request: { ...request, progress: 0 },
+    reservedMib,
+    waiting: waiting && { estimate: waiting.estimate, avoidGpuId: waiting.avoidGpuId },
+  }));
+  return JSON.stringify({ ...rest, lives });
+}
+
+/** Throws at the first thing that does not hold. */
+export function runPlan(plan: readonly Command[], mutant: Mutant = {}): void {
+  const world = new World(mutant);
+  for (const command of plan) world.run(command);
+  world.settle();
+}

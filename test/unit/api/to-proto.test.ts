@@ -1,0 +1,204 @@
+import { toBinary } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { describe, expect, test } from "@jest/globals";
+import { GpuSchema, GpuState, HealthStatus } from "../../../gen/gpurouter/v1/gpu_pb.js";
+import { RequestInfoSchema, RequestState, RouteStatus } from "../../../gen/gpurouter/v1/router_pb.js";
+import type { GpuState as ModelGpuState, HealthStatus as ModelHealth } from "../../../src/core/model/gpu.js";
+import type { GpuId, NodeId } from "../../../src/core/model/ids.js";
+import type { Phase } from "../../../src/core/model/request.js";
+import { explainResponse } from "../../../src/api/to-proto/decision.js";
+import { gpu, watchGpusResponse } from "../../../src/api/to-proto/gpu.js";
+import { requestInfo, requestSummary, routeResponse } from "../../../src/api/to-proto/request.js";
+import { timestamp, uint32, uint64 } from "../../../src/api/to-proto/scalars.js";
+import { decision, gpuOf, requestId, telemetryOf, viewOf } from "./fake-router.js";
+
+describe("a request", () => {
+  test("is shown whole", () => {
+    const view = viewOf(
+      {
+        phase: "failed",
+        attempt: 2,
+        gpuId: "sim-0" as GpuId,
+        nodeId: "n" as NodeId,
+        startedAtMs: 2_000,
+        endedAtMs: 5_000,
+        progress: 0.7,
+        error: { code: "runner_failed", message: "exit code 3", exitCode: 3 },
+        result: { sizeBytes: 2, contentType: "text/plain" },
+        statistics: { runMs: 3_000, firstOutputMs: 10, inputTokens: 5, outputTokens: 6, peakMemoryMib: 70 },
+      },
+      { result: new Uint8Array([1, 2]), resultUrl: "http://localhost/r" },
+    );
+    expect(requestInfo(view, 9_000)).toMatchObject({
+      requestId: "r-1",
+      userId: "ada",
+      modelId: "llama",
+      type: "inference",
+      priority: 3,
+      state: RequestState.FAILED,
+      assignedGpu: "sim-0",
+      acceptedTime: timestampFromMs(1_000),
+      startTime: timestampFromMs(2_000),
+      completionTime: timestampFromMs(5_000),
+      durationMs: 3_000n,
+      progress: 0.7,
+      resultUrl: "http://localhost/r",
+      result: new Uint8Array([1, 2]),
+      resultContentType: "text/plain",
+      resultSize: 2n,
+      error: { code: "runner_failed", message: "exit code 3", exitCode: 3 },
+      attempts: 2,
+      statistics: { runMs: 3_000, firstOutputMs: 10, inputTokens: 5, outputTokens: 6, peakMemoryMib: 70 },
+    });
+  });
+
+  test("that waits has no times and no duration", () => {
+    const info = requestInfo(viewOf({}, { queuePosition: 4 }), 9_000);
+    expect(info).toMatchObject({ durationMs: 0n, queuePosition: 4, attempts: 0 });
+    expect([info.startTime, info.completionTime, info.error, info.statistics]).toEqual([undefined, undefined, undefined, undefined]);
+  });
+
+  test("that runs has run until now", () => {
+    expect(requestInfo(viewOf({ phase: "running", startedAtMs: 2_000 }), 9_000).durationMs).toBe(7_000n);
+  });
+
+  test("in a list comes without its result", () => {
+    const summary = requestSummary(viewOf({ result: { sizeBytes: 1, contentType: "a/b" } }, { result: new Uint8Array([1]) }), 0);
+    expect([summary.result.length, summary.resultSize]).toEqual([0, 1n]);
+  });
+
+  test.each<[Phase, RequestState, RouteStatus]>([
+    ["queued", RequestState.QUEUED, RouteStatus.QUEUED],
+    ["placed", RequestState.PROCESSING, RouteStatus.ACCEPTED],
+    ["running", RequestState.PROCESSING, RouteStatus.ACCEPTED],
+    ["completed", RequestState.COMPLETED, RouteStatus.ACCEPTED],
+    ["failed", RequestState.FAILED, RouteStatus.ACCEPTED],
+    ["cancelled", RequestState.CANCELLED, RouteStatus.ACCEPTED],
+  ])("that is %s has its state and route status", (phase, state, status) => {
+    expect(requestInfo(viewOf({ phase }), 0).state).toBe(state);
+    const answer = { gpuId: "", estimatedStartAtMs: 0, estimatedCompletionAtMs: 5, queuePosition: 0, message: "" } as const;
+    const response = routeResponse({ kind: "accepted", requestId: requestId("r"), phase, ...answer });
+    expect(response.status).toBe(status);
+    expect([response.estimatedStartTime, response.estimatedCompletionTime]).toEqual([undefined, timestampFromMs(5)]);
+  });
+});
+
+describe("a GPU", () => {
+  test("is shown with its telemetry", () => {
+    expect(gpu(gpuOf("sim-0", { telemetry: telemetryOf("sim-0"), telemetryAgeMs: 40, memoryReservedMib: 9, index: 3, activeRequests: 2 }))).toMatchObject({
+      gpuId: "sim-0",
+      index: 3,
+      nodeId: "node-1",
+      computeCapability: "9.0",
+      state: GpuState.ACTIVE,
+      health: HealthStatus.HEALTHY,
+      memory: { totalMib: 81_920, usedMib: 1_000, freeMib: 80_920, reservedMib: 9 },
+      utilization: { gpuPercent: 40, memoryPercent: 20 },
+      temperatureCelsius: 55,
+      power: { usageWatts: 300, limitWatts: 700 },
+      telemetryAgeMs: 40n,
+      uptimeSeconds: 10n,
+      clockEventReasons: 4n,
+      activeRequests: 2,
+      simulated: true,
+      models: ["*"],
+      multiprocessorCount: 132,
+    });
+  });
+
+  test("before its first telemetry shows none", () => {
+    const shown = gpu(gpuOf("sim-0"));
+    expect([shown.utilization, shown.power, shown.telemetryAgeMs]).toEqual([undefined, undefined, undefined]);
+  });
+
+  test("that cannot say much, as a MIG instance, leaves it out and can be encoded", () => {
+    const unknown = {
+      gpuUtilizationPercent: Number.NaN,
+      memoryUtilizationPercent: Number.NaN,
+      temperatureCelsius: Number.NaN,
+      powerUsageWatts: Number.NaN,
+      powerLimitWatts: Number.NaN,
+      uptimeSeconds: Number.NaN,
+      clockEventReasons: Number.NaN,
+      memoryUsedMib: Number.NaN,
+    };
+    const shown = gpu(gpuOf("sim-0", { telemetry: telemetryOf("sim-0", unknown), telemetryAgeMs: 1.5 }));
+    expect([shown.utilization, shown.power, shown.temperatureCelsius]).toEqual([undefined, undefined, undefined]);
+    expect(toBinary(GpuSchema, shown).length).toBeGreaterThan(0);
+  });
+
+  test("takes the power limit of its inventory when the sample has none", () => {
+    expect(gpu(gpuOf("sim-0", { telemetry: telemetryOf("sim-0", { powerLimitWatts: Number.NaN }) })).power?.limitWatts).toBe(700);
+  });
+
+  test.each<[ModelGpuState, GpuState]>([
+    ["active", GpuState.ACTIVE],
+    ["inactive", GpuState.INACTIVE],
+    ["maintenance", GpuState.MAINTENANCE],
+    ["error", GpuState.ERROR],
+  ])("in state %s says so", (state, expected) => expect(gpu(gpuOf("g", { state })).state).toBe(expected));
+
+  test.each<[ModelHealth, HealthStatus]>([
+    ["healthy", HealthStatus.HEALTHY],
+    ["warning", HealthStatus.WARNING],
+    ["critical", HealthStatus.CRITICAL],
+  ])("of health %s says so", (health, expected) => expect(gpu(gpuOf("g", { health })).health).toBe(expected));
+
+  test("changes carry their sequence and token", () => {
+    const changes = { sequence: 7, snapshot: false, gpus: [gpuOf("sim-0")], resumeToken: "t", atMs: 1_500 };
+    expect(watchGpusResponse(changes)).toMatchObject({ sequence: 7n, snapshot: false, gpus: [{ gpuId: "sim-0" }], resumeToken: "t", time: timestampFromMs(1_500) });
+  });
+});
+
+describe("a decision", () => {
+  test("is shown as it was made, and in one sentence", () => {
+    const shown = explainResponse(decision, true);
+    expect(shown).toMatchObject({
+      dryRun: true,
+      summary: "least_loaded chose sim-1 with score 0.90, ahead of sim-0 with 0.50; 1 of 3 GPUs were ruled out: memory 1 (needs 24000 MiB free)",
+      decision: {
+        strategy: "least_loaded",
+        considered: 3,
+        filters: [{ filter: "memory", removed: 1, needed: "24000 MiB free" }],
+        candidates: [{ gpuId: "sim-1", score: 0.9, terms: [{ scorer: "usage", value: 0.9, weight: 1 }], telemetryAgeMs: 12n }, { gpuId: "sim-0" }],
+        seed: 7,
+        estimate: { memoryMib: 1_024, durationMs: 250n, source: "learned" },
+      },
+    });
+  });
+
+  test.each([
+    [{ candidates: [] }, "No GPU can take it now; 1 of 3 GPUs were ruled out: memory 1 (needs 24000 MiB free)"],
+    [{ candidates: [], filters: [], considered: 0 }, "No GPU is connected"],
+    [{ candidates: decision.candidates.slice(0, 1), filters: [] }, "least_loaded chose sim-1 with score 0.90"],
+  ])("says what kept it: %j", (overrides, summary) => {
+    expect(explainResponse({ ...decision, ...overrides }, false).summary).toBe(summary);
+  });
+});
+
+describe("numbers that a field cannot hold become the nearest that it can", () => {
+  test.each([
+    [0, 0],
+    [1.6, 2],
+    [-1, 0],
+    [Number.NaN, 0],
+    [2 ** 32, 2 ** 32 - 1],
+    [Number.POSITIVE_INFINITY, 2 ** 32 - 1],
+  ])("uint32 of %p is %p", (value, expected) => expect(uint32(value)).toBe(expected));
+
+  test.each([
+    [0, 0n],
+    [1.6, 1n],
+    [-1, 0n],
+    [Number.NaN, 0n],
+    [Number.POSITIVE_INFINITY, 0n],
+    [2 ** 53, 2n ** 53n],
+  ])("uint64 of %p is %p", (value, expected) => expect(uint64(value)).toBe(expected));
+
+  test("time 0 is no time", () => expect([timestamp(0), timestamp(1)]).toEqual([undefined, timestampFromMs(1)]));
+
+  test("a request of odd figures can still be encoded", () => {
+    const view = viewOf({ attempt: 1.2, startedAtMs: 5.5, endedAtMs: 3 }, { queuePosition: -1 });
+    expect(toBinary(RequestInfoSchema, requestInfo(view, 0)).length).toBeGreaterThan(0);
+  });
+});

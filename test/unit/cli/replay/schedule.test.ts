@@ -1,0 +1,116 @@
+import { describe, expect, test } from "@jest/globals";
+import { mkdtemp, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+
+import { seededRandom } from "../../../../src/lib/random.js";
+import { measureSchedule, schedule, spread, type ScheduledRequest, type ScheduleOptions, type TraceSource } from "../../../../src/cli/replay/schedule.js";
+import { azureCsv, mooncakeJsonl, type TraceRow } from "../../../../src/cli/replay/trace-formats.js";
+import { AZURE_CODE, AZURE_CONV, MOONCAKE, testWithTraces } from "../real-traces.js";
+
+const ALL: ScheduleOptions = { speed: 1, limit: 1_000_000, durationMs: Number.POSITIVE_INFINITY, seed: 1 };
+
+async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
+
+async function* from<T>(items: readonly T[]): AsyncGenerator<T> {
+  yield* items;
+}
+
+async function trace(tenant: string, content: string): Promise<TraceSource> {
+  const file = path.join(await mkdtemp(path.join(tmpdir(), "schedule-")), tenant);
+  await writeFile(file, content);
+  return { path: file, tenant, format: content.startsWith("{") ? mooncakeJsonl : azureCsv };
+}
+
+const azure = (tenant: string, ...times: string[]): Promise<TraceSource> =>
+  trace(tenant, ["TIMESTAMP,ContextTokens,GeneratedTokens", ...times.map((time, index) => `${time},${index + 1},1`)].join("\n"));
+const mooncake = (tenant: string, ...times: number[]): Promise<TraceSource> =>
+  trace(tenant, times.map((timestamp, index) => JSON.stringify({ timestamp, input_length: index + 1, output_length: 1 })).join("\n"));
+
+const times = (requests: readonly ScheduledRequest[]): [string, number][] => requests.map(({ tenant, dueMs }) => [tenant, Math.round(dueMs)]);
+
+describe("spread", () => {
+  test("moves each row within its cell, keeps order, and gives the same for the same seed", async () => {
+    const rows: TraceRow[] = [0, 0, 0, 3000, 3000, 5999, 5999, 9000].map((atMs, index) => ({ atMs, inputTokens: index, outputTokens: 1 }));
+    const once = await collect(spread(from(rows), 3000, seededRandom(7)));
+    expect(once).toEqual(await collect(spread(from(rows), 3000, seededRandom(7))));
+    expect(once).not.toEqual(await collect(spread(from(rows), 3000, seededRandom(8))));
+    expect(once.map(({ atMs }) => atMs)).toEqual(once.map(({ atMs }) => atMs).sort((one, other) => one - other));
+    expect(once.map(({ inputTokens }) => inputTokens).sort()).toEqual(rows.map(({ inputTokens }) => inputTokens));
+    for (const { atMs, inputTokens } of once) {
+      const cell = rows[inputTokens]?.atMs ?? Number.NaN;
+      expect(atMs).toBeGreaterThanOrEqual(cell);
+      expect(atMs).toBeLessThan(cell + 3000);
+    }
+  });
+
+  test("keeps order where cells overlap", async () => {
+    const rows = Array.from({ length: 500 }, (_, index): TraceRow => ({ atMs: index * 700, inputTokens: index, outputTokens: 1 }));
+    const spreadMs = (await collect(spread(from(rows), 3000, seededRandom(7)))).map(({ atMs }) => atMs);
+    expect(spreadMs).toHaveLength(500);
+    expect(spreadMs).toEqual(spreadMs.toSorted((one, other) => one - other));
+  });
+
+  test("is uniform over the cell", async () => {
+    const rows = Array.from({ length: 20_000 }, (): TraceRow => ({ atMs: 0, inputTokens: 1, outputTokens: 1 }));
+    const tenths = Array.from({ length: 10 }, () => 0);
+    for (const { atMs } of await collect(spread(from(rows), 3000, seededRandom(1)))) tenths[Math.floor(atMs / 300)]! += 1;
+    // Binomial(20,000, 0.1) has a deviation of 42.
+    for (const count of tenths) expect(Math.abs(count - 2000)).toBeLessThan(5 * 42);
+  });
+});
+
+describe("schedule", () => {
+  test("numbers requests in the order of sending and divides times by the speed", async () => {
+    const source = await azure("a", "2023-11-16 18:00:00", "2023-11-16 18:00:01.5", "2023-11-16 18:00:04");
+    const requests = await collect(schedule([source], { ...ALL, speed: 2 }));
+    expect(requests).toEqual([
+      { number: 0, dueMs: 0, tenant: "a", inputTokens: 1, outputTokens: 1 },
+      { number: 1, dueMs: 750, tenant: "a", inputTokens: 2, outputTokens: 1 },
+      { number: 2, dueMs: 2000, tenant: "a", inputTokens: 3, outputTokens: 1 },
+    ]);
+  });
+
+  test("traces of the same hour stay aligned by their calendar", async () => {
+    const sources = [await azure("late", "2023-11-16 18:00:02", "2023-11-16 18:00:03"), await azure("early", "2023-11-16 18:00:00", "2023-11-16 18:00:02.5")];
+    expect(times(await collect(schedule(sources, ALL)))).toEqual([["early", 0], ["late", 2000], ["early", 2500], ["late", 3000]]);
+  });
+
+  test("traces of different days, and those without dates, each begin with their first request", async () => {
+    const sources = [await azure("one", "2023-11-16 18:00:00", "2023-11-16 18:00:01"), await azure("other", "2024-05-10 00:00:00", "2024-05-10 00:00:02")];
+    expect(times(await collect(schedule(sources, ALL)))).toEqual([["one", 0], ["other", 0], ["one", 1000], ["other", 2000]]);
+    const grid = await collect(schedule([await mooncake("m", 60_000, 63_000)], ALL));
+    expect(grid[0]?.dueMs).toBe(0);
+    expect(grid[1]?.dueMs).toBeLessThan(6000);
+  });
+
+  test("limit and duration cut, the duration on the traces' clock", async () => {
+    const source = await azure("a", "2023-11-16 18:00:00", "2023-11-16 18:00:01", "2023-11-16 18:00:02", "2023-11-16 18:00:03");
+    expect(await measureSchedule(schedule([source], { ...ALL, limit: 2 }))).toEqual({ count: 2, lastDueMs: 1000 });
+    expect(await measureSchedule(schedule([source], { ...ALL, durationMs: 2500, speed: 10 }))).toEqual({ count: 3, lastDueMs: 200 });
+    expect(await measureSchedule(schedule([source], { ...ALL, durationMs: 0 }))).toEqual({ count: 0, lastDueMs: 0 });
+  });
+
+  testWithTraces("the first twenty minutes of both Azure traces are two tenants in order of time", async () => {
+    const sources = [AZURE_CONV, AZURE_CODE].map((file) => ({ path: file, tenant: path.basename(file), format: azureCsv }));
+    const requests = await collect(schedule(sources, { ...ALL, durationMs: 1_200_000, speed: 20 }));
+    expect(requests.every(({ dueMs }, index) => dueMs <= 60_000 && dueMs >= (requests[index - 1]?.dueMs ?? 0))).toBe(true);
+    const of = (name: string): number => requests.filter(({ tenant }) => tenant.includes(name)).length;
+    expect({ conv: of("conv"), code: of("code") }).toEqual({ conv: 5985, code: 3189 });
+  });
+
+  testWithTraces("Mooncake, spread over its 3 s, has the inter-arrival variation of a Poisson process", async () => {
+    const requests = await collect(schedule([{ path: MOONCAKE, tenant: "m", format: mooncakeJsonl }], ALL));
+    expect(requests).toHaveLength(12_031);
+    const gaps = requests.slice(1).map(({ dueMs }, index) => dueMs - (requests[index]?.dueMs ?? 0));
+    const mean = gaps.reduce((sum, gap) => sum + gap, 0) / gaps.length;
+    const deviation = Math.sqrt(gaps.reduce((sum, gap) => sum + (gap - mean) ** 2, 0) / gaps.length);
+    // On the raw grid it is above 3; published for the spread trace: 1.02.
+    expect(deviation / mean).toBeGreaterThan(0.95);
+    expect(deviation / mean).toBeLessThan(1.1);
+  });
+});

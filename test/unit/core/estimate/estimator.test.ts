@@ -1,0 +1,92 @@
+import { describe, expect, test } from "@jest/globals";
+import { Estimator } from "../../../../src/core/estimate/estimator.js";
+import type { RunStatistics } from "../../../../src/core/model/request.js";
+import { spec } from "../build.js";
+
+function ran(over: Partial<RunStatistics>): RunStatistics {
+  return { runMs: 100, firstOutputMs: 0, inputTokens: 0, outputTokens: 0, peakMemoryMib: 0, ...over };
+}
+
+/** An estimator that saw these run times of the default spec. */
+function taught(...outcomes: Partial<RunStatistics>[]): Estimator {
+  const estimator = new Estimator();
+  for (const outcome of outcomes) estimator.learn(spec("r"), ran(outcome));
+  return estimator;
+}
+
+describe("an estimate", () => {
+  test.each([
+    ["inference", 1_000],
+    ["training", 60_000],
+  ])("of %s before anything is known is %i ms and no memory", (type, durationMs) => {
+    expect(new Estimator().estimate(spec("r", { type }))).toEqual({ memoryMib: 0, durationMs, source: "default" });
+  });
+
+  test("is what the request says, each part by itself", () => {
+    const estimator = taught({ runMs: 50, peakMemoryMib: 500 }, { runMs: 50 }, { runMs: 50 });
+    expect(estimator.estimate(spec("r", { requirements: { expectedDurationMs: 700 } }))).toMatchObject({ durationMs: 700, source: "request" });
+    expect(estimator.estimate(spec("r", { requirements: { memoryMib: 9_000 } }))).toEqual({ memoryMib: 9_000, durationMs: 50, source: "learned" });
+  });
+
+  test("is learned after three outcomes, not before", () => {
+    expect(taught({ runMs: 300 }, { runMs: 300 }).estimate(spec("r")).source).toBe("default");
+    expect(taught({ runMs: 200 }, { runMs: 300 }, { runMs: 400 }).estimate(spec("r"))).toMatchObject({ durationMs: 300, source: "learned" });
+  });
+
+  test("scales with the tokens that are asked for", () => {
+    const estimator = taught({ runMs: 1_000, outputTokens: 100 }, { runMs: 2_000, outputTokens: 200 }, { runMs: 500, outputTokens: 50 });
+    expect(estimator.estimate(spec("r", { requirements: { outputTokens: 300 } })).durationMs).toBe(3_000);
+  });
+
+  test("is per model and type", () => {
+    const estimator = taught({}, {}, {});
+    expect(estimator.estimate(spec("r", { model: "other" })).source).toBe("default");
+    expect(estimator.estimate(spec("r", { type: "training" })).source).toBe("default");
+  });
+
+  test("follows a lasting change, a tenth of the way each time", () => {
+    const estimator = taught(...Array.from({ length: 20 }, () => ({ runMs: 100 })), { runMs: 200 });
+    expect(estimator.estimate(spec("r")).durationMs).toBe(110);
+  });
+
+  test("takes memory up at once and down slowly", () => {
+    const estimator = taught({ peakMemoryMib: 100 }, { peakMemoryMib: 1_000 }, { peakMemoryMib: 100 });
+    expect(estimator.estimate(spec("r")).memoryMib).toBe(910);
+  });
+});
+
+describe("the speed of an outcome", () => {
+  test("is not known before there is something to compare with", () => {
+    const estimator = new Estimator();
+    expect([1, 2, 3].map(() => estimator.learn(spec("r"), ran({})))).toEqual([-1, -1, -1]);
+  });
+
+  test.each([
+    [100, 0.5],
+    [200, 0.25],
+    [50, 1],
+    [10, 1],
+    [0, -1],
+  ])("of %i ms against a mean of 100 is %d", (runMs, expected) => {
+    expect(taught({}, {}, {}).learn(spec("r"), ran({ runMs }))).toBeCloseTo(expected, 12);
+  });
+
+  test("is per token where tokens are counted", () => {
+    const estimator = taught(...Array.from({ length: 3 }, () => ({ runMs: 1_000, outputTokens: 100 })));
+    expect(estimator.learn(spec("r"), ran({ runMs: 4_000, outputTokens: 200 }))).toBeCloseTo(0.25, 12);
+  });
+});
+
+test("groups are bounded: the least recently learned is forgotten first", () => {
+  const estimator = new Estimator();
+  const teach = (model: string): void => {
+    for (let turn = 0; turn < 3; turn += 1) estimator.learn(spec("r", { model }), ran({}));
+  };
+  teach("old");
+  teach("kept");
+  for (let index = 0; index < 9_998; index += 1) estimator.learn(spec("r", { model: `m${index}` }), ran({}));
+  teach("kept");
+  estimator.learn(spec("r", { model: "one more" }), ran({}));
+  expect(estimator.estimate(spec("r", { model: "old" })).source).toBe("default");
+  expect(estimator.estimate(spec("r", { model: "kept" })).source).toBe("learned");
+});

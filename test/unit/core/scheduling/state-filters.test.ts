@@ -1,0 +1,63 @@
+// What keeps a GPU from all work, seen through the mask that the fleet keeps for each GPU.
+import { expect, test } from "@jest/globals";
+import type { Fleet } from "../../../../src/core/fleet/fleet.js";
+import { fleetOf, inventory, nodeId, sample } from "../build.js";
+
+/** Names of the filters that block the fleet's only GPU. */
+function blocking(prepare: (fleet: Fleet) => void): string[] {
+  const fleet = fleetOf([inventory("g0")], { maxConcurrentTasksPerGpu: 2 });
+  prepare(fleet);
+  return fleet.stateFilters.filter((_, bit) => (fleet.blocked[0]! >> bit) & 1).map((filter) => filter.name);
+}
+
+const NOW = 1_000;
+const place = (count: number) => (fleet: Fleet) => {
+  for (let turn = 0; turn < count; turn += 1) fleet.place(0, 0);
+};
+
+test.each<[string, string[], (fleet: Fleet) => void]>([
+  ["a connected idle GPU", [], () => {}],
+  ["a GPU whose node is not connected", ["status"], (fleet) => fleet.setConnected(nodeId("node"), false, "")],
+  ["a GPU at the temperature limit", ["health"], (fleet) => fleet.observe(0, sample("g0", { temperatureCelsius: 85 }), NOW)],
+  ["a GPU just below it", [], (fleet) => fleet.observe(0, sample("g0", { temperatureCelsius: 84.9 }), NOW)],
+  ["a GPU that cannot tell its temperature", [], (fleet) => fleet.observe(0, sample("g0", { temperatureCelsius: Number.NaN }), NOW)],
+  ["a GPU that was taken out", ["health"], (fleet) => fleet.takeOut(0, "Xid 79", 2_000)],
+  ["a GPU whose cool-down is over", [], (fleet) => {
+    fleet.takeOut(0, "Xid 79", 2_000);
+    fleet.expireCooldowns(2_000);
+  }],
+  ["a GPU with a free slot", [], place(1)],
+  ["a GPU without one", ["slots"], place(2)],
+  ["a GPU that others keep busy", ["utilization"], (fleet) => fleet.observe(0, sample("g0", { gpuUtilizationPercent: 95 }), NOW)],
+  ["a GPU that others keep almost busy", [], (fleet) => fleet.observe(0, sample("g0", { gpuUtilizationPercent: 94 }), NOW)],
+  ["a GPU that our own work keeps busy", [], (fleet) => {
+    fleet.place(0, 0);
+    fleet.observe(0, sample("g0", { gpuUtilizationPercent: 100 }), NOW);
+  }],
+  ["a GPU whose own work ended since it was seen busy", [], (fleet) => {
+    fleet.place(0, 0);
+    fleet.observe(0, sample("g0", { gpuUtilizationPercent: 100 }), NOW);
+    fleet.release(0, 0, false);
+  }],
+  ["a GPU whose busy sample is stale", [], (fleet) => {
+    fleet.observe(0, sample("g0", { gpuUtilizationPercent: 100 }), NOW);
+    fleet.forgetStaleSamples(NOW + 2_001, 2_000);
+  }],
+  ["a GPU for several reasons", ["status", "health", "slots"], (fleet) => {
+    place(2)(fleet);
+    fleet.takeOut(0, "Xid 79", 2_000);
+    fleet.setConnected(nodeId("node"), false, "");
+  }],
+])("%s is blocked by %j", (_, expected, prepare) => {
+  expect(blocking(prepare)).toEqual(expected);
+});
+
+test("each says in words what it needs", () => {
+  const { stateFilters } = fleetOf([], { maxConcurrentTasksPerGpu: 2, utilizationThreshold: 0.8, maxTemperatureCelsius: 70 });
+  expect(stateFilters.map((filter) => filter.needed)).toEqual([
+    "a GPU whose node is connected",
+    "a GPU below 70 °C with an error rate of at most 0.1, not in cool-down",
+    "a GPU with fewer than 2 requests",
+    "a GPU less than 80 % busy with work of others",
+  ]);
+});
