@@ -86,7 +86,7 @@ export function apply(state: State, record: Record): void {
       return;
     case "attempt_failed": {
       const request = live(state, record.requestId);
-      assert(request.attempt === record.attempt, "only the present attempt fails");
+      assert(request.phase !== "queued" && request.attempt === record.attempt, "only the present attempt fails");
       state.release(request);
       request.phase = "queued";
       request.startedAtMs = 0;

@@ -53,9 +53,9 @@ export class State {
     return [...this.#onNode.keys()].sort();
   }
 
-  /** The live ones among `requestIds`, in the order of acceptance. */
+  /** The live ones among `requestIds`, each once, in the order of acceptance. */
   inOrder(requestIds: readonly RequestId[]): readonly Request[] {
-    const live = requestIds.map((requestId) => this.requests.get(requestId)).filter((request) => request !== undefined);
+    const live = [...new Set(requestIds)].map((requestId) => this.requests.get(requestId)).filter((request) => request !== undefined);
     return live.sort((a, b) => a.sequence - b.sequence);
   }
 

@@ -36,6 +36,7 @@ const SHAPES: readonly (readonly string[])[] = [
 
 const packr = new Packr({ useRecords: true, moreTypes: false, structures: SHAPES.map((keys) => [...keys]), maxSharedStructures: SHAPES.length });
 const CHECKSUM_BYTES = 4;
+const NO_PAYLOAD = new Uint8Array();
 
 /** [strategy, considered, filters, seed, estimate, scorer names, weights, [gpuId, score, telemetryAgeMs, ...values] per candidate] */
 type PackedDecision = [
@@ -110,7 +111,8 @@ function unpackRequest(packed: unknown): Request {
 
 /** A finished request without its payload, which nobody needs any more. */
 export function encodeFinished(request: Request): Buffer {
-  return seal(packRequest({ ...request, spec: { ...request.spec, payload: new Uint8Array() } }));
+  const { spec, decision } = request;
+  return seal({ ...request, spec: { ...spec, payload: NO_PAYLOAD }, decision: decision && packDecision(decision) });
 }
 
 /** Throws CorruptJournalError. */

@@ -178,7 +178,8 @@ export class AgentSessions {
       if (session.silent(now)) {
         this.#options.log.warn({ node: session.nodeId }, "agent silent for its lease; dropping its stream");
         this.#gone(session, stream);
-        stream.destroy();
+        // Not destroy(): that tells an agent which comes back nothing, and it would talk to a dead stream for ever.
+        refuse(stream, status.UNAVAILABLE, `Nothing was heard of ${session.nodeId} for its lease of ${this.#options.terms.leaseMs} ms.`);
       } else {
         this.#send(session, stream);
       }

@@ -68,6 +68,8 @@ export async function startDaemon(config: RouterConfig, log: Logger, onJournalFa
       maxRequestBytes,
       maxConcurrentCalls: MAX_CALLS_PER_CONNECTION,
     });
+    // Nobody is told of this life's epoch before it is durable, or a crash could bring the same one back.
+    await router.durable();
     httpAddress = `${config.host}:${await http.listen()}`;
     const grpcPort = await grpc.listen().catch(async (error: unknown) => {
       await http.drain(0);

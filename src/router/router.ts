@@ -78,6 +78,11 @@ export class Router implements RouterPort {
     return this.#loop.engine.state.requests.size;
   }
 
+  /** Resolves when everything up to now is durable. */
+  durable(): Promise<void> {
+    return this.#loop.durable();
+  }
+
   async route(spec: RequestSpec): Promise<RouteOutcome> {
     if (this.#draining) return { kind: "draining" };
     // A caller's own id may be that of a request that has ended; an id of our making cannot.

@@ -1,7 +1,8 @@
 // Route through the whole stack against a bare grpc-js echo of the same messages, in turn, in one run.
-//   answered: Route to its answer, every request placed and dispatched, agents hold the work
-//   lives:    whole lives: Route, dispatch over the agents' streams, started, finished, all durable
-// 1,000 GPUs on 125 agents, journal on disk, 512-byte payloads.
+//   waiting   Route to its answer while every GPU is taken: accepted, durable, in line
+//   placed    Route to its answer with room on the GPUs: accepted, decided, durable, dispatched; agents hold the work
+//   lives     whole lives: Route, dispatch over the agents' streams, started, finished, each step durable
+// 1,000 GPUs, journal on disk, 512-byte payloads, 256 calls in flight for all of them.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { create, toBinary } from "@bufbuild/protobuf";
@@ -10,8 +11,10 @@ import { connectRouter } from "../../dist/src/api/client.js";
 import { frameFile, h2load } from "./load.mjs";
 import { startChild } from "./processes.mjs";
 
-const AGENTS = 125;
+const GPUS = 1_000;
 const METHOD = "/gpurouter.v1.RouterService/Route";
+/** As the executable sets them for itself; the echo gets the same. */
+const NODE_FLAGS = ["--max-semi-space-size=64"];
 
 function routeBody() {
   return frameFile(toBinary(RouteRequestSchema, create(RouteRequestSchema, {
@@ -20,20 +23,24 @@ function routeBody() {
   })));
 }
 
-async function withRouter(mode, use) {
+/** A router with a fleet of `agents`; `slots` requests fit a GPU. */
+async function withRouter({ agents, mode, slots }, use) {
   // Beside the project and not in a memory file system: commits must reach a disk.
   const data = mkdtempSync(path.join(process.cwd(), ".cache", "bench-"));
   const config = path.join(data, "config.yaml");
-  // Slots for every request of a run: a request that waits would be cheaper than one that is placed.
-  writeFileSync(config, "api: { port: 0, grpc_port: 0 }\ngpu: { multi_gpu: { max_concurrent_tasks_per_gpu: 4096 } }\nrequest_router: { request_timeout: 0 }\nlog_level: info\n");
-  const router = startChild(["dist/src/cli/main.js", "serve", "--config", config, "--data", path.join(data, "journal")]);
+  writeFileSync(config, [
+    "api: { port: 0, grpc_port: 0 }",
+    `gpu: { multi_gpu: { max_concurrent_tasks_per_gpu: ${slots} } }`,
+    "request_router: { request_timeout: 0, max_queued_requests: 1000000 }",
+  ].join("\n"));
+  const router = startChild([...NODE_FLAGS, "dist/src/cli/main.js", "serve", "--config", config, "--data", path.join(data, "journal")]);
   try {
     const { grpc } = await router.next((line) => line.grpc);
-    const fleet = startChild(["test/bench/fleet.mjs", grpc, `${AGENTS}`, mode]);
+    const fleet = startChild([...NODE_FLAGS, "test/bench/fleet.mjs", grpc, `${agents}`, `${GPUS / agents}`, mode]);
+    const counts = { ended: 0 };
+    fleet.on((line) => { counts.ended = line.ended ?? counts.ended; });
     try {
-      await fleet.next((line) => line.connected === AGENTS);
-      const counts = { ended: 0 };
-      fleet.on((line) => { counts.ended = line.ended ?? counts.ended; });
+      await fleet.next((line) => line.connected === agents);
       return await use({ address: grpc, port: Number(grpc.split(":").pop()), fleet, counts });
     } finally {
       await fleet.stop("SIGKILL");
@@ -45,7 +52,7 @@ async function withRouter(mode, use) {
 }
 
 async function withEcho(use) {
-  const echo = startChild(["test/bench/echo-server.mjs"]);
+  const echo = startChild([...NODE_FLAGS, "test/bench/echo-server.mjs"]);
   try {
     return await use((await echo.next((line) => line.port)).port);
   } finally {
@@ -53,17 +60,16 @@ async function withEcho(use) {
   }
 }
 
-/** Lives per second: from the first Route to the last end, counted where the work ends and checked against the router. */
+/** Lives per second, from the first Route until the router has nothing left; the agents must have counted as many ends. */
 async function lives({ address, port, fleet, counts }, body, requests) {
   const before = counts.ended;
   const startedAt = performance.now();
   await h2load({ port, method: METHOD, body, requests });
   const client = connectRouter(address);
   try {
-    // The router's own word that nothing is left, not the agents'.
     for (;;) {
-      const { requests: live } = await client.list({ states: [1, 2], pageSize: 1 });
-      if (live.length === 0) break;
+      const { requests: left } = await client.list({ states: [1, 2], pageSize: 1 });
+      if (left.length === 0) break;
     }
   } finally {
     client.close();
@@ -74,26 +80,38 @@ async function lives({ address, port, fleet, counts }, body, requests) {
   return requests / seconds;
 }
 
-export async function benchRoute({ requests, rounds, onRound = () => {} }) {
+/** Warms up with one run, then measures. */
+async function warm(measure) {
+  await measure();
+  return measure();
+}
+
+export async function benchRoute({ requests, rounds, agents, onRound = () => {} }) {
   const body = routeBody();
-  const samples = { echo: [], answered: [], lives: [] };
+  const call = (port) => h2load({ port, method: METHOD, body, requests });
+  const scenarios = {
+    waiting: () => withRouter({ agents, mode: "hold", slots: 1 }, async ({ port }) => {
+      // Every slot is taken before anything is measured.
+      await h2load({ port, method: METHOD, body, requests: Math.max(GPUS + 128, requests) });
+      return call(port);
+    }),
+    placed: () => withRouter({ agents, mode: "hold", slots: 4_096 }, ({ port }) => warm(() => call(port))),
+    lives: () => withRouter({ agents, mode: "instant", slots: 4_096 }, (parts) => warm(() => lives(parts, body, requests))),
+  };
+  const samples = { echo: [], waiting: [], placed: [], lives: [] };
   await withEcho(async (echoPort) => {
-    await h2load({ port: echoPort, method: METHOD, body, requests });
+    await call(echoPort);
     for (let round = 0; round < rounds; round += 1) {
-      const echo = await h2load({ port: echoPort, method: METHOD, body, requests });
-      const answered = await withRouter("hold", async ({ port }) => {
-        await h2load({ port, method: METHOD, body, requests });
-        return h2load({ port, method: METHOD, body, requests });
-      });
-      const echoAgain = await h2load({ port: echoPort, method: METHOD, body, requests });
-      const whole = await withRouter("instant", async (parts) => {
-        await lives(parts, body, requests);
-        return lives(parts, body, requests);
-      });
-      samples.echo.push(echo, echoAgain);
-      samples.answered.push({ rate: answered, ratio: answered / echo });
-      samples.lives.push({ rate: whole, ratio: whole / echoAgain });
-      onRound({ round, echo, echoAgain, answered, lives: whole });
+      const rates = {};
+      for (const [name, measure] of Object.entries(scenarios)) {
+        // An echo before and after each, so that the machine's moods fall on both.
+        const before = await call(echoPort);
+        rates[name] = await measure();
+        const echo = (before + (await call(echoPort))) / 2;
+        samples.echo.push({ rate: echo });
+        samples[name].push({ rate: rates[name], ratio: rates[name] / echo });
+      }
+      onRound({ round, rates: { echo: samples.echo.at(-1).rate, ...rates } });
     }
   });
   return samples;

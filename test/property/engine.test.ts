@@ -2,7 +2,7 @@
 // Repeat a failure: GPU_ROUTER_PROPERTY_SEED=<seed> npm test -- test/property. Then add its seed and path to failing-seeds.json.
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { plan } from "./plan.js";
 import { runPlan, type Mutant } from "./world.js";
 
@@ -17,7 +17,7 @@ const failedOnce = JSON.parse(readFileSync(new URL("failing-seeds.json", import.
   readonly found: string;
 }[];
 
-const holds = fc.property(plan, (commands) => runPlan(commands));
+const holds = fc.property(plan, (commands) => void runPlan(commands));
 
 describe("after any event list", () => {
   test("the seeds that failed once hold", () => {
@@ -29,26 +29,51 @@ describe("after any event list", () => {
   }, 120_000);
 });
 
+test("the plans reach every kind of record, every outcome of a submit and late results", () => {
+  const reached = new Map<string, number>();
+  for (const commands of fc.sample(plan, { seed: 1, numRuns: 120 })) {
+    for (const [what, count] of runPlan(commands)) reached.set(what, (reached.get(what) ?? 0) + count);
+  }
+  const records = ["epoch_started", "gpu_registered", "accepted", "placed", "started", "stop_requested", "attempt_failed", "ended"];
+  const submits = ["submit accepted", "submit known", "submit id_conflict", "submit queue_full"];
+  const errors = ["error timeout", "error retries_exhausted", "error failed_code"];
+  for (const what of [...records, ...submits, ...errors, "late result"]) expect([what, (reached.get(what) ?? 0) > 0]).toEqual([what, true]);
+});
+
 describe("the checks can fail: they catch an engine that", () => {
   test.each<[string, string, Mutant]>([
-    ["forgets to release", "the ledger counts what is placed|exactly the placed requests", { onEngine: ({ state }) => { state.release = () => undefined; } }],
-    ["dispatches twice", "each placement is dispatched once", { onStep: (step) => ({ ...step, effects: step.effects.flatMap((effect) => (effect.kind === "dispatch" ? [effect, effect] : [effect])) }) }],
-    ["believes superseded attempts", "any other changes nothing", {
+    ["forgets to release", "the ledger counts what is placed|exactly the placed requests hold|only live requests wait or hold", {
+      onEngine: ({ state }) => {
+        state.release = () => undefined;
+      },
+    }],
+    ["dispatches twice", "each placement is dispatched once", {
+      onStep: (step) => ({ ...step, effects: [...step.effects, ...step.effects.filter((effect) => effect.kind === "dispatch")] }),
+    }],
+    ["believes superseded attempts", "any other changes nothing|every result is acknowledged", {
       onEvent: (event, { state }) => {
         if (event.kind !== "attempt_ended") return event;
         const request = state.requests.get(event.ref.requestId);
         return request?.nodeId ? { ...event, nodeId: request.nodeId, ref: { ...event.ref, attempt: request.attempt } } : event;
       },
     }],
-    ["does not notice freed GPUs", "waits though", { onEngine: ({ state }) => { state.fleet.freed.add = () => state.fleet.freed; } }],
+    ["does not notice freed GPUs", "waits though", {
+      onEngine: ({ state }) => {
+        state.fleet.freed.add = () => state.fleet.freed;
+      },
+    }],
     ["fills one slot too many", "no GPU is above its slots", { settings: { maxConcurrentTasksPerGpu: 3 } }],
     ["journals no starts", "a standby has the same", { onJournal: (records) => records.filter((record) => record.kind !== "started") }],
     ["forgets reservations in snapshots", "a snapshot restores the same state", {
       onSnapshot: (snapshot) => ({ ...snapshot, requests: snapshot.requests.map((live) => ({ ...live, reservedMib: 0 })) }),
     }],
-    ["forgets deadlines", "every request can be served|must have ended|the same", { onEngine: ({ state }) => { state.retries.schedule = () => undefined; } }],
+    ["never wakes a retry", "can be served and must have ended", {
+      onEngine: ({ state }) => {
+        state.retryDue = () => undefined;
+      },
+    }],
   ])("%s", (_, expected, mutant) => {
-    const result = fc.check(fc.property(plan, (commands) => runPlan(commands, mutant)), { seed, numRuns: 300 });
+    const result = fc.check(fc.property(plan, (commands) => void runPlan(commands, mutant)), { seed, numRuns: 300, endOnFailure: true });
     expect(result.failed).toBe(true);
     expect(String(result.errorInstance)).toMatch(new RegExp(expected));
   });

@@ -1,5 +1,5 @@
 // Random event lists as plain data: what fast-check draws and shrinks. world.ts turns them into events.
-import fc from "fast-check";
+import * as fc from "fast-check";
 import type { AttemptOutcome } from "../../src/core/events.js";
 import type { Priority } from "../../src/core/model/request.js";
 

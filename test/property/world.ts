@@ -58,6 +58,7 @@ interface Dispatch {
 
 class World {
   readonly oracle = new Oracle(LIMITS);
+  readonly happened = new Map<string, number>();
   readonly #mutant: Mutant;
   #engine: Engine;
   /** The same life, come back the other way at the last restart. */
@@ -145,8 +146,8 @@ class World {
     this.#tick(LIMITS.gpuCooldownMs);
     for (let node = 0; node < NODES; node += 1) this.#connect(node, everything, 0, this.#held(node, "truth"));
     for (let round = 0; round < 60 && this.oracle.lives.size > 0; round += 1) {
-      for (const { nodeId: at, ref: attempt } of [...this.#dispatches]) {
-        if (!this.oracle.isPresent(at, attempt)) continue;
+      const present = this.#dispatches.filter(({ nodeId: at, ref: attempt }) => this.oracle.isPresent(at, attempt));
+      for (const { nodeId: at, ref: attempt } of present) {
         this.step({ kind: "attempt_started", nodeId: at, ref: attempt });
         this.#end(at, attempt, "succeeded");
       }
@@ -175,6 +176,7 @@ class World {
     const step = onStep ? onStep(stepped) : stepped;
     this.oracle.judge(event, step);
     for (const effect of step.effects) this.#note(effect);
+    this.#tally(event, step);
 
     const recorded = onJournal ? onJournal(step.records) : step.records;
     for (const record of recorded) this.#standby.replay(record);
@@ -259,7 +261,7 @@ class World {
       case "everything":
         return this.#dispatches.map((dispatch) => dispatch.ref);
       case "rubbish":
-        return [ref("never-heard-of", 1), ...here.map((dispatch) => ref(dispatch.ref.requestId, dispatch.ref.attempt + 1))];
+        return [ref("never-heard-of", 1), ...here.map((dispatch) => ref(dispatch.ref.requestId, dispatch.ref.attempt + 10))];
     }
   }
 
@@ -269,6 +271,16 @@ class World {
     for (const dispatch of this.#dispatches) {
       if (dispatch.nodeId === effect.nodeId && dispatch.ref.requestId === effect.ref.requestId && dispatch.ref.attempt === effect.ref.attempt) dispatch.acknowledged = true;
     }
+  }
+
+  #tally(event: Event, step: Step): void {
+    const add = (what: string): void => void this.happened.set(what, (this.happened.get(what) ?? 0) + 1);
+    for (const record of step.records) {
+      add(record.kind);
+      if (record.kind === "ended" && record.error) add(`error ${record.error.code}`);
+    }
+    if (step.submitted) add(`submit ${step.submitted.kind}`);
+    if (event.kind === "attempt_ended" && step.records.length === 0) add("late result");
   }
 
   #spec(id: string, command: Extract<Command, { do: "submit" }>) {
@@ -302,9 +314,10 @@ function durable(state: Engine["state"]): string {
   return JSON.stringify({ ...rest, lives });
 }
 
-/** Throws at the first thing that does not hold. */
-export function runPlan(plan: readonly Command[], mutant: Mutant = {}): void {
+/** Throws at the first thing that does not hold; returns how often what happened. */
+export function runPlan(plan: readonly Command[], mutant: Mutant = {}): ReadonlyMap<string, number> {
   const world = new World(mutant);
   for (const command of plan) world.run(command);
   world.settle();
+  return world.happened;
 }

@@ -148,7 +148,7 @@ describe("the waiting line", () => {
     expect(told(world.pass(1))).toEqual(["dispatch waiter#1 to g0"]);
   });
 
-  test("costs a decision per class, not per request: a thousand classes are refused and served within bounds", () => {
+  test("serves the earliest of a thousand classes when one slot is freed, and no other", () => {
     const world = oneSlot();
     world.submit("holder");
     for (let index = 0; index < 1_000; index += 1) world.submit(`w${index}`, { model: `m${index}`, timeoutMs: 1_000_000 });

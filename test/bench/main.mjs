@@ -1,0 +1,97 @@
+// `npm run bench`: what the router costs, each figure beside a yardstick that is measured in the same run.
+//   route     Route to its answer and whole lives through the whole stack, against a bare grpc-js echo (needs h2load)
+//   decision  one scheduling decision at 10 to 10,000 GPUs, against a plain scan of the same columns
+//   journal   group commits, against bare LMDB puts of as many bytes
+// Ratios are what counts: absolute figures are those of this machine at this moment. Budgets are in budgets.json.
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+const HELP = `Usage: npm run bench -- [options]
+
+  --only <names>   comma-separated: route, decision, journal (default: all)
+  --rounds <n>     rounds of the route benchmark (default: 5)
+  --requests <n>   calls per measurement (default: 30000)
+  --agents <n>     agents that share the 1,000 GPUs (default: 125, eight GPUs each)
+  --smoke          one short round of everything: proves that the benchmarks run, not what they measure
+  --json           the samples as one JSON document
+
+Examples:
+  npm run bench
+  npm run bench -- --only route --rounds 3
+  npm run bench -- --json > bench.json`;
+
+process.chdir(path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url)))));
+const { values: options } = parseArgs({
+  options: {
+    only: { type: "string" }, rounds: { type: "string", default: "5" }, requests: { type: "string", default: "30000" }, agents: { type: "string", default: "125" },
+    smoke: { type: "boolean", default: false }, json: { type: "boolean", default: false }, help: { type: "boolean", short: "h", default: false },
+  },
+});
+if (options.help) {
+  console.log(HELP);
+  process.exit(0);
+}
+if (!existsSync("dist/src/cli/main.js")) {
+  console.error("There is no build: run `npm run bench`, which builds first.");
+  process.exit(1);
+}
+mkdirSync(".cache", { recursive: true });
+const wanted = new Set((options.only ?? "route,decision,journal").split(","));
+const budgets = JSON.parse(readFileSync("test/bench/budgets.json", "utf8"));
+const results = {};
+
+/** Median, and the spread from lowest to highest. */
+function summary(samples) {
+  const sorted = [...samples].sort((a, b) => a - b);
+  return { median: sorted[Math.floor(sorted.length / 2)], min: sorted[0], max: sorted[sorted.length - 1], samples: sorted.length };
+}
+
+function say(text) {
+  if (!options.json) console.log(text);
+}
+
+function line(name, { median, min, max, samples }, unit, budget) {
+  const digits = median < 10 ? 2 : median < 100 ? 1 : 0;
+  const bound = budget ? `   goal ${budget.bound}, measured ${budget.measured} (${budget.spread})` : "";
+  say(`  ${name.padEnd(34)} ${median.toFixed(digits)} ${unit} (${min.toFixed(digits)} to ${max.toFixed(digits)}, ${samples} samples)${bound}`);
+}
+
+if (wanted.has("decision")) {
+  const { benchDecision } = await import("./decision.mjs");
+  results.decision = benchDecision(options.smoke ? { sizes: [10, 100], rounds: 1 } : {});
+  say("Decision, µs per decision:");
+  for (const row of results.decision) line(row.name, summary(row.microseconds), "µs", budgets.decision[row.name]);
+}
+
+if (wanted.has("journal")) {
+  const { benchJournal } = await import("./journal.mjs");
+  results.journal = await benchJournal({ groups: [1, 16, 128], commits: options.smoke ? 5 : 200 });
+  say("Journal, ms per durable commit of whole lives (accepted, placed, started, ended, finished request, result):");
+  for (const { group, journalMs, bareMs } of results.journal) {
+    line(`${group} lives`, summary(journalMs), "ms");
+    line(`  one bare put of the same bytes`, summary(bareMs), "ms");
+  }
+}
+
+if (wanted.has("route")) {
+  const { haveH2load } = await import("./load.mjs");
+  const { benchRoute } = await import("./route.mjs");
+  if (!(await haveH2load())) {
+    console.error("h2load is missing: install nghttp2 (Debian: apt-get install nghttp2-client) to run the route benchmark.");
+    process.exitCode = process.env.GPU_ROUTER_REQUIRE_ALL === "1" ? 1 : 0;
+  } else {
+    const smoke = { requests: 500, rounds: 1, agents: 5 };
+    const full = { requests: Number(options.requests), rounds: Number(options.rounds), agents: Number(options.agents) };
+    results.route = await benchRoute({ ...(options.smoke ? smoke : full), onRound: ({ round, rates }) => say(`  round ${round + 1}: ${Object.entries(rates).map(([name, rate]) => `${name} ${rate.toFixed(0)}/s`).join(", ")}`) });
+    say("Route, against a bare grpc-js echo of the same messages beside it:");
+    for (const [name, samples] of Object.entries(results.route)) {
+      line(`${name}, calls per second`, summary(samples.map(({ rate }) => rate)), "/s");
+      if (name !== "echo") line(`${name}, share of the echo`, summary(samples.map(({ ratio }) => ratio * 100)), "%", budgets.route[name]);
+    }
+  }
+}
+
+if (options.json) console.log(JSON.stringify(results, null, 2));
+process.exit();

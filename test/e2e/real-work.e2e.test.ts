@@ -1,0 +1,213 @@
+// Real work through real processes: a command of the operator's, and a completion from a server that speaks as vLLM does.
+import { readFileSync, writeFileSync } from "node:fs";
+import { createServer, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import path from "node:path";
+import { describe, expect, test } from "@jest/globals";
+import { RequestState, type RequestInfo, type WatchResponse } from "../../gen/gpurouter/v1/router_pb.js";
+import type { RouterClient } from "../../src/api/client.js";
+import { afterThisTest, attemptEnds, eventually, startAgent, startRouter, temporaryFolder } from "./harness.js";
+
+/** A stream that is read in the background and looked at while it runs. */
+class Watched {
+  readonly events: WatchResponse["event"][] = [];
+  readonly ended: Promise<RequestInfo>;
+
+  constructor(client: RouterClient, requestId: string) {
+    this.ended = (async () => {
+      for await (const { event } of client.watch({ requestId }, { deadlineMs: 25_000 })) this.events.push(event);
+      const last = this.events.at(-1);
+      if (last?.case !== "request") throw new Error("The watch did not end with a state.");
+      return last.value;
+    })();
+    // Looked at through `ended` when the test gets there.
+    this.ended.catch(() => {});
+  }
+
+  get output(): string {
+    const pieces = this.events.flatMap((event) => (event.case === "output" ? [event.value] : []));
+    let offset = 0;
+    for (const piece of pieces) {
+      expect(Number(piece.offset)).toBe(offset);
+      offset += piece.data.byteLength;
+    }
+    return Buffer.concat(pieces.map(({ data }) => data)).toString();
+  }
+
+  get progress(): [number, string][] {
+    return this.events.flatMap((event) => (event.case === "progress" ? [[event.value.fraction, event.value.message] as [number, string]] : []));
+  }
+}
+
+/** Whether a process still runs; a zombie that nobody has reaped yet does not. */
+function runs(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return process.platform !== "linux" || !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
+}
+
+// Trains in three epochs; goes on with each when the test says so. The payload comes on stdin.
+const TRAINER = `
+const fs = require("node:fs");
+const folder = process.argv[1];
+const gate = (name) => new Promise((resolve) => { const timer = setInterval(() => { if (fs.existsSync(folder + "/" + name)) { clearInterval(timer); resolve(); } }, 5); });
+(async () => {
+  const config = JSON.parse(fs.readFileSync(0, "utf8"));
+  for (let epoch = 1; epoch <= config.epochs; epoch += 1) {
+    console.log("epoch " + epoch + " loss " + (1 / epoch).toFixed(3));
+    console.log("::progress " + (epoch / config.epochs) + " epoch " + epoch + " of " + config.epochs);
+    await gate("epoch-" + epoch);
+  }
+  fs.writeFileSync(process.env.GPU_ROUTER_RESULT_FILE, JSON.stringify({ gpu: process.env.CUDA_VISIBLE_DEVICES, request: process.env.GPU_ROUTER_REQUEST_ID, adapter: "x".repeat(100000) }));
+})();
+`;
+
+// Starts a child of its own, tells both pids, and ignores a polite request to end.
+const STUBBORN = `
+const { spawn } = require("node:child_process");
+const child = spawn(process.execPath, ["-e", "process.on('SIGTERM', () => {}); setInterval(() => {}, 1000); console.log('ready')"], { stdio: ["ignore", "pipe", "inherit"] });
+child.stdout.once("data", () => { console.log(JSON.stringify({ pids: [process.pid, child.pid] })); });
+process.on("SIGTERM", () => {});
+`;
+
+describe("A command of the node's operator", () => {
+  test("trains: payload in, lines and progress live and in order, a result file out", async () => {
+    const folder = await temporaryFolder();
+    const { client, grpcAddress, httpUrl } = await startRouter();
+    const runners = { simulated: false, exec: [{ name: "train-lora", argv: [process.execPath, "-e", TRAINER, folder], types: ["training"] }] };
+    const agent = await startAgent({ nodeId: "node-a", router: grpcAddress, gpus: 2, runners });
+    const routed = await client.route({ requestId: "lora-1", modelId: "train-lora", type: "training", payload: { case: "payloadJson", value: { epochs: 3 } } });
+    const watched = new Watched(client, "lora-1");
+    for (const epoch of [1, 2, 3]) {
+      // Seen while the command still runs: it waits for the gate.
+      await eventually(`epoch ${epoch} is seen live`, () => watched.output.includes(`epoch ${epoch} loss`) && watched.progress.some(([fraction]) => fraction === epoch / 3));
+      expect((await client.status({ requestId: "lora-1" })).request).toMatchObject({ state: RequestState.PROCESSING, progress: epoch / 3 });
+      writeFileSync(path.join(folder, `epoch-${epoch}`), "");
+    }
+    const end = await watched.ended;
+    expect(end).toMatchObject({ state: RequestState.COMPLETED, attempts: 1, progress: 1 });
+    expect(watched.output).toBe("epoch 1 loss 1.000\nepoch 2 loss 0.500\nepoch 3 loss 0.333\n");
+    expect(watched.progress.at(-1)).toEqual([1, "epoch 3 of 3"]);
+    // Too large to travel inline, so by reference.
+    expect(end.result.byteLength).toBe(0);
+    expect(end.resultSize).toBeGreaterThan(100_000n);
+    expect(end.resultUrl).toBe(`${httpUrl}/api/v1/requests/lora-1/result`);
+    const result = (await (await fetch(end.resultUrl)).json()) as { gpu: string; request: string; adapter: string };
+    expect(result).toMatchObject({ request: "lora-1", gpu: routed.assignedGpu });
+    expect(result.adapter).toHaveLength(100_000);
+    expect(attemptEnds([agent])).toMatchObject([{ request: "lora-1", attempt: 1, outcome: "succeeded", gpu: routed.assignedGpu }]);
+  });
+
+  test("is killed with everything it started when its request is cancelled", async () => {
+    const { client, grpcAddress } = await startRouter();
+    const runners = { simulated: false, exec: [{ name: "stubborn", argv: [process.execPath, "-e", STUBBORN], types: ["training"], kill_grace_s: 0.2 }] };
+    await startAgent({ nodeId: "node-a", router: grpcAddress, gpus: 1, runners });
+    const { requestId } = await client.route({ modelId: "stubborn", type: "training" });
+    const watched = new Watched(client, requestId);
+    const line = await eventually("its pids", () => /\{.*\}/.exec(watched.output)?.[0]);
+    const { pids } = JSON.parse(line) as { pids: number[] };
+    afterThisTest(() => {
+      for (const pid of pids) if (runs(pid)) process.kill(pid, "SIGKILL");
+    });
+    expect(pids.map(runs)).toEqual([true, true]);
+    await client.cancel({ requestId, reason: "enough" });
+    expect(await watched.ended).toMatchObject({ state: RequestState.CANCELLED, attempts: 1 });
+    expect(pids.map(runs)).toEqual([false, false]);
+    expect((await client.gpuStatus({})).gpus.map(({ activeRequests }) => activeRequests)).toEqual([0]);
+  });
+
+  test("that fails says why, and is not run again", async () => {
+    const { client, grpcAddress } = await startRouter();
+    const runners = { simulated: false, exec: [{ name: "broken", argv: [process.execPath, "-e", "console.error('no such dataset'); process.exit(7)"] }] };
+    const agent = await startAgent({ nodeId: "node-a", router: grpcAddress, gpus: 1, runners });
+    const { requestId } = await client.route({ modelId: "broken", type: "training" });
+    const end = await new Watched(client, requestId).ended;
+    expect(end).toMatchObject({ state: RequestState.FAILED, attempts: 1, error: { code: "exit_code", exitCode: 7, message: expect.stringContaining("no such dataset") } });
+    expect(attemptEnds([agent])).toHaveLength(1);
+  });
+});
+
+describe("An OpenAI-compatible server", () => {
+  test("streams a completion through router and agent, word by word, with its own count of tokens", async () => {
+    const words = ["The ", "sky ", "is ", "blue, ", "because ", "…"];
+    let stream: ServerResponse | null = null;
+    let asked: Record<string, unknown> = {};
+    const server = createServer((request, response) => {
+      if (request.url === "/v1/models") {
+        response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ object: "list", data: [{ id: "llama-3-8b", object: "model" }] }));
+        return;
+      }
+      const parts: Buffer[] = [];
+      request.on("data", (part: Buffer) => parts.push(part));
+      request.on("end", () => {
+        asked = { url: request.url, ...(JSON.parse(Buffer.concat(parts).toString()) as object) };
+        stream = response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8" });
+        response.flushHeaders();
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    afterThisTest(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    const chunk = (choices: object[], more: object = {}): string => `data: ${JSON.stringify({ id: "cmpl-1", object: "chat.completion.chunk", model: "llama-3-8b", choices, ...more })}\n\n`;
+
+    const { client, grpcAddress } = await startRouter();
+    const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+    await startAgent({ nodeId: "node-a", router: grpcAddress, gpus: 1, runners: { simulated: false, openai: [{ name: "vllm-0", base_url: baseUrl, discovery_interval_s: 0.1 }] } });
+    await eventually("the model is discovered", async () => (await client.gpuStatus({})).gpus[0]?.models.includes("llama-3-8b"));
+
+    const { requestId } = await client.route({
+      modelId: "llama-3-8b",
+      payload: { case: "payloadJson", value: { messages: [{ role: "user", content: "Why is the sky blue?" }], temperature: 0 } },
+    });
+    const watched = new Watched(client, requestId);
+    const open = await eventually("the server is asked", () => stream);
+    expect(asked).toMatchObject({ url: "/v1/chat/completions", model: "llama-3-8b", stream: true, temperature: 0, messages: [{ role: "user", content: "Why is the sky blue?" }] });
+    for (const [index, content] of words.entries()) {
+      open.write(chunk([{ index: 0, delta: { content }, finish_reason: null }]));
+      // Each word is seen before the next one is made.
+      await eventually(`word ${index + 1} is seen live`, () => watched.output === words.slice(0, index + 1).join(""));
+    }
+    open.write(chunk([{ index: 0, delta: {}, finish_reason: "stop" }]));
+    open.write(chunk([], { usage: { prompt_tokens: 12, completion_tokens: 6, total_tokens: 18 } }));
+    open.end("data: [DONE]\n\n");
+
+    const end = await watched.ended;
+    expect(end).toMatchObject({ state: RequestState.COMPLETED, attempts: 1, resultContentType: "application/json", statistics: { inputTokens: 12, outputTokens: 6 } });
+    expect(end.statistics!.firstOutputMs).toBeGreaterThan(0);
+    expect(Buffer.from(end.result).toString()).toContain(words.join(""));
+  });
+
+  test("is hung up on when the request is cancelled", async () => {
+    let closed = false;
+    const server = createServer((request, response) => {
+      if (request.url === "/v1/models") {
+        response.end(JSON.stringify({ data: [{ id: "m" }] }));
+        return;
+      }
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.write(`data: ${JSON.stringify({ choices: [{ index: 0, delta: { content: "Once upon" } }] })}\n\n`);
+      response.on("close", () => {
+        closed = true;
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    afterThisTest(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    const { client, grpcAddress } = await startRouter();
+    const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+    await startAgent({ nodeId: "node-a", router: grpcAddress, gpus: 1, runners: { simulated: false, openai: [{ name: "vllm-0", base_url: baseUrl }] } });
+    const { requestId } = await client.route({ modelId: "m", payload: { case: "payloadJson", value: { prompt: "Tell me a story." } } });
+    const watched = new Watched(client, requestId);
+    await eventually("the story begins", () => watched.output === "Once upon");
+    await client.cancel({ requestId });
+    expect(await watched.ended).toMatchObject({ state: RequestState.CANCELLED });
+    await eventually("the server is rid of it", () => closed);
+  });
+});

@@ -1,0 +1,196 @@
+import { describe, expect, test } from "@jest/globals";
+import fc from "fast-check";
+import type { Decision } from "../../../src/core/model/decision.js";
+import type { GpuInventory } from "../../../src/core/model/gpu.js";
+import type { GpuId, ModelId, NodeId, RequestId, UserId } from "../../../src/core/model/ids.js";
+import type { Phase, Priority, Request, RequestSpec } from "../../../src/core/model/request.js";
+import type { Record } from "../../../src/core/records.js";
+import type { Snapshot } from "../../../src/core/snapshot.js";
+import { CorruptJournalError, decodeFinished, decodeFrame, decodeSnapshot, encodeFinished, encodeFrame, encodeSnapshot } from "../../../src/journal/codec.js";
+
+// -0 and 0 are the same to everybody here; msgpack has one of them.
+const number = fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => value + 0);
+const count = fc.oneof(fc.nat(200), fc.maxSafeNat());
+const text = fc.string({ unit: "grapheme", maxLength: 40 });
+const bytes = fc.uint8Array({ maxLength: 300 }).map((value) => new Uint8Array(Buffer.from(value)));
+const requestId = text as fc.Arbitrary<RequestId>;
+const gpuId = text as fc.Arbitrary<GpuId>;
+const nodeId = text as fc.Arbitrary<NodeId>;
+
+const estimate = fc.record({ memoryMib: number, durationMs: number, source: fc.constantFrom("request" as const, "learned" as const, "default" as const) });
+
+/** All candidates of a decision are scored by the same terms. */
+const decision: fc.Arbitrary<Decision> = fc
+  .record({ terms: fc.array(fc.tuple(text, number), { maxLength: 5 }), rows: fc.array(fc.tuple(gpuId, number, number, fc.array(number, { minLength: 5, maxLength: 5 })), { maxLength: 4 }) })
+  .chain(({ terms, rows }) =>
+    fc.record({
+      strategy: text,
+      considered: count,
+      filters: fc.array(fc.record({ filter: text, removed: count, needed: text }), { maxLength: 4 }),
+      seed: fc.nat(0xffffffff),
+      estimate,
+      candidates: fc.constant(
+        rows.map(([candidate, score, telemetryAgeMs, values]) => ({
+          gpuId: candidate,
+          score,
+          telemetryAgeMs,
+          terms: terms.map(([scorer, weight], index) => ({ scorer, weight, value: values[index] ?? 0 })),
+        })),
+      ),
+    }),
+  );
+
+const spec: fc.Arbitrary<RequestSpec> = fc.record({
+  requestId,
+  userId: text as fc.Arbitrary<UserId>,
+  modelId: text as fc.Arbitrary<ModelId>,
+  type: text,
+  priority: fc.integer({ min: 1, max: 5 }) as fc.Arbitrary<Priority>,
+  requirements: fc.record({
+    memoryMib: count,
+    computeUnits: count,
+    maxBatchSize: count,
+    expectedDurationMs: number,
+    minComputeCapability: count,
+    inputTokens: count,
+    outputTokens: count,
+  }),
+  timeoutMs: count,
+  callbackUrl: text,
+  strategy: text,
+  specificGpuId: gpuId,
+  idempotent: fc.boolean(),
+  payload: bytes,
+  contentHash: text,
+});
+
+const error = fc.option(fc.oneof(fc.record({ code: text, message: text }), fc.record({ code: text, message: text, exitCode: fc.integer({ min: -1, max: 255 }) })), { nil: null });
+const statistics = fc.option(fc.record({ runMs: number, firstOutputMs: number, inputTokens: count, outputTokens: count, peakMemoryMib: count }), { nil: null });
+const result = fc.option(fc.record({ sizeBytes: count, contentType: text }), { nil: null });
+const stop = fc.record({ cause: fc.constantFrom("cancel" as const, "timeout" as const), reason: text, atMs: count });
+const inventory: fc.Arbitrary<GpuInventory> = fc.record({
+  gpuId,
+  name: text,
+  computeCapability: count,
+  memoryTotalMib: count,
+  multiprocessorCount: count,
+  powerLimitWatts: number,
+  driverVersion: text,
+  parentGpuId: gpuId,
+  simulated: fc.boolean(),
+});
+
+const record: fc.Arbitrary<Record> = fc.oneof(
+  fc.record({ kind: fc.constant("epoch_started" as const), epoch: count, atMs: count }),
+  fc.record({ kind: fc.constant("gpu_registered" as const), index: count, nodeId, inventory }),
+  fc.record({ kind: fc.constant("accepted" as const), spec, atMs: count, sequence: count, deadlineAtMs: count, estimate }),
+  fc.record({ kind: fc.constant("placed" as const), requestId, attempt: count, gpuId, atMs: count, memoryMib: number, decision }),
+  fc.record({ kind: fc.constant("started" as const), requestId, attempt: count, atMs: count }),
+  fc.record({ kind: fc.constant("stop_requested" as const), requestId, stop }),
+  fc.record({ kind: fc.constant("attempt_failed" as const), requestId, attempt: count, reason: text, retryAtMs: number, estimate, atMs: count }),
+  fc.record({ kind: fc.constant("ended" as const), requestId, phase: fc.constantFrom("completed" as const, "failed" as const, "cancelled" as const), atMs: count, error, result, statistics }),
+  fc.record({ kind: fc.constant("state_digest" as const), digest: fc.nat(0xffffffff) }),
+);
+
+const phase: fc.Arbitrary<Phase> = fc.constantFrom("queued", "placed", "running", "completed", "failed", "cancelled");
+const request: fc.Arbitrary<Request> = fc.record({
+  spec,
+  sequence: count,
+  acceptedAtMs: count,
+  deadlineAtMs: count,
+  phase,
+  attempt: count,
+  gpuId,
+  nodeId,
+  placedAtMs: count,
+  startedAtMs: count,
+  endedAtMs: count,
+  progress: number,
+  stop: fc.option(stop, { nil: null }),
+  error,
+  result,
+  statistics,
+  decision: fc.option(decision, { nil: null }),
+});
+
+const snapshot: fc.Arbitrary<Snapshot> = fc.record({
+  epoch: count,
+  nextSequence: count,
+  endedCount: count,
+  gpus: fc.array(fc.record({ nodeId, inventory }), { maxLength: 3 }),
+  requests: fc.array(
+    fc.record({ request, reservedMib: number, waiting: fc.option(fc.record({ estimate, avoidGpuId: gpuId, retryAtMs: number }), { nil: null }) }),
+    { maxLength: 5 },
+  ),
+  digest: fc.nat(0xffffffff),
+});
+
+/** Bytes are bytes, whatever kind of array holds them. */
+function plain(value: unknown): unknown {
+  if (value instanceof Uint8Array) return `bytes ${Buffer.from(value).toString("hex")}`;
+  if (Array.isArray(value)) return value.map(plain);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, field]) => [key, plain(field)]));
+}
+
+/** The codec as a process that has written nothing has it. */
+async function freshCodec(): Promise<typeof import("../../../src/journal/codec.js")> {
+  const specifier = "../../../src/journal/codec.js?fresh";
+  return (await import(specifier)) as typeof import("../../../src/journal/codec.js");
+}
+
+describe("The codec", () => {
+  test("gives back every frame, in this process and in the next one", async () => {
+    const next = await freshCodec();
+    expect(next.encodeFrame).not.toBe(encodeFrame);
+    fc.assert(
+      fc.property(fc.array(record, { maxLength: 20 }), (records) => {
+        const frame = encodeFrame(records);
+        expect(plain(decodeFrame(frame, "it"))).toEqual(plain(records));
+        expect(plain(next.decodeFrame(frame, "it"))).toEqual(plain(records));
+      }),
+    );
+  });
+
+  test("gives back every finished request without its payload", async () => {
+    const next = await freshCodec();
+    fc.assert(
+      fc.property(request, (finished) => {
+        const expected = plain({ ...finished, spec: { ...finished.spec, payload: new Uint8Array() } });
+        const stored = encodeFinished(finished);
+        expect(plain(decodeFinished(stored))).toEqual(expected);
+        expect(plain(next.decodeFinished(stored))).toEqual(expected);
+      }),
+    );
+  });
+
+  test("gives back every snapshot", async () => {
+    const next = await freshCodec();
+    fc.assert(
+      fc.property(snapshot, (taken) => {
+        const stored = encodeSnapshot(taken);
+        expect(plain(decodeSnapshot(stored))).toEqual(plain(taken));
+        expect(plain(next.decodeSnapshot(stored))).toEqual(plain(taken));
+      }),
+    );
+  });
+
+  test("keeps fields that it does not know, so that a field can be added", () => {
+    const extended = { kind: "started", requestId: "r", attempt: 1, atMs: 2, addedLater: { deep: [1, "two"] } } as unknown as Record;
+    expect(decodeFrame(encodeFrame([extended, extended]), "it")).toEqual([extended, extended]);
+  });
+
+  test("refuses bytes that were changed, cut or lengthened anywhere", () => {
+    fc.assert(
+      fc.property(fc.array(record, { minLength: 1, maxLength: 3 }), fc.nat(), fc.integer({ min: 1, max: 255 }), fc.nat(8), (records, at, flip, cut) => {
+        const frame = encodeFrame(records);
+        const changed = Buffer.from(frame);
+        changed[at % changed.length]! ^= flip;
+        expect(() => decodeFrame(changed, "frame 7")).toThrow(new CorruptJournalError("The checksum of frame 7 does not match its bytes."));
+        expect(() => decodeFrame(frame.subarray(0, frame.length - 1 - cut), "frame 7")).toThrow(CorruptJournalError);
+        expect(() => decodeFrame(Buffer.concat([frame, Buffer.alloc(1 + cut)]), "frame 7")).toThrow(CorruptJournalError);
+      }),
+    );
+    expect(() => decodeFrame(new Uint8Array(), "nothing")).toThrow(CorruptJournalError);
+  });
+});
