@@ -125,13 +125,17 @@ export class State {
     }
   }
 
-  /** A 32-bit digest of the durable half: the same on any machine that folded the same records. O(live requests), about 0.3 µs each. */
+  /**
+   * A 32-bit digest of the durable half: the same on any machine that folded the same records. O(live requests): 9 ms for
+   * 100,000, so requests go in by their sequence and not by the letters of their ids.
+   */
   digest(): number {
     let digest = hash32(`${this.epoch},${this.nextSequence},${this.endedCount},${this.requests.size},${this.fleet.size}`);
-    for (const [requestId, request] of this.requests) {
-      const holding = this.#holdings.get(requestId);
-      digest = hash32(requestId, digest) ^ request.phase.charCodeAt(0);
-      digest = Math.imul(digest ^ (request.attempt * 65_536 + (holding ? holding.gpu + 1 : 0)), 0x01000193) >>> 0;
+    for (const request of this.requests.values()) {
+      const gpu = request.phase === "queued" ? -1 : this.#holdings.get(request.spec.requestId)!.gpu;
+      digest = fold(digest, request.sequence);
+      digest = fold(digest, gpu);
+      digest = fold(digest, request.attempt * 4 + (request.phase === "running" ? 2 : 0) + (request.stop ? 1 : 0));
     }
     return digest;
   }
@@ -163,4 +167,10 @@ export class State {
       assert(Math.abs(reservedOf[gpu]! - reservedMib[gpu]!) < 1e-6, "the ledger reserves what placed requests hold");
     }
   }
+}
+
+/** One word into a digest: each bit of either can change about half of the result. */
+function fold(digest: number, word: number): number {
+  const mixed = Math.imul(digest ^ word, 0x9e3779b1);
+  return (mixed ^ (mixed >>> 15)) >>> 0;
 }

@@ -73,7 +73,8 @@ export class LmdbJournal {
     this.#lock = lock;
     const file = path.join(directory, "journal.mdb");
     checkLmdbFile(file);
-    this.#root = open({ path: file, encoding: "binary", maxDbs: 8 });
+    // Every commit here is a batch already. The batches of an event turn would add promises that nobody can catch when they fail.
+    this.#root = open({ path: file, encoding: "binary", maxDbs: 8, eventTurnBatching: false });
     this.#log = this.#root.openDB({ name: "log", encoding: "binary" });
     this.#meta = this.#root.openDB({ name: "meta", encoding: "binary" });
     this.#finished = this.#root.openDB({ name: "finished", encoding: "binary" });
@@ -146,11 +147,7 @@ export class LmdbJournal {
   /** Commits what `write` puts and removes as one transaction. Rejects with the cause and the space that is left. */
   async #commit(write: () => void): Promise<void> {
     try {
-      await this.#root.batch(() => {
-        write();
-        // A failed commit rejects the promises of its puts too.
-        this.#root.committed.then(undefined, () => {});
-      });
+      await this.#root.batch(write);
     } catch (error) {
       // lmdb gives the cause as a promise of its own.
       const cause = await (error as { readonly commitError?: Promise<unknown> }).commitError?.catch((reason: unknown) => reason);

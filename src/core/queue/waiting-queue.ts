@@ -3,6 +3,7 @@
 // class fits nowhere, none of the class does, so a pass costs a decision per class and never per waiting request.
 import { ChurnMap } from "../../lib/churn-map.js";
 import { Heap } from "../../lib/heap.js";
+import { RankSet } from "../../lib/rank-set.js";
 import { LinkedList, type ListEntry } from "../../lib/linked-list.js";
 import type { ResourceEstimate } from "../model/decision.js";
 import type { GpuId, RequestId } from "../model/ids.js";
@@ -41,7 +42,8 @@ export class WaitingQueue {
   readonly #classes = new Map<string, EligibilityClass>();
   readonly #byStanding: { readonly [S in Standing]: Set<EligibilityClass> } = { open: new Set(), refused: new Set(), hopeless: new Set() };
   readonly #entries = new ChurnMap<RequestId, { readonly entry: ListEntry<Waiting>; readonly of: EligibilityClass }>();
-  readonly #bandSizes = new Map<Priority, number>(PRIORITIES.map((priority) => [priority, 0]));
+  /** Sequences of those that wait, by priority. */
+  readonly #bands = new Map<Priority, RankSet>(PRIORITIES.map((priority) => [priority, new RankSet()]));
   readonly #pinned = new Map<GpuId, number>();
   #bytes = 0;
 
@@ -126,23 +128,15 @@ export class WaitingQueue {
   }
 
   bandSize(priority: Priority): number {
-    return this.#bandSizes.get(priority) ?? 0;
+    return this.#band(priority).size;
   }
 
-  /** Requests ahead of it: all of higher bands and the earlier ones of its own. O(classes + those ahead in its band). 0 when it does not wait. */
+  /** Requests ahead of it: all of higher bands and the earlier ones of its own. 0 when it does not wait. */
   position(requestId: RequestId): number {
-    const found = this.#entries.get(requestId);
-    if (!found) return 0;
-    const { sequence, spec } = found.entry.value;
-    let ahead = this.lengthBefore(spec.priority) - this.bandSize(spec.priority);
-    for (const of of this.#classes.values()) {
-      if (of.priority !== spec.priority) continue;
-      for (const waiting of of.waiting) {
-        if (waiting.sequence >= sequence) break;
-        ahead += 1;
-      }
-    }
-    return ahead;
+    const waiting = this.get(requestId);
+    if (!waiting) return 0;
+    const { priority } = waiting.spec;
+    return this.lengthBefore(priority) - this.bandSize(priority) + this.#band(priority).below(waiting.sequence);
   }
 
   /** Requests ahead of one that would join the end of a band now. */
@@ -152,9 +146,14 @@ export class WaitingQueue {
     return ahead;
   }
 
-  #count(waiting: Waiting, by: 1 | -1): void {
-    const { priority, specificGpuId, payload } = waiting.spec;
-    this.#bandSizes.set(priority, this.bandSize(priority) + by);
+  #band(priority: Priority): RankSet {
+    return this.#bands.get(priority)!;
+  }
+
+  #count({ spec, sequence }: Waiting, by: 1 | -1): void {
+    const { priority, specificGpuId, payload } = spec;
+    if (by === 1) this.#band(priority).add(sequence);
+    else this.#band(priority).remove(sequence);
     this.#bytes += by * payload.byteLength;
     if (specificGpuId === "") return;
     const pinned = this.pinnedTo(specificGpuId) + by;

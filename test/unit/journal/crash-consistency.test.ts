@@ -4,6 +4,7 @@
 import { closeSync, mkdirSync, openSync, readSync, writeSync } from "node:fs";
 import path from "node:path";
 import { expect, test } from "@jest/globals";
+import type { RequestId } from "../../../src/core/model/ids.js";
 import { LmdbJournal } from "../../../src/journal/lmdb-journal.js";
 import { seededRandom } from "../../../src/lib/random.js";
 import { recoverEngine, Story, type Chapter } from "./story.js";
@@ -12,6 +13,8 @@ import { openJournal, temporaryFolder } from "./temporary-folder.js";
 const SEED = Number(process.env["GPU_ROUTER_SEED"] ?? 20_261);
 const CHAPTERS = 400;
 const COPIES = 40;
+/** More than LMDB's binding takes before it begins to write. */
+const BULK = 2_000;
 
 function copyAsCrashed(from: string, to: string): void {
   mkdirSync(to);
@@ -69,4 +72,39 @@ test(`copies taken while it is written recover to a prefix (GPU_ROUTER_SEED=${SE
     }
     await recovered.close();
   }
+}, 60_000);
+
+test("a batch of thousands is there as a whole or not at all", async () => {
+  const folder = await temporaryFolder();
+  const journal = await openJournal(path.join(folder, "data"));
+  journal.recover();
+  const story = new Story(SEED);
+  for (let index = 0; index < 50; index += 1) await journal.append(story.chapter().batch);
+  const count = (of: LmdbJournal): number => of.listFinished(0, 100_000).requests.length;
+  const model = journal.listFinished(0, 1).requests[0]!;
+  const copies: { readonly directory: string; readonly before: number; readonly firstSequence: number }[] = [];
+  for (let round = 0; round < 8; round += 1) {
+    const before = count(journal);
+    const firstSequence = journal.nextSequence;
+    const many = Array.from({ length: BULK }, (_, index) => ({ request: { ...model, spec: { ...model.spec, requestId: `bulk-${round}-${index}` as RequestId } }, result: new Uint8Array(100) }));
+    const durable = journal.append({ firstSequence, records: [{ kind: "state_digest", digest: story.engine.state.digest() }], ended: many, snapshot: null });
+    for (let turn = 0; turn < 3; turn += 1) {
+      const directory = path.join(folder, `copy-${round}-${turn}`);
+      copies.push({ directory, before, firstSequence });
+      copyAsCrashed(journal.directory, directory);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await durable;
+  }
+  let without = 0;
+  for (const { directory, before, firstSequence } of copies) {
+    const copy = await LmdbJournal.open(directory);
+    recoverEngine(copy);
+    const written = copy.nextSequence > firstSequence;
+    expect(count(copy)).toBe(written ? before + BULK : before);
+    if (!written) without += 1;
+    await copy.close();
+  }
+  // Or it would have shown nothing.
+  expect(without).toBeGreaterThan(0);
 }, 60_000);
