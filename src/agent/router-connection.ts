@@ -2,7 +2,7 @@
 import { Client, credentials, Metadata, type ClientDuplexStream } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import { AgentService, type ConnectRequest, type ConnectResponse } from "../../gen/gpurouter/v1/agent_pb.js";
-import { grpcMethodDefinition } from "../api/grpc-service-definition.js";
+import { grpcMethodDefinition } from "../wire/grpc-service-definition.js";
 
 const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 2_000;

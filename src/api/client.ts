@@ -3,7 +3,7 @@
 import { create, type DescMethodStreaming, type DescMethodUnary, type DescMessage, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
 import { Client, credentials, Metadata, type CallOptions as GrpcCallOptions, type MethodDefinition } from "@grpc/grpc-js";
 import { RouterService } from "../../gen/gpurouter/v1/router_pb.js";
-import { grpcMethodDefinition } from "./grpc-service-definition.js";
+import { grpcMethodDefinition } from "../wire/grpc-service-definition.js";
 
 /** How one call is bounded. */
 export interface CallOptions {

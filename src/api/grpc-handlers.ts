@@ -14,7 +14,7 @@ import type {
 } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import type { Admission, CallGate } from "./call-gate.js";
-import { asBuffer, grpcMethodDefinition } from "./grpc-service-definition.js";
+import { asBuffer, grpcMethodDefinition } from "../wire/grpc-service-definition.js";
 import { grpcStatus } from "./grpc-status.js";
 import { ApiError } from "./outcomes.js";
 import type { BidiStreamHandler, ServerStreamHandler, ServiceHandlers, UnaryHandler } from "./service-handlers.js";

@@ -9,7 +9,7 @@ import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js"
 import { ServerReflection as ServerReflectionAlpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.js";
 import { CallGate } from "./call-gate.js";
 import { bindGrpcHandlers, type Binding, type GrpcService } from "./grpc-handlers.js";
-import { grpcServiceDefinition } from "./grpc-service-definition.js";
+import { grpcServiceDefinition } from "../wire/grpc-service-definition.js";
 import { createServerHealth, type ServerHealth } from "./health.js";
 import { hostAndPort, requireLoopback } from "./loopback.js";
 import { createReflection } from "./reflection.js";

@@ -3,8 +3,6 @@
 import { existsSync } from "node:fs";
 import { z } from "zod";
 import { DEFAULT_CORE_SETTINGS, type CoreSettings } from "../core/settings.js";
-import type { AgentTerms } from "../router/agent-sessions.js";
-import type { RetentionLimits } from "../router/retention.js";
 import { readYaml } from "./read-yaml.js";
 
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
@@ -76,6 +74,21 @@ const schema = z.strictObject({
     .prefault({}),
   log_level: z.enum(LOG_LEVELS).default("info"),
 });
+
+/** What the router promises its agents; sent with every welcome. */
+export interface AgentTerms {
+  /** An agent that hears nothing for this long stops work that must not run twice. */
+  readonly leaseMs: number;
+  readonly heartbeatIntervalMs: number;
+  readonly telemetryIntervalMs: number;
+  readonly maxResultBytes: number;
+}
+
+/** How long finished requests and their results can be asked for. */
+export interface RetentionLimits {
+  readonly finishedForMs: number;
+  readonly finishedAtMost: number;
+}
 
 export interface RouterConfig {
   readonly host: string;

@@ -5,6 +5,7 @@ import { create } from "@bufbuild/protobuf";
 import { status, type ServerDuplexStream } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import { AgentHelloSchema, ConnectRequestSchema, WelcomeSchema, type AgentHello, type ConnectRequest, type ConnectResponse } from "../../gen/gpurouter/v1/agent_pb.js";
+import type { AgentTerms } from "../config/router-config.js";
 import type { Effect, Event } from "../core/events.js";
 import type { AttemptRef, GpuId, NodeId } from "../core/model/ids.js";
 import { RouterSession } from "../link/router-session.js";
@@ -12,14 +13,6 @@ import { attemptEndOf, connectedEvent, dispatchOf, protoRef, refOf, runnersOf, t
 import type { Clock } from "./clock.js";
 
 type AgentStream = ServerDuplexStream<ConnectRequest, ConnectResponse>;
-
-/** What the router promises its agents; sent with every welcome. */
-export interface AgentTerms {
-  readonly leaseMs: number;
-  readonly heartbeatIntervalMs: number;
-  readonly telemetryIntervalMs: number;
-  readonly maxResultBytes: number;
-}
 
 export interface AgentSessionsOptions {
   readonly terms: AgentTerms;

@@ -1,16 +1,12 @@
 // Forgets finished requests and their results once they are too old or too many.
 import type { Logger } from "pino";
+import type { RetentionLimits } from "../config/router-config.js";
 import type { LmdbJournal } from "../journal/lmdb-journal.js";
 import type { Clock } from "./clock.js";
 
 const RUN_MS = 1_000;
 /** Most to drop in one run: more than a router can finish in that time. */
 const MAX_PER_RUN = 20_000;
-
-export interface RetentionLimits {
-  readonly finishedForMs: number;
-  readonly finishedAtMost: number;
-}
 
 export class Retention {
   readonly #timer: NodeJS.Timeout;

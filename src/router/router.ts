@@ -2,20 +2,21 @@
 // inside; servers and signals are cli/serve.ts's, decisions are the core's.
 import type { Logger } from "pino";
 import type { ListQuery, RequestView, RouteOutcome, RouterPort, WatchEvent } from "../api/router-port.js";
+import type { AgentTerms, RetentionLimits } from "../config/router-config.js";
 import type { Effect } from "../core/events.js";
 import type { Decision } from "../core/model/decision.js";
 import type { RequestId } from "../core/model/ids.js";
 import { isTerminal, type Request, type RequestSpec } from "../core/model/request.js";
 import type { CoreSettings } from "../core/settings.js";
 import type { LmdbJournal } from "../journal/lmdb-journal.js";
-import { AgentSessions, type AgentTerms } from "./agent-sessions.js";
+import { AgentSessions } from "./agent-sessions.js";
 import type { Clock } from "./clock.js";
 import { DiskGuard } from "./disk-guard.js";
 import { EngineLoop } from "./engine-loop.js";
 import { GpuViews } from "./gpu-views.js";
 import { RequestList } from "./request-list.js";
 import { RequestWatchers } from "./request-watchers.js";
-import { Retention, type RetentionLimits } from "./retention.js";
+import { Retention } from "./retention.js";
 
 const TICK_MS = 50;
 /** Results up to this size travel inside Status. */

@@ -3,7 +3,7 @@
 import { create } from "@bufbuild/protobuf";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { RouterService, RouteResponseSchema } from "../../dist/gen/gpurouter/v1/router_pb.js";
-import { grpcServiceDefinition } from "../../dist/src/api/grpc-service-definition.js";
+import { grpcServiceDefinition } from "../../dist/src/wire/grpc-service-definition.js";
 
 const server = new Server({ "grpc.enable_channelz": 0, "grpc.max_concurrent_streams": 1_000 });
 const unimplemented = (call, callback) => callback({ code: 12, details: "not part of the echo" });

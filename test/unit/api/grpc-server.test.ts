@@ -5,7 +5,7 @@ import { describe, expect, test } from "@jest/globals";
 import * as grpc from "@grpc/grpc-js";
 import { RouteRequestSchema, RouterService, RouteStatus, RequestState, type RouteRequest, type RouteResponse } from "../../../gen/gpurouter/v1/router_pb.js";
 import { createGrpcServer } from "../../../src/api/grpc-server.js";
-import { grpcServiceDefinition } from "../../../src/api/grpc-service-definition.js";
+import { grpcServiceDefinition } from "../../../src/wire/grpc-service-definition.js";
 import { createRouterService } from "../../../src/api/router-service.js";
 import type { WatchEvent } from "../../../src/api/router-port.js";
 import { aborted, FakeRouter, gpuOf, requestId, viewOf } from "./fake-router.js";

@@ -9,7 +9,7 @@ import {
   type HealthCheckResponse,
   type HealthListResponse,
 } from "../../../gen/grpc/health/v1/health_pb.js";
-import { grpcServiceDefinition } from "../../../src/api/grpc-service-definition.js";
+import { grpcServiceDefinition } from "../../../src/wire/grpc-service-definition.js";
 import { afterThisTest, serveGrpc } from "./serving.js";
 
 const definition = grpcServiceDefinition(Health);

@@ -10,7 +10,7 @@ import { AgentService } from "../../../gen/gpurouter/v1/agent_pb.js";
 import { RouterService } from "../../../gen/gpurouter/v1/router_pb.js";
 import * as v1 from "../../../gen/grpc/reflection/v1/reflection_pb.js";
 import * as v1alpha from "../../../gen/grpc/reflection/v1alpha/reflection_pb.js";
-import { grpcServiceDefinition } from "../../../src/api/grpc-service-definition.js";
+import { grpcServiceDefinition } from "../../../src/wire/grpc-service-definition.js";
 import { createReflection } from "../../../src/api/reflection.js";
 import { afterThisTest, serveGrpc } from "./serving.js";
 

@@ -35,7 +35,7 @@ import {
   type WatchRequest,
   type WatchResponse,
 } from "../../../gen/gpurouter/v1/router_pb.js";
-import { grpcServiceDefinition } from "../../../src/api/grpc-service-definition.js";
+import { grpcServiceDefinition } from "../../../src/wire/grpc-service-definition.js";
 
 interface Held {
   readonly request: RouteRequest;

@@ -1,0 +1,168 @@
+import { describe, expect, test } from "@jest/globals";
+import { create } from "@bufbuild/protobuf";
+import {
+  AttemptEndedSchema,
+  AttemptOutcome,
+  AttemptRefSchema,
+  ConnectResponseSchema,
+  DispatchSchema,
+  WelcomeSchema,
+  type AttemptEvent,
+  type AttemptRef,
+  type ConnectResponse,
+  type Dispatch,
+} from "../../../gen/gpurouter/v1/agent_pb.js";
+import { AgentSession } from "../../../src/link/agent-session.js";
+
+const LEASE_MS = 3_000;
+const ref = (requestId: string, attempt = 1): AttemptRef => create(AttemptRefSchema, { requestId, attempt });
+const dispatch = (requestId: string, attempt = 1, mustNotRunTwice = false): Dispatch => create(DispatchSchema, { ref: ref(requestId, attempt), mustNotRunTwice });
+const message = (fields: { dispatches?: Dispatch[]; cancels?: AttemptRef[]; acknowledged?: AttemptRef[] }): ConnectResponse => create(ConnectResponseSchema, fields);
+const done = create(AttemptEndedSchema, { outcome: AttemptOutcome.SUCCEEDED, result: new Uint8Array([1, 2, 3]) });
+const name = ({ requestId, attempt }: AttemptRef): string => `${requestId}/${attempt}`;
+const told = (events: readonly AttemptEvent[] | null): string[] | null => events && events.map((event) => `${name(event.ref!)} ${event.event.case}`);
+
+/** A session that a router of epoch 5 has welcomed at time 0. */
+function welcomed(): AgentSession {
+  const session = new AgentSession();
+  expect(session.welcomed(create(WelcomeSchema, { epoch: 5n, leaseMs: LEASE_MS }), 0)).toEqual([]);
+  return session;
+}
+
+function started(session: AgentSession, ...dispatches: Dispatch[]): string[] {
+  return session.received(message({ dispatches }), 0).start.map(({ ref: of }) => name(of!));
+}
+
+describe("Epochs", () => {
+  test("a router of a lower epoch than one obeyed before is not obeyed; the same and a higher one are", () => {
+    const session = welcomed();
+    session.disconnected();
+    expect(session.welcomed(create(WelcomeSchema, { epoch: 4n }), 10)).toBeNull();
+    expect(session.welcome).toBeNull();
+    expect(session.highestEpoch).toBe(5n);
+    expect(session.welcomed(create(WelcomeSchema, { epoch: 5n }), 20)).toEqual([]);
+    expect(session.welcomed(create(WelcomeSchema, { epoch: 9n }), 30)).toEqual([]);
+    expect(session.highestEpoch).toBe(9n);
+    expect(session.welcome?.epoch).toBe(9n);
+  });
+});
+
+describe("Attempts", () => {
+  test("one is started once, however often it is dispatched, while it runs and when it has ended", () => {
+    const session = welcomed();
+    expect(started(session, dispatch("a"), dispatch("a"))).toEqual(["a/1"]);
+    expect(started(session, dispatch("a"))).toEqual([]);
+    session.ended(ref("a"), done);
+    expect(started(session, dispatch("a"))).toEqual([]);
+    expect(session.held.map(name)).toEqual(["a/1"]);
+  });
+
+  test("a newer attempt of the same request stops the older one", () => {
+    const session = welcomed();
+    started(session, dispatch("a", 1), dispatch("b", 1));
+    const actions = session.received(message({ dispatches: [dispatch("a", 2)] }), 0);
+    expect(actions.start.map(({ ref: of }) => name(of!))).toEqual(["a/2"]);
+    expect(actions.stop.map(name)).toEqual(["a/1"]);
+  });
+
+  test("an older attempt that has ended is not stopped", () => {
+    const session = welcomed();
+    started(session, dispatch("a", 1));
+    session.ended(ref("a", 1), done);
+    expect(session.received(message({ dispatches: [dispatch("a", 2)] }), 0).stop).toEqual([]);
+  });
+
+  test("start and end are told once", () => {
+    const session = welcomed();
+    started(session, dispatch("a"));
+    expect(session.running).toBe(1);
+    expect(session.live(ref("a"))).toBe(true);
+    expect(told([session.started(ref("a"))!])).toEqual(["a/1 started"]);
+    expect(session.started(ref("a"))).toBeNull();
+    expect(told([session.ended(ref("a"), done)!])).toEqual(["a/1 ended"]);
+    expect(session.ended(ref("a"), done)).toBeNull();
+    expect(session.started(ref("a"))).toBeNull();
+    expect(session.running).toBe(0);
+    expect(session.live(ref("a"))).toBe(false);
+  });
+
+  test("one that was never dispatched has nothing to tell", () => {
+    const session = welcomed();
+    expect(session.started(ref("a"))).toBeNull();
+    expect(session.ended(ref("a"), done)).toBeNull();
+    expect(session.live(ref("a"))).toBe(false);
+  });
+
+  test("a cancel names what to stop, known or not, and changes nothing of what is held", () => {
+    const session = welcomed();
+    started(session, dispatch("a"));
+    expect(session.received(message({ cancels: [ref("a"), ref("unknown", 3)] }), 0).stop.map(name)).toEqual(["a/1", "unknown/3"]);
+    expect(session.held.map(name)).toEqual(["a/1"]);
+    expect(told([session.ended(ref("a"), done)!])).toEqual(["a/1 ended"]);
+  });
+
+  test("an end is kept until the router has it, and no longer", () => {
+    const session = welcomed();
+    started(session, dispatch("a"), dispatch("b"));
+    session.ended(ref("a"), done);
+    session.received(message({ acknowledged: [ref("a", 2)] }), 0);
+    expect(session.held.map(name)).toEqual(["a/1", "b/1"]);
+    session.received(message({ acknowledged: [ref("a")] }), 0);
+    expect(session.held.map(name)).toEqual(["b/1"]);
+  });
+
+  test("one that is acknowledged while it runs is unwanted: nothing more is told of it", () => {
+    const session = welcomed();
+    started(session, dispatch("a"));
+    expect(session.received(message({ cancels: [ref("a")], acknowledged: [ref("a")] }), 0).stop.map(name)).toEqual(["a/1"]);
+    expect(session.held).toEqual([]);
+    expect(session.ended(ref("a"), done)).toBeNull();
+  });
+});
+
+describe("A new stream", () => {
+  test("sends again what the router may have missed: starts and ends, in order, nothing that was acknowledged", () => {
+    const session = welcomed();
+    started(session, dispatch("a"), dispatch("b"), dispatch("c"), dispatch("d"));
+    session.started(ref("a"));
+    session.ended(ref("a"), done);
+    session.started(ref("b"));
+    session.started(ref("c"));
+    session.ended(ref("c"), done);
+    session.received(message({ acknowledged: [ref("c")] }), 0);
+    session.disconnected();
+    expect(session.welcome).toBeNull();
+    // Ends between streams are kept.
+    session.ended(ref("b"), done);
+    const resent = session.welcomed(create(WelcomeSchema, { epoch: 6n }), 100);
+    expect(told(resent)).toEqual(["a/1 started", "a/1 ended", "b/1 started", "b/1 ended"]);
+    expect(resent?.[1]?.event).toMatchObject({ case: "ended", value: { result: new Uint8Array([1, 2, 3]) } });
+    expect(session.held.map(name)).toEqual(["a/1", "b/1", "d/1"]);
+    // And again, until they are acknowledged.
+    session.disconnected();
+    expect(told(session.welcomed(create(WelcomeSchema, { epoch: 6n }), 200))).toHaveLength(4);
+  });
+});
+
+describe("The fence", () => {
+  test("closes when the router was silent for longer than the lease, on running work that must not run twice", () => {
+    const session = welcomed();
+    session.received(message({ dispatches: [dispatch("train", 1, true), dispatch("infer", 1, false), dispatch("done", 1, true)] }), 1_000);
+    session.ended(ref("done"), done);
+    expect(session.fence(LEASE_MS, 1_000 + LEASE_MS)).toEqual([]);
+    expect(session.fence(LEASE_MS, 1_001 + LEASE_MS).map(name)).toEqual(["train/1"]);
+    session.disconnected();
+    expect(session.fence(LEASE_MS, 1_001 + LEASE_MS).map(name)).toEqual(["train/1"]);
+  });
+
+  test("stays open while anything is heard, heartbeats and welcomes included", () => {
+    const session = welcomed();
+    session.received(message({ dispatches: [dispatch("train", 1, true)] }), 0);
+    session.received(message({}), 2_500);
+    expect(session.fence(LEASE_MS, 5_000)).toEqual([]);
+    session.disconnected();
+    session.welcomed(create(WelcomeSchema, { epoch: 6n }), 5_400);
+    expect(session.fence(LEASE_MS, 8_000)).toEqual([]);
+    expect(session.fence(LEASE_MS, 8_401).map(name)).toEqual(["train/1"]);
+  });
+});
