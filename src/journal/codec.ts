@@ -1,9 +1,6 @@
-// Bytes of the journal: frames of records, snapshots and finished requests. MessagePack, self-describing, with a checksum.
-// Decisions are stored as rows of numbers: they are most of a record and their key names would be most of a decision.
+// Bytes of the journal: frames of records, snapshots and finished requests. MessagePack with a checksum.
 import { crc32 } from "node:zlib";
 import { Packr } from "msgpackr";
-import type { Decision } from "../core/model/decision.js";
-import type { GpuId } from "../core/model/ids.js";
 import type { Request } from "../core/model/request.js";
 import type { Record } from "../core/records.js";
 import type { Snapshot } from "../core/snapshot.js";
@@ -32,47 +29,14 @@ const SHAPES: readonly (readonly string[])[] = [
   ["runMs", "firstOutputMs", "inputTokens", "outputTokens", "peakMemoryMib"],
   ["filter", "removed", "needed"],
   ["request", "reservedMib", "waiting"],
+  ["strategy", "considered", "filters", "scorers", "candidates", "seed", "estimate"],
+  ["scorer", "weight"],
+  ["gpuId", "score", "values", "telemetryAgeMs"],
 ];
 
 const packr = new Packr({ useRecords: true, moreTypes: false, structures: SHAPES.map((keys) => [...keys]), maxSharedStructures: SHAPES.length });
 const CHECKSUM_BYTES = 4;
 const NO_PAYLOAD = new Uint8Array();
-
-/** [strategy, considered, filters, seed, estimate, scorer names, weights, [gpuId, score, telemetryAgeMs, ...values] per candidate] */
-type PackedDecision = [
-  string,
-  number,
-  Decision["filters"],
-  number,
-  Decision["estimate"],
-  string[],
-  number[],
-  [string, number, number, ...number[]][],
-];
-
-function packDecision(decision: Decision): PackedDecision {
-  const terms = decision.candidates[0]?.terms ?? [];
-  return [
-    decision.strategy,
-    decision.considered,
-    decision.filters,
-    decision.seed,
-    decision.estimate,
-    terms.map((term) => term.scorer),
-    terms.map((term) => term.weight),
-    decision.candidates.map((candidate) => [candidate.gpuId, candidate.score, candidate.telemetryAgeMs, ...candidate.terms.map((term) => term.value)]),
-  ];
-}
-
-function unpackDecision([strategy, considered, filters, seed, estimate, names, weights, rows]: PackedDecision): Decision {
-  const candidates = rows.map(([gpuId, score, telemetryAgeMs, ...values]) => ({
-    gpuId: gpuId as GpuId,
-    score,
-    telemetryAgeMs,
-    terms: names.map((scorer, index) => ({ scorer, value: values[index] ?? 0, weight: weights[index] ?? 0 })),
-  }));
-  return { strategy, considered, filters, seed, estimate, candidates };
-}
 
 function seal(value: unknown): Buffer {
   const body = packr.pack(value);
@@ -91,41 +55,29 @@ function open(bytes: Uint8Array, what: string): unknown {
 }
 
 export function encodeFrame(records: readonly Record[]): Buffer {
-  return seal(records.map((record) => (record.kind === "placed" ? { ...record, decision: packDecision(record.decision) } : record)));
+  return seal(records);
 }
 
 /** Throws CorruptJournalError. */
 export function decodeFrame(bytes: Uint8Array, what: string): Record[] {
-  const records = open(bytes, what) as (Record & { decision: PackedDecision })[];
-  return records.map((record) => (record.kind === "placed" ? ({ ...record, decision: unpackDecision(record.decision) } as Record) : record));
-}
-
-function packRequest(request: Request): unknown {
-  return request.decision ? { ...request, decision: packDecision(request.decision) } : request;
-}
-
-function unpackRequest(packed: unknown): Request {
-  const request = packed as Request & { decision: PackedDecision | null };
-  return request.decision ? { ...request, decision: unpackDecision(request.decision) } : request;
+  return open(bytes, what) as Record[];
 }
 
 /** A finished request without its payload, which nobody needs any more. */
 export function encodeFinished(request: Request): Buffer {
-  const { spec, decision } = request;
-  return seal({ ...request, spec: { ...spec, payload: NO_PAYLOAD }, decision: decision && packDecision(decision) });
+  return seal({ ...request, spec: { ...request.spec, payload: NO_PAYLOAD } });
 }
 
 /** Throws CorruptJournalError. */
 export function decodeFinished(bytes: Uint8Array): Request {
-  return unpackRequest(open(bytes, "a finished request"));
+  return open(bytes, "a finished request") as Request;
 }
 
 export function encodeSnapshot(snapshot: Snapshot): Buffer {
-  return seal({ ...snapshot, requests: snapshot.requests.map((live) => ({ ...live, request: packRequest(live.request) })) });
+  return seal(snapshot);
 }
 
 /** Throws CorruptJournalError. */
 export function decodeSnapshot(bytes: Uint8Array): Snapshot {
-  const packed = open(bytes, "the snapshot") as Snapshot;
-  return { ...packed, requests: packed.requests.map((live) => ({ ...live, request: unpackRequest(live.request) })) };
+  return open(bytes, "the snapshot") as Snapshot;
 }

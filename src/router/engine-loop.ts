@@ -88,9 +88,9 @@ export class EngineLoop {
     return new Promise((resolve) => this.#whenDurable(resolve));
   }
 
-  /** Resolves when nothing is left to commit and a snapshot has been written, so that the next start is quick. */
+  /** Resolves when nothing is left to commit and a snapshot has been written, so that the next start is quick; or when the journal has failed. */
   async stop(): Promise<void> {
-    if (this.#committing || this.#records.length > 0) {
+    if (!this.#failed && (this.#committing || this.#records.length > 0)) {
       await new Promise<void>((resolve) => {
         this.#stopped = resolve;
       });
@@ -121,6 +121,7 @@ export class EngineLoop {
       } catch (error) {
         this.#failed = true;
         this.#options.onJournalFailure(error instanceof Error ? error : new Error(String(error)));
+        this.#stopped?.();
         return;
       }
       this.#durableSequence += records.length;

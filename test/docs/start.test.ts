@@ -78,7 +78,7 @@ test("it installs when node_modules is not what the lock file says, and says wha
   writeFileSync(file("package-lock.json"), JSON.stringify(lock));
   const failed = run();
   expect(failed).toMatchObject({ status: 3, stdout: "" });
-  expect(failed.stderr).toContain("npm ci --include=dev");
+  expect(failed.stderr).toContain("npm install --no-save --include=dev");
   expect(failed.stderr).toContain("Fix what is printed above and run the same command again.");
   expect(existsSync(file("dist"))).toBe(false);
 }, 60_000);

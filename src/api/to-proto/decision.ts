@@ -12,7 +12,7 @@ export function explainResponse(decision: Decision, dryRun: boolean): ExplainRes
       strategy: decision.strategy,
       considered: uint32(decision.considered),
       filters: decision.filters.map(({ filter, removed, needed }) => ({ filter, removed: uint32(removed), needed })),
-      candidates: decision.candidates.map(candidate),
+      candidates: decision.candidates.map((candidate) => shownCandidate(candidate, decision.scorers)),
       seed: uint32(decision.seed),
       estimate: {
         memoryMib: uint32(decision.estimate.memoryMib),
@@ -25,11 +25,11 @@ export function explainResponse(decision: Decision, dryRun: boolean): ExplainRes
   });
 }
 
-function candidate({ gpuId, score, terms, telemetryAgeMs }: Candidate) {
+function shownCandidate({ gpuId, score, values, telemetryAgeMs }: Candidate, scorers: Decision["scorers"]) {
   return {
     gpuId,
     score,
-    terms: terms.map(({ scorer, value, weight }) => ({ scorer, value, weight })),
+    terms: values.map((value, place) => ({ scorer: scorers[place]?.scorer ?? "", value, weight: scorers[place]?.weight ?? 0 })),
     ...(telemetryAgeMs >= 0 && { telemetryAgeMs: uint64(telemetryAgeMs) }),
   };
 }

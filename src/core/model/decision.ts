@@ -17,10 +17,9 @@ export interface FilterCount {
   readonly needed: string;
 }
 
-/** One named part of a score: value 0..1, weights sum to 1. */
-export interface ScoreTerm {
+/** A named part of every score of a decision; the weights of a decision sum to 1. */
+export interface ScorerWeight {
   readonly scorer: string;
-  readonly value: number;
   readonly weight: number;
 }
 
@@ -28,7 +27,8 @@ export interface ScoreTerm {
 export interface Candidate {
   readonly gpuId: GpuId;
   readonly score: number;
-  readonly terms: readonly ScoreTerm[];
+  /** What each scorer of the decision said, 0..1, in their order. Numbers alone: decisions are most of what the journal holds. */
+  readonly values: readonly number[];
   /** Age of the telemetry that was used, ms; -1 when there was none. */
   readonly telemetryAgeMs: number;
 }
@@ -38,6 +38,7 @@ export interface Decision {
   readonly strategy: string;
   readonly considered: number;
   readonly filters: readonly FilterCount[];
+  readonly scorers: readonly ScorerWeight[];
   readonly candidates: readonly Candidate[];
   /** Seed of the tie-break. */
   readonly seed: number;

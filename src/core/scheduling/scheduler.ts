@@ -92,7 +92,8 @@ export class Scheduler {
       if (ofState) filters.push({ filter: ofState.name, removed, needed: ofState.needed });
       else if (ofRequest) filters.push({ filter: ofRequest.name, removed, needed: ofRequest.needed(ask) });
     }
-    return { strategy: this.#strategyOf(ask).name, considered, filters, candidates, seed, estimate: ask.estimate };
+    const { name, scorers } = this.#strategyOf(ask);
+    return { strategy: name, considered, filters, scorers, candidates, seed, estimate: ask.estimate };
   }
 
   #strategyOf(ask: Ask): StrategyScore {
@@ -171,7 +172,7 @@ function describeCandidate(fleet: Fleet, ask: Ask, strategy: StrategyScore, gpu:
   return {
     gpuId: fleet.inventory[gpu]!.gpuId,
     score,
-    terms: strategy.terms(fleet, ask, gpu),
+    values: strategy.values(fleet, ask, gpu),
     telemetryAgeMs: sampledAtMs === 0 ? -1 : Math.max(0, nowMs - sampledAtMs),
   };
 }

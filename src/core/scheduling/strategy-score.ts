@@ -1,6 +1,6 @@
 // A strategy at work: its state terms summed into one column per request type that follows the fleet, the others added per request.
 import type { Fleet } from "../fleet/fleet.js";
-import type { ScoreTerm } from "../model/decision.js";
+import type { ScorerWeight } from "../model/decision.js";
 import type { Ask, RequestScorer, Scorer, StateScorer, Strategy, UniformScorer, WeightedScorer } from "./contract.js";
 
 interface Weighted<S extends Scorer> {
@@ -19,6 +19,7 @@ interface Column {
 
 export class StrategyScore {
   readonly name: string;
+  readonly scorers: readonly ScorerWeight[];
   readonly #scorers: readonly WeightedScorer[];
   readonly #ofState: Weighted<StateScorer>[] = [];
   readonly #ofRequest: Weighted<RequestScorer>[] = [];
@@ -28,6 +29,7 @@ export class StrategyScore {
   constructor(strategy: Strategy) {
     this.name = strategy.name;
     this.#scorers = strategy.scorers;
+    this.scorers = strategy.scorers.map(({ scorer, weight }) => ({ scorer: scorer.name, weight }));
     for (const { scorer, weight } of strategy.scorers) {
       if ("add" in scorer) this.#ofRequest.push({ scorer, weight });
       else if ("valueForAll" in scorer) this.#uniform.push({ scorer, weight });
@@ -44,8 +46,9 @@ export class StrategyScore {
     for (const { scorer, weight } of this.#ofRequest) scorer.add(fleet, ask, candidates, count, weight, totals);
   }
 
-  terms(fleet: Fleet, ask: Ask, gpu: number): ScoreTerm[] {
-    return this.#scorers.map(({ scorer, weight }) => ({ scorer: scorer.name, value: valueOf(scorer, fleet, ask, gpu), weight }));
+  /** What each of `scorers` says of one GPU, in their order. */
+  values(fleet: Fleet, ask: Ask, gpu: number): number[] {
+    return this.#scorers.map(({ scorer }) => valueOf(scorer, fleet, ask, gpu));
   }
 
   /** The sum of the state terms of every GPU for a request type; evaluates those that changed since the last call. */

@@ -104,9 +104,10 @@ export const decision: Decision = {
   strategy: "least_loaded",
   considered: 3,
   filters: [{ filter: "memory", removed: 1, needed: "24000 MiB free" }],
+  scorers: [{ scorer: "usage", weight: 1 }],
   candidates: [
-    { gpuId: "sim-1" as GpuId, score: 0.9, terms: [{ scorer: "usage", value: 0.9, weight: 1 }], telemetryAgeMs: 12 },
-    { gpuId: "sim-0" as GpuId, score: 0.5, terms: [], telemetryAgeMs: -1 },
+    { gpuId: "sim-1" as GpuId, score: 0.9, values: [0.9], telemetryAgeMs: 12 },
+    { gpuId: "sim-0" as GpuId, score: 0.5, values: [], telemetryAgeMs: -1 },
   ],
   seed: 7,
   estimate: { memoryMib: 1_024, durationMs: 250, source: "learned" },

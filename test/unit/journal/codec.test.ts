@@ -19,26 +19,15 @@ const nodeId = text as fc.Arbitrary<NodeId>;
 
 const estimate = fc.record({ memoryMib: number, durationMs: number, source: fc.constantFrom("request" as const, "learned" as const, "default" as const) });
 
-/** All candidates of a decision are scored by the same terms. */
-const decision: fc.Arbitrary<Decision> = fc
-  .record({ terms: fc.array(fc.tuple(text, number), { maxLength: 5 }), rows: fc.array(fc.tuple(gpuId, number, number, fc.array(number, { minLength: 5, maxLength: 5 })), { maxLength: 4 }) })
-  .chain(({ terms, rows }) =>
-    fc.record({
-      strategy: text,
-      considered: count,
-      filters: fc.array(fc.record({ filter: text, removed: count, needed: text }), { maxLength: 4 }),
-      seed: fc.nat(0xffffffff),
-      estimate,
-      candidates: fc.constant(
-        rows.map(([candidate, score, telemetryAgeMs, values]) => ({
-          gpuId: candidate,
-          score,
-          telemetryAgeMs,
-          terms: terms.map(([scorer, weight], index) => ({ scorer, weight, value: values[index] ?? 0 })),
-        })),
-      ),
-    }),
-  );
+const decision: fc.Arbitrary<Decision> = fc.record({
+  strategy: text,
+  considered: count,
+  filters: fc.array(fc.record({ filter: text, removed: count, needed: text }), { maxLength: 4 }),
+  scorers: fc.array(fc.record({ scorer: text, weight: number }), { maxLength: 5 }),
+  candidates: fc.array(fc.record({ gpuId, score: number, values: fc.array(number, { maxLength: 5 }), telemetryAgeMs: number }), { maxLength: 4 }),
+  seed: fc.nat(0xffffffff),
+  estimate,
+});
 
 const spec: fc.Arbitrary<RequestSpec> = fc.record({
   requestId,

@@ -34,9 +34,10 @@ describe("the weighted strategy", () => {
         gpuId: "g0",
         score: expect.closeTo(0.175 + 0.2 + 0.15 + 0.075 + 0.065, 12),
         telemetryAgeMs: 250,
-        terms: terms.map(({ scorer, value, weight }) => ({ scorer, value: expect.closeTo(value, 12), weight: expect.closeTo(weight, 12) })),
+        values: terms.map(({ value }) => expect.closeTo(value, 12)),
       },
     ]);
+    expect(decision.scorers).toEqual(terms.map(({ scorer, weight }) => ({ scorer, weight: expect.closeTo(weight, 12) })));
   });
 
   test("follows a GPU whose state changed since the last decision", () => {
