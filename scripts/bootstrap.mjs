@@ -2,7 +2,7 @@
 // differs from it, builds dist/ when it is older than its sources. Behind `npm start`, `npm test` and the like.
 // Plain Node, no dependency: it runs before any exists. Nothing to do costs about 0.1 s.
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import process from "node:process";
@@ -47,8 +47,6 @@ function build() {
   const sources = [newest("src"), newest("gen"), ...["tsconfig.json", "tsconfig.build.json", "package-lock.json"].map(modified)];
   if (existsSync(stamp) && modified(stamp) >= Math.max(...sources)) return;
   const startedAt = new Date();
-  // The compiler believes its own notes rather than look: without dist/ they are wrong.
-  if (!existsSync("dist/src")) rmSync(".cache/tsc/build.tsbuildinfo", { force: true });
   step("building", process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json"]);
   mkdirSync("dist", { recursive: true });
   writeFileSync(stamp, "The time of this file is that of the last build.\n");

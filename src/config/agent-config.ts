@@ -1,11 +1,10 @@
 // The configuration of a node agent: one YAML file, two environment variables over it, defaults under it.
 // Read by the commands `agent` and `up`. See deploy/agent.example.yaml for every key with its meaning.
 // Checks everything that can be checked without touching GPUs, servers or programs.
-import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { isAbsolute } from "node:path";
-import { parseDocument } from "yaml";
 import { z } from "zod";
+import { readYaml } from "./read-yaml.js";
 
 /** As in `agent/runners/service-time.ts` and `agent/probes/gpu-kinds.ts`; a test holds the three together. */
 const GPU_KINDS = ["A100-80GB", "H100-80GB", "H200", "L40S", "A10G", "T4", "RTX-4090"] as const;
@@ -13,7 +12,6 @@ const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"
 const PROBE_MODES = ["auto", "nvml", "nvidia-smi", "recorded", "simulated"] as const;
 /** The name of the one simulated runner. */
 const SIMULATED_RUNNER = "simulated";
-const MAX_FILE_BYTES = 1 << 20;
 
 const id = z.string().min(1).max(128);
 const ids = z.array(id).max(1024).default([]);
@@ -156,29 +154,6 @@ export function loadAgentConfig(filePath: string | undefined, env: NodeJS.Proces
 function overrides(env: NodeJS.ProcessEnv): Record<string, string> {
   const { GPU_ROUTER_NODE_ID: nodeId, GPU_ROUTER_ADDRESS: routerAddress } = env;
   return { ...(nodeId ? { node_id: nodeId } : {}), ...(routerAddress ? { router_address: routerAddress } : {}) };
-}
-
-function readYaml(filePath: string, fail: (trouble: string) => never): object {
-  let content: string;
-  try {
-    content = readFileSync(filePath, "utf8");
-  } catch (error) {
-    return fail(`cannot be read: ${(error as Error).message}`);
-  }
-  if (content.length > MAX_FILE_BYTES) return fail(`is larger than ${MAX_FILE_BYTES} bytes`);
-  const document = parseDocument(content, { uniqueKeys: true });
-  const [trouble] = [...document.errors, ...document.warnings];
-  if (trouble !== undefined) return fail(`is not valid YAML: ${trouble.message}`);
-  let value: unknown;
-  try {
-    value = document.toJS();
-  } catch (error) {
-    return fail(`is not valid YAML: ${(error as Error).message}`);
-  }
-  // A file with nothing but comments is a file of defaults.
-  if (value === null) return {};
-  if (typeof value !== "object" || Array.isArray(value)) return fail("must hold keys and values");
-  return value;
 }
 
 function isPlainHttpUrl(value: string): boolean {

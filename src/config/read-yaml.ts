@@ -22,6 +22,7 @@ export function readYaml(filePath: string, fail: (trouble: string) => never): ob
   } catch (error) {
     return fail(`is not valid YAML: ${(error as Error).message}`);
   }
+  // A file with nothing but comments is a file of defaults.
   if (value === null) return {};
   if (typeof value !== "object" || Array.isArray(value)) return fail("must hold keys and values");
   return value;

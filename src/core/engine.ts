@@ -239,7 +239,8 @@ export class Engine {
     for (const request of this.state.onNode(nodeId)) {
       if (request.gpuId !== gpuId) continue;
       step.effects.push({ kind: "cancel_attempt", nodeId, ref: { requestId: request.spec.requestId, attempt: request.attempt } });
-      this.#attemptOver(request, "lost", { code: "gpu_lost", message: reason }, null, nowMs, step);
+      // Work that must not run twice waits for the agent's word that it has stopped: the node lives and will say so.
+      if (request.spec.idempotent) this.#attemptOver(request, "lost", { code: "gpu_lost", message: reason }, null, nowMs, step);
     }
   }
 

@@ -45,9 +45,12 @@ export async function startDaemon(command: string, more: readonly string[], cwd 
       reject(new Error(`ended with ${code}:\n${stdout}${stderr}`));
     });
   });
+  const http = /HTTP: +http:\/\/(\S+)/.exec(stdout)?.[1] ?? "";
+  // It listens for signals right after it has printed; an answer comes after that.
+  await fetch(`http://${http}/health`);
   return {
     grpc: /gRPC: +(\S+)/.exec(stdout)?.[1] ?? "",
-    http: /HTTP: +http:\/\/(\S+)/.exec(stdout)?.[1] ?? "",
+    http,
     stdout: () => stdout,
     stderr: () => stderr,
     async ctrlC() {

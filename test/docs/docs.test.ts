@@ -159,6 +159,14 @@ describe("docs/api.md", () => {
   });
 });
 
+describe("README.md", () => {
+  always("its map names every folder of src", () => {
+    const folders = readdirSync(path.join(ROOT, "src"), { withFileTypes: true }).filter((entry) => entry.isDirectory()).map(({ name }) => name);
+    const map = [...text("README.md").matchAll(/^(\w+)\/ {2,}\S/gm)].map(([, name = ""]) => name);
+    expect(map.toSorted()).toEqual(folders.toSorted());
+  });
+});
+
 describe("docs/architecture.md", () => {
   const first = (cells: readonly string[]): string => /`(\w+)`/.exec(cells[0] ?? "")?.[1] ?? "";
 

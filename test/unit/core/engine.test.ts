@@ -522,6 +522,20 @@ describe("a GPU", () => {
     expect(world.request("pinned").phase).toBe("placed");
   });
 
+  test("that is lost under work that must not run twice gets it back only when the agent says that it has stopped", () => {
+    const world = new World({ requestTimeoutMs: 0 });
+    world.connect("n0", ["g0", "g1"]);
+    world.submit("r1", { type: "training", idempotent: false });
+    world.start("r1");
+    const first = world.request("r1").gpuId;
+    const step = world.step({ kind: "gpu_lost", nodeId: nodeId("n0"), gpuId: gpuId(first), reason: "Xid 79" });
+    expect(told(step)).toEqual(["cancel r1#1 on n0"]);
+    expect(world.request("r1").phase).toBe("running");
+    world.end("r1", "cancelled");
+    world.pass(2_000);
+    expect(world.request("r1")).toMatchObject({ phase: "placed", attempt: 2, gpuId: first === "g0" ? "g1" : "g0" });
+  });
+
   test("that another node speaks of is left alone", () => {
     const world = new World();
     world.connect("n0", ["g0"]);

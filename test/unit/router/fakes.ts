@@ -3,7 +3,7 @@ import { EventEmitter } from "node:events";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { pino, type Logger } from "pino";
-import { AgentHelloSchema, ConnectRequestSchema, type ConnectRequest, type ConnectResponse } from "../../../gen/gpurouter/v1/agent_pb.js";
+import { ConnectRequestSchema, type ConnectRequest, type ConnectResponse } from "../../../gen/gpurouter/v1/agent_pb.js";
 import type { Event } from "../../../src/core/events.js";
 import type { GpuId, NodeId, RequestId } from "../../../src/core/model/ids.js";
 import type { Request } from "../../../src/core/model/request.js";
@@ -136,7 +136,7 @@ export class FakeStream extends EventEmitter {
     this.emit("data", create(ConnectRequestSchema, message));
   }
 
-  hello(hello: MessageInitShape<typeof AgentHelloSchema>): void {
+  hello(hello: { nodeId?: string; instanceId?: string; highestEpoch?: bigint; held?: { requestId: string; attempt: number }[] } = {}): void {
     const gpus = [{ gpuId: "GPU-0", name: "Test GPU", memoryTotalMib: 80_000, computeCapability: "9.0" }];
     this.says({ hello: { nodeId: "node-a", instanceId: "1", agentVersion: "0", gpus, runners: { runners: [{ name: "any", kind: "exec", models: ["*"] }] }, ...hello } });
   }

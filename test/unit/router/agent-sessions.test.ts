@@ -1,0 +1,275 @@
+import { afterEach, beforeEach, describe, expect, jest, test } from "@jest/globals";
+import { status } from "@grpc/grpc-js";
+import { AttemptOutcome } from "../../../gen/gpurouter/v1/agent_pb.js";
+import type { Effect, Event } from "../../../src/core/events.js";
+import type { NodeId, RequestId } from "../../../src/core/model/ids.js";
+import { AgentSessions } from "../../../src/router/agent-sessions.js";
+import { EngineLoop } from "../../../src/router/engine-loop.js";
+import { DEFAULT_CORE_SETTINGS } from "../../../src/core/settings.js";
+import { specOf } from "../journal/story.js";
+import { FakeStream, HeldJournal, silentLog, TestClock, turn } from "./fakes.js";
+
+const TERMS = { leaseMs: 3_000, heartbeatIntervalMs: 250, telemetryIntervalMs: 1_000, maxResultBytes: 1 << 20 };
+
+let clock: TestClock;
+let events: Event[];
+let watched: string[];
+let sessions: AgentSessions;
+
+beforeEach(() => {
+  jest.useFakeTimers({ doNotFake: ["setImmediate", "queueMicrotask", "performance", "nextTick"] });
+  clock = new TestClock();
+  events = [];
+  watched = [];
+  sessions = new AgentSessions({
+    terms: TERMS,
+    clock,
+    log: silentLog,
+    step: (event) => events.push(event),
+    epoch: () => 7,
+    onOutput: (ref, offset, data) => watched.push(`output ${ref.requestId} ${offset} ${data.byteLength}`),
+    onProgress: (ref, fraction, message) => watched.push(`progress ${ref.requestId} ${fraction} ${message}`),
+  });
+});
+
+afterEach(() => {
+  sessions.close();
+  jest.useRealTimers();
+});
+
+interface Connected {
+  readonly stream: FakeStream;
+  readonly refusals: { code: number; details: string }[];
+}
+
+function open(): Connected {
+  const stream = new FakeStream();
+  const refusals: { code: number; details: string }[] = [];
+  sessions.connect(stream.stream);
+  stream.on("error", (error: { code: number; details: string }) => refusals.push(error));
+  return { stream, refusals };
+}
+
+function connect(hello: Parameters<FakeStream["hello"]>[0] = {}): Connected {
+  const connected = open();
+  connected.stream.hello(hello);
+  return connected;
+}
+
+/** Time passes, a heartbeat at a time. */
+function pass(milliseconds: number): void {
+  for (let left = milliseconds; left > 0; left -= TERMS.heartbeatIntervalMs) {
+    clock.atMs += Math.min(left, TERMS.heartbeatIntervalMs);
+    jest.advanceTimersByTime(TERMS.heartbeatIntervalMs);
+  }
+}
+
+const kinds = (): string[] => events.map(({ kind }) => kind);
+
+describe("A hello", () => {
+  test("is answered by the welcome and becomes an event", () => {
+    const { stream } = connect({ held: [{ requestId: "r", attempt: 2 }] });
+    expect(stream.sent).toHaveLength(1);
+    expect(stream.sent[0]?.welcome).toMatchObject({ epoch: 7n, leaseMs: 3_000, heartbeatIntervalMs: 250, maxResultBytes: 1 << 20 });
+    expect(events).toMatchObject([{ kind: "node_connected", nodeId: "node-a", instanceId: "1", held: [{ requestId: "r", attempt: 2 }], gpus: [{ gpuId: "GPU-0", computeCapability: 9_000 }] }]);
+    expect(sessions.connectedNodes).toBe(1);
+  });
+
+  test("must come first, once, and be valid", () => {
+    const silent = open();
+    silent.stream.says({});
+    expect(silent.refusals).toMatchObject([{ code: status.FAILED_PRECONDITION, details: expect.stringContaining("first message") }]);
+    const twice = connect();
+    twice.stream.hello();
+    expect(twice.refusals).toMatchObject([{ code: status.FAILED_PRECONDITION, details: expect.stringContaining("one hello") }]);
+    const nameless = connect({ nodeId: "" });
+    expect(nameless.refusals).toMatchObject([{ code: status.INVALID_ARGUMENT, details: expect.stringContaining("node_id") }]);
+    expect(kinds().filter((kind) => kind === "node_connected")).toHaveLength(1);
+  });
+
+  test("of an agent that has obeyed a later router is refused", () => {
+    const { refusals } = connect({ highestEpoch: 8n });
+    expect(refusals).toMatchObject([{ code: status.FAILED_PRECONDITION, details: expect.stringMatching(/obeyed epoch 8; this router has epoch 7/) }]);
+    expect(events).toEqual([]);
+    expect(connect({ highestEpoch: 7n }).refusals).toEqual([]);
+  });
+
+  test("of another agent under the same name is refused while the first is heard, and taken when it is not", () => {
+    const first = connect({ instanceId: "1" });
+    expect(connect({ instanceId: "2" }).refusals).toMatchObject([{ code: status.ALREADY_EXISTS, details: expect.stringContaining("its own node_id") }]);
+    pass(750);
+    const second = connect({ instanceId: "2" });
+    expect(second.refusals).toEqual([]);
+    expect(first.stream.ended).toBe(true);
+    expect(kinds()).toEqual(["node_connected", "node_disconnected", "node_connected"]);
+  });
+
+  test("of the same agent on a new stream replaces the old one, whose last words and end mean nothing any more", () => {
+    const first = connect();
+    connect();
+    expect(kinds()).toEqual(["node_connected", "node_disconnected", "node_connected"]);
+    first.stream.says({ events: [{ ref: { requestId: "r", attempt: 1 }, event: { case: "started", value: {} } }] });
+    first.stream.emit("cancelled");
+    first.stream.emit("close");
+    expect(kinds()).toEqual(["node_connected", "node_disconnected", "node_connected"]);
+    expect(sessions.connectedNodes).toBe(1);
+  });
+
+  test("is refused while the router stops", () => {
+    sessions.close();
+    expect(connect().refusals).toMatchObject([{ code: status.UNAVAILABLE }]);
+  });
+});
+
+describe("What an agent says", () => {
+  test("becomes events in its order; output and progress also go to those who watch", () => {
+    const { stream } = connect();
+    const ref = { requestId: "r", attempt: 1 };
+    stream.says({
+      events: [
+        { ref, event: { case: "started", value: {} } },
+        { ref, event: { case: "output", value: { offset: 5n, data: new Uint8Array(3) } } },
+        { ref, event: { case: "progress", value: { fraction: 0.5, message: "half" } } },
+        { ref, event: { case: "ended", value: { outcome: AttemptOutcome.FAILED, error: { code: "exit_code", message: "7", exitCode: 7 } } } },
+      ],
+    });
+    expect(kinds().slice(1)).toEqual(["attempt_started", "attempt_progress", "attempt_ended"]);
+    expect(events.at(-1)).toMatchObject({ nodeId: "node-a", ref, end: { outcome: "failed", error: { code: "exit_code", exitCode: 7 }, statistics: null } });
+    expect(watched).toEqual(["output r 5 3", "progress r 0.5 half"]);
+  });
+
+  test("of its GPUs: telemetry with its age, a loss, an Xid that is one, and one that is not", () => {
+    const { stream } = connect();
+    stream.says({ telemetry: [{ gpuId: "GPU-0", memoryUsedMib: 5, ageMs: 40 }] });
+    stream.says({ gpuEvents: [{ gpuId: "GPU-0", event: { case: "xid", value: 13 } }, { gpuId: "GPU-0", event: { case: "xid", value: 79 } }, { gpuId: "GPU-0", event: { case: "lost", value: "gone" } }] });
+    expect(events.slice(1)).toMatchObject([
+      { kind: "telemetry", samples: [{ ageMs: 40, sample: { memoryUsedMib: 5, gpuUtilizationPercent: Number.NaN } }] },
+      { kind: "gpu_lost", reason: "Xid 79" },
+      { kind: "gpu_lost", reason: "gone" },
+    ]);
+  });
+
+  test("without saying of which attempt is refused", () => {
+    const { stream, refusals } = connect();
+    stream.says({ events: [{ event: { case: "started", value: {} } }] });
+    expect(refusals).toMatchObject([{ code: status.INVALID_ARGUMENT, details: expect.stringContaining("ref") }]);
+  });
+});
+
+describe("Silence", () => {
+  test("for the lease ends the stream with a status the agent hears when it comes back, and the node counts as gone once", () => {
+    const { stream, refusals } = connect();
+    pass(3_000);
+    expect(refusals).toEqual([]);
+    pass(250);
+    expect(refusals).toMatchObject([{ code: status.UNAVAILABLE, details: expect.stringContaining("lease of 3000 ms") }]);
+    stream.emit("close");
+    pass(1_000);
+    expect(kinds()).toEqual(["node_connected", "node_disconnected"]);
+  });
+
+  test("is broken by anything, an empty message included", () => {
+    const { stream } = connect();
+    for (let round = 0; round < 10; round += 1) {
+      pass(1_000);
+      stream.says({});
+    }
+    expect(kinds()).toEqual(["node_connected"]);
+  });
+
+  test("of the router is filled with heartbeats", () => {
+    const { stream } = connect();
+    pass(1_000);
+    expect(stream.sent.length).toBe(1 + 4);
+  });
+});
+
+describe("What is sent", () => {
+  /** Effects of a real engine for requests that are placed on the node. */
+  async function placed(...ids: string[]): Promise<Extract<Effect, { nodeId: NodeId }>[]> {
+    const journal = new HeldJournal();
+    const effects: Effect[] = [];
+    const prepare = (effect: Effect): null => {
+      effects.push(effect);
+      return null;
+    };
+    const loop = new EngineLoop({ settings: DEFAULT_CORE_SETTINGS, journal: journal.journal, clock, prepare, onJournalFailure: () => {} });
+    loop.step(events[0]!);
+    for (const id of ids) loop.step({ kind: "submit", spec: specOf(id, { payload: new Uint8Array(3 << 20) }) });
+    await journal.commit();
+    return effects.filter((effect) => effect.kind === "dispatch");
+  }
+  const cancelOf = (requestId: string): Extract<Effect, { nodeId: NodeId }> => ({ kind: "cancel_attempt", nodeId: "node-a" as NodeId, ref: { requestId: requestId as RequestId, attempt: 1 } });
+  const dispatched = (stream: FakeStream): string[] => stream.sent.flatMap((message) => message.dispatches.map(({ ref }) => ref?.requestId ?? ""));
+  const cancelled = (stream: FakeStream): string[] => stream.sent.flatMap((message) => message.cancels.map(({ requestId }) => requestId));
+
+  test("in one turn of the event loop is one message", async () => {
+    const { stream } = connect();
+    for (const id of ["x", "y"]) sessions.perform(cancelOf(id));
+    sessions.perform({ kind: "acknowledge", nodeId: "node-a" as NodeId, ref: { requestId: "z" as RequestId, attempt: 1 } });
+    await turn();
+    expect(stream.sent).toHaveLength(2);
+    expect(stream.sent[1]?.acknowledged).toHaveLength(1);
+    expect(cancelled(stream)).toEqual(["x", "y"]);
+  });
+
+  test("waits while the stream is full, and then is sent in order with nothing left out", async () => {
+    const { stream } = connect();
+    const effects = await placed("a", "b", "c");
+    stream.takes = false;
+    for (const effect of effects) sessions.perform(effect);
+    sessions.perform(cancelOf("c"));
+    await turn();
+    // The first one filled it.
+    expect([dispatched(stream), cancelled(stream)]).toEqual([["a"], []]);
+    pass(1_000);
+    expect(dispatched(stream)).toEqual(["a"]);
+    stream.drain();
+    expect([dispatched(stream), cancelled(stream)]).toEqual([["a", "b", "c"], ["c"]]);
+    const cancelAt = stream.sent.findIndex(({ cancels }) => cancels.length > 0);
+    const dispatchAt = stream.sent.findIndex(({ dispatches }) => dispatches.some(({ ref }) => ref?.requestId === "c"));
+    expect(cancelAt).toBeGreaterThan(dispatchAt);
+  });
+
+  test("on a stream that replaced a full one is not held up by it", async () => {
+    const first = connect();
+    first.stream.takes = false;
+    sessions.perform(cancelOf("x"));
+    await turn();
+    const second = connect();
+    expect(second.stream.sent[0]?.welcome).toBeDefined();
+    second.stream.takes = false;
+    sessions.perform(cancelOf("y"));
+    await turn();
+    // The old stream's drain is not the new one's.
+    first.stream.drain();
+    sessions.perform(cancelOf("z"));
+    await turn();
+    expect(cancelled(second.stream)).toEqual(["y"]);
+    second.stream.drain();
+    expect(cancelled(second.stream)).toEqual(["y", "z"]);
+    expect(cancelled(first.stream)).toEqual(["x"]);
+  });
+
+  test("for a node that is not connected is dropped: its hello settles it", async () => {
+    sessions.perform(cancelOf("x"));
+    await turn();
+    const { stream } = connect();
+    await turn();
+    expect(cancelled(stream)).toEqual([]);
+  });
+
+  test("does not include a dispatch whose attempt was superseded before it was durable", async () => {
+    const { stream } = connect();
+    const [effect] = await placed("a");
+    if (effect?.kind !== "dispatch") throw new Error("expected a dispatch");
+    effect.request.phase = "queued";
+    sessions.perform(effect);
+    await turn();
+    effect.request.phase = "placed";
+    effect.request.attempt += 1;
+    sessions.perform(effect);
+    await turn();
+    expect(dispatched(stream)).toEqual([]);
+  });
+});

@@ -1,0 +1,128 @@
+import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
+import type { GpuChanges } from "../../../src/api/router-port.js";
+import { Engine } from "../../../src/core/engine.js";
+import type { GpuId, NodeId } from "../../../src/core/model/ids.js";
+import { DEFAULT_CORE_SETTINGS } from "../../../src/core/settings.js";
+import { GpuViews } from "../../../src/router/gpu-views.js";
+import { specOf } from "../journal/story.js";
+import { nodeConnected, TestClock } from "./fakes.js";
+
+const clock = new TestClock();
+let engine: Engine;
+let views: GpuViews;
+let abort: AbortController;
+
+beforeEach(() => {
+  engine = new Engine(DEFAULT_CORE_SETTINGS);
+  views = new GpuViews(engine, DEFAULT_CORE_SETTINGS, clock);
+  abort = new AbortController();
+  engine.step({ kind: "take_over", epoch: 4 }, clock.atMs);
+  engine.step(nodeConnected("node-a", 2), clock.atMs);
+  engine.step(nodeConnected("node-b", 2), clock.atMs);
+});
+afterEach(() => abort.abort());
+
+const watch = (token = ""): AsyncIterator<GpuChanges> => views.watch(token, 1, abort.signal)[Symbol.asyncIterator]();
+async function next(stream: AsyncIterator<GpuChanges>): Promise<GpuChanges> {
+  const { value, done } = await stream.next();
+  if (done === true) throw new Error("The stream ended.");
+  return value as GpuChanges;
+}
+const ids = ({ gpus }: GpuChanges): string[] => gpus.map(({ inventory }) => inventory.gpuId);
+const placeOn = (gpuId: string, requestId: string): void => void engine.step({ kind: "submit", spec: specOf(requestId, { specificGpuId: gpuId as GpuId }) }, clock.atMs);
+
+describe("Watching", () => {
+  test("begins with the whole fleet, then tells only what changed", async () => {
+    const stream = watch();
+    const first = await next(stream);
+    expect(first).toMatchObject({ snapshot: true, sequence: 1 });
+    expect(ids(first)).toEqual(["node-a-0", "node-a-1", "node-b-0", "node-b-1"]);
+    placeOn("node-a-1", "r");
+    const second = await next(stream);
+    expect(second).toMatchObject({ snapshot: false, sequence: 2, gpus: [{ activeRequests: 1 }] });
+    expect(ids(second)).toEqual(["node-a-1"]);
+  });
+
+  test("merges everything that happened since the reader last asked, however much", async () => {
+    const stream = watch();
+    await next(stream);
+    for (let index = 0; index < 5_000; index += 1) {
+      engine.step({ kind: "telemetry", nodeId: "node-a" as NodeId, samples: [{ ageMs: 0, sample: telemetry("node-a-0", index) }] }, clock.atMs);
+    }
+    placeOn("node-b-1", "r");
+    const merged = await next(stream);
+    expect(ids(merged)).toEqual(["node-a-0", "node-b-1"]);
+    expect(merged.gpus[0]?.telemetry?.memoryUsedMib).toBe(4_999);
+    expect(merged.sequence).toBe(2);
+  });
+
+  test("resumes behind the last message: what changed since, nothing else", async () => {
+    const stream = watch();
+    const { resumeToken } = await next(stream);
+    placeOn("node-a-0", "r");
+    const change = await next(stream);
+    await stream.return?.();
+    placeOn("node-b-0", "s");
+    const resumed = await next(watch(change.resumeToken));
+    expect(resumed).toMatchObject({ snapshot: false, sequence: 1 });
+    expect(ids(resumed)).toEqual(["node-b-0"]);
+    // An older token gives both changes.
+    expect(ids(await next(watch(resumeToken)))).toEqual(["node-a-0", "node-b-0"]);
+    // With nothing new the reader still learns that it is up to date.
+    expect(await next(watch(resumed.resumeToken))).toMatchObject({ snapshot: false, gpus: [] });
+  });
+
+  test("begins anew with a token of another life, of the future or of nobody", async () => {
+    const { resumeToken } = await next(watch());
+    const sequence = Number(resumeToken.split(".")[1]);
+    for (const token of ["3.1", `4.${sequence + 1_000}`, "4", "nonsense", "4.1.1"]) {
+      const first = await next(watch(token));
+      expect([token, first.snapshot, first.gpus.length]).toEqual([token, true, 4]);
+    }
+  });
+
+  test("ends when its reader goes, without waiting for a change", async () => {
+    const stream = watch();
+    await next(stream);
+    const pending = stream.next();
+    abort.abort();
+    expect(await pending).toEqual({ done: true, value: undefined });
+  });
+});
+
+describe("A GPU", () => {
+  test("is shown with its node's state, its telemetry's age and what runs on it", () => {
+    engine.step({ kind: "telemetry", nodeId: "node-a" as NodeId, samples: [{ ageMs: 30, sample: telemetry("node-a-0", 1_000) }] }, clock.atMs);
+    placeOn("node-a-0", "r");
+    clock.atMs += 70;
+    expect(views.all()[0]).toMatchObject({ index: 0, nodeId: "node-a", state: "active", stateReason: "", health: "healthy", telemetryAgeMs: 100, activeRequests: 1, memoryReservedMib: 100, models: ["*"] });
+    expect(views.all()[1]).toMatchObject({ telemetry: null, telemetryAgeMs: -1, activeRequests: 0 });
+  });
+
+  test("is inactive without its node, and in error when it was lost, with the reason", () => {
+    engine.step({ kind: "node_disconnected", nodeId: "node-b" as NodeId }, clock.atMs);
+    engine.step({ kind: "gpu_lost", nodeId: "node-a" as NodeId, gpuId: "node-a-1" as GpuId, reason: "Xid 79" }, clock.atMs);
+    expect(views.all().map(({ state, stateReason }) => [state, stateReason])).toEqual([
+      ["active", ""],
+      ["error", "Xid 79"],
+      ["inactive", "its node is not connected"],
+      ["inactive", "its node is not connected"],
+    ]);
+  });
+});
+
+function telemetry(gpuId: string, memoryUsedMib: number) {
+  return {
+    gpuId: gpuId as GpuId,
+    memoryUsedMib,
+    memoryFreeMib: 80_000 - memoryUsedMib,
+    gpuUtilizationPercent: 10,
+    memoryUtilizationPercent: 5,
+    temperatureCelsius: 50,
+    powerUsageWatts: 300,
+    powerLimitWatts: 700,
+    uptimeSeconds: 5,
+    clockEventReasons: 0,
+    eccUncorrected: 0,
+  };
+}
