@@ -18,7 +18,7 @@ import { AgentSession } from "../link/agent-session.js";
 import { endedMessage, helloMessage, jobOf, runnerListMessage, telemetryMessage, unknownRunnerMessage } from "./agent-codec.js";
 import type { Probe, ProbedGpu } from "./probes/probe.js";
 import { RouterConnection } from "./router-connection.js";
-import type { Runner } from "./runners/runner.js";
+import { STOP_AT_ONCE, type Runner } from "./runners/runner.js";
 
 /** Live output and progress waiting to be sent; above it pieces are dropped, the offsets tell. */
 const MAX_WAITING_EVENTS = 10_000;
@@ -268,7 +268,7 @@ export class Agent {
       if (!abort || this.#fenced.has(key(ref))) continue;
       this.#options.log.warn({ request: ref.requestId, attempt: ref.attempt }, "no word from the router for the lease: stopping work that must not run twice");
       this.#fenced.add(key(ref));
-      abort.abort();
+      abort.abort(STOP_AT_ONCE);
     }
   }
 }

@@ -14,7 +14,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   };
   const config = usable(() => loadAgentConfig(options.config, env));
   const log = pino({ level: config.logLevel, timestamp: pino.stdTimeFunctions.isoTime, base: { name: "gpu-router-agent", node: config.nodeId } });
-  const { agent, notes, simulated, runnerNames } = await startAgent(config, log);
+  const { agent, notes, simulated, runnerNames } = await startAgent(config, log, { maySimulate: false });
   for (const note of notes) log.info({ simulated }, note);
   log.info({ router: config.routerAddress, runners: runnerNames }, "agent started");
   await untilStopped(() => agent.stop(Number(options.grace) * 1000), (text) => log.info(text));

@@ -10,8 +10,9 @@ export async function runServe(options: ServeOptions): Promise<void> {
   const config = routerConfig(options);
   const log = pino({ level: config.logLevel, timestamp: pino.stdTimeFunctions.isoTime, base: { name: "gpu-router" } });
   const daemon = await startDaemon(config, log, exitOnJournalFailure((text) => process.stderr.write(text)));
+  const stopped = untilStopped(() => daemon.stop(Number(options.grace) * 1000), (text) => log.info(text));
   log.info({ grpc: daemon.grpcAddress, http: daemon.httpAddress, epoch: daemon.epoch, data: config.dataDirectory }, "listening");
-  await untilStopped(() => daemon.stop(Number(options.grace) * 1000), (text) => log.info(text));
+  await stopped;
   log.info("stopped");
 }
 

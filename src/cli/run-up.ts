@@ -15,19 +15,21 @@ export async function runUp(options: UpOptions): Promise<void> {
   // Only what needs attention: the terminal is for people here.
   const log = pino({ level: process.env["LOG_LEVEL"] ?? "warn", timestamp: pino.stdTimeFunctions.isoTime }, pino.destination(2));
   const daemon = await startDaemon(config, log, exitOnJournalFailure((text) => process.stderr.write(text)));
-  const started = await startAgent({ ...agentConfig, routerAddress: daemon.grpcAddress }, log).catch(async (error: unknown) => {
+  const started = await startAgent({ ...agentConfig, routerAddress: daemon.grpcAddress }, log, { maySimulate: true }).catch(async (error: unknown) => {
     await daemon.stop(0);
     throw error;
   });
   const ready = options.json ? readyJson(daemon, started, config.dataDirectory) : readyText(daemon, started, config.dataDirectory, styleFor(process.stdout, process.env));
-  process.stdout.write(ready);
-  await untilStopped(
+  // Signals are listened to before anybody is told that there is something to stop.
+  const stopped = untilStopped(
     async () => {
       await started.agent.stop(Number(options.grace) * 1000);
       await daemon.stop(1_000);
     },
     (text) => process.stderr.write(`${text}\n`),
   );
+  process.stdout.write(ready);
+  await stopped;
 }
 
 /** `--simulate N` over the agent's configuration. */
@@ -46,7 +48,8 @@ function readyJson(daemon: Daemon, started: StartedAgent, data: string): string 
 function readyText(daemon: Daemon, { notes, simulated, runnerNames }: StartedAgent, data: string, style: Style): string {
   const port = daemon.grpcAddress.split(":").pop();
   const host = `localhost:${port}`;
-  const route = `{"model_id":"${simulated ? "demo" : "YOUR-MODEL"}","payload_json":{"prompt":"hello"}}`;
+  const model = simulated ? "demo" : "YOUR-MODEL";
+  const route = `{"model_id":"${model}","payload_json":{"prompt":"hello"}}`;
   return [
     "",
     style.bold("gpu-router is up."),
@@ -62,7 +65,7 @@ function readyText(daemon: Daemon, { notes, simulated, runnerNames }: StartedAge
     `  grpcurl -plaintext ${host} list`,
     `  grpcurl -plaintext -d '${route}' ${host} gpurouter.v1.RouterService/Route`,
     `  curl -s http://${daemon.httpAddress}/gpurouter.v1.RouterService/GpuStatus -H 'content-type: application/json' -d '{}'`,
-    `  npx gpu-router route --model demo --payload '{"prompt":"hello"}' --wait`,
+    `  npx gpu-router route --model ${model} --payload '{"prompt":"hello"}' --wait`,
     "  npx gpu-router gpus --watch",
     "",
     "Ctrl-C drains and stops.",

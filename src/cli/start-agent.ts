@@ -15,9 +15,9 @@ export interface StartedAgent {
   readonly runnerNames: readonly string[];
 }
 
-/** Rejects with what to do when the configured probe cannot be used. */
-export async function startAgent(config: AgentConfig, log: Logger): Promise<StartedAgent> {
-  const { probe, gpus, notes, devices } = await openProbe(config.nodeId, config.probe);
+/** Rejects with what to do when the configured probe cannot be used. `maySimulate`: whether "auto" may make GPUs up where there are none. */
+export async function startAgent(config: AgentConfig, log: Logger, { maySimulate }: { readonly maySimulate: boolean }): Promise<StartedAgent> {
+  const { probe, gpus, notes, devices } = await openProbe(config.nodeId, config.probe, { maySimulate });
   const runners = createRunners(config, devices, { onTrouble: (runner, trouble) => (trouble === "" ? log.info({ runner }, "runner is well again") : log.warn({ runner, trouble }, "runner has trouble")) });
   const agent = new Agent({ nodeId: config.nodeId, routerAddress: config.routerAddress, version: packageVersion(), probe, gpus, runners, log });
   agent.start();

@@ -1,16 +1,19 @@
 // How long-running commands end: the first signal drains, the second one ends the process at once.
 
 const EXIT_BY_SIGNAL = 130;
+/** One Ctrl-C can arrive twice: from the terminal, and passed on by the program that started this one. */
+const SAME_SIGNAL_MS = 300;
 
 /**
  * Resolves once the process was asked to stop and `stop` has finished. `note` tells people what happens on the first signal.
  */
 export function untilStopped(stop: () => Promise<void>, note: (text: string) => void): Promise<void> {
   return new Promise((resolve, reject) => {
-    let stopping = false;
+    let firstAtMs = 0;
     const onSignal = (): void => {
-      if (stopping) process.exit(EXIT_BY_SIGNAL);
-      stopping = true;
+      if (firstAtMs > 0 && performance.now() - firstAtMs < SAME_SIGNAL_MS) return;
+      if (firstAtMs > 0) process.exit(EXIT_BY_SIGNAL);
+      firstAtMs = performance.now();
       note("Stopping: finishing what is under way. Press Ctrl-C again to stop at once; accepted requests are safe either way.");
       stop().then(resolve, reject);
     };

@@ -153,7 +153,7 @@ export class LmdbJournal {
       const cause = await (error as { readonly commitError?: Promise<unknown> }).commitError?.catch((reason: unknown) => reason);
       const { bytes } = await this.freeSpace();
       const trouble = cause instanceof Error ? cause : (error as Error);
-      throw new Error(`${trouble.message}; ${Math.floor(bytes / 1024)} KiB free in ${this.directory}`, { cause: trouble });
+      throw new Error(`${trouble.message}; ${Math.floor(bytes / 1024)} KiB free in ${this.directory}`, { cause: error });
     }
   }
 

@@ -3,6 +3,7 @@
 import type { RequestView, WatchEvent } from "../api/router-port.js";
 import type { AttemptRef, RequestId } from "../core/model/ids.js";
 import { isTerminal } from "../core/model/request.js";
+import { RecentOutput } from "./recent-output.js";
 
 /** Live output that one watcher may have waiting, bytes. */
 const MAX_WAITING_OUTPUT_BYTES = 1024 * 1024;
@@ -35,6 +36,7 @@ class Watcher {
 }
 
 export class RequestWatchers {
+  readonly #recentOutput = new RecentOutput();
   /** The lists are replaced, never changed: whoever holds one holds those who watched then. */
   readonly #byRequest = new Map<RequestId, readonly Watcher[]>();
   #noneLeft: (() => void)[] = [];
@@ -64,15 +66,18 @@ export class RequestWatchers {
   }
 
   output(ref: AttemptRef, offset: number, data: Uint8Array): void {
+    this.#recentOutput.add(ref, offset, data);
     for (const watcher of this.#byRequest.get(ref.requestId) ?? []) watcher.push({ kind: "output", attempt: ref.attempt, offset, data });
   }
 
   /**
    * Events from the present state on, until the final state was given or `signal` aborts. `present` resolves to the state as
-   * it was when it was called. Registers at once, so that nothing between now and then is missed.
+   * it was when it was called. Registers at once, so that nothing between now and then is missed; what the present attempt put
+   * out shortly before comes too.
    */
   watch(requestId: RequestId, present: () => Promise<RequestView | null>, signal: AbortSignal): AsyncIterable<WatchEvent> {
     const watcher = new Watcher();
+    for (const piece of this.#recentOutput.of(requestId)) watcher.push({ kind: "output", ...piece });
     this.#byRequest.set(requestId, [...(this.#byRequest.get(requestId) ?? []), watcher]);
     const leave = (): void => {
       this.#leave(requestId, watcher);

@@ -200,7 +200,7 @@ export class Router implements RouterPort {
     const queuePosition = queued ? Math.max(0, queue.lengthBefore(spec.priority) - 1) : 0;
     const startAtMs = queued ? this.#options.clock.now() + this.#queueDelayMs(spec) : request.startedAtMs || request.placedAtMs;
     const durationMs = request.decision?.estimate.durationMs ?? queue.get(spec.requestId)?.estimate.durationMs ?? 0;
-    const message = isTerminal(phase) ? `Already ${phase}.` : queued ? "Waiting for a GPU." : "";
+    const message = isTerminal(phase) ? `Already ${phase}.` : queued ? waitingFor(queue.isHopeless(spec.requestId)) : "";
     return {
       kind: "accepted",
       requestId: spec.requestId,
@@ -242,3 +242,6 @@ export class Router implements RouterPort {
   }
 }
 
+function waitingFor(hopeless: boolean): string {
+  return hopeless ? "No connected GPU can take it, however idle; it waits for one that can. Explain says what it needs." : "Waiting for a GPU.";
+}

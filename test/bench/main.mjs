@@ -54,15 +54,21 @@ function say(text) {
 
 function line(name, { median, min, max, samples }, unit, budget) {
   const digits = median < 10 ? 2 : median < 100 ? 1 : 0;
-  const bound = budget ? `   goal ${budget.bound}, measured ${budget.measured} (${budget.spread})` : "";
-  say(`  ${name.padEnd(34)} ${median.toFixed(digits)} ${unit} (${min.toFixed(digits)} to ${max.toFixed(digits)}, ${samples} samples)${bound}`);
+  say(`  ${name.padEnd(34)} ${median.toFixed(digits)} ${unit} (${min.toFixed(digits)} to ${max.toFixed(digits)}, ${samples} samples)${goal(budget)}`);
+}
+
+function goal(budget) {
+  return budget ? `   goal ${budget.goal}; ${budget.measured}` : "";
 }
 
 if (wanted.has("decision")) {
-  const { benchDecision } = await import("./decision.mjs");
-  results.decision = benchDecision(options.smoke ? { sizes: [10, 100], rounds: 1 } : {});
-  say("Decision, µs per decision:");
-  for (const row of results.decision) line(row.name, summary(row.microseconds), "µs", budgets.decision[row.name]);
+  const { benchDecisions } = await import("./decision.mjs");
+  results.decision = benchDecisions();
+  say("Decision, µs (median, and the best round):");
+  for (const { gpus, name, medianUs, bestUs } of results.decision) {
+    const budget = budgets.decision[`${gpus} GPUs, ${name}`];
+    say(`  ${`${gpus} GPUs, ${name}`.padEnd(52)} ${medianUs.toFixed(2).padStart(8)} ${bestUs.toFixed(2).padStart(8)}${goal(budget)}`);
+  }
 }
 
 if (wanted.has("journal")) {

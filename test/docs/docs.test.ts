@@ -182,7 +182,7 @@ describe("docs/architecture.md", () => {
 
 describe("deploy/systemd", () => {
   always.each(["gpu-router", "gpu-router-agent"])("%s.service starts a command that exists, with options that it has", (unit) => {
-    const [, command = "", options = ""] = /^ExecStart=\S+ \S+main\.js (\w+) (.*)$/m.exec(text(`deploy/systemd/${unit}.service`)) ?? [];
+    const [, command = "", options = ""] = /^ExecStart=.*main\.js (\w+) (.*)$/m.exec(text(`deploy/systemd/${unit}.service`)) ?? [];
     const help = execFileSync(process.execPath, [CLI, command, "--help"], { encoding: "utf8" });
     for (const option of options.match(/--[a-z-]+/g) ?? []) expect(help).toContain(`${option} `);
   });

@@ -11,7 +11,7 @@ const SEED = Number(process.env["GPU_ROUTER_SEED"] ?? 1);
 const SPEED = 20;
 const NODES = ["node-a", "node-b", "node-c", "node-d"];
 /** 20 minutes of both traces. */
-const AT_LEAST_REQUESTS = 5_000;
+const AT_LEAST_REQUESTS = 9_000;
 const replaying = testWith(hasAzureTraces, "the Azure traces in ../shared/traces/azure-llm-2023");
 const DEADLINE_MS = 300_000;
 
@@ -49,7 +49,7 @@ function tell(what: string, report: ReplayReport, router: RouterProcess): void {
   const busy = report.gpus.reduce((sum, gpu) => sum + gpu.mean_concurrency, 0) / report.gpus.length;
   const latency = (name: string): string => {
     const found = report.latencies.find((each) => each.name === name);
-    return `${name} p50 ${found?.p50.toFixed(1)} p99 ${found?.p99.toFixed(1)} ms`;
+    return `${name} p50 ${found?.p50_ms?.toFixed(1)} p99 ${found?.p99_ms?.toFixed(1)} ms`;
   };
   const memory = memoryMib(router.process);
   process.stderr.write(

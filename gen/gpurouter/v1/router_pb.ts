@@ -418,14 +418,14 @@ export type RequestInfo = Message<"gpurouter.v1.RequestInfo"> & {
   progress: number;
 
   /**
-   * Where a result that is too large for this message can be fetched.
+   * Where the result can be fetched, whatever its size; empty when there is none.
    *
    * @generated from field: string result_url = 13;
    */
   resultUrl: string;
 
   /**
-   * The result when it is at most 64 KiB.
+   * The result itself when it is at most 64 KiB.
    *
    * @generated from field: bytes result = 14;
    */

@@ -34,13 +34,15 @@ export interface OpenedProbe {
 export interface ProbeSurroundings {
   readonly nvml?: NvmlOptions;
   readonly nvidiaSmi?: NvidiaSmiOptions;
+  /** Whether "auto" may simulate GPUs where it finds none; true when left out. */
+  readonly maySimulate?: boolean;
 }
 
 /** The library's name as the configuration has it by default; on Windows NVML is called otherwise. */
 const DEFAULT_LIBRARY = "libnvidia-ml.so.1";
 
 /**
- * Opens the probe that `mode` names, and asks it once. "auto" takes NVML where it works, else nvidia-smi, else simulated GPUs.
+ * Opens the probe that `mode` names, and asks it once. "auto" takes NVML where it works, else nvidia-smi, else simulated GPUs where it may.
  * Rejects with what to do when the named one cannot be used.
  */
 export async function openProbe(nodeId: string, options: ProbeOptions, surroundings: ProbeSurroundings = {}): Promise<OpenedProbe> {
@@ -66,6 +68,9 @@ async function automatic(nodeId: string, options: ProbeOptions, surroundings: Pr
     } catch (error) {
       notes.push(`${probe.kind}: ${error instanceof Error ? error.message : String(error)}`);
     }
+  }
+  if (surroundings.maySimulate === false) {
+    throw new Error(`No NVIDIA GPU can be used. ${notes.join(" ")} To run without GPUs, set probe.mode: simulated.`);
   }
   return simulated(nodeId, options, [...notes, "No NVIDIA GPU can be used, so the GPUs of this node are simulated: they do no real work."]);
 }

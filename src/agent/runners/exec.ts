@@ -12,7 +12,7 @@ import { readResultFile } from "./exec/result-file.js";
 import { spawnTrouble } from "./exec/spawn-trouble.js";
 import { TailBuffer } from "./exec/tail-buffer.js";
 import { emitOutput, NO_STATISTICS, unsuccessful } from "./outcome.js";
-import type { Job, JobOutcome, JobSink, JobStatistics, Runner, RunnerDescription } from "./runner.js";
+import { STOP_AT_ONCE, type Job, type JobOutcome, type JobSink, type JobStatistics, type Runner, type RunnerDescription } from "./runner.js";
 
 export interface ExecCommand {
   /** The model id by which requests ask for it. */
@@ -103,7 +103,7 @@ export class ExecRunner implements Runner {
       onStdout: (chunk) => output.stdout.push(chunk),
       onStderr: (chunk) => output.pushStderr(chunk),
     });
-    const onAbort = (): void => tree.stop();
+    const onAbort = (): void => tree.stop(signal.reason === STOP_AT_ONCE ? 0 : command.killGraceMs);
     signal.addEventListener("abort", onAbort, { once: true });
     this.#running.set(tree, tree.ended);
     const end = await tree.ended;

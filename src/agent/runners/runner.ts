@@ -69,6 +69,12 @@ export interface RunnerDescription {
   readonly gpuIds: readonly string[];
 }
 
+/**
+ * The `reason` of an abort that leaves no time for a clean end: the agent's lease has run out, and the router may start the
+ * work elsewhere.
+ */
+export const STOP_AT_ONCE = "stop at once";
+
 export interface Runner {
   /** Unique within the node. */
   readonly name: string;
@@ -78,7 +84,7 @@ export interface Runner {
   onChange(listener: () => void): () => void;
   /**
    * Does the work. Never rejects: every fault is an outcome. When `signal` aborts, stops as soon as it can and
-   * answers "cancelled". `maxResultBytes` bounds `result`; what is larger is a failure "result_too_large".
+   * answers "cancelled"; without any grace when the signal's reason is STOP_AT_ONCE. `maxResultBytes` bounds `result`; what is larger is a failure "result_too_large".
    */
   run(job: Job, sink: JobSink, limits: { readonly maxResultBytes: number }, signal: AbortSignal): Promise<JobOutcome>;
   /** Ends everything that runs, and background work such as discovery. */

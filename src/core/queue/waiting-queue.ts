@@ -97,6 +97,11 @@ export class WaitingQueue {
     return this.#entries.get(requestId)?.entry.value ?? null;
   }
 
+  /** Whether it waits for a GPU that the fleet does not have. */
+  isHopeless(requestId: RequestId): boolean {
+    return this.#entries.get(requestId)?.of.standing === "hopeless";
+  }
+
   /**
    * The classes to try now, next first: highest band, then earliest accepted head; the refused ones too when
    * `withRefused`. The caller pushes a class back when its head has left and others wait behind it. O(classes).

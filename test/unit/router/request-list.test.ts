@@ -15,11 +15,11 @@ let list: RequestList;
 
 beforeEach(async () => {
   journal = new HeldJournal();
-  ({ loop, list } = over(journal));
+  ({ loop, list } = loopOver(journal));
   await journal.commit();
 });
 
-function over(held: { readonly journal: ConstructorParameters<typeof EngineLoop>[0]["journal"] }): { loop: EngineLoop; list: RequestList } {
+function loopOver(held: { readonly journal: ConstructorParameters<typeof EngineLoop>[0]["journal"] }): { loop: EngineLoop; list: RequestList } {
   const made = new EngineLoop({ settings: DEFAULT_CORE_SETTINGS, journal: held.journal, clock: new TestClock(), prepare: () => null, onJournalFailure: () => {} });
   made.step(nodeConnected("node-a", 1));
   return { loop: made, list: new RequestList(made.engine.state, made.history) };
@@ -122,7 +122,7 @@ test("a token that is not ours is refused", () => {
 
 test("a filter that matches nothing among very many reads them in bounded pages and comes to an end", async () => {
   const real = await openJournal(await temporaryFolder());
-  ({ loop, list } = over({ journal: real }));
+  ({ loop, list } = loopOver({ journal: real }));
   await loop.durable();
   for (let index = 0; index < 12_000; index += 1) {
     submit(`r${index}`);

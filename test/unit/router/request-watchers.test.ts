@@ -61,7 +61,7 @@ test("one that is gone by the time it is asked gives nothing", async () => {
 
 test("no transition is missed between the question and its durable answer", async () => {
   const watchers = new RequestWatchers();
-  let answer = (_: RequestView): void => {};
+  let answer: (present: RequestView) => void = () => {};
   const { seen, ended } = read(watchers.watch(ID, () => new Promise((resolve) => (answer = resolve)), never));
   const placed = watchers.telling(ID, view("placed"));
   const completed = watchers.telling(ID, view("completed"));
@@ -129,7 +129,7 @@ describe("A reader that does not keep up", () => {
     const seen = await rest(events);
     expect(seen.length).toBeLessThan(50_000);
     // The newest progress, not the oldest.
-    expect(seen.filter(({ kind }) => kind === "progress").at(-1)).toMatchObject({ fraction: 0.99999 });
+    expect(seen.findLast(({ kind }) => kind === "progress")).toMatchObject({ fraction: 0.99999 });
   });
 
   test("has room again for what it has read", async () => {

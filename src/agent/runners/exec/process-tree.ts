@@ -51,14 +51,14 @@ export class ProcessTree {
   }
 
   /** SIGTERM to the group now, SIGKILL after the grace. Again: no effect. */
-  stop(): void {
+  stop(killGraceMs = this.#spec.killGraceMs): void {
     if (this.#stopped) return;
     this.#stopped = true;
     this.#signal("SIGTERM");
     this.#killTimer = setTimeout(() => {
       this.#killedAt = performance.now();
       this.#signal("SIGKILL");
-    }, this.#spec.killGraceMs);
+    }, killGraceMs);
   }
 
   async #run(): Promise<ProcessEnd> {

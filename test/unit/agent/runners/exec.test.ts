@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, test } from "@jest/globals";
 import { ExecRunner, type ExecCommand } from "../../../../src/agent/runners/exec.js";
-import type { JobOutcome } from "../../../../src/agent/runners/runner.js";
+import { STOP_AT_ONCE, type JobOutcome } from "../../../../src/agent/runners/runner.js";
 import { aJob, eventually, RecordingSink } from "./fixtures.js";
 
 const LIMITS = { maxResultBytes: 1 << 20 };
@@ -221,6 +221,13 @@ describe("stopping", () => {
     abort.abort();
     expect(await ended).toMatchObject({ outcome: "cancelled", message: expect.stringContaining("SIGKILL") });
     expect(performance.now() - abortedAt).toBeGreaterThanOrEqual(295);
+    expect(pids.filter(runs)).toEqual([]);
+  });
+
+  test("an agent whose lease has run out leaves no grace", async () => {
+    const { pids, abort, ended } = await startFamily("trap : TERM;", { killGraceMs: 600_000 });
+    abort.abort(STOP_AT_ONCE);
+    expect(await ended).toMatchObject({ outcome: "cancelled", message: expect.stringContaining("SIGKILL") });
     expect(pids.filter(runs)).toEqual([]);
   });
 
