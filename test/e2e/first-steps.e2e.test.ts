@@ -1,14 +1,15 @@
 // What a newcomer does first, on real processes: a router, an agent with simulated GPUs, and every call once.
 import { execFile } from "node:child_process";
 import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
 import net from "node:net";
 import path from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, test } from "@jest/globals";
 import { status } from "@grpc/grpc-js";
 import { RequestState, RouteStatus, type WatchGpusResponse, type WatchResponse } from "../../gen/gpurouter/v1/router_pb.js";
-import type { RouterClient } from "../../src/api/client.js";
-import { afterThisTest, connectedTo, eventually, runCommand, serveProcess, startAgent, startRouter, type RouterProcess } from "./harness.js";
+import { connectRouter, type RouterClient } from "../../src/api/client.js";
+import { afterThisTest, connectedTo, eventually, runCommand, serveProcess, startAgent, startRouter, temporaryFolder, TestProcess, type RouterProcess } from "./harness.js";
 
 const run = promisify(execFile);
 const BUF = path.resolve("node_modules/.bin/buf");
@@ -211,6 +212,23 @@ describe("Other ways in", () => {
 });
 
 describe("Starting and stopping", () => {
+  test("`up` is a router and an agent in one: it says where it listens, works, and stops on Ctrl-C", async () => {
+    const data = path.join(await temporaryFolder(), "data");
+    const agentConfig = path.join(await temporaryFolder(), "agent.yaml");
+    await writeFile(agentConfig, "probe: { mode: simulated, simulated: { gpus: 2, speed: 100000 } }\n");
+    const up = new TestProcess("up", ["up", "--json", "--data", data, "--grpc-port", "0", "--http-port", "0", "--agent-config", agentConfig]);
+    const ready = await eventually("it is ready", () => up.stdout.endsWith("\n") && (JSON.parse(up.stdout) as { grpc: string; http: string; gpus: number }));
+    expect(ready).toMatchObject({ gpus: 2, simulated: true, epoch: 1, data });
+    const client = connectRouter(ready.grpc);
+    afterThisTest(() => client.close());
+    const { requestId } = await client.route({ modelId: "m" });
+    const last = (await watchToEnd(client, requestId)).at(-1)?.event;
+    expect(last?.case === "request" && last.value.state).toBe(RequestState.COMPLETED);
+    up.child.kill("SIGINT");
+    expect(await up.ended).toBe(0);
+    expect(up.stderr).toContain("accepted requests are safe either way");
+  });
+
   test("a second router on the same data is refused and told what to do", async () => {
     const router = await startRouter();
     const second = await serveProcess({ data: router.data });

@@ -7,7 +7,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { afterEach } from "@jest/globals";
+import { afterEach, jest } from "@jest/globals";
 import { stringify } from "yaml";
 import { connectRouter, type RouterClient } from "../../src/api/client.js";
 
@@ -18,6 +18,9 @@ const POLL_MS = 20;
 
 /** A line that a process logged as JSON. */
 export type LogLine = { readonly msg: string } & Readonly<Record<string, unknown>>;
+
+// Several processes start in each test; a busy machine may take its time.
+jest.setTimeout(60_000);
 
 const cleanUps: (() => unknown)[] = [];
 afterEach(async () => {
@@ -200,11 +203,16 @@ export interface AgentStart {
 }
 
 /** Starts `gpu-router agent` with simulated GPUs and waits until it is connected. */
-export async function startAgent({ nodeId, router, gpus = 4, speed = 1, runners = {}, env, graceSeconds = 1 }: AgentStart): Promise<TestProcess> {
-  const configFile = await writeConfig(`${nodeId}.yaml`, { node_id: nodeId, router_address: router, probe: { mode: "simulated", simulated: { gpus, speed } }, runners });
-  const process = new TestProcess(`agent ${nodeId}`, ["agent", "--config", configFile, "--grace", `${graceSeconds}`], env);
+export async function startAgent(start: AgentStart): Promise<TestProcess> {
+  const process = await agentProcess(start);
   await connectedTo(process, 1);
   return process;
+}
+
+/** The process alone, for agents that are to be refused. */
+export async function agentProcess({ nodeId, router, gpus = 4, speed = 1, runners = {}, env, graceSeconds = 1 }: AgentStart): Promise<TestProcess> {
+  const configFile = await writeConfig(`${nodeId}.yaml`, { node_id: nodeId, router_address: router, probe: { mode: "simulated", simulated: { gpus, speed } }, runners });
+  return new TestProcess(`agent ${nodeId}`, ["agent", "--config", configFile, "--grace", `${graceSeconds}`], env);
 }
 
 /** Waits until the agent has been welcomed by a router of at least `epoch`. */

@@ -10,7 +10,7 @@ import { endsSoFar, expectOneEndEach, startReplay } from "./replay-check.js";
 const SEED = Number(process.env["GPU_ROUTER_SEED"] ?? 7);
 const REQUESTS = 400;
 /** Of the trace's own time; played twenty times faster. */
-const TRACE_SECONDS = 60;
+const TRACE_SECONDS = 40;
 const SPEED = 20;
 
 /** A trace in Azure's form: Poisson arrivals, most requests short and a few long. */

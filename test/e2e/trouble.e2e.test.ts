@@ -1,9 +1,12 @@
 // Bad input, cut wires and lost agents, on real processes: a clear error for who is to blame, nothing lost for anybody else.
+import { mkdir, writeFile } from "node:fs/promises";
+import path from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import { status } from "@grpc/grpc-js";
 import { RequestState, type WatchResponse } from "../../gen/gpurouter/v1/router_pb.js";
+import { connectRouter } from "../../src/api/client.js";
 import { startProxy } from "./cuttable-proxy.js";
-import { attemptEnds, eventually, startAgent, startRouter, type RouterProcess } from "./harness.js";
+import { agentProcess, attemptEnds, eventually, serveProcess, startAgent, startRouter, temporaryFolder, type RouterProcess } from "./harness.js";
 
 const AT_ONCE = 100_000;
 /** Everything that takes seconds by default takes tenths of them. */
@@ -75,11 +78,21 @@ describe("Bad input", () => {
   });
 });
 
+describe("A journal that cannot be used", () => {
+  test("because it is something else ends the router with what to do, and is left as it is", async () => {
+    const data = path.join(await temporaryFolder(), "data");
+    await mkdir(data);
+    await writeFile(path.join(data, "journal.mdb"), "this is not a journal ".repeat(4_000));
+    const router = await serveProcess({ data });
+    expect(await router.ended).toBe(1);
+    expect(router.stderr).toMatch(/journal\.mdb cannot be opened: it is not a journal.*choose another directory with --data/);
+  });
+});
+
 describe("A wire that is cut", () => {
   test("between a watcher and the router: the work goes on, and a new watch shows the end", async () => {
     const router = await startRouter();
     await startAgent({ nodeId: "node-a", router: router.grpcAddress, speed: 10 });
-    const { connectRouter } = await import("../../src/api/client.js");
     const wire = await startProxy(router.grpcAddress);
     const distant = connectRouter(wire.address);
     await distant.route({ requestId: "watched", modelId: "m", resourceRequirements: { expectedDurationMs: 15_000n } });
@@ -203,8 +216,7 @@ describe("An agent that is not heard", () => {
   test("a second agent under a name that is taken is refused and says so", async () => {
     const router = await startRouter();
     const first = await startAgent({ nodeId: "twin", router: router.grpcAddress, speed: AT_ONCE });
-    const { TestProcess } = await import("./harness.js");
-    const second = new TestProcess("second twin", ["agent", "--router", router.grpcAddress, "--node-id", "twin"]);
+    const second = await agentProcess({ nodeId: "twin", router: router.grpcAddress });
     const trouble = await second.line("what is wrong", (line) => String(line["trouble"]).includes("node_id"));
     expect(trouble["trouble"]).toMatch(/Node twin is connected by another agent: give each agent its own node_id/);
     expect(second.logged.some(({ msg }) => msg === "connected to the router")).toBe(false);
