@@ -62,7 +62,8 @@ export class AgentSessions {
       if (session) this.#gone(session, stream);
     };
     stream.on("end", () => {
-      gone();
+      // The agent said goodbye; anything else is trouble.
+      if (session) this.#gone(session, stream, "info");
       stream.end();
     });
     stream.on("cancelled", gone);
@@ -156,12 +157,12 @@ export class AgentSessions {
     }
   }
 
-  #gone(session: RouterSession, stream: AgentStream): void {
+  #gone(session: RouterSession, stream: AgentStream, level: "info" | "warn" = "warn"): void {
     if (this.#byNode.get(session.nodeId)?.stream !== stream) return;
     this.#byNode.delete(session.nodeId);
     this.#blocked.delete(session.nodeId);
     if (this.#closing) return;
-    this.#options.log.warn({ node: session.nodeId }, "agent disconnected");
+    this.#options.log[level]({ node: session.nodeId }, "agent disconnected");
     this.#options.step({ kind: "node_disconnected", nodeId: session.nodeId as NodeId });
   }
 
