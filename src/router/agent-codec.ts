@@ -12,11 +12,11 @@ import {
   type GpuTelemetry as ProtoTelemetry,
   type RunnerList,
 } from "../../gen/gpurouter/v1/agent_pb.js";
-import { ResourceRequirementsSchema } from "../../gen/gpurouter/v1/router_pb.js";
+import { ResourceRequirementsSchema, type ResourceRequirements } from "../../gen/gpurouter/v1/router_pb.js";
 import type { AttemptEnd, AttemptOutcome, Effect, Event } from "../core/events.js";
 import type { GpuInventory, GpuTelemetry, RunnerInfo } from "../core/model/gpu.js";
 import type { AttemptRef, GpuId, ModelId, NodeId, RequestId } from "../core/model/ids.js";
-import { computeCapability, computeCapabilityText } from "../core/model/request.js";
+import { computeCapability, computeCapabilityText, type Requirements } from "../core/model/request.js";
 
 const OUTCOMES: Readonly<{ [outcome in ProtoOutcome]: AttemptOutcome }> = {
   // An agent that does not say how it went has failed to run it.
@@ -116,14 +116,23 @@ export function dispatchOf({ request, attempt, gpuId, runner }: Extract<Effect, 
     payload: spec.payload,
     timeLeftMs: deadlineAtMs === 0 ? 0n : BigInt(Math.max(1, deadlineAtMs - nowMs)),
     mustNotRunTwice: !spec.idempotent,
-    resourceRequirements: create(ResourceRequirementsSchema, {
-      memoryMib: requirements.memoryMib,
-      computeUnits: requirements.computeUnits,
-      maxBatchSize: requirements.maxBatchSize,
-      expectedDurationMs: BigInt(Math.round(requirements.expectedDurationMs)),
-      minComputeCapability: computeCapabilityText(requirements.minComputeCapability),
-      inputTokens: requirements.inputTokens,
-      outputTokens: requirements.outputTokens,
-    }),
+    ...(stated(requirements) && { resourceRequirements: requirementsMessage(requirements) }),
+  });
+}
+
+/** Whether the request said anything about its needs. */
+function stated(requirements: Requirements): boolean {
+  return Object.values(requirements).some((value) => value !== 0);
+}
+
+function requirementsMessage(requirements: Requirements): ResourceRequirements {
+  return create(ResourceRequirementsSchema, {
+    memoryMib: requirements.memoryMib,
+    computeUnits: requirements.computeUnits,
+    maxBatchSize: requirements.maxBatchSize,
+    expectedDurationMs: BigInt(Math.round(requirements.expectedDurationMs)),
+    minComputeCapability: computeCapabilityText(requirements.minComputeCapability),
+    inputTokens: requirements.inputTokens,
+    outputTokens: requirements.outputTokens,
   });
 }

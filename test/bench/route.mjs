@@ -7,7 +7,6 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { RouteRequestSchema } from "../../dist/gen/gpurouter/v1/router_pb.js";
-import { connectRouter } from "../../dist/src/api/client.js";
 import { frameFile, h2load } from "./load.mjs";
 import { startChild } from "./processes.mjs";
 
@@ -35,13 +34,13 @@ async function withRouter({ agents, mode, slots }, use) {
   ].join("\n"));
   const router = startChild([...NODE_FLAGS, "dist/src/cli/main.js", "serve", "--config", config, "--data", path.join(data, "journal")]);
   try {
-    const { grpc } = await router.next((line) => line.grpc);
+    const { grpc, http } = await router.next((line) => line.grpc);
     const fleet = startChild([...NODE_FLAGS, "test/bench/fleet.mjs", grpc, `${agents}`, `${GPUS / agents}`, mode]);
     const counts = { ended: 0 };
     fleet.on((line) => { counts.ended = line.ended ?? counts.ended; });
     try {
       await fleet.next((line) => line.connected === agents);
-      return await use({ address: grpc, port: Number(grpc.split(":").pop()), fleet, counts });
+      return await use({ http, port: Number(grpc.split(":").pop()), fleet, counts });
     } finally {
       await fleet.stop("SIGKILL");
     }
@@ -61,18 +60,14 @@ async function withEcho(use) {
 }
 
 /** Lives per second, from the first Route until the router has nothing left; the agents must have counted as many ends. */
-async function lives({ address, port, fleet, counts }, body, requests) {
+async function lives({ http, port, fleet, counts }, body, requests) {
   const before = counts.ended;
   const startedAt = performance.now();
   await h2load({ port, method: METHOD, body, requests });
-  const client = connectRouter(address);
-  try {
-    for (;;) {
-      const { requests: left } = await client.list({ states: [1, 2], pageSize: 1 });
-      if (left.length === 0) break;
-    }
-  } finally {
-    client.close();
+  for (;;) {
+    const { live_requests: left } = await (await fetch(`http://${http}/health`)).json();
+    if (left === 0) break;
+    await new Promise((resolve) => setTimeout(resolve, 5));
   }
   const seconds = (performance.now() - startedAt) / 1000;
   for (const deadline = performance.now() + 5_000; counts.ended - before < requests && performance.now() < deadline; ) await fleet.next((line) => line.ended !== undefined);

@@ -144,15 +144,18 @@ export class Scheduler {
     let nearCount = 0;
     let topCount = 0;
     let floor = Number.NEGATIVE_INFINITY;
+    let entry = Number.NEGATIVE_INFINITY;
     for (let k = 0; k < count; k += 1) {
       const total = totals[k]!;
       if (total < floor) continue;
       near[nearCount++] = k;
-      if (topCount === DESCRIBED && total <= totals[top[DESCRIBED - 1]!]!) continue;
+      if (total <= entry) continue;
       let place = topCount < DESCRIBED ? topCount++ : DESCRIBED - 1;
       for (; place > 0 && totals[top[place - 1]!]! < total; place -= 1) top[place] = top[place - 1]!;
       top[place] = k;
-      if (topCount === DESCRIBED) floor = Math.min(totals[top[DESCRIBED - 1]!]!, totals[top[0]!]! * (1 - TIE_SHARE));
+      if (topCount < DESCRIBED) continue;
+      entry = totals[top[DESCRIBED - 1]!]!;
+      floor = Math.min(entry, totals[top[0]!]! * (1 - TIE_SHARE));
     }
     const bound = totals[top[0]!]! * (1 - TIE_SHARE);
     let tied = 0;
