@@ -63,14 +63,21 @@ export function decodeFrame(bytes: Uint8Array, what: string): Record[] {
   return open(bytes, what) as Record[];
 }
 
-/** A finished request without its payload, which nobody needs any more. */
-export function encodeFinished(request: Request): Buffer {
-  return seal({ ...request, spec: { ...request.spec, payload: NO_PAYLOAD } });
+/** A finished request as it is stored: `result` is empty where it has a place of its own, or there is none. */
+export interface StoredFinish {
+  readonly request: Request;
+  readonly result: Uint8Array;
+}
+
+/** Without the payload, which nobody needs any more. */
+export function encodeFinished({ request, result }: StoredFinish): Buffer {
+  return seal([{ ...request, spec: { ...request.spec, payload: NO_PAYLOAD } }, result]);
 }
 
 /** Throws CorruptJournalError. */
-export function decodeFinished(bytes: Uint8Array): Request {
-  return open(bytes, "a finished request") as Request;
+export function decodeFinished(bytes: Uint8Array): StoredFinish {
+  const [request, result] = open(bytes, "a finished request") as [Request, Uint8Array];
+  return { request, result };
 }
 
 export function encodeSnapshot(snapshot: Snapshot): Buffer {

@@ -16,6 +16,10 @@ import { checkLmdbFile } from "./lmdb-file.js";
 /** The format of what is stored; another one is refused rather than guessed at. */
 const FORMAT = 1;
 
+/** A result up to this size is stored with its request: one entry instead of two. */
+const MAX_INLINE_RESULT_BYTES = 4 * 1024;
+const NO_RESULT = new Uint8Array();
+
 /** What becomes durable together. */
 export interface Batch {
   /** Sequence number of the first record; must follow the last batch. */
@@ -171,9 +175,10 @@ export class LmdbJournal {
     }
     for (const { request, result } of ended) {
       const { requestId } = request.spec;
-      void this.#finished.put(requestId, encodeFinished(request));
+      const beside = result.byteLength > MAX_INLINE_RESULT_BYTES;
+      void this.#finished.put(requestId, encodeFinished({ request, result: beside ? NO_RESULT : result }));
       this.#bytesWritten += result.byteLength;
-      if (result.byteLength > 0) void this.#results.put(requestId, Buffer.from(result.buffer, result.byteOffset, result.byteLength));
+      if (beside) void this.#results.put(requestId, Buffer.from(result.buffer, result.byteOffset, result.byteLength));
     }
     if (!snapshot) return;
     const lastSequence = firstSequence + records.length - 1;
@@ -189,11 +194,15 @@ export class LmdbJournal {
   /** null when unknown or past its retention. About 5 µs. */
   finished(requestId: RequestId): Request | null {
     const sealed = this.#finished.get(requestId);
-    return sealed ? decodeFinished(sealed) : null;
+    return sealed ? decodeFinished(sealed).request : null;
   }
 
   result(requestId: RequestId): Uint8Array | null {
-    return this.#results.get(requestId) ?? null;
+    const beside = this.#results.get(requestId);
+    if (beside) return beside;
+    const sealed = this.#finished.get(requestId);
+    const inline = sealed ? decodeFinished(sealed).result : NO_RESULT;
+    return inline.byteLength > 0 ? inline : null;
   }
 
   /** Newest first, below `belowOrder` (0 for the newest). */

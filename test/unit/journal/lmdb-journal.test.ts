@@ -112,6 +112,19 @@ describe("Appending and recovering", () => {
     for (const { read, result } of results) expect(Buffer.from(read ?? [])).toEqual(Buffer.from(result));
   });
 
+  test("a result is there whatever its size, beside its request or in it, until it is dropped", async () => {
+    const directory = await temporaryFolder();
+    const journal = await openJournal(directory);
+    journal.recover();
+    const { ended } = (await write(journal, new Story(6), 100)).at(-1)!;
+    const sizes = [1, 4_096, 4_097, 100_000];
+    const finished = [...ended.values()].slice(0, sizes.length).map(({ request }, index) => ({ request, result: new Uint8Array(sizes[index]!).fill(index + 1) }));
+    await journal.append({ firstSequence: journal.nextSequence, records: [{ kind: "state_digest", digest: 0 }], ended: finished, snapshot: null });
+    expect(finished.map(({ request }) => journal.result(request.spec.requestId)?.byteLength)).toEqual(sizes);
+    await journal.purge(Number.POSITIVE_INFINITY, 0, 100_000);
+    expect(finished.map(({ request }) => journal.result(request.spec.requestId))).toEqual(sizes.map(() => null));
+  });
+
   test("a batch that does not follow the last one is refused", async () => {
     const journal = await openJournal(await temporaryFolder());
     journal.recover();
