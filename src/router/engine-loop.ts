@@ -10,11 +10,13 @@ import type { Clock } from "./clock.js";
 import { History } from "./history.js";
 
 /**
- * A snapshot is taken when a recovery would have to fold more than this, and more than some times the last snapshot: its cost
+ * A snapshot is taken when a recovery would have to fold more than this, and much more than the snapshot would hold: its cost
  * grows with what is live, so it must stay a small share of the log.
  */
 const SNAPSHOT_AFTER_BYTES = 64 * 1024 * 1024;
 const SNAPSHOT_AFTER_SNAPSHOTS = 4;
+/** What a live request takes in a snapshot beside its payload, roughly. */
+const BYTES_PER_LIVE_REQUEST = 700;
 
 /** Something that waits for the durability of all that was recorded before it. */
 interface Release {
@@ -134,7 +136,9 @@ export class EngineLoop {
 
   #snapshotDue(): boolean {
     const { bytesSinceSnapshot, snapshotBytes } = this.#options.journal;
-    return bytesSinceSnapshot > Math.max(SNAPSHOT_AFTER_BYTES, SNAPSHOT_AFTER_SNAPSHOTS * snapshotBytes);
+    const { requests, queue } = this.engine.state;
+    const expectedBytes = Math.max(snapshotBytes, requests.size * BYTES_PER_LIVE_REQUEST + queue.bytes);
+    return bytesSinceSnapshot > Math.max(SNAPSHOT_AFTER_BYTES, SNAPSHOT_AFTER_SNAPSHOTS * expectedBytes);
   }
 
   #append(records: readonly Record[], ended: readonly EndedRequest[], withSnapshot: boolean): Promise<void> {

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from "@jest/globals";
 import type { Effect } from "../../../src/core/events.js";
-import type { NodeId, RequestId } from "../../../src/core/model/ids.js";
+import type { GpuId, NodeId, RequestId } from "../../../src/core/model/ids.js";
 import { DEFAULT_CORE_SETTINGS } from "../../../src/core/settings.js";
 import { EngineLoop } from "../../../src/router/engine-loop.js";
 import { specOf } from "../journal/story.js";
@@ -160,6 +160,18 @@ describe("Snapshots", () => {
     submit("a");
     await journal.commit();
     expect(journal.batches.at(-1)?.snapshot).toBeNull();
+  });
+
+  test("are not taken while most of the log is still live", async () => {
+    loop.step({ kind: "submit", spec: { ...specOf("large"), payload: new Uint8Array(20 << 20), specificGpuId: "nowhere" as GpuId } });
+    await journal.commit();
+    journal.bytesSinceSnapshot = 65 << 20;
+    submit("a");
+    await journal.commit();
+    expect(journal.batches.at(-1)?.snapshot).toBeNull();
+    loop.step({ kind: "cancel", requestId: "large" as RequestId, reason: "" });
+    await journal.commit();
+    expect(journal.batches.at(-1)?.snapshot).not.toBeNull();
   });
 
   test("a stop waits for everything and leaves one behind", async () => {
