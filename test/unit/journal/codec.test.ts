@@ -146,11 +146,11 @@ describe("The codec", () => {
     fc.assert(
       fc.property(request, (finished) => {
         const expected = plain({ ...finished, spec: { ...finished.spec, payload: new Uint8Array() } });
-        const result = finished.spec.payload;
-        const stored = encodeFinished({ request: finished, result });
+        const bytesOfResult = finished.spec.payload;
+        const stored = encodeFinished({ request: finished, result: bytesOfResult });
         for (const decode of [decodeFinished, next.decodeFinished]) {
           expect(plain(decode(stored).request)).toEqual(expected);
-          expect([...decode(stored).result]).toEqual([...result]);
+          expect([...decode(stored).result]).toEqual([...bytesOfResult]);
         }
       }),
     );
