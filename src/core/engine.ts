@@ -22,7 +22,7 @@ import { State } from "./state.js";
 const DIGEST_EVERY_RECORDS = 50_000;
 /** Samples older than this many report periods no longer count. */
 const FRESH_PERIODS = 2;
-const COMPLETE_STATISTICS = { runMs: 0, firstOutputMs: 0, inputTokens: 0, outputTokens: 0, peakMemoryMib: 0 };
+const NO_STATISTICS = { runMs: 0, firstOutputMs: 0, inputTokens: 0, outputTokens: 0, peakMemoryMib: 0 };
 
 export class Engine {
   readonly state: State;
@@ -319,7 +319,7 @@ export class Engine {
         atMs: nowMs,
         error: how.error,
         result: result.byteLength > 0 ? { sizeBytes: result.byteLength, contentType: end?.resultContentType ?? "" } : null,
-        statistics: end ? (end.statistics ?? COMPLETE_STATISTICS) : null,
+        statistics: end ? (end.statistics ?? NO_STATISTICS) : null,
       },
       step,
     );
