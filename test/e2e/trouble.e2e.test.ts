@@ -105,7 +105,8 @@ describe("A wire that is cut", () => {
       }
     })();
     await expect(watching).rejects.toMatchObject({ code: status.UNAVAILABLE });
-    expect(finalState(seen)).toBe(RequestState.PROCESSING);
+    // Output may have come between the first state and the cut; another state may not.
+    expect(seen.flatMap(({ event }) => (event.case === "request" ? [event.value.state] : []))).toEqual([RequestState.PROCESSING]);
     const again: WatchResponse[] = [];
     for await (const event of distant.watch({ requestId: "watched" })) again.push(event);
     distant.close();

@@ -118,7 +118,8 @@ describe("replay", () => {
     await start({ runMs: () => Number.POSITIVE_INFINITY });
     const terminal = testTerminal();
     const ended = run(["replay", await trace(2, 1), "--json", "--router", router.address], terminal);
-    await until(() => router.requests.size === 2);
+    // Accepted and watched: one whose answer is still under way would be unanswered, not unfinished.
+    await until(() => [...router.requests.values()].filter(({ watchers }) => watchers.size > 0).length === 2);
     terminal.pressInterrupt();
     await terminal.stderr.seen(/Press Ctrl-C again/);
     terminal.pressInterrupt();
