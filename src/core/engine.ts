@@ -11,6 +11,7 @@ import type { GpuInventory } from "./model/gpu.js";
 import type { AttemptRef, GpuId, NodeId, RequestId } from "./model/ids.js";
 import type { Request, RequestError, RequestSpec } from "./model/request.js";
 import { apply, STOP_GRACE_MS, type Record } from "./records.js";
+import type { Waiting } from "./queue/waiting-queue.js";
 import type { Ask } from "./scheduling/contract.js";
 import { stateFilters } from "./scheduling/registry.js";
 import { Scheduler } from "./scheduling/scheduler.js";
@@ -71,8 +72,9 @@ export class Engine {
 
   /** What would be decided now for `spec`. Changes nothing. */
   explain(spec: RequestSpec, nowMs: number): Decision {
-    const ask: Ask = { spec, estimate: this.#estimator.estimate(spec), avoidGpuId: "" };
-    return this.#scheduler.explain(this.state.fleet, ask, seedOf(spec.requestId, 0), nowMs);
+    const estimate = this.#estimator.estimate(spec);
+    const ask: Ask = { spec, estimate, avoidGpuId: "", seed: seedOf(spec.requestId, 0), acceptedAtMs: nowMs, nowMs };
+    return this.#scheduler.explain(this.state.fleet, ask);
   }
 
   #handle(event: Event, nowMs: number, step: Step): void {
@@ -346,10 +348,10 @@ export class Engine {
       const waiting = of.waiting.head!.value;
       const request = this.state.requests.get(waiting.spec.requestId)!;
       const attempt = request.attempt + 1;
-      const seed = seedOf(waiting.spec.requestId, attempt);
-      const choice = this.#scheduler.choose(fleet, waiting, seed, nowMs, of.standing === "open" ? undefined : freed);
+      const ask = askOf(waiting, request, nowMs);
+      const choice = this.#scheduler.choose(fleet, ask, of.standing === "open" ? undefined : freed);
       if (!choice) {
-        if (of.standing === "open") queue.refuse(of, this.#scheduler.hopeless(fleet, waiting) ? "hopeless" : "refused");
+        if (of.standing === "open") queue.refuse(of, this.#scheduler.hopeless(fleet, ask) ? "hopeless" : "refused");
         continue;
       }
       this.#place(request, attempt, choice.gpu, waiting.estimate.memoryMib, choice.decision, nowMs, step);
@@ -375,6 +377,11 @@ export class Engine {
     step.records.push(record);
     this.#recordsUntilDigest -= 1;
   }
+}
+
+function askOf({ spec, estimate, avoidGpuId }: Waiting, request: Request, nowMs: number): Ask {
+  const { acceptedAtMs, attempt } = request;
+  return { spec, estimate, avoidGpuId, seed: seedOf(spec.requestId, attempt + 1), acceptedAtMs, nowMs };
 }
 
 function seedOf(requestId: RequestId, attempt: number): number {

@@ -1,5 +1,5 @@
 // What goes into the engine and what comes out. Everything that happens to the router is one of these events.
-import type { GpuInventory, GpuTelemetry, RunnerInfo } from "./model/gpu.js";
+import type { GpuInventory, GpuTelemetry, ModelOrder, RunnerInfo } from "./model/gpu.js";
 import type { AttemptRef, GpuId, NodeId, RequestId } from "./model/ids.js";
 import type { Request, RequestError, RequestSpec, RunStatistics } from "./model/request.js";
 import type { Record } from "./records.js";
@@ -48,6 +48,8 @@ export type Effect =
   | { readonly kind: "cancel_attempt"; readonly nodeId: NodeId; readonly ref: AttemptRef }
   /** The agent may forget the attempt. */
   | { readonly kind: "acknowledge"; readonly nodeId: NodeId; readonly ref: AttemptRef }
+  /** Its runners are to load or unload a model; what comes of it shows in the runners that the node reports. */
+  | { readonly kind: "order_model"; readonly nodeId: NodeId; readonly order: ModelOrder }
   /** Somebody who watches the request should be told. */
   | { readonly kind: "changed"; readonly requestId: RequestId };
 

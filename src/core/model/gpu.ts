@@ -46,6 +46,26 @@ export interface RunnerInfo {
   readonly types: readonly string[];
   /** All of the node when empty. */
   readonly gpuIds: readonly GpuId[];
+  /** What it can load and unload when told to; absent or empty when what it serves is not ours to change. One GPU then. */
+  readonly loadable?: readonly LoadableModel[];
+  /** Tokens that its key-value cache holds over all its requests; absent or 0 when unknown. */
+  readonly kvCapacityTokens?: number;
+}
+
+/** A model that a runner does not serve yet but can. */
+export interface LoadableModel {
+  readonly modelId: ModelId;
+  /** GPU memory of its weights, MiB. */
+  readonly memoryMib: number;
+  /** Time until it serves, ms. */
+  readonly loadMs: number;
+}
+
+/** What a runner is told about a model. */
+export interface ModelOrder {
+  readonly runner: string;
+  readonly modelId: ModelId;
+  readonly action: "load" | "unload";
 }
 
 export type GpuState = "active" | "inactive" | "maintenance" | "error";

@@ -20,6 +20,47 @@ export interface Requirements {
   readonly outputTokens: number;
 }
 
+/**
+ * What a request wants of scheduling beside its needs. Most want nothing: the field is left out then, and `wishesOf` gives
+ * NO_WISHES.
+ */
+export interface Wishes {
+  /** From acceptance to the first output, ms; 0 for no wish. */
+  readonly firstOutputMs: number;
+  /** From acceptance to the end, ms; 0 for no wish. Unlike the time-out, missing it does not end the request. */
+  readonly totalMs: number;
+  /** When it is wanted, UTC ms; 0 for no wish. The earlier of this and `totalMs` counts. */
+  readonly deadlineAtMs: number;
+  /** What to do when it can no longer be in time: serve it after those that can, or fail it so that the caller knows at once. */
+  readonly whenLate: "demote" | "fail";
+  /** Requests of one session find their context where the last one ran; "" for none. */
+  readonly sessionKey: string;
+  /** Chained hashes of the prompt's blocks: equal hashes mean equal prompts up to there. 32 bits each. */
+  readonly prefixHashes: readonly number[];
+  /** GPUs of one node that it runs on at once; at least 1. */
+  readonly gpus: number;
+  /** May be stopped for more urgent work and begun again. */
+  readonly preemptible: boolean;
+  /** Its runner saves what was done: begun again, it goes on from there. */
+  readonly checkpoint: boolean;
+}
+
+export const NO_WISHES: Wishes = {
+  firstOutputMs: 0,
+  totalMs: 0,
+  deadlineAtMs: 0,
+  whenLate: "demote",
+  sessionKey: "",
+  prefixHashes: [],
+  gpus: 1,
+  preemptible: false,
+  checkpoint: false,
+};
+
+export function wishesOf(spec: RequestSpec): Wishes {
+  return spec.wishes ?? NO_WISHES;
+}
+
 /** A validated request as it was accepted. Never changes. */
 export interface RequestSpec {
   readonly requestId: RequestId;
@@ -38,6 +79,7 @@ export interface RequestSpec {
   readonly specificGpuId: GpuId | "";
   /** Whether two attempts may run at the same time, as they can for a while after a network cut. */
   readonly idempotent: boolean;
+  readonly wishes?: Wishes;
   readonly payload: Uint8Array;
   /** Hash of all the above but the id: tells a repeat from a clash; "" when the router made the id. */
   readonly contentHash: string;

@@ -15,6 +15,11 @@ export interface Ask {
   readonly estimate: ResourceEstimate;
   /** The GPU of its last attempt, to be avoided while there is another; "" when none. */
   readonly avoidGpuId: GpuId | "";
+  /** Decides whatever is left to chance in its decision, so that the same state gives the same choice; 32 bits. */
+  readonly seed: number;
+  /** When it was accepted, ms. */
+  readonly acceptedAtMs: number;
+  readonly nowMs: number;
 }
 
 /**
@@ -61,15 +66,22 @@ export interface UniformScorer {
 
 export type Scorer = StateScorer | RequestScorer | UniformScorer;
 
-/** A scorer and its share; the shares of a strategy sum to 1. */
+/** A scorer and its share; the shares of a strategy whose values are 0..1 sum to 1. */
 export interface WeightedScorer {
   readonly scorer: Scorer;
   readonly weight: number;
 }
 
-/** A named way to choose: the GPU with the highest weighted sum. */
+/**
+ * A named way to choose: the GPU with the highest weighted sum. A strategy that thinks in seconds has scorers whose values
+ * are seconds and whose weights are -1.
+ */
 export interface Strategy {
   readonly name: string;
+  /** Filters of its own, after those that hold for every strategy. */
+  readonly filters?: readonly RequestFilter[];
+  /** Leaves only some of the GPUs to be scored, as power-of-two-choices does: moves them to the front and returns how many. */
+  readonly sample?: (ask: Ask, candidates: Int32Array, count: number) => number;
   readonly scorers: readonly WeightedScorer[];
 }
 

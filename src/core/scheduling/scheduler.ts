@@ -3,7 +3,7 @@ import { seededRandom } from "../../lib/random.js";
 import type { Fleet } from "../fleet/fleet.js";
 import type { Candidate, Decision, FilterCount } from "../model/decision.js";
 import type { CoreSettings } from "../settings.js";
-import type { Ask, RequestFilter } from "./contract.js";
+import type { Ask } from "./contract.js";
 import { requestFilters, strategies } from "./registry.js";
 import { StrategyScore } from "./strategy-score.js";
 
@@ -19,7 +19,6 @@ export interface Choice {
 }
 
 export class Scheduler {
-  readonly #requestFilters: readonly RequestFilter[];
   readonly #strategies: ReadonlyMap<string, StrategyScore>;
   readonly #defaultStrategy: StrategyScore;
   // Scratch space, reused so that a decision allocates nothing per GPU.
@@ -33,13 +32,13 @@ export class Scheduler {
 
   /** Throws when settings name an unknown strategy or weight. */
   constructor(settings: CoreSettings, stateFilterCount: number) {
-    this.#requestFilters = requestFilters(settings);
-    this.#strategies = new Map(strategies(settings).map((strategy) => [strategy.name, new StrategyScore(strategy)]));
+    const common = requestFilters(settings);
+    this.#strategies = new Map(strategies(settings).map((strategy) => [strategy.name, new StrategyScore(strategy, common)]));
     const strategy = this.#strategies.get(settings.strategy);
     if (!strategy) throw new RangeError(`Unknown strategy "${settings.strategy}": use ${this.strategyNames.join(", ")}.`);
     this.#defaultStrategy = strategy;
     this.#stateFilterCount = stateFilterCount;
-    this.#removed = new Int32Array(stateFilterCount + this.#requestFilters.length);
+    this.#removed = new Int32Array(stateFilterCount + Math.max(...[...this.#strategies.values()].map(({ filters }) => filters.length)));
   }
 
   get strategyNames(): readonly string[] {
@@ -50,37 +49,36 @@ export class Scheduler {
     return name === "" || this.#strategies.has(name);
   }
 
-  /**
-   * Chooses among all GPUs, or only among `among`; null when none fits. `seed` decides ties, `nowMs` only dates the telemetry.
-   * Cost: about 6 µs at 1,000 GPUs.
-   */
-  choose(fleet: Fleet, ask: Ask, seed: number, nowMs: number, among?: readonly number[]): Choice | null {
+  /** Chooses among all GPUs, or only among `among`; null when none fits. Cost: about 6 µs at 1,000 GPUs. */
+  choose(fleet: Fleet, ask: Ask, among?: readonly number[]): Choice | null {
     const count = this.#filter(fleet, ask, among);
-    return count === 0 ? null : this.#decide(fleet, ask, count, seed, nowMs);
+    return count === 0 ? null : this.#decide(fleet, ask, count);
   }
 
   /** The decision that `choose` makes, or why there is none. */
-  explain(fleet: Fleet, ask: Ask, seed: number, nowMs: number): Decision {
+  explain(fleet: Fleet, ask: Ask): Decision {
     const count = this.#filter(fleet, ask);
-    return count === 0 ? this.#describe(fleet, ask, count, seed, []) : this.#decide(fleet, ask, count, seed, nowMs).decision;
+    return count === 0 ? this.#describe(fleet, ask, count, []) : this.#decide(fleet, ask, count).decision;
   }
 
   /** Whether no GPU of the fleet can take this, not even when all are idle: only a new GPU or runner helps. */
   hopeless(fleet: Fleet, ask: Ask): boolean {
-    return this.#requestFilters.some((filter) => filter.applies(ask) && !filter.everPasses(fleet, ask));
+    return this.#strategyOf(ask).filters.some((filter) => filter.applies(ask) && !filter.everPasses(fleet, ask));
   }
 
-  #decide(fleet: Fleet, ask: Ask, count: number, seed: number, nowMs: number): Choice {
+  #decide(fleet: Fleet, ask: Ask, passed: number): Choice {
     const candidates = this.#candidates;
     const totals = this.#totals;
     const strategy = this.#strategyOf(ask);
+    const count = strategy.sample ? strategy.sample(ask, candidates, passed) : passed;
     strategy.score(fleet, ask, candidates, count, totals);
-    const ranked = this.#pick(count, seed);
-    const described = ranked.map((k) => describeCandidate(fleet, ask, strategy, candidates[k]!, totals[k]!, nowMs));
-    return { gpu: candidates[ranked[0]!]!, decision: this.#describe(fleet, ask, count, seed, described) };
+    const ranked = this.#pick(count, ask.seed);
+    const described = ranked.map((k) => describeCandidate(fleet, ask, strategy, candidates[k]!, totals[k]!));
+    return { gpu: candidates[ranked[0]!]!, decision: this.#describe(fleet, ask, passed, described) };
   }
 
-  #describe(fleet: Fleet, ask: Ask, count: number, seed: number, candidates: readonly Candidate[]): Decision {
+  #describe(fleet: Fleet, ask: Ask, count: number, candidates: readonly Candidate[]): Decision {
+    const { name, scorers, filters: ofRequests } = this.#strategyOf(ask);
     const filters: FilterCount[] = [];
     let considered = count;
     for (let filter = 0; filter < this.#removed.length; filter += 1) {
@@ -88,12 +86,11 @@ export class Scheduler {
       if (removed === 0) continue;
       considered += removed;
       const ofState = fleet.stateFilters[filter];
-      const ofRequest = this.#requestFilters[filter - this.#stateFilterCount];
+      const ofRequest = ofRequests[filter - this.#stateFilterCount];
       if (ofState) filters.push({ filter: ofState.name, removed, needed: ofState.needed });
       else if (ofRequest) filters.push({ filter: ofRequest.name, removed, needed: ofRequest.needed(ask) });
     }
-    const { name, scorers } = this.#strategyOf(ask);
-    return { strategy: name, considered, filters, scorers, candidates, seed, estimate: ask.estimate };
+    return { strategy: name, considered, filters, scorers, candidates, seed: ask.seed, estimate: ask.estimate };
   }
 
   #strategyOf(ask: Ask): StrategyScore {
@@ -104,7 +101,7 @@ export class Scheduler {
   #filter(fleet: Fleet, ask: Ask, among?: readonly number[]): number {
     const removed = this.#removed.fill(0);
     let count = this.#unblocked(fleet, removed, among);
-    const filters = this.#requestFilters;
+    const { filters } = this.#strategyOf(ask);
     for (let filter = 0; filter < filters.length && count > 0; filter += 1) {
       if (!filters[filter]!.applies(ask)) continue;
       const kept = filters[filter]!.keep(fleet, ask, this.#candidates, count);
@@ -155,9 +152,9 @@ export class Scheduler {
       top[place] = k;
       if (topCount < DESCRIBED) continue;
       entry = totals[top[DESCRIBED - 1]!]!;
-      floor = Math.min(entry, totals[top[0]!]! * (1 - TIE_SHARE));
+      floor = Math.min(entry, tieBound(totals[top[0]!]!));
     }
-    const bound = totals[top[0]!]! * (1 - TIE_SHARE);
+    const bound = tieBound(totals[top[0]!]!);
     let tied = 0;
     for (let n = 0; n < nearCount; n += 1) if (totals[near[n]!]! >= bound) near[tied++] = near[n]!;
     const ranked = [near[Math.floor(seededRandom(seed)() * tied)]!];
@@ -166,16 +163,21 @@ export class Scheduler {
   }
 }
 
+/** What counts as equal to the best; scores in seconds are negative. */
+function tieBound(best: number): number {
+  return best - Math.abs(best) * TIE_SHARE;
+}
+
 function firstBit(mask: number): number {
   return 31 - Math.clz32(mask & -mask);
 }
 
-function describeCandidate(fleet: Fleet, ask: Ask, strategy: StrategyScore, gpu: number, score: number, nowMs: number): Candidate {
+function describeCandidate(fleet: Fleet, ask: Ask, strategy: StrategyScore, gpu: number, score: number): Candidate {
   const sampledAtMs = fleet.sampleAtMs[gpu]!;
   return {
     gpuId: fleet.inventory[gpu]!.gpuId,
     score,
     values: strategy.values(fleet, ask, gpu),
-    telemetryAgeMs: sampledAtMs === 0 ? -1 : Math.max(0, nowMs - sampledAtMs),
+    telemetryAgeMs: sampledAtMs === 0 ? -1 : Math.max(0, ask.nowMs - sampledAtMs),
   };
 }

@@ -1,7 +1,7 @@
 // A strategy at work: its state terms summed into one column per request type that follows the fleet, the others added per request.
 import type { Fleet } from "../fleet/fleet.js";
 import type { ScorerWeight } from "../model/decision.js";
-import type { Ask, RequestScorer, Scorer, StateScorer, Strategy, UniformScorer, WeightedScorer } from "./contract.js";
+import type { Ask, RequestFilter, RequestScorer, Scorer, StateScorer, Strategy, UniformScorer, WeightedScorer } from "./contract.js";
 
 interface Weighted<S extends Scorer> {
   readonly scorer: S;
@@ -20,14 +20,19 @@ interface Column {
 export class StrategyScore {
   readonly name: string;
   readonly scorers: readonly ScorerWeight[];
+  readonly sample: Strategy["sample"];
+  /** Those of every strategy, then its own. */
+  readonly filters: readonly RequestFilter[];
   readonly #scorers: readonly WeightedScorer[];
   readonly #ofState: Weighted<StateScorer>[] = [];
   readonly #ofRequest: Weighted<RequestScorer>[] = [];
   readonly #uniform: Weighted<UniformScorer>[] = [];
   readonly #columns = new Map<string, Column>();
 
-  constructor(strategy: Strategy) {
+  constructor(strategy: Strategy, commonFilters: readonly RequestFilter[]) {
     this.name = strategy.name;
+    this.sample = strategy.sample;
+    this.filters = [...commonFilters, ...(strategy.filters ?? [])];
     this.#scorers = strategy.scorers;
     this.scorers = strategy.scorers.map(({ scorer, weight }) => ({ scorer: scorer.name, weight }));
     for (const { scorer, weight } of strategy.scorers) {

@@ -51,9 +51,9 @@ export function estimate(over: Partial<ResourceEstimate> = {}): ResourceEstimate
   return { memoryMib: 0, durationMs: 1_000, source: "default", ...over };
 }
 
-export function ask(over: SpecOver & { readonly memoryMib?: number; readonly avoid?: string } = {}): Ask {
-  const { memoryMib, avoid, ...rest } = over;
-  return { spec: spec("ask", rest), estimate: estimate({ memoryMib: memoryMib ?? 0 }), avoidGpuId: gpuId(avoid ?? "") };
+export function ask(over: SpecOver & { readonly memoryMib?: number; readonly avoid?: string; readonly seed?: number; readonly nowMs?: number } = {}): Ask {
+  const { memoryMib, avoid, seed = 1, nowMs = 1_000_000, ...rest } = over;
+  return { spec: spec("ask", rest), estimate: estimate({ memoryMib: memoryMib ?? 0 }), avoidGpuId: gpuId(avoid ?? ""), seed, acceptedAtMs: nowMs, nowMs };
 }
 
 export function inventory(id: string, over: Partial<GpuInventory> = {}): GpuInventory {

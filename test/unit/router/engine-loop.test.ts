@@ -11,7 +11,18 @@ let released: string[];
 let failures: Error[];
 let loop: EngineLoop;
 
-const nameOf = (effect: Effect): string => `${effect.kind} ${effect.kind === "changed" ? effect.requestId : effect.kind === "dispatch" ? effect.request.spec.requestId : effect.ref.requestId}`;
+function nameOf(effect: Effect): string {
+  switch (effect.kind) {
+    case "changed":
+      return `changed ${effect.requestId}`;
+    case "dispatch":
+      return `dispatch ${effect.request.spec.requestId}`;
+    case "order_model":
+      return `order_model ${effect.order.modelId}`;
+    default:
+      return `${effect.kind} ${effect.ref.requestId}`;
+  }
+}
 
 beforeEach(async () => {
   journal = new HeldJournal();

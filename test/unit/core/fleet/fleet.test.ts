@@ -33,9 +33,9 @@ describe("what was placed since the sample", () => {
     fleet.observe(0, sample("g0", { gpuUtilizationPercent: 10 }), NOW);
     fleet.observe(1, sample("g1", { gpuUtilizationPercent: 15 }), NOW);
     const scheduler = new Scheduler(settings(), fleet.stateFilters.length);
-    const first = scheduler.choose(fleet, ask({ memoryMib: MIB }), 1, NOW)!.gpu;
+    const first = scheduler.choose(fleet, ask({ memoryMib: MIB, nowMs: NOW }))!.gpu;
     fleet.place(first, MIB);
-    const second = scheduler.choose(fleet, ask({ memoryMib: MIB }), 1, NOW)!.gpu;
+    const second = scheduler.choose(fleet, ask({ memoryMib: MIB, nowMs: NOW }))!.gpu;
     expect([first, second]).toEqual([0, 1]);
   });
 

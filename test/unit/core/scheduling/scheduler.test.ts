@@ -21,7 +21,7 @@ describe("the weighted strategy", () => {
   test("scores by hand as row R2 says: 0.35 usage + 0.25 priority + 0.15 type + 0.15 performance + 0.1 health", () => {
     const fleet = fleetOf([inventory("g0")]);
     fleet.observe(0, sample("g0", { memoryUsedMib: 40_000, gpuUtilizationPercent: 50, temperatureCelsius: 75, powerUsageWatts: 350 }), NOW - 250);
-    const decision = schedulerOf(fleet).explain(fleet, ask({ priority: 4 }), 1, NOW);
+    const decision = schedulerOf(fleet).explain(fleet, ask({ priority: 4, nowMs: NOW }));
     const terms = [
       { scorer: "usage", value: 0.5, weight: 0.35 },
       { scorer: "priority", value: 0.8, weight: 0.25 },
@@ -43,15 +43,15 @@ describe("the weighted strategy", () => {
   test("follows a GPU whose state changed since the last decision", () => {
     const fleet = fleetWithLoad([10, 60]);
     const scheduler = schedulerOf(fleet);
-    expect(scheduler.choose(fleet, ask(), 1, NOW)?.gpu).toBe(0);
+    expect(scheduler.choose(fleet, ask({ nowMs: NOW }))?.gpu).toBe(0);
     fleet.observe(0, sample("g0", { gpuUtilizationPercent: 90 }), NOW);
-    expect(scheduler.choose(fleet, ask(), 1, NOW)?.gpu).toBe(1);
+    expect(scheduler.choose(fleet, ask({ nowMs: NOW }))?.gpu).toBe(1);
   });
 
   test("follows the fleet through more changes than it remembers, and per request type", () => {
     const fleet = fleetWithLoad([50, 50, 50, 50]);
     const scheduler = schedulerOf(fleet);
-    const fresh = (type: string): unknown => schedulerOf(fleet).explain(fleet, ask({ type }), 1, NOW);
+    const fresh = (type: string): unknown => schedulerOf(fleet).explain(fleet, ask({ type, nowMs: NOW }));
     const random = seededRandom(5);
     for (let turn = 0; turn < 30; turn += 1) {
       const changes = Math.floor(random() * 600);
@@ -60,17 +60,17 @@ describe("the weighted strategy", () => {
         fleet.observe(gpu, sample(`g${gpu}`, { gpuUtilizationPercent: Math.floor(random() * 90) }), NOW);
       }
       const type = random() < 0.5 ? "inference" : "training";
-      expect(scheduler.explain(fleet, ask({ type }), 1, NOW)).toEqual(fresh(type));
+      expect(scheduler.explain(fleet, ask({ type, nowMs: NOW }))).toEqual(fresh(type));
     }
   });
 
   test("follows a fleet that grows beyond its first columns", () => {
     const fleet = fleetWithLoad([90]);
     const scheduler = schedulerOf(fleet);
-    scheduler.choose(fleet, ask(), 1, NOW);
+    scheduler.choose(fleet, ask({ nowMs: NOW }));
     for (let index = 1; index < 200; index += 1) fleet.register(index, nodeId("node"), inventory(`g${index}`));
     fleet.observe(150, sample("g150", { temperatureCelsius: 20, powerUsageWatts: 0 }), NOW);
-    expect(scheduler.choose(fleet, ask(), 1, NOW)?.gpu).toBe(150);
+    expect(scheduler.choose(fleet, ask({ nowMs: NOW }))?.gpu).toBe(150);
   });
 });
 
@@ -83,7 +83,7 @@ describe("strategies", () => {
     // g2 is the least busy, g1 has far more free memory.
     const fleet = fleetWithLoad([60, 40, 30]);
     fleet.observe(2, sample("g2", { gpuUtilizationPercent: 30, memoryUsedMib: 70_000 }), NOW);
-    expect(schedulerOf(fleet, { strategy }).choose(fleet, ask({ strategy: wanted }), 1, NOW)?.gpu).toBe(expected);
+    expect(schedulerOf(fleet, { strategy }).choose(fleet, ask({ strategy: wanted, nowMs: NOW }))?.gpu).toBe(expected);
   });
 
   test("are known by name; an empty name is the configured one", () => {
@@ -107,7 +107,7 @@ describe("filter counts", () => {
     fleet.place(index("full"), 0);
     fleet.setRunners(nodeId("node"), [runner({ models: [modelId("m")], gpuIds: ["hot", "hot-and-full", "full", "old", "small", "good"].map(gpuId) })]);
     const wanted = ask({ memoryMib: 2_000, requirements: { minComputeCapability: 7_000 } });
-    const decision = schedulerOf(fleet).explain(fleet, wanted, 1, NOW);
+    const decision = schedulerOf(fleet).explain(fleet, wanted);
     expect(decision.considered).toBe(8);
     expect(decision.filters.map(({ filter, removed }) => [filter, removed])).toEqual([
       ["status", 1], ["health", 2], ["slots", 1], ["model", 1], ["capability", 1], ["memory", 1],
@@ -117,23 +117,23 @@ describe("filter counts", () => {
 
   test("choose gives null where explain gives the reasons", () => {
     const fleet = fleetOf([inventory("g0")]);
-    expect(schedulerOf(fleet).choose(fleet, ask({ gpu: "g7" }), 1, NOW)).toBeNull();
-    expect(schedulerOf(fleet).explain(fleet, ask({ gpu: "g7" }), 1, NOW)).toMatchObject({ candidates: [], filters: [{ filter: "pin", removed: 1, needed: "GPU g7" }] });
+    expect(schedulerOf(fleet).choose(fleet, ask({ gpu: "g7", nowMs: NOW }))).toBeNull();
+    expect(schedulerOf(fleet).explain(fleet, ask({ gpu: "g7", nowMs: NOW }))).toMatchObject({ candidates: [], filters: [{ filter: "pin", removed: 1, needed: "GPU g7" }] });
   });
 
   test("an empty fleet gives nothing and no reasons", () => {
     const fleet = fleetOf([]);
-    expect(schedulerOf(fleet).explain(fleet, ask(), 1, NOW)).toMatchObject({ considered: 0, filters: [], candidates: [] });
+    expect(schedulerOf(fleet).explain(fleet, ask({ nowMs: NOW }))).toMatchObject({ considered: 0, filters: [], candidates: [] });
   });
 });
 
 describe("among", () => {
   test("looks at the given GPUs only", () => {
     const fleet = fleetWithLoad([10, 20, 30, 40]);
-    const choice = schedulerOf(fleet).choose(fleet, ask(), 1, NOW, [3, 2]);
+    const choice = schedulerOf(fleet).choose(fleet, ask({ nowMs: NOW }), [3, 2]);
     expect(choice?.decision.considered).toBe(2);
     expect(choice?.gpu).toBe(2);
-    expect(schedulerOf(fleet).choose(fleet, ask(), 1, NOW, [])).toBeNull();
+    expect(schedulerOf(fleet).choose(fleet, ask({ nowMs: NOW }), [])).toBeNull();
   });
 });
 
@@ -154,26 +154,26 @@ describe("hopeless", () => {
 describe("the choice", () => {
   test("comes with the three runners-up, best first", () => {
     const fleet = fleetWithLoad([50, 10, 40, 20, 30, 60]);
-    const { candidates } = schedulerOf(fleet).explain(fleet, ask(), 1, NOW);
+    const { candidates } = schedulerOf(fleet).explain(fleet, ask({ nowMs: NOW }));
     expect(candidates.map((candidate) => candidate.gpuId)).toEqual(["g1", "g3", "g4", "g2"]);
   });
 
   test.each([[[10, 20, 30, 40, 50, 60]], [[60, 50, 40, 30, 20, 10]], [[30, 60, 10, 50, 20, 40]]])("is the same for any order of the columns: %j", (percents) => {
     const fleet = fleetWithLoad(percents);
-    const { candidates } = schedulerOf(fleet).explain(fleet, ask(), 1, NOW);
+    const { candidates } = schedulerOf(fleet).explain(fleet, ask({ nowMs: NOW }));
     expect(candidates.map((candidate) => percents[Number(candidate.gpuId.slice(1))])).toEqual([10, 20, 30, 40]);
   });
 
   test("says that telemetry was missing", () => {
     const fleet = fleetOf([inventory("g0")]);
-    expect(schedulerOf(fleet).explain(fleet, ask(), 1, NOW).candidates[0]?.telemetryAgeMs).toBe(-1);
+    expect(schedulerOf(fleet).explain(fleet, ask({ nowMs: NOW })).candidates[0]?.telemetryAgeMs).toBe(-1);
   });
 });
 
 describe("ties", () => {
   test("are decided by the seed, always in the same way", () => {
     const fleet = fleetWithLoad(Array.from({ length: 50 }, () => 10));
-    const draw = (seed: number): number | undefined => schedulerOf(fleet).choose(fleet, ask(), seed, NOW)?.gpu;
+    const draw = (seed: number): number | undefined => schedulerOf(fleet).choose(fleet, ask({ seed, nowMs: NOW }))?.gpu;
     expect(draw(123)).toBe(draw(123));
     expect(new Set([1, 2, 3, 4, 5].map(draw)).size).toBeGreaterThan(1);
   });
@@ -182,7 +182,7 @@ describe("ties", () => {
     const fleet = fleetWithLoad([10, 10, 10, 10, 60]);
     const scheduler = schedulerOf(fleet);
     const counts = [0, 0, 0, 0, 0];
-    for (let seed = 0; seed < 4_000; seed += 1) counts[scheduler.choose(fleet, ask(), seed, NOW)!.gpu]! += 1;
+    for (let seed = 0; seed < 4_000; seed += 1) counts[scheduler.choose(fleet, ask({ seed, nowMs: NOW }))!.gpu]! += 1;
     expect(counts[4]).toBe(0);
     for (const count of counts.slice(0, 4)) expect(Math.abs(count - 1_000)).toBeLessThan(150);
   });
@@ -191,14 +191,14 @@ describe("ties", () => {
     // Score of least_loaded is 1 − load: 0.9, 0.8995 (within), 0.898 (not).
     const fleet = fleetWithLoad([10, 10.05, 10.2]);
     const scheduler = schedulerOf(fleet, { strategy: "least_loaded" });
-    const chosen = new Set(Array.from({ length: 200 }, (_, seed) => scheduler.choose(fleet, ask(), seed, NOW)!.gpu));
+    const chosen = new Set(Array.from({ length: 200 }, (_, seed) => scheduler.choose(fleet, ask({ seed, nowMs: NOW }))!.gpu));
     expect([...chosen].sort()).toEqual([0, 1]);
   });
 
   test("put the chosen one first even when it is not among the best four by index", () => {
     const fleet = fleetWithLoad(Array.from({ length: 40 }, () => 10));
     for (let seed = 0; seed < 20; seed += 1) {
-      const { gpu, decision } = schedulerOf(fleet).choose(fleet, ask(), seed, NOW)!;
+      const { gpu, decision } = schedulerOf(fleet).choose(fleet, ask({ seed, nowMs: NOW }))!;
       expect(decision.candidates[0]?.gpuId).toBe(`g${gpu}`);
       expect(new Set(decision.candidates.map((candidate) => candidate.gpuId)).size).toBe(4);
     }
