@@ -5,17 +5,21 @@ import {
   AttemptEndedSchema,
   AttemptOutcome,
   GpuTelemetrySchema,
+  ModelAction,
   RunnerListSchema,
+  RunnerLoadSchema,
   type AgentHello,
   type AttemptEnded,
   type AttemptRef,
   type Dispatch,
   type GpuTelemetry,
+  type ModelOrder as OrderMessage,
   type RunnerList,
+  type RunnerLoad,
 } from "../../gen/gpurouter/v1/agent_pb.js";
 import { RequestErrorSchema } from "../../gen/gpurouter/v1/router_pb.js";
 import type { GpuSample, ProbedGpu } from "./probes/probe.js";
-import type { Job, JobOutcome, Runner } from "./runners/runner.js";
+import type { EngineLoad, Job, JobOutcome, ModelOrder, Runner } from "./runners/runner.js";
 
 const OUTCOMES: Readonly<{ [outcome in JobOutcome["outcome"]]: AttemptOutcome }> = {
   succeeded: AttemptOutcome.SUCCEEDED,
@@ -41,10 +45,28 @@ export function helloMessage({ nodeId, instanceId, version, highestEpoch, gpus, 
 export function runnerListMessage(runners: readonly Runner[]): RunnerList {
   return create(RunnerListSchema, {
     runners: runners.map((runner) => {
-      const { models, types, gpuIds } = runner.describe();
-      return { name: runner.name, kind: runner.kind, models: [...models], types: [...types], gpuIds: [...gpuIds] };
+      const { models, types, gpuIds, loadable = [], kvCapacityTokens = 0 } = runner.describe();
+      return {
+        name: runner.name,
+        kind: runner.kind,
+        models: [...models],
+        types: [...types],
+        gpuIds: [...gpuIds],
+        loadable: loadable.map(({ modelId, memoryMib, loadMs }) => ({ modelId, memoryMib: Math.ceil(memoryMib), loadMs: BigInt(Math.round(loadMs)) })),
+        kvCapacityTokens: BigInt(Math.floor(kvCapacityTokens)),
+      };
     }),
   });
+}
+
+export function runnerLoadMessage(runner: string, load: EngineLoad, ageMs: number): RunnerLoad {
+  return create(RunnerLoadSchema, { runner, ...load, ageMs: Math.round(ageMs) });
+}
+
+/** What a runner is told; null for an action that this agent does not know. */
+export function modelOrderOf({ modelId, action }: OrderMessage): ModelOrder | null {
+  if (action === ModelAction.LOAD) return { modelId, action: "load" };
+  return action === ModelAction.UNLOAD ? { modelId, action: "unload" } : null;
 }
 
 export function telemetryMessage(sample: GpuSample, ageMs: number, uptimeSeconds: number): GpuTelemetry {

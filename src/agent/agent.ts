@@ -13,9 +13,13 @@ import {
   type Dispatch,
   type GpuEvent,
   GpuEventSchema,
+  ModelAction,
+  type ModelOrder,
 } from "../../gen/gpurouter/v1/agent_pb.js";
 import { AgentSession } from "../link/agent-session.js";
 import { endedMessage, helloMessage, jobOf, runnerListMessage, telemetryMessage, unknownRunnerMessage } from "./agent-codec.js";
+import { EngineLoads } from "./engine-loads.js";
+import { giveModelOrder } from "./model-orders.js";
 import type { Probe, ProbedGpu } from "./probes/probe.js";
 import { RouterConnection } from "./router-connection.js";
 import { STOP_AT_ONCE, type Runner } from "./runners/runner.js";
@@ -53,6 +57,7 @@ export class Agent {
   readonly #aborts = new Map<string, AbortController>();
   readonly #fenced = new Set<string>();
   readonly #runnerByName: ReadonlyMap<string, Runner>;
+  readonly #engineLoads: EngineLoads;
   readonly #stops: (() => void)[] = [];
   #events: AttemptEvent[] = [];
   #gpuEvents: GpuEvent[] = [];
@@ -68,6 +73,7 @@ export class Agent {
   constructor(options: AgentOptions) {
     this.#options = options;
     this.#runnerByName = new Map(options.runners.map((runner) => [runner.name, runner]));
+    this.#engineLoads = new EngineLoads(options.runners, () => this.#flushSoon());
     this.#connection = new RouterConnection(options.routerAddress, options.log, {
       hello: () =>
         create(ConnectRequestSchema, {
@@ -156,19 +162,28 @@ export class Agent {
       // Live output of the time between is gone; what the router must know is sent again.
       this.#events = resend;
       this.#heartbeatTimer = setInterval(() => this.#send(true), message.welcome.heartbeatIntervalMs);
-      this.#telemetryTimer = setInterval(() => void this.#telemetry(), message.welcome.telemetryIntervalMs);
-      void this.#telemetry();
+      this.#telemetryTimer = setInterval(() => this.#look(), message.welcome.telemetryIntervalMs);
+      this.#look();
       this.#flushSoon();
     }
-    const { start, stop } = this.#session.received(message, now);
+    const { start, stop, orders } = this.#session.received(message, now);
     for (const ref of stop) this.#aborts.get(key(ref))?.abort();
+    for (const order of orders) this.#order(order);
     for (const dispatch of start) void this.#run(dispatch);
   }
 
   #onDown(): void {
     this.#session.disconnected();
+    this.#engineLoads.clear();
     if (this.#heartbeatTimer) clearInterval(this.#heartbeatTimer);
     if (this.#telemetryTimer) clearInterval(this.#telemetryTimer);
+  }
+
+  #order(order: ModelOrder): void {
+    const words = { runner: order.runner, model: order.modelId, action: ModelAction[order.action]?.toLowerCase() ?? order.action };
+    const ignored = giveModelOrder(order, this.#runnerByName);
+    if (ignored === "") this.#options.log.info(words, "model ordered");
+    else this.#options.log.warn({ ...words, because: ignored }, "model order ignored");
   }
 
   async #run(dispatch: Dispatch): Promise<void> {
@@ -223,13 +238,13 @@ export class Agent {
 
   #flush(): void {
     this.#flushing = false;
-    if (this.#events.length > 0 || this.#gpuEvents.length > 0 || this.#runnersChanged) this.#send(false);
+    if (this.#events.length > 0 || this.#gpuEvents.length > 0 || this.#runnersChanged || this.#engineLoads.waiting) this.#send(false);
   }
 
   /** All that is to be said, in one message; an empty one is a heartbeat. Waits while the stream is full. */
   #send(heartbeat: boolean): void {
     if (!this.connected || (!heartbeat && !this.#connection.writable)) return;
-    const message = create(ConnectRequestSchema, { events: this.#takeEvents(), gpuEvents: this.#gpuEvents.splice(0, 1024) });
+    const message = create(ConnectRequestSchema, { events: this.#takeEvents(), gpuEvents: this.#gpuEvents.splice(0, 1024), runnerLoads: this.#engineLoads.take() });
     if (this.#runnersChanged) message.runners = runnerListMessage(this.#draining ? [] : this.#options.runners);
     this.#runnersChanged = false;
     this.#connection.send(message);
@@ -246,6 +261,12 @@ export class Agent {
       count += 1;
     }
     return this.#events.splice(0, count);
+  }
+
+  /** At every telemetry interval. */
+  #look(): void {
+    void this.#telemetry();
+    this.#engineLoads.ask();
   }
 
   async #telemetry(): Promise<void> {

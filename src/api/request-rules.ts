@@ -2,6 +2,7 @@
 // Paths are spelled out only for what is refused, so a message that passes costs next to nothing here.
 import type { DescField, JsonValue } from "@bufbuild/protobuf";
 import type { Path } from "@bufbuild/protobuf/reflect";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { Violation } from "@bufbuild/protovalidate";
 import {
   BatchRouteRequestSchema,
@@ -12,6 +13,7 @@ import {
   RequestState,
   ResourceRequirementsSchema,
   RouteRequestSchema,
+  SloSchema,
   StatusRequestSchema,
   WatchRequestSchema,
   type BatchRouteRequest,
@@ -32,6 +34,9 @@ const TYPE = /^[a-z][a-z0-9_-]*$/;
 /** Control characters, and halves of surrogate pairs, which have no UTF-8. */
 const UNPRINTABLE = /[\p{Cc}\p{Cs}]/u;
 const UNPRINTABLE_ALLOWED = "must be text without control characters";
+/** 2000-01-01 and 10000-01-01, s since 1970: outside of them somebody has mixed up his units. */
+const FIRST_DEADLINE_S = 946_684_800n;
+const LAST_DEADLINE_S = 253_402_300_800n;
 /** protobuf-es itself stops a little deeper, with words that name no field. */
 const MAX_JSON_DEPTH = 32;
 
@@ -57,6 +62,13 @@ export const routeRequestRule: Rule<RouteRequest> = (request, at, found) => {
   if (requirements && Number.isNaN(computeCapability(requirements.minComputeCapability))) {
     refuse(found, [...at, field.resourceRequirements], ResourceRequirementsSchema.field.minComputeCapability, 'must be a number such as "8.0", or empty');
   }
+  if (request.deadline && !isDeadline(request.deadline)) refuse(found, at, field.deadline, "must be a time from the year 2000 to 9999, with nanos from 0 to 999999999");
+  const { slo } = request;
+  if (slo && slo.totalMs > 0n && slo.firstOutputMs > slo.totalMs) {
+    refuse(found, [...at, field.slo], SloSchema.field.firstOutputMs, "must be at most total_ms: output cannot begin after the end");
+  }
+  if (UNPRINTABLE.test(request.sessionKey)) refuse(found, at, field.sessionKey, UNPRINTABLE_ALLOWED);
+  if (request.gpus > 1 && request.specificGpuId !== "") refuse(found, at, field.gpus, "must be 0 or 1 beside specific_gpu_id, which names the only GPU that may run it");
   if (request.payload.case === "payloadJson" && !isPlainJson(request.payload.value, MAX_JSON_DEPTH)) {
     refuse(found, at, field.payloadJson, `must hold finite numbers and be nested at most ${MAX_JSON_DEPTH} deep`);
   }
@@ -107,6 +119,10 @@ export function unknownPageToken(): Violation {
 /** The contract refuses the empty id already. */
 function knownRequest(requestId: string, at: Path, field: DescField, found: Violation[]): void {
   if (requestId !== "" && !isRequestId(requestId)) refuse(found, at, field, REQUEST_ID_ALLOWED);
+}
+
+function isDeadline({ seconds, nanos }: Timestamp): boolean {
+  return seconds >= FIRST_DEADLINE_S && seconds < LAST_DEADLINE_S && nanos >= 0 && nanos <= 999_999_999;
 }
 
 function isCallbackUrl(text: string): boolean {

@@ -1,9 +1,10 @@
 // From validated messages to the domain's words, with defaults filled in. Called by `router-service.ts`; checks nothing.
 import type { JsonValue } from "@bufbuild/protobuf";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { hash, randomUUID } from "node:crypto";
-import { RequestState, type ListRequest, type RouteRequest } from "../../gen/gpurouter/v1/router_pb.js";
+import { RequestState, WhenLate, type ListRequest, type RouteRequest } from "../../gen/gpurouter/v1/router_pb.js";
 import type { GpuId, ModelId, RequestId, UserId } from "../core/model/ids.js";
-import { computeCapability, DEFAULT_PRIORITY, type Phase, type Priority, type Requirements, type RequestSpec } from "../core/model/request.js";
+import { computeCapability, DEFAULT_PRIORITY, NO_WISHES, type Phase, type Priority, type Requirements, type RequestSpec, type Wishes } from "../core/model/request.js";
 import type { ListQuery } from "./router-port.js";
 
 const DEFAULT_PAGE_SIZE = 100;
@@ -23,7 +24,8 @@ const NO_REQUIREMENTS: Requirements = {
 /** A validated RouteRequest as the core takes it. Owns its payload: the message's memory can go. About 2 µs. */
 export function requestSpec(message: RouteRequest): RequestSpec {
   const type = message.type === "" ? DEFAULT_TYPE : message.type;
-  const spec = {
+  const wished = wishes(message);
+  const plain = {
     userId: (message.userId === "" ? DEFAULT_USER : message.userId) as UserId,
     modelId: message.modelId as ModelId,
     type,
@@ -37,6 +39,7 @@ export function requestSpec(message: RouteRequest): RequestSpec {
     idempotent: message.idempotent ?? type === DEFAULT_TYPE,
     payload: payloadBytes(message.payload),
   };
+  const spec = wished ? { ...plain, wishes: wished } : plain;
   return message.requestId === ""
     ? { requestId: timeOrderedUuid(Date.now()) as RequestId, ...spec, contentHash: "" }
     : { requestId: message.requestId as RequestId, ...spec, contentHash: contentHash(spec) };
@@ -83,6 +86,27 @@ function requirements({ resourceRequirements: asked }: RouteRequest): Requiremen
   };
 }
 
+/** null for a request that wishes nothing, however it spells that: most do, and pay nothing for the rest. */
+function wishes(message: RouteRequest): Wishes | null {
+  const { deadline, slo, whenLate, sessionKey, prefixHashes, gpus, preemptible = false, checkpoint } = message;
+  const firstOutputMs = Number(slo?.firstOutputMs ?? 0n);
+  const totalMs = Number(slo?.totalMs ?? 0n);
+  const nothing =
+    !deadline && firstOutputMs === 0 && totalMs === 0 && whenLate !== WhenLate.FAIL && sessionKey === "" && prefixHashes.length === 0 && gpus <= 1 && !preemptible && !checkpoint;
+  if (nothing) return null;
+  return {
+    firstOutputMs,
+    totalMs,
+    deadlineAtMs: deadline ? timestampMs(deadline) : NO_WISHES.deadlineAtMs,
+    whenLate: whenLate === WhenLate.FAIL ? "fail" : "demote",
+    sessionKey,
+    prefixHashes,
+    gpus: Math.max(NO_WISHES.gpus, gpus),
+    preemptible,
+    checkpoint,
+  };
+}
+
 function payloadBytes(payload: RouteRequest["payload"]): Uint8Array {
   switch (payload.case) {
     case "payloadBytes":
@@ -114,9 +138,12 @@ function sortedKeys(value: JsonValue): JsonValue {
   );
 }
 
-/** Of all fields but the id. JSON keeps the fields apart; the payload enters by its own hash, which spares a copy. */
+/**
+ * Of all fields but the id. JSON keeps the fields apart; the payload enters by its own hash, which spares a copy. What was hashed
+ * once must hash the same for ever: requests in the journal are compared with repeats. So wishes enter only when there are any.
+ */
 function contentHash(spec: Omit<RequestSpec, "requestId" | "contentHash">): string {
-  const { requirements: needs, payload } = spec;
+  const { requirements: needs, wishes: wished, payload } = spec;
   const fields = JSON.stringify([
     spec.userId,
     spec.modelId,
@@ -134,6 +161,21 @@ function contentHash(spec: Omit<RequestSpec, "requestId" | "contentHash">): stri
     spec.strategy,
     spec.specificGpuId,
     spec.idempotent,
+    ...(wished ? [wishFields(wished)] : []),
   ]);
   return hash("sha256", fields + hash("sha256", payload, "hex"), "base64url");
+}
+
+function wishFields(wished: Wishes): readonly unknown[] {
+  return [
+    wished.firstOutputMs,
+    wished.totalMs,
+    wished.deadlineAtMs,
+    wished.whenLate,
+    wished.sessionKey,
+    wished.prefixHashes,
+    wished.gpus,
+    wished.preemptible,
+    wished.checkpoint,
+  ];
 }

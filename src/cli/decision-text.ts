@@ -19,13 +19,19 @@ function filterTable(decision: Decision, style: Style): string {
   return counts + textTable([{ title: "FILTER" }, { title: "REMOVED", align: "right" }, { title: "NEEDED" }], rows, style.bold);
 }
 
-/** One column per scorer, each cell value x weight; the terms of all candidates come in one order. */
+/**
+ * One column per scorer, each cell value x weight; the terms of all candidates come in one order. Where all are costs, so is what is
+ * shown as their sum: less is better then.
+ */
 function candidateTable({ candidates }: Decision, style: Style): string {
   if (candidates.length === 0) return "";
   const scorers = Array.from(new Set(candidates.flatMap((candidate) => candidate.terms.map((term) => term.scorer))));
+  const terms = candidates.flatMap((candidate) => candidate.terms);
+  const costs = terms.length > 0 && terms.every(({ weight }) => weight < 0);
+  const inSeconds = costs && scorers.every(isInSeconds);
   const columns = [
     { title: "CANDIDATE" },
-    { title: "SCORE", align: "right" },
+    { title: costs ? "COST" : "SCORE", align: "right" },
     ...scorers.map((scorer) => ({ title: printable(scorer).toUpperCase(), align: "right" }) as const),
     { title: "TELEMETRY", align: "right" },
   ] as const;
@@ -33,7 +39,7 @@ function candidateTable({ candidates }: Decision, style: Style): string {
     const id = printable(candidate.gpuId);
     return [
       index === 0 ? style.green(id) : id,
-      candidate.score.toFixed(3),
+      costs ? costText(-candidate.score, inSeconds) : candidate.score.toFixed(3),
       ...scorers.map((scorer) => termText(candidate, scorer)),
       candidate.telemetryAgeMs === undefined ? "none" : `${durationText(Number(candidate.telemetryAgeMs))} old`,
     ];
@@ -43,7 +49,21 @@ function candidateTable({ candidates }: Decision, style: Style): string {
 
 function termText(candidate: Candidate, scorer: string): string {
   const term = candidate.terms.find((each) => each.scorer === scorer);
-  return term === undefined ? "-" : `${term.value.toFixed(2)} x ${term.weight.toFixed(2)} = ${(term.value * term.weight).toFixed(3)}`;
+  if (term === undefined) return "-";
+  const { value, weight } = term;
+  if (weight >= 0) return `${value.toFixed(2)} x ${weight.toFixed(2)} = ${(value * weight).toFixed(3)}`;
+  const cost = costText(value, isInSeconds(scorer));
+  return weight === -1 ? cost : `${cost} x ${(-weight).toFixed(2)} = ${costText(-value * weight, isInSeconds(scorer))}`;
+}
+
+/** As the contract has it. */
+function isInSeconds(scorer: string): boolean {
+  return scorer.endsWith("_seconds");
+}
+
+/** A cost, or, below 0, a gain. */
+function costText(cost: number, inSeconds: boolean): string {
+  return inSeconds ? `${cost < 0 ? "-" : ""}${durationText(Math.abs(cost) * 1000)}` : cost.toFixed(3);
 }
 
 function footer({ strategy, seed, estimate }: Decision, style: Style): string {

@@ -22,7 +22,8 @@ export function registerExplain(program: Command, context: CommandContext): void
       `
 Examples:
   $ gpu-router explain order-4711
-  $ gpu-router explain --dry-run --model llama-2-70b --memory 60000 --priority 5`,
+  $ gpu-router explain --dry-run --model llama-2-70b --memory 60000 --priority 5
+  $ gpu-router explain --dry-run --model llama-2-70b --input-tokens 4000 --slo-first-output 500ms --when-late fail`,
     )
     .action(async (id: string | undefined, options: ExplainOptions) => {
       if (id === undefined && options.model === undefined) throw usageFailure("explain needs a request: give its ID, or --dry-run with at least --model");

@@ -1,5 +1,5 @@
 // The fleet as a table for people; `gpus` prints and redraws it.
-import { GpuState, HealthStatus, type Gpu } from "../../gen/gpurouter/v1/gpu_pb.js";
+import { GpuState, HealthStatus, type EngineLoad, type Gpu } from "../../gen/gpurouter/v1/gpu_pb.js";
 import { countText, durationText, printable } from "./quantity-text.js";
 import type { Style } from "./style.js";
 import { textTable, truncate } from "./text-table.js";
@@ -18,6 +18,8 @@ const COLUMNS = [
   { title: "SAMPLE", align: "right" },
   { title: "MODELS" },
 ] as const;
+/** There only when an engine tells of itself. */
+const ENGINE_COLUMN = { title: "ENGINE" } as const;
 
 // Older telemetry than this is worth a second look, ms.
 const STALE_MS = 10_000;
@@ -29,7 +31,16 @@ export function gpuTable(gpus: Iterable<Gpu>, style: Style): string {
   const active = sorted.filter((gpu) => gpu.state === GpuState.ACTIVE).length;
   const requests = sorted.reduce((sum, gpu) => sum + gpu.activeRequests, 0);
   const summary = `${countText(sorted.length)} GPUs, ${countText(active)} active, ${countText(requests)} requests on them`;
-  return `${textTable(COLUMNS, sorted.map((gpu) => row(gpu, style)), style.bold)}${style.dim(summary)}\n`;
+  const engines = sorted.some((gpu) => gpu.engineLoads.length > 0);
+  const columns = engines ? [...COLUMNS, ENGINE_COLUMN] : COLUMNS;
+  const rows = sorted.map((gpu) => (engines ? [...row(gpu, style), gpu.engineLoads.map(engineText).join("; ") || "-"] : row(gpu, style)));
+  return `${textTable(columns, rows, style.bold)}${style.dim(summary)}\n`;
+}
+
+/** Such as "12 running, 3 waiting, KV 47%". */
+function engineText({ running, waiting, kvUse }: EngineLoad): string {
+  const kv = kvUse === undefined ? "" : `, KV ${Math.round(kvUse * 100)}%`;
+  return `${countText(running)} running, ${countText(waiting)} waiting${kv}`;
 }
 
 function row(gpu: Gpu, style: Style): readonly string[] {

@@ -27,6 +27,7 @@ export function registerGpus(program: Command, context: CommandContext): void {
       "after",
       `
 MEMORY is used/total as the device says, RESERVED what the router has promised to requests, SAMPLE the age of the telemetry.
+ENGINE, where an inference engine tells of itself, is what it computes and holds back, whoever sent it, and the share of its key-value cache in use.
 
 Examples:
   $ gpu-router gpus

@@ -26,6 +26,27 @@ export function decimalNumber(minimum: number, maximum: number, inclusive = fals
 
 const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
+const RFC_3339_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)$/;
+
+/** A parser of moments: RFC 3339 times, or durations from now on. `now` and what it gives are UTC ms. */
+export function moment(now: () => number): (text: string) => number {
+  return (text) => {
+    const atMs = RFC_3339_TIME.test(text) && isDay(text.slice(0, 10)) ? Date.parse(text) : Number.NaN;
+    if (!Number.isNaN(atMs)) return atMs;
+    try {
+      return now() + duration(text);
+    } catch {
+      throw new InvalidArgumentError("Give a time such as 2030-01-31T12:00:00Z, or how long from now, such as 30s, 5m, 2h.");
+    }
+  };
+}
+
+/** Whether the calendar has it: Date.parse takes the 31st of February for a day in March. */
+function isDay(day: string): boolean {
+  const atMs = Date.parse(day);
+  return !Number.isNaN(atMs) && new Date(atMs).toISOString().startsWith(day);
+}
+
 /** Parses 250ms, 30s, 5m, 2h, 1d, or a bare number of seconds; gives whole milliseconds, at most 365 days. */
 export function duration(text: string): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text);

@@ -7,6 +7,7 @@ import path from "node:path";
 import { Option, type Command } from "commander";
 
 import { hash32, seededRandom } from "../lib/random.js";
+import { fileFormat } from "../sim/workload/formats/detect-format.js";
 import { systemClock } from "./clock.js";
 import { CliFailure, ExitCode } from "./failure.js";
 import { decimalNumber, duration, wholeNumber } from "./option-parsers.js";
@@ -17,7 +18,6 @@ import { reportJson } from "./replay/report-json.js";
 import { reportText } from "./replay/report-text.js";
 import { newCounters, runReplay } from "./replay/run.js";
 import { measureSchedule, schedule, type ScheduleOptions, type TraceSource } from "./replay/schedule.js";
-import { fileFormat } from "./replay/trace-formats.js";
 import { verifyEnds } from "./replay/verify.js";
 import { CALL_DEADLINE_MS, routerCommand, withRouter, type CommandContext, type RouterOptions, type RouterSession } from "./router-command.js";
 import { write } from "./terminal.js";

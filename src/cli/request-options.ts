@@ -4,11 +4,12 @@ import { readFile, stat } from "node:fs/promises";
 import type { Readable } from "node:stream";
 
 import { create, type JsonObject } from "@bufbuild/protobuf";
-import type { Command } from "commander";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { Option, type Command } from "commander";
 
-import { ResourceRequirementsSchema, RouteRequestSchema, type RouteRequest } from "../../gen/gpurouter/v1/router_pb.js";
+import { ResourceRequirementsSchema, RouteRequestSchema, WhenLate, type RouteRequest } from "../../gen/gpurouter/v1/router_pb.js";
 import { usageFailure } from "./failure.js";
-import { duration, wholeNumber } from "./option-parsers.js";
+import { duration, moment, wholeNumber } from "./option-parsers.js";
 
 // What the router takes by default is far less; this only bounds what is read into memory, bytes.
 const MAX_PAYLOAD_BYTES = 64 * 1024 * 1024;
@@ -32,7 +33,18 @@ export interface RequestOptions {
   readonly timeout?: number;
   readonly callbackUrl?: string;
   readonly idempotent?: boolean;
+  readonly sloFirstOutput?: number;
+  readonly sloTotal?: number;
+  /** UTC ms. */
+  readonly deadline?: number;
+  readonly whenLate?: keyof typeof WHEN_LATE;
+  readonly session?: string;
+  readonly gpus?: number;
+  readonly preemptible?: true;
+  readonly checkpoint?: true;
 }
+
+const WHEN_LATE = { demote: WhenLate.DEMOTE, fail: WhenLate.FAIL } as const;
 
 /** Adds the options; --model is required only where `modelRequired`. */
 export function addRequestOptions(command: Command, modelRequired: boolean): Command {
@@ -58,7 +70,15 @@ export function addRequestOptions(command: Command, modelRequired: boolean): Com
     .option("--timeout <time>", "from acceptance to the end, such as 30s, 5m", duration)
     .option("--callback-url <url>", "http(s) address told of the end")
     .option("--idempotent", "running it twice is harmless")
-    .option("--no-idempotent", "it must not run twice");
+    .option("--no-idempotent", "it must not run twice")
+    .option("--slo-first-output <time>", "how soon output shall begin, such as 500ms; missing it ends nothing", duration)
+    .option("--slo-total <time>", "how soon it shall be done; missing it ends nothing", duration)
+    .option("--deadline <when>", "when the result is wanted: 2030-01-31T12:00:00Z, or from now, such as 10m (with --id give a time: a repeat must say the same)", moment(Date.now))
+    .addOption(new Option("--when-late <what>", "once it cannot be in time: serve it after the others, or fail it at once (default: demote)").choices(Object.keys(WHEN_LATE)))
+    .option("--session <key>", "requests with the same key go where the last one ran, while that pays")
+    .option("--gpus <n>", "GPUs of one node that it runs on at the same time (default: 1)", wholeNumber(1, 64))
+    .option("--preemptible", "it may be stopped for more urgent work and begun again")
+    .option("--checkpoint", "it saves what it has done: another attempt goes on from there");
 }
 
 /** The message that the options describe. Throws bad usage for a payload that cannot be read or is not JSON. */
@@ -84,7 +104,20 @@ export async function routeRequestFrom(options: RequestOptions, stdin: Readable)
     strategy: options.strategy ?? "",
     specificGpuId: options.gpu ?? "",
     ...(options.idempotent === undefined ? {} : { idempotent: options.idempotent }),
+    ...wishesFrom(options),
   });
+}
+
+function wishesFrom({ sloFirstOutput = 0, sloTotal = 0, deadline, whenLate, session, gpus, preemptible, checkpoint }: RequestOptions) {
+  return {
+    ...(sloFirstOutput + sloTotal > 0 && { slo: { firstOutputMs: BigInt(sloFirstOutput), totalMs: BigInt(sloTotal) } }),
+    ...(deadline !== undefined && { deadline: timestampFromMs(deadline) }),
+    ...(whenLate !== undefined && { whenLate: WHEN_LATE[whenLate] }),
+    sessionKey: session ?? "",
+    gpus: gpus ?? 0,
+    ...(preemptible === true && { preemptible }),
+    checkpoint: checkpoint ?? false,
+  };
 }
 
 /** An inline JSON object travels as such; other JSON, files and stdin travel as the bytes they are. */

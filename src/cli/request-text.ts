@@ -1,5 +1,5 @@
 // A request in words and colours, for `status`, `list`, `watch`, `cancel` and `route`.
-import { RequestState, type RequestInfo } from "../../gen/gpurouter/v1/router_pb.js";
+import { RequestState, type RequestInfo, type Slo } from "../../gen/gpurouter/v1/router_pb.js";
 import { countText, durationText, printable, shareText, timeMs, timeText } from "./quantity-text.js";
 import type { Style } from "./style.js";
 
@@ -48,6 +48,11 @@ export function standingText(request: RequestInfo, style: Style): string {
   }
 }
 
+function sloText({ firstOutputMs, totalMs }: Slo): string {
+  const first = firstOutputMs > 0n ? [`first output within ${durationText(Number(firstOutputMs))}`] : [];
+  return [...first, ...(totalMs > 0n ? [`done within ${durationText(Number(totalMs))}`] : [])].join(", ");
+}
+
 /** Everything known of a request, a name and a value per line. */
 export function requestDetails(request: RequestInfo, style: Style): string {
   const rows: [string, string][] = [
@@ -61,6 +66,9 @@ export function requestDetails(request: RequestInfo, style: Style): string {
   if (request.state === RequestState.QUEUED) rows.push(["ahead in queue", countText(request.queuePosition)]);
   if (request.assignedGpu !== "") rows.push(["gpu", printable(request.assignedGpu)]);
   if (request.attempts > 0) rows.push(["attempts", String(request.attempts)]);
+  if (request.gpus > 1) rows.push(["gpus", countText(request.gpus)]);
+  if (request.slo !== undefined) rows.push(["slo", sloText(request.slo)]);
+  if (request.deadline !== undefined) rows.push(["deadline", timeText(request.deadline)]);
   rows.push(["accepted", timeText(request.acceptedTime)]);
   if (request.startTime !== undefined) rows.push(["started", `${timeText(request.startTime)} (waited ${durationText(queueWaitMs(request))})`]);
   if (request.completionTime !== undefined) rows.push(["ended", `${timeText(request.completionTime)} (ran ${durationText(Number(request.durationMs))})`]);

@@ -11,6 +11,7 @@ const defaults = DEFAULT_CORE_SETTINGS;
 const seconds = (max: number): z.ZodNumber => z.number().min(0).max(max);
 const port = z.int().min(0).max(65_535);
 const share = z.number().min(0).max(1);
+const gpuName = z.string().min(1).max(128);
 
 const schema = z.strictObject({
   api: z
@@ -25,6 +26,9 @@ const schema = z.strictObject({
     .strictObject({
       strategy: z.string().min(1).default(defaults.strategy),
       weights: z.record(z.string(), z.number()).default({ ...defaults.weights }),
+      priority_headroom: share.default(defaults.priorityHeadroom),
+      place_models: z.boolean().default(defaults.hybrid.placement),
+      prefix_affinity: z.boolean().default(defaults.hybrid.affinity),
     })
     .prefault({}),
   request_router: z
@@ -32,6 +36,7 @@ const schema = z.strictObject({
       max_retries: z.int().min(0).max(100).default(defaults.maxRetries),
       retry_delay: seconds(3600).default(defaults.retryDelayMs / 1000),
       request_timeout: seconds(31_536_000).default(defaults.requestTimeoutMs / 1000),
+      max_wait: z.number().min(1).max(31_536_000).default(defaults.maxWaitMs / 1000),
       max_queued_requests: z.int().min(1).max(10_000_000).default(defaults.maxQueuedRequests),
       max_queued_bytes: z.int().min(1).default(defaults.maxQueuedBytes),
     })
@@ -50,6 +55,7 @@ const schema = z.strictObject({
           max_concurrent_tasks_per_gpu: z.int().min(1).max(4096).default(defaults.maxConcurrentTasksPerGpu),
           memory_threshold: share.default(defaults.memoryThreshold),
           utilization_threshold: share.default(defaults.utilizationThreshold),
+          task_specific_mappings: z.record(z.string(), z.union([gpuName.transform((name) => [name]), z.array(gpuName).min(1).max(1024)])).default({}),
         })
         .prefault({}),
     })
@@ -137,6 +143,10 @@ function settle(file: z.output<typeof schema>): RouterConfig {
     core: {
       strategy: file.load_balancer.strategy,
       weights: file.load_balancer.weights,
+      priorityHeadroom: file.load_balancer.priority_headroom,
+      taskMappings: multiGpu.task_specific_mappings,
+      hybrid: { ...defaults.hybrid, placement: file.load_balancer.place_models, affinity: file.load_balancer.prefix_affinity },
+      maxWaitMs: file.request_router.max_wait * 1000,
       maxConcurrentTasksPerGpu: multiGpu.max_concurrent_tasks_per_gpu,
       memoryThreshold: multiGpu.memory_threshold,
       utilizationThreshold: multiGpu.utilization_threshold,

@@ -9,13 +9,14 @@ import { nextStep, stopped, type AttemptFate, type NextStep } from "./failover/a
 import type { Decision } from "./model/decision.js";
 import type { GpuInventory } from "./model/gpu.js";
 import type { AttemptRef, GpuId, NodeId, RequestId } from "./model/ids.js";
-import type { Request, RequestError, RequestSpec } from "./model/request.js";
+import { wishesOf, type Request, type RequestError, type RequestSpec, type RunStatistics } from "./model/request.js";
 import { apply, STOP_GRACE_MS, type Record } from "./records.js";
-import type { Waiting } from "./queue/waiting-queue.js";
+import type { EligibilityClass, Waiting } from "./queue/waiting-queue.js";
 import type { Ask } from "./scheduling/contract.js";
 import { stateFilters } from "./scheduling/registry.js";
 import { Scheduler } from "./scheduling/scheduler.js";
 import type { CoreSettings } from "./settings.js";
+import { ModelPlacement } from "./placement/model-placement.js";
 import { restoreSnapshot, type Snapshot } from "./snapshot.js";
 import { State } from "./state.js";
 
@@ -23,6 +24,8 @@ import { State } from "./state.js";
 const DIGEST_EVERY_RECORDS = 50_000;
 /** Samples older than this many report periods no longer count. */
 const FRESH_PERIODS = 2;
+/** How far behind a head that does not fit one is looked for that does. */
+const LOOK_AHEAD = 4;
 const NO_STATISTICS = { runMs: 0, firstOutputMs: 0, inputTokens: 0, outputTokens: 0, peakMemoryMib: 0 };
 
 export class Engine {
@@ -30,6 +33,7 @@ export class Engine {
   readonly #settings: CoreSettings;
   readonly #scheduler: Scheduler;
   readonly #estimator = new Estimator();
+  readonly #placement: ModelPlacement;
   /** Since when a node that may hold work is not connected, ms. */
   readonly #silentSince = new Map<NodeId, number>();
   /** The fleet's shape that the hopeless were judged by. */
@@ -41,9 +45,10 @@ export class Engine {
   /** Starts empty, or from a snapshot. Throws when the settings contradict themselves. */
   constructor(settings: CoreSettings, snapshot: Snapshot | null = null) {
     const filters = stateFilters(settings);
-    this.#settings = settings;
     this.#scheduler = new Scheduler(settings, filters.length);
+    this.#settings = settings;
     this.state = snapshot ? restoreSnapshot(snapshot, filters, settings) : new State(filters, settings);
+    this.#placement = new ModelPlacement(this.state.fleet, settings);
   }
 
   get strategyNames(): readonly string[] {
@@ -73,7 +78,7 @@ export class Engine {
   /** What would be decided now for `spec`. Changes nothing. */
   explain(spec: RequestSpec, nowMs: number): Decision {
     const estimate = this.#estimator.estimate(spec);
-    const ask: Ask = { spec, estimate, avoidGpuId: "", seed: seedOf(spec.requestId, 0), acceptedAtMs: nowMs, nowMs };
+    const ask: Ask = { spec, estimate, avoidGpuId: "", seed: seedOf(spec.requestId, 0), acceptedAtMs: nowMs, nowMs, late: false };
     return this.#scheduler.explain(this.state.fleet, ask);
   }
 
@@ -104,6 +109,9 @@ export class Engine {
           const gpu = this.state.fleet.indexOf(sample.gpuId);
           if (gpu >= 0 && this.state.fleet.nodeOf[gpu]!.nodeId === event.nodeId) this.state.fleet.observe(gpu, sample, nowMs - ageMs);
         }
+        return;
+      case "runner_load":
+        this.state.fleet.observeRunnerLoads(event.nodeId, event.loads, nowMs);
         return;
       case "gpu_lost":
         this.#gpuLost(event.nodeId, event.gpuId, event.reason, nowMs, step);
@@ -154,7 +162,9 @@ export class Engine {
       },
       step,
     );
-    return { kind: "accepted", request: this.state.requests.get(spec.requestId)! };
+    const request = this.state.requests.get(spec.requestId)!;
+    this.#placement.asked(spec, this.state.queue.get(spec.requestId)!.estimate, nowMs);
+    return { kind: "accepted", request };
   }
 
   #cancel(requestId: RequestId, reason: string, nowMs: number, step: Step): void {
@@ -193,6 +203,8 @@ export class Engine {
       const error = { code: "node_lost", message: `Node ${nodeId} was silent for ${nowMs - sinceMs} ms.` };
       for (const request of state.onNode(nodeId)) this.#attemptOver(request, "lost", error, null, nowMs, step);
     }
+    state.queue.reopenHealing();
+    for (const order of this.#placement.tick(nowMs)) step.effects.push(order);
     state.fleet.expireCooldowns(nowMs);
     state.fleet.forgetStaleSamples(nowMs, FRESH_PERIODS * this.#settings.telemetryIntervalMs);
   }
@@ -284,11 +296,24 @@ export class Engine {
       fleet.takeOut(gpu, `error rate ${fleet.errorRate[gpu]!.toFixed(2)}`, nowMs + this.#settings.gpuCooldownMs);
     }
     if (fault || !end.statistics) return;
+    this.#settle(request, gpu, end.statistics);
     const speed = this.#estimator.learn(request.spec, end.statistics);
     if (speed >= 0) fleet.learnSpeed(gpu, speed);
   }
 
+  /** The user's share is charged what it really took. */
+  #settle({ spec, decision }: Request, gpu: number, { inputTokens, outputTokens, runMs }: RunStatistics): void {
+    if (!decision) return;
+    const { work } = this.state.fleet;
+    const actually = work.gpuMs(gpu, spec.modelId, { durationMs: runMs, inputTokens, outputTokens });
+    this.state.queue.settle(spec, actually - work.gpuMs(gpu, spec.modelId, decision.estimate));
+  }
+
   #attemptOver(request: Request, fate: AttemptFate, error: RequestError | null, end: AttemptEnd | null, nowMs: number, step: Step): void {
+    if (fate === "succeeded" || fate === "unavailable" || fate === "lost") {
+      const { fleet } = this.state;
+      fleet.outcomes.ended(fleet.indexOf(request.gpuId as GpuId), nowMs - request.placedAtMs, fate !== "succeeded", nowMs);
+    }
     const jitter = seededRandom(seedOf(request.spec.requestId, request.attempt))();
     const next = nextStep(request, fate, error, this.#settings, jitter);
     if (next.kind === "end") {
@@ -342,32 +367,69 @@ export class Engine {
     fleet.freed.clear();
     if (fleet.shapeSequence !== this.#shapeSeen) queue.reopenHopeless();
     this.#shapeSeen = fleet.shapeSequence;
-    const line = queue.line(freed.length > 0);
+    const line = queue.line(freed.length > 0, nowMs);
     // When all that was freed is full again, no refused class can follow.
-    for (let of = line.pop(); of && (queue.hasOpen || freed.length > 0); of = line.pop()) {
-      const waiting = of.waiting.head!.value;
-      const request = this.state.requests.get(waiting.spec.requestId)!;
-      const attempt = request.attempt + 1;
-      const ask = askOf(waiting, request, nowMs);
-      const choice = this.#scheduler.choose(fleet, ask, of.standing === "open" ? undefined : freed);
-      if (!choice) {
-        if (of.standing === "open") queue.refuse(of, this.#scheduler.hopeless(fleet, ask) ? "hopeless" : "refused");
-        continue;
-      }
-      this.#place(request, attempt, choice.gpu, waiting.estimate.memoryMib, choice.decision, nowMs, step);
-      if (fleet.blocked[choice.gpu] !== 0 && freed.includes(choice.gpu)) freed.splice(freed.indexOf(choice.gpu), 1);
-      if (of.waiting.size > 0) line.push(of);
+    for (let of = queue.next(line, nowMs); of && (queue.hasOpen || freed.length > 0); of = queue.next(line, nowMs)) {
+      if (this.#serve(of, freed, nowMs, step)) queue.putBack(line, of, nowMs);
     }
   }
 
-  #place(request: Request, attempt: number, gpu: number, memoryMib: number, decision: Decision, nowMs: number, step: Step): void {
+  /** Places the head of a class, or one soon behind it that fits where the head does not. False when there was nothing to do. */
+  #serve(of: EligibilityClass, freed: number[], nowMs: number, step: Step): boolean {
+    const { queue, fleet } = this.state;
+    const head = queue.head(of);
+    const ask = this.#askOf(head, nowMs);
+    if (!head.late && this.#scheduler.tooLate(fleet, ask)) {
+      this.#tooLate(head, nowMs, step);
+      return true;
+    }
+    const among = of.standing === "open" ? undefined : freed;
+    if (this.#tryPlace(ask, freed, among, step)) return true;
+    const healsWithTime = this.#scheduler.healsWithTime;
+    // What is refused by the clock is refused for its own size: a smaller one behind it may fit.
+    if (healsWithTime) for (const next of queue.behind(of, LOOK_AHEAD)) if (this.#tryPlace(this.#askOf(next, nowMs), freed, among, step)) return true;
+    if (of.standing === "open") queue.refuse(of, this.#scheduler.hopeless(fleet, ask) ? "hopeless" : "refused", healsWithTime);
+    return false;
+  }
+
+  #tryPlace(ask: Ask, freed: number[], among: readonly number[] | undefined, step: Step): boolean {
     const { fleet } = this.state;
-    const { requestId, modelId, type } = request.spec;
+    const choice = this.#scheduler.choose(fleet, ask, among);
+    if (!choice) return false;
+    this.#place(ask, choice.gpu, choice.decision, step);
+    if (fleet.blocked[choice.gpu] !== 0 && freed.includes(choice.gpu)) freed.splice(freed.indexOf(choice.gpu), 1);
+    return true;
+  }
+
+  /** A request that cannot be in time any more makes way for those that can. */
+  #tooLate({ spec, late }: Waiting, nowMs: number, step: Step): void {
+    assert(!late, "a request is late once");
+    const request = this.state.requests.get(spec.requestId)!;
+    if (wishesOf(spec).whenLate === "demote") {
+      this.state.queue.demote(spec.requestId);
+      return;
+    }
+    const message = `It could not be in time any more after waiting ${nowMs - request.acceptedAtMs} ms for a GPU.`;
+    this.#end(request, { kind: "end", phase: "failed", error: { code: "too_late", message } }, null, nowMs, step);
+  }
+
+  #askOf(waiting: Waiting, nowMs: number): Ask {
+    const { spec, estimate, avoidGpuId, acceptedAtMs, late } = waiting;
+    const { attempt } = this.state.requests.get(spec.requestId)!;
+    return { spec, estimate, avoidGpuId, seed: seedOf(spec.requestId, attempt + 1), acceptedAtMs, nowMs, late };
+  }
+
+  #place({ spec, estimate, nowMs }: Ask, gpu: number, decision: Decision, step: Step): void {
+    const { fleet, queue } = this.state;
+    const { requestId, modelId, type } = spec;
+    const request = this.state.requests.get(requestId)!;
+    const attempt = request.attempt + 1;
     const { gpuId } = fleet.inventory[gpu]!;
     const { nodeId, runners } = fleet.nodeOf[gpu]!;
     const runner = runners[fleet.runners.for(fleet, modelId, type).runnerOf[gpu]!];
     assert(runner !== undefined, "a GPU that was chosen has a runner");
-    this.#emit({ kind: "placed", requestId, attempt, gpuId, atMs: nowMs, memoryMib, decision }, step);
+    queue.charge(requestId, fleet.work.gpuMs(gpu, modelId, estimate));
+    this.#emit({ kind: "placed", requestId, attempt, gpuId, atMs: nowMs, memoryMib: estimate.memoryMib, decision }, step);
     step.effects.push({ kind: "dispatch", nodeId, request, attempt, gpuId, runner: runner.name });
     step.effects.push({ kind: "changed", requestId });
   }
@@ -377,11 +439,6 @@ export class Engine {
     step.records.push(record);
     this.#recordsUntilDigest -= 1;
   }
-}
-
-function askOf({ spec, estimate, avoidGpuId }: Waiting, request: Request, nowMs: number): Ask {
-  const { acceptedAtMs, attempt } = request;
-  return { spec, estimate, avoidGpuId, seed: seedOf(spec.requestId, attempt + 1), acceptedAtMs, nowMs };
 }
 
 function seedOf(requestId: RequestId, attempt: number): number {

@@ -1,5 +1,5 @@
 // What goes into the engine and what comes out. Everything that happens to the router is one of these events.
-import type { GpuInventory, GpuTelemetry, ModelOrder, RunnerInfo } from "./model/gpu.js";
+import type { GpuInventory, GpuTelemetry, ModelOrder, RunnerInfo, RunnerLoad } from "./model/gpu.js";
 import type { AttemptRef, GpuId, NodeId, RequestId } from "./model/ids.js";
 import type { Request, RequestError, RequestSpec, RunStatistics } from "./model/request.js";
 import type { Record } from "./records.js";
@@ -35,6 +35,8 @@ export type Event =
   | { readonly kind: "runners_changed"; readonly nodeId: NodeId; readonly runners: readonly RunnerInfo[] }
   /** `ageMs` is the age of each sample on arrival. */
   | { readonly kind: "telemetry"; readonly nodeId: NodeId; readonly samples: readonly { readonly sample: GpuTelemetry; readonly ageMs: number }[] }
+  /** What engines say of themselves; only of the runners that have something new. */
+  | { readonly kind: "runner_load"; readonly nodeId: NodeId; readonly loads: readonly RunnerLoad[] }
   | { readonly kind: "gpu_lost"; readonly nodeId: NodeId; readonly gpuId: GpuId; readonly reason: string }
   | { readonly kind: "attempt_started"; readonly nodeId: NodeId; readonly ref: AttemptRef }
   | { readonly kind: "attempt_progress"; readonly nodeId: NodeId; readonly ref: AttemptRef; readonly fraction: number }

@@ -87,7 +87,7 @@ export function apply(state: State, record: Record): void {
     case "attempt_failed": {
       const request = live(state, record.requestId);
       assert(request.phase !== "queued" && request.attempt === record.attempt, "only the present attempt fails");
-      state.release(request);
+      state.release(request, record.atMs, null);
       request.phase = "queued";
       request.startedAtMs = 0;
       request.progress = 0;
@@ -99,7 +99,7 @@ export function apply(state: State, record: Record): void {
     }
     case "ended": {
       const request = live(state, record.requestId);
-      state.release(request);
+      state.release(request, record.atMs, record.phase === "completed" ? record.statistics : null);
       state.leaveQueue(record.requestId);
       request.phase = record.phase;
       request.endedAtMs = record.atMs;
@@ -146,7 +146,7 @@ function applyAccepted(state: State, record: Extract<Record, { kind: "accepted" 
   state.requests.set(spec.requestId, request);
   state.nextSequence = record.sequence + 1;
   if (record.deadlineAtMs > 0) state.deadlines.schedule(spec.requestId, record.deadlineAtMs);
-  state.queue.push({ spec, sequence: record.sequence, estimate: record.estimate, avoidGpuId: "" });
+  state.wait(request, record.estimate);
 }
 
 function applyPlaced(state: State, record: Extract<Record, { kind: "placed" }>): void {
@@ -162,7 +162,7 @@ function applyPlaced(state: State, record: Extract<Record, { kind: "placed" }>):
   request.placedAtMs = record.atMs;
   request.startedAtMs = 0;
   request.decision = record.decision;
-  state.hold(request, gpu, record.memoryMib);
+  state.hold(request, gpu, record.memoryMib, record.decision.estimate, record.atMs);
 }
 
 function live(state: State, requestId: RequestId): Request {

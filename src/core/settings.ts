@@ -1,10 +1,42 @@
 // Everything about the core that an operator can set. `config/` fills it; the core only reads it.
 
+/** The pieces of the `hybrid` strategy. Each can be taken out, to see what it is worth. */
+export interface HybridSettings {
+  /** Requests wait centrally until a GPU can keep its promises with them; false: each goes to the best GPU at once. */
+  readonly lateBinding: boolean;
+  /** A GPU takes requests while every promise on it holds; false: up to `fixedSlots` of them. */
+  readonly slotsBySlo: boolean;
+  readonly fixedSlots: number;
+  /** A request may not push those that run over their deadline. */
+  readonly protectRunning: boolean;
+  /** Share of the time per token that interactive requests can bear, up to which batch work may lengthen it, 0..1; 1 for no cap. */
+  readonly batchStepShare: number;
+  /** Longest prompt of batch work that may stand before an interactive one, ms. */
+  readonly batchPrefillMs: number;
+  /** Share of the key-value cache that batch work leaves free, 0..1. */
+  readonly batchKvHeadroom: number;
+  /** A request that cannot be in time leaves the line for those that can. */
+  readonly lateExit: boolean;
+  /** Loads and unloads models by demand, where runners can. */
+  readonly placement: boolean;
+  /** Goes where a prompt's beginning was read before, when that saves more than it costs. */
+  readonly affinity: boolean;
+  /** Share of the delay caused to others that counts against a GPU; 1 counts it like one's own. */
+  readonly delayWeight: number;
+}
+
 export interface CoreSettings {
   /** Strategy of requests that name none. */
   readonly strategy: string;
   /** Weights of the `weighted` strategy by scorer; a partial set is normalised by its sum. */
   readonly weights: Readonly<Record<string, number>>;
+  /** Share of a GPU's slots that `priority_based` keeps from priority 1, 0..1; from the priorities up to 5 less and less. */
+  readonly priorityHeadroom: number;
+  /** GPUs by request type for `task_specific`, each by its id or as "gpu_3" by its index; a type that is not there goes anywhere. */
+  readonly taskMappings: Readonly<Record<string, readonly string[]>>;
+  readonly hybrid: HybridSettings;
+  /** A request that has waited this long goes before all others, whatever its priority, ms. */
+  readonly maxWaitMs: number;
   /** Most requests that one GPU holds at a time. */
   readonly maxConcurrentTasksPerGpu: number;
   /** Share of a GPU's memory that may be in use after a placement, 0..1. */
@@ -35,6 +67,22 @@ export interface CoreSettings {
 export const DEFAULT_CORE_SETTINGS: CoreSettings = {
   strategy: "weighted",
   weights: { usage: 0.35, priority: 0.25, type_compatibility: 0.15, performance: 0.15, health: 0.1 },
+  hybrid: {
+    lateBinding: true,
+    slotsBySlo: true,
+    fixedSlots: 8,
+    protectRunning: true,
+    batchStepShare: 0.6,
+    batchPrefillMs: 1_000,
+    batchKvHeadroom: 0.25,
+    lateExit: true,
+    placement: true,
+    affinity: true,
+    delayWeight: 1,
+  },
+  maxWaitMs: 600_000,
+  priorityHeadroom: 0.5,
+  taskMappings: {},
   maxConcurrentTasksPerGpu: 8,
   memoryThreshold: 0.9,
   utilizationThreshold: 0.95,

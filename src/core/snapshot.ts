@@ -1,12 +1,12 @@
 // The durable half of the state as one plain value, so that recovery need not fold the log from its beginning.
 import { assert } from "../lib/assert.js";
-import type { LoadLimits, StateFilter } from "./fleet/fleet.js";
+import type { StateFilter } from "./fleet/fleet.js";
 import type { ResourceEstimate } from "./model/decision.js";
 import type { GpuInventory } from "./model/gpu.js";
 import type { GpuId, NodeId } from "./model/ids.js";
 import type { Request } from "./model/request.js";
 import { STOP_GRACE_MS } from "./records.js";
-import { State } from "./state.js";
+import { State, type StateLimits } from "./state.js";
 
 /** Plain data: survives any structured encoding. */
 export interface Snapshot {
@@ -48,7 +48,7 @@ export function takeSnapshot(state: State): Snapshot {
 }
 
 /** Throws when the snapshot does not give the state that it was taken of. */
-export function restoreSnapshot(snapshot: Snapshot, stateFilters: readonly StateFilter[], limits: LoadLimits): State {
+export function restoreSnapshot(snapshot: Snapshot, stateFilters: readonly StateFilter[], limits: StateLimits): State {
   const state = new State(stateFilters, limits);
   state.epoch = snapshot.epoch;
   state.nextSequence = snapshot.nextSequence;
@@ -64,7 +64,7 @@ export function restoreSnapshot(snapshot: Snapshot, stateFilters: readonly State
       state.waitAgain(restored, waiting.estimate, waiting.avoidGpuId, waiting.retryAtMs, 0);
     } else {
       const gpu = state.fleet.indexOf(restored.gpuId as GpuId);
-      state.hold(restored, gpu, reservedMib);
+      state.hold(restored, gpu, reservedMib, restored.decision!.estimate, restored.placedAtMs);
       if (restored.phase === "running") state.fleet.started(gpu, reservedMib);
     }
   }

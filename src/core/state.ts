@@ -6,7 +6,7 @@ import { assert } from "../lib/assert.js";
 import { Fleet, type LoadLimits, type StateFilter } from "./fleet/fleet.js";
 import type { ResourceEstimate } from "./model/decision.js";
 import type { GpuId, NodeId, RequestId } from "./model/ids.js";
-import { isTerminal, type Request } from "./model/request.js";
+import { dueAtMs, isTerminal, wishesOf, type Request, type RunStatistics } from "./model/request.js";
 import { WaitingQueue, type Waiting } from "./queue/waiting-queue.js";
 
 /** Width of the deadline buckets: a time-out is at most this late. */
@@ -17,6 +17,15 @@ export interface Retry {
   readonly waiting: Waiting;
   readonly retryAtMs: number;
 }
+
+/** The settings that the state needs. */
+export interface StateLimits extends LoadLimits {
+  /** How long a band may keep another waiting, ms. */
+  readonly maxWaitMs: number;
+}
+
+/** Without a wish a request is due this long after its acceptance: those with a deadline go before it, but not for ever. */
+const UNHURRIED_MS = 60_000;
 
 /** What a live attempt holds on its GPU. */
 interface Holding {
@@ -31,7 +40,7 @@ export class State {
   nextSequence = 1;
   endedCount = 0;
   readonly fleet: Fleet;
-  readonly queue = new WaitingQueue();
+  readonly queue: WaitingQueue;
   readonly deadlines = new TimerWheel<RequestId>(DEADLINE_BUCKET_MS);
   readonly retries = new TimerWheel<RequestId>(DEADLINE_BUCKET_MS);
   readonly #retrying = new ChurnMap<RequestId, Retry>();
@@ -39,8 +48,9 @@ export class State {
   /** Live attempts by node, so that the loss of a node finds its work. */
   readonly #onNode = new Map<NodeId, Set<RequestId>>();
 
-  constructor(stateFilters: readonly StateFilter[], limits: LoadLimits) {
+  constructor(stateFilters: readonly StateFilter[], limits: StateLimits) {
     this.fleet = new Fleet(stateFilters, limits);
+    this.queue = new WaitingQueue(limits.maxWaitMs);
   }
 
   /** Requests placed or running on a node, in the order of acceptance: the same however this state came about. */
@@ -68,7 +78,7 @@ export class State {
     return this.#retrying.size;
   }
 
-  hold(request: Request, gpu: number, memoryMib: number): void {
+  hold(request: Request, gpu: number, memoryMib: number, estimate: ResourceEstimate, atMs: number): void {
     this.#holdings.set(request.spec.requestId, { gpu, memoryMib });
     let onNode = this.#onNode.get(request.nodeId as NodeId);
     if (!onNode) {
@@ -76,11 +86,15 @@ export class State {
       this.#onNode.set(request.nodeId as NodeId, onNode);
     }
     onNode.add(request.spec.requestId);
+    this.fleet.prefixes.placed(gpu, wishesOf(request.spec).prefixHashes);
     this.fleet.place(gpu, memoryMib);
+    const { inputTokens = 0, outputTokens = 0 } = estimate;
+    const { requestId, modelId } = request.spec;
+    this.fleet.work.place(gpu, { requestId, modelId, inputTokens, outputTokens, dueAtMs: dueAtMs(request.spec, request.acceptedAtMs) }, atMs);
   }
 
   /** Gives back what the live attempt holds; does nothing when there is none. */
-  release(request: Request): void {
+  release(request: Request, atMs: number, measured: RunStatistics | null): void {
     const { requestId } = request.spec;
     const holding = this.#holdings.get(requestId);
     if (!holding) return;
@@ -88,13 +102,19 @@ export class State {
     const onNode = this.#onNode.get(request.nodeId as NodeId);
     onNode?.delete(requestId);
     if (onNode?.size === 0) this.#onNode.delete(request.nodeId as NodeId);
+    this.fleet.work.release(holding.gpu, requestId, atMs, measured);
     this.fleet.release(holding.gpu, holding.memoryMib, request.phase === "running");
+  }
+
+  /** In line for the first time. */
+  wait(request: Request, estimate: ResourceEstimate): void {
+    this.queue.push(waitingOf(request, estimate, ""));
   }
 
   /** Back in line at `retryAtMs`, at its old place. */
   waitAgain(request: Request, estimate: ResourceEstimate, avoidGpuId: GpuId | "", retryAtMs: number, nowMs: number): void {
     const { spec } = request;
-    const waiting: Waiting = { spec, sequence: request.sequence, estimate, avoidGpuId };
+    const waiting = waitingOf(request, estimate, avoidGpuId);
     if (retryAtMs <= nowMs) {
       this.queue.push(waiting);
       return;
@@ -167,6 +187,12 @@ export class State {
       assert(Math.abs(reservedOf[gpu]! - reservedMib[gpu]!) < 1e-6, "the ledger reserves what placed requests hold");
     }
   }
+}
+
+function waitingOf(request: Request, estimate: ResourceEstimate, avoidGpuId: GpuId | ""): Waiting {
+  const { spec, sequence, acceptedAtMs } = request;
+  const due = Math.min(dueAtMs(spec, acceptedAtMs), acceptedAtMs + UNHURRIED_MS);
+  return { spec, sequence, acceptedAtMs, dueAtMs: due, late: false, estimate, avoidGpuId };
 }
 
 /** One word into a digest: each bit of either can change about half of the result. */

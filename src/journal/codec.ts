@@ -4,47 +4,20 @@ import { Packr } from "msgpackr";
 import type { Request } from "../core/model/request.js";
 import type { Record } from "../core/records.js";
 import type { Snapshot } from "../core/snapshot.js";
+import { MessagePackWriter } from "./message-pack.js";
+import { RecordWriter, SHAPES } from "./record-writer.js";
 
 /** Raised when stored bytes are not what was written. */
 export class CorruptJournalError extends Error {
   override readonly name = "CorruptJournalError";
 }
 
-/**
- * Shapes that are stored as a number instead of their key names. Part of the format: append, never change or reorder. An object
- * of any other shape is stored with its keys, so that a new field costs space until its shape is appended here, nothing else.
- */
-const SHAPES: readonly (readonly string[])[] = [
-  ["kind", "spec", "atMs", "sequence", "deadlineAtMs", "estimate"],
-  ["kind", "requestId", "attempt", "gpuId", "atMs", "memoryMib", "decision"],
-  ["kind", "requestId", "attempt", "atMs"],
-  ["kind", "requestId", "phase", "atMs", "error", "result", "statistics"],
-  // prettier-ignore
-  ["requestId", "userId", "modelId", "type", "priority", "requirements", "timeoutMs", "callbackUrl", "strategy", "specificGpuId", "idempotent", "payload", "contentHash"],
-  ["memoryMib", "computeUnits", "maxBatchSize", "expectedDurationMs", "minComputeCapability", "inputTokens", "outputTokens"],
-  ["memoryMib", "durationMs", "source"],
-  // prettier-ignore
-  ["spec", "sequence", "acceptedAtMs", "deadlineAtMs", "phase", "attempt", "gpuId", "nodeId", "placedAtMs", "startedAtMs", "endedAtMs", "progress", "stop", "error", "result", "statistics", "decision"],
-  ["sizeBytes", "contentType"],
-  ["runMs", "firstOutputMs", "inputTokens", "outputTokens", "peakMemoryMib"],
-  ["filter", "removed", "needed"],
-  ["request", "reservedMib", "waiting"],
-  ["strategy", "considered", "filters", "scorers", "candidates", "seed", "estimate"],
-  ["scorer", "weight"],
-  ["gpuId", "score", "values", "telemetryAgeMs"],
-];
-
 const packr = new Packr({ useRecords: true, moreTypes: false, structures: SHAPES.map((keys) => [...keys]), maxSharedStructures: SHAPES.length });
 const CHECKSUM_BYTES = 4;
 const NO_PAYLOAD = new Uint8Array();
 
-function seal(value: unknown): Buffer {
-  const body = packr.pack(value);
-  const sealed = Buffer.allocUnsafe(body.length + CHECKSUM_BYTES);
-  sealed.set(body);
-  sealed.writeUInt32LE(crc32(body), body.length);
-  return sealed;
-}
+const out = new MessagePackWriter();
+const writer = new RecordWriter(out, packr);
 
 function open(bytes: Uint8Array, what: string): unknown {
   const end = bytes.byteLength - CHECKSUM_BYTES;
@@ -55,7 +28,10 @@ function open(bytes: Uint8Array, what: string): unknown {
 }
 
 export function encodeFrame(records: readonly Record[]): Buffer {
-  return seal(records);
+  out.begin();
+  out.array(records.length);
+  for (const record of records) writer.record(record);
+  return out.seal();
 }
 
 /** Throws CorruptJournalError. */
@@ -71,7 +47,11 @@ export interface StoredFinish {
 
 /** Without the payload, which nobody needs any more. */
 export function encodeFinished({ request, result }: StoredFinish): Buffer {
-  return seal([{ ...request, spec: { ...request.spec, payload: NO_PAYLOAD } }, result]);
+  out.begin();
+  out.array(2);
+  writer.request(request, NO_PAYLOAD);
+  out.bytes(result);
+  return out.seal();
 }
 
 /** Throws CorruptJournalError. */
@@ -81,7 +61,9 @@ export function decodeFinished(bytes: Uint8Array): StoredFinish {
 }
 
 export function encodeSnapshot(snapshot: Snapshot): Buffer {
-  return seal(snapshot);
+  out.begin();
+  out.raw(packr.pack(snapshot));
+  return out.seal();
 }
 
 /** Throws CorruptJournalError. */

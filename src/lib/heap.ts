@@ -16,6 +16,11 @@ export class Heap<T> {
     return this.#items.length;
   }
 
+  /** Undefined when empty. */
+  get first(): T | undefined {
+    return this.#items[0];
+  }
+
   push(item: T): void {
     const items = this.#items;
     let place = items.length;

@@ -9,6 +9,7 @@ import {
   type AttemptRef,
   type ConnectResponse,
   type Dispatch,
+  type ModelOrder,
   type Welcome,
 } from "../../gen/gpurouter/v1/agent_pb.js";
 
@@ -24,6 +25,8 @@ interface Held {
 export interface AgentActions {
   readonly start: Dispatch[];
   readonly stop: AttemptRef[];
+  /** In the order in which they were sent. */
+  readonly orders: readonly ModelOrder[];
 }
 
 export class AgentSession {
@@ -75,7 +78,7 @@ export class AgentSession {
   /** Takes a message of the router after its welcome. */
   received(message: ConnectResponse, nowMs: number): AgentActions {
     this.#heardAtMs = nowMs;
-    const actions: AgentActions = { start: [], stop: [] };
+    const actions: AgentActions = { start: [], stop: [], orders: message.modelOrders };
     for (const ref of message.acknowledged) {
       const held = this.#held.get(key(ref));
       // Acknowledged while it runs means that nobody wants it: the cancel beside it stops it, its end needs no answer.

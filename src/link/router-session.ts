@@ -1,7 +1,7 @@
 // The router's end of one agent stream, without I/O: what is to be sent, folded into as few messages as possible, and how
 // long ago the agent was heard. Driven by router/agent-sessions.ts with a real clock, by a simulator with a virtual one.
 import { create } from "@bufbuild/protobuf";
-import { ConnectResponseSchema, type AttemptRef, type ConnectResponse, type Dispatch, type Welcome } from "../../gen/gpurouter/v1/agent_pb.js";
+import { ConnectResponseSchema, type AttemptRef, type ConnectResponse, type Dispatch, type ModelOrder, type Welcome } from "../../gen/gpurouter/v1/agent_pb.js";
 
 /** Keeps large payloads from holding up heartbeats for long. */
 const MAX_BYTES_PER_MESSAGE = 4 << 20;
@@ -14,6 +14,8 @@ export class RouterSession {
   #dispatches: Dispatch[] = [];
   #cancels: AttemptRef[] = [];
   #acknowledged: AttemptRef[] = [];
+  /** The last word on each model of each runner. */
+  readonly #orders = new Map<string, ModelOrder>();
   #heardAtMs: number;
   #sentAtMs = 0;
 
@@ -50,14 +52,21 @@ export class RouterSession {
     this.#acknowledged.push(ref);
   }
 
+  /** A later order for the same model of the same runner takes the place of one that was not sent yet. */
+  order(order: ModelOrder): void {
+    this.#orders.set(`${order.runner}\n${order.modelId}`, order);
+  }
+
   /** All that is to be sent now as one message; a heartbeat when that is due; else null. Acknowledgements alone wait for either. */
   take(nowMs: number): ConnectResponse | null {
-    const work = this.#dispatches.length + this.#cancels.length;
+    const work = this.#dispatches.length + this.#cancels.length + this.#orders.size;
     if (this.#welcomed && work === 0 && nowMs - this.#sentAtMs < this.#welcome.heartbeatIntervalMs) return null;
     const cancels = this.#takeCancels();
     const message = create(ConnectResponseSchema, { dispatches: this.#takeDispatches(), cancels, acknowledged: this.#acknowledged });
     if (!this.#welcomed) message.welcome = this.#welcome;
     this.#welcomed = true;
+    if (this.#orders.size > 0) message.modelOrders = [...this.#orders.values()];
+    this.#orders.clear();
     this.#acknowledged = [];
     this.#sentAtMs = nowMs;
     return message;

@@ -4,17 +4,22 @@ import {
   AttemptOutcome as ProtoOutcome,
   AttemptRefSchema,
   DispatchSchema,
+  ModelAction,
+  ModelOrderSchema,
   type AgentHello,
   type AttemptEnded,
   type AttemptRef as ProtoRef,
   type Dispatch,
   type GpuInfo,
   type GpuTelemetry as ProtoTelemetry,
+  type ModelOrder as ProtoOrder,
+  type RunnerInfo as ProtoRunner,
   type RunnerList,
+  type RunnerLoad as ProtoLoad,
 } from "../../gen/gpurouter/v1/agent_pb.js";
 import { ResourceRequirementsSchema, type ResourceRequirements } from "../../gen/gpurouter/v1/router_pb.js";
 import type { AttemptEnd, AttemptOutcome, Effect, Event } from "../core/events.js";
-import type { GpuInventory, GpuTelemetry, RunnerInfo } from "../core/model/gpu.js";
+import type { GpuInventory, GpuTelemetry, ModelOrder, RunnerInfo, RunnerLoad } from "../core/model/gpu.js";
 import type { AttemptRef, GpuId, ModelId, NodeId, RequestId } from "../core/model/ids.js";
 import { computeCapability, computeCapabilityText, type Requirements } from "../core/model/request.js";
 
@@ -48,7 +53,35 @@ export function connectedEvent(hello: AgentHello): Extract<Event, { kind: "node_
 }
 
 export function runnersOf(list: RunnerList | undefined): RunnerInfo[] {
-  return (list?.runners ?? []).map(({ name, kind, models, types, gpuIds }) => ({ name, kind, models: models as ModelId[], types, gpuIds: gpuIds as GpuId[] }));
+  return (list?.runners ?? []).map(runnerOf);
+}
+
+function runnerOf({ name, kind, models, types, gpuIds, loadable, kvCapacityTokens }: ProtoRunner): RunnerInfo {
+  return {
+    name,
+    kind,
+    models: models as ModelId[],
+    types,
+    gpuIds: gpuIds as GpuId[],
+    ...(loadable.length > 0 && { loadable: loadable.map(({ modelId, memoryMib, loadMs }) => ({ modelId: modelId as ModelId, memoryMib, loadMs: Number(loadMs) })) }),
+    ...(kvCapacityTokens > 0n && { kvCapacityTokens: Number(kvCapacityTokens) }),
+  };
+}
+
+/** What an engine says of itself. Shares that are none, such as NaN, count as not said. */
+export function runnerLoadOf({ runner, running, waiting, kvUse, prefixHitRatio, ageMs }: ProtoLoad): RunnerLoad {
+  return {
+    runner,
+    running,
+    waiting,
+    ...(isShare(kvUse) && { kvUse }),
+    ...(isShare(prefixHitRatio) && { prefixHitRatio }),
+    ageMs,
+  };
+}
+
+function isShare(value: number | undefined): value is number {
+  return value !== undefined && value >= 0 && value <= 1;
 }
 
 function inventoryOf(info: GpuInfo): GpuInventory {
@@ -118,6 +151,10 @@ export function dispatchOf({ request, attempt, gpuId, runner }: Extract<Effect, 
     mustNotRunTwice: !spec.idempotent,
     ...(stated(requirements) && { resourceRequirements: requirementsMessage(requirements) }),
   });
+}
+
+export function modelOrderOf({ runner, modelId, action }: ModelOrder): ProtoOrder {
+  return create(ModelOrderSchema, { runner, modelId, action: action === "load" ? ModelAction.LOAD : ModelAction.UNLOAD });
 }
 
 /** Whether the request said anything about its needs. */

@@ -9,7 +9,7 @@ import type { AgentTerms } from "../config/router-config.js";
 import type { Effect, Event } from "../core/events.js";
 import type { AttemptRef, GpuId, NodeId } from "../core/model/ids.js";
 import { RouterSession } from "../link/router-session.js";
-import { attemptEndOf, connectedEvent, dispatchOf, protoRef, refOf, runnersOf, telemetryOf } from "./agent-codec.js";
+import { attemptEndOf, connectedEvent, dispatchOf, modelOrderOf, protoRef, refOf, runnerLoadOf, runnersOf, telemetryOf } from "./agent-codec.js";
 import type { Clock } from "./clock.js";
 
 type AgentStream = ServerDuplexStream<ConnectRequest, ConnectResponse>;
@@ -88,6 +88,9 @@ export class AgentSessions {
         // Nobody waits for it: it travels with the next dispatch or heartbeat.
         entry.session.acknowledge(protoRef(effect.ref));
         return;
+      case "order_model":
+        entry.session.order(modelOrderOf(effect.order));
+        break;
     }
     if (this.#dirty.size === 0) setImmediate(() => this.#flush());
     this.#dirty.add(effect.nodeId);
@@ -151,6 +154,7 @@ export class AgentSessions {
       }
     }
     if (message.telemetry.length > 0) step({ kind: "telemetry", nodeId, samples: message.telemetry.map(telemetryOf) });
+    if (message.runnerLoads.length > 0) step({ kind: "runner_load", nodeId, loads: message.runnerLoads.map(runnerLoadOf) });
     for (const { gpuId, event } of message.gpuEvents) {
       if (event.case === "lost") step({ kind: "gpu_lost", nodeId, gpuId: gpuId as GpuId, reason: event.value });
       else if (event.case === "xid" && LOST_XIDS.has(event.value)) step({ kind: "gpu_lost", nodeId, gpuId: gpuId as GpuId, reason: `Xid ${event.value}` });

@@ -2,7 +2,7 @@
 import type { GpuChanges } from "../api/router-port.js";
 import type { Engine } from "../core/engine.js";
 import { healthOf } from "../core/fleet/health.js";
-import type { GpuState, GpuView } from "../core/model/gpu.js";
+import type { GpuState, GpuView, RunnerLoad } from "../core/model/gpu.js";
 import type { CoreSettings } from "../core/settings.js";
 import type { Clock } from "./clock.js";
 
@@ -84,6 +84,10 @@ export class GpuViews {
       activeRequests: fleet.active[gpu]!,
       queuedRequests: queue.pinnedTo(inventory.gpuId),
       models: [...new Set(served.flatMap((runner) => runner.models))],
+      engineLoads: served.flatMap(({ name }): RunnerLoad[] => {
+        const told = node.loads.get(name);
+        return told ? [{ ...told.load, ageMs: Math.max(0, this.#clock.now() - told.atMs) }] : [];
+      }),
     };
   }
 }

@@ -1,7 +1,8 @@
 // The cost of a decision, beside a plain single-pass scan over the same columns, in turn in the same rounds; and of whole steps
-// of the engine, with an empty line and with 10,000 waiting. Stands alone: node test/bench/decision.mjs [--json]
+// of the engine, with an empty line and with 10,000 waiting; and of a decision by each strategy. Stands alone: node test/bench/decision.mjs [--json]
 import { pathToFileURL } from "node:url";
 import { Engine } from "../../dist/src/core/engine.js";
+import { NO_WISHES } from "../../dist/src/core/model/request.js";
 import { DEFAULT_CORE_SETTINGS } from "../../dist/src/core/settings.js";
 import { benchSpec, connectNodes } from "./engine-fixture.mjs";
 
@@ -84,6 +85,31 @@ function decisions(gpus, calls) {
   );
 }
 
+const PROMPTS = 64;
+const PROMPT_BLOCKS = 16;
+
+/** A decision by each strategy, for prompts whose first block all share and whose beginnings three GPUs each have read. */
+function strategies(gpus, calls) {
+  const engine = newEngine(gpus, { taskMappings: { inference: Array.from({ length: gpus }, (_, index) => `gpu_${index}`) } });
+  const { fleet } = engine.state;
+  for (let gpu = 0; gpu < gpus; gpu += 1) {
+    fleet.outcomes.ended(gpu, 200 + ((gpu * 37) % 900), false, 1);
+    fleet.work.kvCapacityTokens[gpu] = 400_000;
+    fleet.work.place(gpu, { requestId: `held-${gpu}`, modelId: "llama-2-70b", inputTokens: (gpu * 97) % 8_000, outputTokens: 200, dueAtMs: Infinity }, 1);
+    fleet.place(gpu, 0);
+  }
+  const prompts = Array.from({ length: PROMPTS }, (_, prompt) => [1, ...Array.from({ length: PROMPT_BLOCKS - 1 }, (_block, block) => 1_000 * (prompt + 1) + block)]);
+  for (let gpu = 0; gpu < gpus; gpu += 1) fleet.prefixes.placed(gpu, prompts[gpu % PROMPTS].slice(0, gpu < 3 * PROMPTS ? PROMPT_BLOCKS : 1));
+  let turn = 0;
+  return measure(
+    engine.strategyNames.map((strategy) => {
+      const specs = prompts.map((prefixHashes, prompt) => ({ ...spec(`ask-${prompt}`, "llama-2-70b", 1_000), strategy, wishes: { ...NO_WISHES, prefixHashes } }));
+      return { name: strategy, run: () => { turn += 1; fleet.refresh(turn % gpus, false); engine.explain(specs[turn % PROMPTS], 2); } };
+    }),
+    calls,
+  );
+}
+
 /** Whole lives while 100 others run: submit and place, start, end. */
 function lives(gpus, calls) {
   const engine = newEngine(gpus, { maxConcurrentTasksPerGpu: 64 });
@@ -127,6 +153,7 @@ export function benchDecisions() {
   const of = (gpus, results) => results.map((result) => ({ gpus, ...result }));
   return [
     ...[10, 100, 1_000, 10_000].flatMap((gpus) => of(gpus, decisions(gpus, gpus > 1_000 ? 300 : 2_000))),
+    ...of(1_000, strategies(1_000, 1_000)),
     ...of(1_000, lives(1_000, 2_000)),
     ...of(1_000, waiting(1_000, 1, 500)),
     ...of(1_000, waiting(1_000, WAITING, 500)),

@@ -5,6 +5,8 @@ import { spawnSync, type SpawnSyncReturns } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { Scheduler } from "../../src/core/scheduling/scheduler.js";
+import { DEFAULT_CORE_SETTINGS } from "../../src/core/settings.js";
 import { ROOT } from "../interop/real-fleet.js";
 import { blocksOf, type Block } from "./markdown.js";
 
@@ -47,12 +49,19 @@ function node(...args: readonly string[]): SpawnSyncReturns<string> {
   return spawnSync(process.execPath, args, { cwd: copy, encoding: "utf8", timeout: 110_000 });
 }
 
+test("its tables list every strategy, and no other", () => {
+  const [, ...tables] = readFileSync(path.join(ROOT, "docs/architecture.md"), "utf8").split("| strategy | which GPU |");
+  const listed = tables.flatMap((table) => [...(table.split("\n\n")[0] ?? "").matchAll(/^\| `(\w+)`/gm)]);
+  expect(listed.map(([, name]) => name).toSorted()).toEqual([...new Scheduler(DEFAULT_CORE_SETTINGS, 0).strategyNames].toSorted());
+});
+
 test("the how-to writes a file and a test and changes the registry", () => {
   expect(blocks.filter(({ options }) => options.has("file")).map(({ language }) => language)).toEqual(["ts", "ts", "diff"]);
 });
 
 test("its test passes", () => {
-  const { stderr, status } = node("--experimental-vm-modules", path.join(ROOT, "node_modules/jest/bin/jest.js"), "strategies/");
+  const written = blocks.map(({ options }) => options.get("file") ?? "").filter((file) => file.endsWith(".test.ts"));
+  const { stderr, status } = node("--experimental-vm-modules", path.join(ROOT, "node_modules/jest/bin/jest.js"), "--runTestsByPath", ...written);
   expect({ status, stderr }).toEqual({ status: 0, stderr: expect.stringMatching(/Tests: +1 passed, 1 total/) });
 }, 120_000);
 

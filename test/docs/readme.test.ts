@@ -27,6 +27,7 @@ beforeAll(async () => {
   directory = mkdtempSync(path.join(tmpdir(), "gpu-router-readme-"));
   openAi = createServer((request, response) => {
     if (request.url === "/v1/models") return void response.end(JSON.stringify({ data: [{ id: MODEL }] }));
+    if (request.url === "/metrics") return void response.writeHead(404).end();
     completions += 1;
     const chunk = { choices: [{ index: 0, delta: { content: "hello yourself" }, finish_reason: "stop" }] };
     response.writeHead(200, { "content-type": "text/event-stream" });

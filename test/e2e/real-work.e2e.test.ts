@@ -136,13 +136,19 @@ describe("A command of the node's operator", () => {
 });
 
 describe("An OpenAI-compatible server", () => {
-  test("streams a completion through router and agent, word by word, with its own count of tokens", async () => {
+  test("streams a completion through router and agent, word by word, with its own count of tokens, and tells how busy it is", async () => {
     const words = ["The ", "sky ", "is ", "blue, ", "because ", "…"];
     let stream: ServerResponse | null = null;
     let asked: Record<string, unknown> = {};
     const server = createServer((request, response) => {
       if (request.url === "/v1/models") {
         response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ object: "list", data: [{ id: "llama-3-8b", object: "model" }] }));
+        return;
+      }
+      if (request.url === "/metrics") {
+        const labels = '{engine="0",model_name="llama-3-8b"}';
+        const running = stream !== null && !stream.writableEnded ? 1 : 0;
+        response.end(`vllm:num_requests_running${labels} ${running}.0\nvllm:num_requests_waiting${labels} 2.0\nvllm:kv_cache_usage_perc${labels} 0.25\n`);
         return;
       }
       const parts: Buffer[] = [];
@@ -177,6 +183,8 @@ describe("An OpenAI-compatible server", () => {
       // Each word is seen before the next one is made.
       await eventually(`word ${index + 1} is seen live`, () => watched.output === words.slice(0, index + 1).join(""));
     }
+    const engine = async () => (await client.gpuStatus({})).gpus[0]?.engineLoads.find(({ running }) => running === 1);
+    expect(await eventually("the engine's own count is shown", engine)).toMatchObject({ runner: "vllm-0", running: 1, waiting: 2, kvUse: 0.25 });
     open.write(chunk([{ index: 0, delta: {}, finish_reason: "stop" }]));
     open.write(chunk([], { usage: { prompt_tokens: 12, completion_tokens: 6, total_tokens: 18 } }));
     open.end("data: [DONE]\n\n");
@@ -192,6 +200,10 @@ describe("An OpenAI-compatible server", () => {
     const server = createServer((request, response) => {
       if (request.url === "/v1/models") {
         response.end(JSON.stringify({ data: [{ id: "m" }] }));
+        return;
+      }
+      if (request.url !== "/v1/completions") {
+        response.writeHead(404).end();
         return;
       }
       response.writeHead(200, { "content-type": "text/event-stream" });

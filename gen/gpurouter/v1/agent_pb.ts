@@ -19,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file gpurouter/v1/agent.proto.
  */
 export const file_gpurouter_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChhncHVyb3V0ZXIvdjEvYWdlbnQucHJvdG8SDGdwdXJvdXRlci52MSKMAgoOQ29ubmVjdFJlcXVlc3QSJwoFaGVsbG8YASABKAsyGC5ncHVyb3V0ZXIudjEuQWdlbnRIZWxsbxI4Cgl0ZWxlbWV0cnkYAiADKAsyGi5ncHVyb3V0ZXIudjEuR3B1VGVsZW1ldHJ5Qgm6SAaSAQMQgAgSNQoGZXZlbnRzGAMgAygLMhouZ3B1cm91dGVyLnYxLkF0dGVtcHRFdmVudEIJukgGkgEDEIAgEjUKCmdwdV9ldmVudHMYBCADKAsyFi5ncHVyb3V0ZXIudjEuR3B1RXZlbnRCCbpIBpIBAxCACBIpCgdydW5uZXJzGAUgASgLMhguZ3B1cm91dGVyLnYxLlJ1bm5lckxpc3QiRgoKQXR0ZW1wdFJlZhIeCgpyZXF1ZXN0X2lkGAEgASgJQgq6SAdyBRABGIABEhgKB2F0dGVtcHQYAiABKA1CB7pIBCoCKAEikAIKCkFnZW50SGVsbG8SGwoHbm9kZV9pZBgBIAEoCUIKukgHcgUQARiAARIfCgtpbnN0YW5jZV9pZBgCIAEoCUIKukgHcgUQARiAARIeCg1hZ2VudF92ZXJzaW9uGAMgASgJQge6SARyAhhAEhUKDWhpZ2hlc3RfZXBvY2gYBCABKAQSLgoEZ3B1cxgFIAMoCzIVLmdwdXJvdXRlci52MS5HcHVJbmZvQgm6SAaSAQMQgAgSKQoHcnVubmVycxgGIAEoCzIYLmdwdXJvdXRlci52MS5SdW5uZXJMaXN0EjIKBGhlbGQYByADKAsyGC5ncHVyb3V0ZXIudjEuQXR0ZW1wdFJlZkIKukgHkgEEEKCNBiKKAgoHR3B1SW5mbxIaCgZncHVfaWQYASABKAlCCrpIB3IFEAEYgAESFgoEbmFtZRgCIAEoCUIIukgFcgMYgAISIwoSY29tcHV0ZV9jYXBhYmlsaXR5GAMgASgJQge6SARyAhgIEhgKEG1lbW9yeV90b3RhbF9taWIYBCABKA0SHAoUbXVsdGlwcm9jZXNzb3JfY291bnQYBSABKA0SGQoRcG93ZXJfbGltaXRfd2F0dHMYBiABKAISHwoOZHJpdmVyX3ZlcnNpb24YByABKAlCB7pIBHICGEASHwoNcGFyZW50X2dwdV9pZBgIIAEoCUIIukgFcgMYgAESEQoJc2ltdWxhdGVkGAkgASgIIkIKClJ1bm5lckxpc3QSNAoHcnVubmVycxgBIAMoCzIYLmdwdXJvdXRlci52MS5SdW5uZXJJbmZvQgm6SAaSAQMQgAgijwEKClJ1bm5lckluZm8SGAoEbmFtZRgBIAEoCUIKukgHcgUQARiAARIXCgRraW5kGAIgASgJQgm6SAZyBBABGCASGQoGbW9kZWxzGAMgAygJQgm6SAaSAQMQgAgSFwoFdHlwZXMYBCADKAlCCLpIBZIBAhBAEhoKB2dwdV9pZHMYBSADKAlCCbpIBpIBAxCACCLpBAoMR3B1VGVsZW1ldHJ5EhoKBmdwdV9pZBgBIAEoCUIKukgHcgUQARiAARIXCg9tZW1vcnlfdXNlZF9taWIYAiABKA0SFwoPbWVtb3J5X2ZyZWVfbWliGAMgASgNEiQKF2dwdV91dGlsaXphdGlvbl9wZXJjZW50GAQgASgCSACIAQESJwoabWVtb3J5X3V0aWxpemF0aW9uX3BlcmNlbnQYBSABKAJIAYgBARIgChN0ZW1wZXJhdHVyZV9jZWxzaXVzGAYgASgCSAKIAQESHgoRcG93ZXJfdXNhZ2Vfd2F0dHMYByABKAJIA4gBARIeChFwb3dlcl9saW1pdF93YXR0cxgIIAEoAkgEiAEBEhYKDnVwdGltZV9zZWNvbmRzGAkgASgEEhsKE2Nsb2NrX2V2ZW50X3JlYXNvbnMYCiABKAQSGgoNZWNjX2NvcnJlY3RlZBgLIAEoBEgFiAEBEhwKD2VjY191bmNvcnJlY3RlZBgMIAEoBEgGiAEBEjYKCXByb2Nlc3NlcxgNIAMoCzIYLmdwdXJvdXRlci52MS5HcHVQcm9jZXNzQgm6SAaSAQMQgAgSDgoGYWdlX21zGA4gASgNQhoKGF9ncHVfdXRpbGl6YXRpb25fcGVyY2VudEIdChtfbWVtb3J5X3V0aWxpemF0aW9uX3BlcmNlbnRCFgoUX3RlbXBlcmF0dXJlX2NlbHNpdXNCFAoSX3Bvd2VyX3VzYWdlX3dhdHRzQhQKEl9wb3dlcl9saW1pdF93YXR0c0IQCg5fZWNjX2NvcnJlY3RlZEISChBfZWNjX3VuY29ycmVjdGVkIjIKCkdwdVByb2Nlc3MSCwoDcGlkGAEgASgNEhcKD21lbW9yeV91c2VkX21pYhgCIAEoDSJOCghHcHVFdmVudBIaCgZncHVfaWQYASABKAlCCrpIB3IFEAEYgAESDQoDeGlkGAIgASgNSAASDgoEbG9zdBgDIAEoCUgAQgcKBWV2ZW50Iv8BCgxBdHRlbXB0RXZlbnQSLQoDcmVmGAEgASgLMhguZ3B1cm91dGVyLnYxLkF0dGVtcHRSZWZCBrpIA8gBARIvCgdzdGFydGVkGAIgASgLMhwuZ3B1cm91dGVyLnYxLkF0dGVtcHRTdGFydGVkSAASKgoIcHJvZ3Jlc3MYAyABKAsyFi5ncHVyb3V0ZXIudjEuUHJvZ3Jlc3NIABItCgZvdXRwdXQYBCABKAsyGy5ncHVyb3V0ZXIudjEuQXR0ZW1wdE91dHB1dEgAEisKBWVuZGVkGAUgASgLMhouZ3B1cm91dGVyLnYxLkF0dGVtcHRFbmRlZEgAQgcKBWV2ZW50IhAKDkF0dGVtcHRTdGFydGVkIi0KDUF0dGVtcHRPdXRwdXQSDgoGb2Zmc2V0GAEgASgEEgwKBGRhdGEYAiABKAwixgEKDEF0dGVtcHRFbmRlZBItCgdvdXRjb21lGAEgASgOMhwuZ3B1cm91dGVyLnYxLkF0dGVtcHRPdXRjb21lEikKBWVycm9yGAIgASgLMhouZ3B1cm91dGVyLnYxLlJlcXVlc3RFcnJvchIOCgZyZXN1bHQYAyABKAwSGwoTcmVzdWx0X2NvbnRlbnRfdHlwZRgEIAEoCRIvCgpzdGF0aXN0aWNzGAUgASgLMhsuZ3B1cm91dGVyLnYxLlJ1blN0YXRpc3RpY3MiwAEKD0Nvbm5lY3RSZXNwb25zZRImCgd3ZWxjb21lGAEgASgLMhUuZ3B1cm91dGVyLnYxLldlbGNvbWUSKgoKZGlzcGF0Y2hlcxgCIAMoCzIWLmdwdXJvdXRlci52MS5EaXNwYXRjaBIpCgdjYW5jZWxzGAMgAygLMhguZ3B1cm91dGVyLnYxLkF0dGVtcHRSZWYSLgoMYWNrbm93bGVkZ2VkGAQgAygLMhguZ3B1cm91dGVyLnYxLkF0dGVtcHRSZWYiggEKB1dlbGNvbWUSDQoFZXBvY2gYASABKAQSEAoIbGVhc2VfbXMYAiABKA0SHQoVaGVhcnRiZWF0X2ludGVydmFsX21zGAMgASgNEh0KFXRlbGVtZXRyeV9pbnRlcnZhbF9tcxgEIAEoDRIYChBtYXhfcmVzdWx0X2J5dGVzGAUgASgNIogCCghEaXNwYXRjaBIlCgNyZWYYASABKAsyGC5ncHVyb3V0ZXIudjEuQXR0ZW1wdFJlZhIOCgZncHVfaWQYAiABKAkSDgoGcnVubmVyGAMgASgJEhAKCG1vZGVsX2lkGAQgASgJEgwKBHR5cGUYBSABKAkSDwoHdXNlcl9pZBgGIAEoCRIPCgdwYXlsb2FkGAcgASgMEhQKDHRpbWVfbGVmdF9tcxgIIAEoBBIaChJtdXN0X25vdF9ydW5fdHdpY2UYCSABKAgSQQoVcmVzb3VyY2VfcmVxdWlyZW1lbnRzGAogASgLMiIuZ3B1cm91dGVyLnYxLlJlc291cmNlUmVxdWlyZW1lbnRzKsgBCg5BdHRlbXB0T3V0Y29tZRIfChtBVFRFTVBUX09VVENPTUVfVU5TUEVDSUZJRUQQABIdChlBVFRFTVBUX09VVENPTUVfU1VDQ0VFREVEEAESGgoWQVRURU1QVF9PVVRDT01FX0ZBSUxFRBACEh8KG0FUVEVNUFRfT1VUQ09NRV9VTkFWQUlMQUJMRRADEh0KGUFUVEVNUFRfT1VUQ09NRV9DQU5DRUxMRUQQBBIaChZBVFRFTVBUX09VVENPTUVfRkVOQ0VEEAUyWgoMQWdlbnRTZXJ2aWNlEkoKB0Nvbm5lY3QSHC5ncHVyb3V0ZXIudjEuQ29ubmVjdFJlcXVlc3QaHS5ncHVyb3V0ZXIudjEuQ29ubmVjdFJlc3BvbnNlKAEwAWIGcHJvdG8z", [file_buf_validate_validate, file_gpurouter_v1_router]);
+  fileDesc("ChhncHVyb3V0ZXIvdjEvYWdlbnQucHJvdG8SDGdwdXJvdXRlci52MSLHAgoOQ29ubmVjdFJlcXVlc3QSJwoFaGVsbG8YASABKAsyGC5ncHVyb3V0ZXIudjEuQWdlbnRIZWxsbxI4Cgl0ZWxlbWV0cnkYAiADKAsyGi5ncHVyb3V0ZXIudjEuR3B1VGVsZW1ldHJ5Qgm6SAaSAQMQgAgSNQoGZXZlbnRzGAMgAygLMhouZ3B1cm91dGVyLnYxLkF0dGVtcHRFdmVudEIJukgGkgEDEIAgEjUKCmdwdV9ldmVudHMYBCADKAsyFi5ncHVyb3V0ZXIudjEuR3B1RXZlbnRCCbpIBpIBAxCACBIpCgdydW5uZXJzGAUgASgLMhguZ3B1cm91dGVyLnYxLlJ1bm5lckxpc3QSOQoMcnVubmVyX2xvYWRzGAYgAygLMhguZ3B1cm91dGVyLnYxLlJ1bm5lckxvYWRCCbpIBpIBAxCACCKuAQoKUnVubmVyTG9hZBIaCgZydW5uZXIYASABKAlCCrpIB3IFEAEYgAESDwoHcnVubmluZxgCIAEoDRIPCgd3YWl0aW5nGAMgASgNEhMKBmt2X3VzZRgEIAEoAkgAiAEBEh0KEHByZWZpeF9oaXRfcmF0aW8YBSABKAJIAYgBARIOCgZhZ2VfbXMYBiABKA1CCQoHX2t2X3VzZUITChFfcHJlZml4X2hpdF9yYXRpbyJGCgpBdHRlbXB0UmVmEh4KCnJlcXVlc3RfaWQYASABKAlCCrpIB3IFEAEYgAESGAoHYXR0ZW1wdBgCIAEoDUIHukgEKgIoASKQAgoKQWdlbnRIZWxsbxIbCgdub2RlX2lkGAEgASgJQgq6SAdyBRABGIABEh8KC2luc3RhbmNlX2lkGAIgASgJQgq6SAdyBRABGIABEh4KDWFnZW50X3ZlcnNpb24YAyABKAlCB7pIBHICGEASFQoNaGlnaGVzdF9lcG9jaBgEIAEoBBIuCgRncHVzGAUgAygLMhUuZ3B1cm91dGVyLnYxLkdwdUluZm9CCbpIBpIBAxCACBIpCgdydW5uZXJzGAYgASgLMhguZ3B1cm91dGVyLnYxLlJ1bm5lckxpc3QSMgoEaGVsZBgHIAMoCzIYLmdwdXJvdXRlci52MS5BdHRlbXB0UmVmQgq6SAeSAQQQoI0GIooCCgdHcHVJbmZvEhoKBmdwdV9pZBgBIAEoCUIKukgHcgUQARiAARIWCgRuYW1lGAIgASgJQgi6SAVyAxiAAhIjChJjb21wdXRlX2NhcGFiaWxpdHkYAyABKAlCB7pIBHICGAgSGAoQbWVtb3J5X3RvdGFsX21pYhgEIAEoDRIcChRtdWx0aXByb2Nlc3Nvcl9jb3VudBgFIAEoDRIZChFwb3dlcl9saW1pdF93YXR0cxgGIAEoAhIfCg5kcml2ZXJfdmVyc2lvbhgHIAEoCUIHukgEcgIYQBIfCg1wYXJlbnRfZ3B1X2lkGAggASgJQgi6SAVyAxiAARIRCglzaW11bGF0ZWQYCSABKAgiQgoKUnVubmVyTGlzdBI0CgdydW5uZXJzGAEgAygLMhguZ3B1cm91dGVyLnYxLlJ1bm5lckluZm9CCbpIBpIBAxCACCLlAQoKUnVubmVySW5mbxIYCgRuYW1lGAEgASgJQgq6SAdyBRABGIABEhcKBGtpbmQYAiABKAlCCbpIBnIEEAEYIBIZCgZtb2RlbHMYAyADKAlCCbpIBpIBAxCACBIXCgV0eXBlcxgEIAMoCUIIukgFkgECEEASGgoHZ3B1X2lkcxgFIAMoCUIJukgGkgEDEIAIEjgKCGxvYWRhYmxlGAYgAygLMhsuZ3B1cm91dGVyLnYxLkxvYWRhYmxlTW9kZWxCCbpIBpIBAxCACBIaChJrdl9jYXBhY2l0eV90b2tlbnMYByABKAQiUgoNTG9hZGFibGVNb2RlbBIcCghtb2RlbF9pZBgBIAEoCUIKukgHcgUQARiAAhISCgptZW1vcnlfbWliGAIgASgNEg8KB2xvYWRfbXMYAyABKAQi6QQKDEdwdVRlbGVtZXRyeRIaCgZncHVfaWQYASABKAlCCrpIB3IFEAEYgAESFwoPbWVtb3J5X3VzZWRfbWliGAIgASgNEhcKD21lbW9yeV9mcmVlX21pYhgDIAEoDRIkChdncHVfdXRpbGl6YXRpb25fcGVyY2VudBgEIAEoAkgAiAEBEicKGm1lbW9yeV91dGlsaXphdGlvbl9wZXJjZW50GAUgASgCSAGIAQESIAoTdGVtcGVyYXR1cmVfY2Vsc2l1cxgGIAEoAkgCiAEBEh4KEXBvd2VyX3VzYWdlX3dhdHRzGAcgASgCSAOIAQESHgoRcG93ZXJfbGltaXRfd2F0dHMYCCABKAJIBIgBARIWCg51cHRpbWVfc2Vjb25kcxgJIAEoBBIbChNjbG9ja19ldmVudF9yZWFzb25zGAogASgEEhoKDWVjY19jb3JyZWN0ZWQYCyABKARIBYgBARIcCg9lY2NfdW5jb3JyZWN0ZWQYDCABKARIBogBARI2Cglwcm9jZXNzZXMYDSADKAsyGC5ncHVyb3V0ZXIudjEuR3B1UHJvY2Vzc0IJukgGkgEDEIAIEg4KBmFnZV9tcxgOIAEoDUIaChhfZ3B1X3V0aWxpemF0aW9uX3BlcmNlbnRCHQobX21lbW9yeV91dGlsaXphdGlvbl9wZXJjZW50QhYKFF90ZW1wZXJhdHVyZV9jZWxzaXVzQhQKEl9wb3dlcl91c2FnZV93YXR0c0IUChJfcG93ZXJfbGltaXRfd2F0dHNCEAoOX2VjY19jb3JyZWN0ZWRCEgoQX2VjY191bmNvcnJlY3RlZCIyCgpHcHVQcm9jZXNzEgsKA3BpZBgBIAEoDRIXCg9tZW1vcnlfdXNlZF9taWIYAiABKA0iTgoIR3B1RXZlbnQSGgoGZ3B1X2lkGAEgASgJQgq6SAdyBRABGIABEg0KA3hpZBgCIAEoDUgAEg4KBGxvc3QYAyABKAlIAEIHCgVldmVudCL/AQoMQXR0ZW1wdEV2ZW50Ei0KA3JlZhgBIAEoCzIYLmdwdXJvdXRlci52MS5BdHRlbXB0UmVmQga6SAPIAQESLwoHc3RhcnRlZBgCIAEoCzIcLmdwdXJvdXRlci52MS5BdHRlbXB0U3RhcnRlZEgAEioKCHByb2dyZXNzGAMgASgLMhYuZ3B1cm91dGVyLnYxLlByb2dyZXNzSAASLQoGb3V0cHV0GAQgASgLMhsuZ3B1cm91dGVyLnYxLkF0dGVtcHRPdXRwdXRIABIrCgVlbmRlZBgFIAEoCzIaLmdwdXJvdXRlci52MS5BdHRlbXB0RW5kZWRIAEIHCgVldmVudCIQCg5BdHRlbXB0U3RhcnRlZCItCg1BdHRlbXB0T3V0cHV0Eg4KBm9mZnNldBgBIAEoBBIMCgRkYXRhGAIgASgMIsYBCgxBdHRlbXB0RW5kZWQSLQoHb3V0Y29tZRgBIAEoDjIcLmdwdXJvdXRlci52MS5BdHRlbXB0T3V0Y29tZRIpCgVlcnJvchgCIAEoCzIaLmdwdXJvdXRlci52MS5SZXF1ZXN0RXJyb3ISDgoGcmVzdWx0GAMgASgMEhsKE3Jlc3VsdF9jb250ZW50X3R5cGUYBCABKAkSLwoKc3RhdGlzdGljcxgFIAEoCzIbLmdwdXJvdXRlci52MS5SdW5TdGF0aXN0aWNzIvABCg9Db25uZWN0UmVzcG9uc2USJgoHd2VsY29tZRgBIAEoCzIVLmdwdXJvdXRlci52MS5XZWxjb21lEioKCmRpc3BhdGNoZXMYAiADKAsyFi5ncHVyb3V0ZXIudjEuRGlzcGF0Y2gSKQoHY2FuY2VscxgDIAMoCzIYLmdwdXJvdXRlci52MS5BdHRlbXB0UmVmEi4KDGFja25vd2xlZGdlZBgEIAMoCzIYLmdwdXJvdXRlci52MS5BdHRlbXB0UmVmEi4KDG1vZGVsX29yZGVycxgFIAMoCzIYLmdwdXJvdXRlci52MS5Nb2RlbE9yZGVyIlkKCk1vZGVsT3JkZXISDgoGcnVubmVyGAEgASgJEhAKCG1vZGVsX2lkGAIgASgJEikKBmFjdGlvbhgDIAEoDjIZLmdwdXJvdXRlci52MS5Nb2RlbEFjdGlvbiKCAQoHV2VsY29tZRINCgVlcG9jaBgBIAEoBBIQCghsZWFzZV9tcxgCIAEoDRIdChVoZWFydGJlYXRfaW50ZXJ2YWxfbXMYAyABKA0SHQoVdGVsZW1ldHJ5X2ludGVydmFsX21zGAQgASgNEhgKEG1heF9yZXN1bHRfYnl0ZXMYBSABKA0iiAIKCERpc3BhdGNoEiUKA3JlZhgBIAEoCzIYLmdwdXJvdXRlci52MS5BdHRlbXB0UmVmEg4KBmdwdV9pZBgCIAEoCRIOCgZydW5uZXIYAyABKAkSEAoIbW9kZWxfaWQYBCABKAkSDAoEdHlwZRgFIAEoCRIPCgd1c2VyX2lkGAYgASgJEg8KB3BheWxvYWQYByABKAwSFAoMdGltZV9sZWZ0X21zGAggASgEEhoKEm11c3Rfbm90X3J1bl90d2ljZRgJIAEoCBJBChVyZXNvdXJjZV9yZXF1aXJlbWVudHMYCiABKAsyIi5ncHVyb3V0ZXIudjEuUmVzb3VyY2VSZXF1aXJlbWVudHMqyAEKDkF0dGVtcHRPdXRjb21lEh8KG0FUVEVNUFRfT1VUQ09NRV9VTlNQRUNJRklFRBAAEh0KGUFUVEVNUFRfT1VUQ09NRV9TVUNDRUVERUQQARIaChZBVFRFTVBUX09VVENPTUVfRkFJTEVEEAISHwobQVRURU1QVF9PVVRDT01FX1VOQVZBSUxBQkxFEAMSHQoZQVRURU1QVF9PVVRDT01FX0NBTkNFTExFRBAEEhoKFkFUVEVNUFRfT1VUQ09NRV9GRU5DRUQQBSpbCgtNb2RlbEFjdGlvbhIcChhNT0RFTF9BQ1RJT05fVU5TUEVDSUZJRUQQABIVChFNT0RFTF9BQ1RJT05fTE9BRBABEhcKE01PREVMX0FDVElPTl9VTkxPQUQQAjJaCgxBZ2VudFNlcnZpY2USSgoHQ29ubmVjdBIcLmdwdXJvdXRlci52MS5Db25uZWN0UmVxdWVzdBodLmdwdXJvdXRlci52MS5Db25uZWN0UmVzcG9uc2UoATABYgZwcm90bzM", [file_buf_validate_validate, file_gpurouter_v1_router]);
 
 /**
  * From the agent.
@@ -55,6 +55,13 @@ export type ConnectRequest = Message<"gpurouter.v1.ConnectRequest"> & {
    * @generated from field: gpurouter.v1.RunnerList runners = 5;
    */
   runners?: RunnerList | undefined;
+
+  /**
+   * At most one for each runner, and only for those whose engine tells.
+   *
+   * @generated from field: repeated gpurouter.v1.RunnerLoad runner_loads = 6;
+   */
+  runnerLoads: RunnerLoad[];
 };
 
 /**
@@ -63,6 +70,60 @@ export type ConnectRequest = Message<"gpurouter.v1.ConnectRequest"> & {
  */
 export const ConnectRequestSchema: GenMessage<ConnectRequest> = /*@__PURE__*/
   messageDesc(file_gpurouter_v1_agent, 0);
+
+/**
+ * What the inference engine behind a runner says of itself. Counts all its requests, also those that did not come from the router.
+ *
+ * @generated from message gpurouter.v1.RunnerLoad
+ */
+export type RunnerLoad = Message<"gpurouter.v1.RunnerLoad"> & {
+  /**
+   * @generated from field: string runner = 1;
+   */
+  runner: string;
+
+  /**
+   * Requests that it computes.
+   *
+   * @generated from field: uint32 running = 2;
+   */
+  running: number;
+
+  /**
+   * Requests that wait inside it.
+   *
+   * @generated from field: uint32 waiting = 3;
+   */
+  waiting: number;
+
+  /**
+   * Share of its key-value cache in use, 0..1; absent when it does not say.
+   *
+   * @generated from field: optional float kv_use = 4;
+   */
+  kvUse?: number | undefined;
+
+  /**
+   * Share of prompt tokens that it found in its cache since the last report, 0..1; absent when it does not say.
+   *
+   * @generated from field: optional float prefix_hit_ratio = 5;
+   */
+  prefixHitRatio?: number | undefined;
+
+  /**
+   * Age of these figures when they were sent, in milliseconds.
+   *
+   * @generated from field: uint32 age_ms = 6;
+   */
+  ageMs: number;
+};
+
+/**
+ * Describes the message gpurouter.v1.RunnerLoad.
+ * Use `create(RunnerLoadSchema)` to create a new message.
+ */
+export const RunnerLoadSchema: GenMessage<RunnerLoad> = /*@__PURE__*/
+  messageDesc(file_gpurouter_v1_agent, 1);
 
 /**
  * Names one attempt.
@@ -86,7 +147,7 @@ export type AttemptRef = Message<"gpurouter.v1.AttemptRef"> & {
  * Use `create(AttemptRefSchema)` to create a new message.
  */
 export const AttemptRefSchema: GenMessage<AttemptRef> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 1);
+  messageDesc(file_gpurouter_v1_agent, 2);
 
 /**
  * Who the agent is and what it has.
@@ -143,7 +204,7 @@ export type AgentHello = Message<"gpurouter.v1.AgentHello"> & {
  * Use `create(AgentHelloSchema)` to create a new message.
  */
 export const AgentHelloSchema: GenMessage<AgentHello> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 2);
+  messageDesc(file_gpurouter_v1_agent, 3);
 
 /**
  * What a GPU is. Does not change while the agent runs.
@@ -208,7 +269,7 @@ export type GpuInfo = Message<"gpurouter.v1.GpuInfo"> & {
  * Use `create(GpuInfoSchema)` to create a new message.
  */
 export const GpuInfoSchema: GenMessage<GpuInfo> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 3);
+  messageDesc(file_gpurouter_v1_agent, 4);
 
 /**
  * All runners of a node.
@@ -227,7 +288,7 @@ export type RunnerList = Message<"gpurouter.v1.RunnerList"> & {
  * Use `create(RunnerListSchema)` to create a new message.
  */
 export const RunnerListSchema: GenMessage<RunnerList> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 4);
+  messageDesc(file_gpurouter_v1_agent, 5);
 
 /**
  * Something on the node that can do work.
@@ -269,6 +330,21 @@ export type RunnerInfo = Message<"gpurouter.v1.RunnerInfo"> & {
    * @generated from field: repeated string gpu_ids = 5;
    */
   gpuIds: string[];
+
+  /**
+   * Models that it loads and unloads when told to, whether it serves them now or not. Empty when what it serves is not the router's
+   * to change. Such a runner has one GPU.
+   *
+   * @generated from field: repeated gpurouter.v1.LoadableModel loadable = 6;
+   */
+  loadable: LoadableModel[];
+
+  /**
+   * Tokens that its key-value cache holds over all its requests; 0 when unknown.
+   *
+   * @generated from field: uint64 kv_capacity_tokens = 7;
+   */
+  kvCapacityTokens: bigint;
 };
 
 /**
@@ -276,7 +352,40 @@ export type RunnerInfo = Message<"gpurouter.v1.RunnerInfo"> & {
  * Use `create(RunnerInfoSchema)` to create a new message.
  */
 export const RunnerInfoSchema: GenMessage<RunnerInfo> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 5);
+  messageDesc(file_gpurouter_v1_agent, 6);
+
+/**
+ * A model that a runner can load.
+ *
+ * @generated from message gpurouter.v1.LoadableModel
+ */
+export type LoadableModel = Message<"gpurouter.v1.LoadableModel"> & {
+  /**
+   * @generated from field: string model_id = 1;
+   */
+  modelId: string;
+
+  /**
+   * GPU memory that its weights take, in MiB.
+   *
+   * @generated from field: uint32 memory_mib = 2;
+   */
+  memoryMib: number;
+
+  /**
+   * Time from the order until it serves, in milliseconds.
+   *
+   * @generated from field: uint64 load_ms = 3;
+   */
+  loadMs: bigint;
+};
+
+/**
+ * Describes the message gpurouter.v1.LoadableModel.
+ * Use `create(LoadableModelSchema)` to create a new message.
+ */
+export const LoadableModelSchema: GenMessage<LoadableModel> = /*@__PURE__*/
+  messageDesc(file_gpurouter_v1_agent, 7);
 
 /**
  * How a GPU is at one moment.
@@ -372,7 +481,7 @@ export type GpuTelemetry = Message<"gpurouter.v1.GpuTelemetry"> & {
  * Use `create(GpuTelemetrySchema)` to create a new message.
  */
 export const GpuTelemetrySchema: GenMessage<GpuTelemetry> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 6);
+  messageDesc(file_gpurouter_v1_agent, 8);
 
 /**
  * A process on a GPU.
@@ -396,7 +505,7 @@ export type GpuProcess = Message<"gpurouter.v1.GpuProcess"> & {
  * Use `create(GpuProcessSchema)` to create a new message.
  */
 export const GpuProcessSchema: GenMessage<GpuProcess> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 7);
+  messageDesc(file_gpurouter_v1_agent, 9);
 
 /**
  * Something that happened to a GPU.
@@ -436,7 +545,7 @@ export type GpuEvent = Message<"gpurouter.v1.GpuEvent"> & {
  * Use `create(GpuEventSchema)` to create a new message.
  */
 export const GpuEventSchema: GenMessage<GpuEvent> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 8);
+  messageDesc(file_gpurouter_v1_agent, 10);
 
 /**
  * What happened to an attempt.
@@ -484,7 +593,7 @@ export type AttemptEvent = Message<"gpurouter.v1.AttemptEvent"> & {
  * Use `create(AttemptEventSchema)` to create a new message.
  */
 export const AttemptEventSchema: GenMessage<AttemptEvent> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 9);
+  messageDesc(file_gpurouter_v1_agent, 11);
 
 /**
  * The runner has begun.
@@ -499,7 +608,7 @@ export type AttemptStarted = Message<"gpurouter.v1.AttemptStarted"> & {
  * Use `create(AttemptStartedSchema)` to create a new message.
  */
 export const AttemptStartedSchema: GenMessage<AttemptStarted> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 10);
+  messageDesc(file_gpurouter_v1_agent, 12);
 
 /**
  * A piece of output.
@@ -523,7 +632,7 @@ export type AttemptOutput = Message<"gpurouter.v1.AttemptOutput"> & {
  * Use `create(AttemptOutputSchema)` to create a new message.
  */
 export const AttemptOutputSchema: GenMessage<AttemptOutput> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 11);
+  messageDesc(file_gpurouter_v1_agent, 13);
 
 /**
  * The end of an attempt; kept and sent again until acknowledged.
@@ -562,7 +671,7 @@ export type AttemptEnded = Message<"gpurouter.v1.AttemptEnded"> & {
  * Use `create(AttemptEndedSchema)` to create a new message.
  */
 export const AttemptEndedSchema: GenMessage<AttemptEnded> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 12);
+  messageDesc(file_gpurouter_v1_agent, 14);
 
 /**
  * From the router.
@@ -595,6 +704,13 @@ export type ConnectResponse = Message<"gpurouter.v1.ConnectResponse"> & {
    * @generated from field: repeated gpurouter.v1.AttemptRef acknowledged = 4;
    */
   acknowledged: AttemptRef[];
+
+  /**
+   * Models to load or unload. The answer is the changed RunnerList; an order for a runner or model that is not there is ignored.
+   *
+   * @generated from field: repeated gpurouter.v1.ModelOrder model_orders = 5;
+   */
+  modelOrders: ModelOrder[];
 };
 
 /**
@@ -602,7 +718,36 @@ export type ConnectResponse = Message<"gpurouter.v1.ConnectResponse"> & {
  * Use `create(ConnectResponseSchema)` to create a new message.
  */
 export const ConnectResponseSchema: GenMessage<ConnectResponse> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 13);
+  messageDesc(file_gpurouter_v1_agent, 15);
+
+/**
+ * Tells a runner which model to hold.
+ *
+ * @generated from message gpurouter.v1.ModelOrder
+ */
+export type ModelOrder = Message<"gpurouter.v1.ModelOrder"> & {
+  /**
+   * @generated from field: string runner = 1;
+   */
+  runner: string;
+
+  /**
+   * @generated from field: string model_id = 2;
+   */
+  modelId: string;
+
+  /**
+   * @generated from field: gpurouter.v1.ModelAction action = 3;
+   */
+  action: ModelAction;
+};
+
+/**
+ * Describes the message gpurouter.v1.ModelOrder.
+ * Use `create(ModelOrderSchema)` to create a new message.
+ */
+export const ModelOrderSchema: GenMessage<ModelOrder> = /*@__PURE__*/
+  messageDesc(file_gpurouter_v1_agent, 16);
 
 /**
  * The router's terms for this stream.
@@ -647,7 +792,7 @@ export type Welcome = Message<"gpurouter.v1.Welcome"> & {
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 14);
+  messageDesc(file_gpurouter_v1_agent, 17);
 
 /**
  * Work for one GPU.
@@ -715,7 +860,7 @@ export type Dispatch = Message<"gpurouter.v1.Dispatch"> & {
  * Use `create(DispatchSchema)` to create a new message.
  */
 export const DispatchSchema: GenMessage<Dispatch> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 15);
+  messageDesc(file_gpurouter_v1_agent, 18);
 
 /**
  * How an attempt ended.
@@ -767,6 +912,38 @@ export enum AttemptOutcome {
  */
 export const AttemptOutcomeSchema: GenEnum<AttemptOutcome> = /*@__PURE__*/
   enumDesc(file_gpurouter_v1_agent, 0);
+
+/**
+ * What to do with a model.
+ *
+ * @generated from enum gpurouter.v1.ModelAction
+ */
+export enum ModelAction {
+  /**
+   * @generated from enum value: MODEL_ACTION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Serve it, as soon as it is in memory.
+   *
+   * @generated from enum value: MODEL_ACTION_LOAD = 1;
+   */
+  LOAD = 1,
+
+  /**
+   * Finish what runs with it, then free its memory.
+   *
+   * @generated from enum value: MODEL_ACTION_UNLOAD = 2;
+   */
+  UNLOAD = 2,
+}
+
+/**
+ * Describes the enum gpurouter.v1.ModelAction.
+ */
+export const ModelActionSchema: GenEnum<ModelAction> = /*@__PURE__*/
+  enumDesc(file_gpurouter_v1_agent, 1);
 
 /**
  * Spoken by node agents.

@@ -28,14 +28,15 @@ export type ScoreTerm = Message<"gpurouter.v1.ScoreTerm"> & {
   scorer: string;
 
   /**
-   * What the scorer said, 0..1, 1 best.
+   * What the scorer said: 0..1, 1 best. With a negative weight it is a cost, the less the better, below 0 a gain; in seconds where the
+   * scorer's name ends in _seconds.
    *
    * @generated from field: double value = 2;
    */
   value: number;
 
   /**
-   * The strategy's weight for it; weights sum to 1.
+   * The strategy's weight for it. Weights of values 0..1 sum to 1; that of a cost is negative, as a rule -1.
    *
    * @generated from field: double weight = 3;
    */
@@ -61,7 +62,7 @@ export type Candidate = Message<"gpurouter.v1.Candidate"> & {
   gpuId: string;
 
   /**
-   * Sum of value times weight, 0..1.
+   * Sum of value times weight; the highest wins. 0..1, or minus the cost where a strategy counts costs.
    *
    * @generated from field: double score = 2;
    */

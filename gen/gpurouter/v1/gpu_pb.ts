@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file gpurouter/v1/gpu.proto.
  */
 export const file_gpurouter_v1_gpu: GenFile = /*@__PURE__*/
-  fileDesc("ChZncHVyb3V0ZXIvdjEvZ3B1LnByb3RvEgxncHVyb3V0ZXIudjEiWAoJR3B1TWVtb3J5EhEKCXRvdGFsX21pYhgBIAEoDRIQCgh1c2VkX21pYhgCIAEoDRIQCghmcmVlX21pYhgDIAEoDRIUCgxyZXNlcnZlZF9taWIYBCABKA0iagoOR3B1VXRpbGl6YXRpb24SGAoLZ3B1X3BlcmNlbnQYASABKAJIAIgBARIbCg5tZW1vcnlfcGVyY2VudBgCIAEoAkgBiAEBQg4KDF9ncHVfcGVyY2VudEIRCg9fbWVtb3J5X3BlcmNlbnQiNAoIR3B1UG93ZXISEwoLdXNhZ2Vfd2F0dHMYASABKAISEwoLbGltaXRfd2F0dHMYAiABKAIipwUKA0dwdRIOCgZncHVfaWQYASABKAkSDQoFaW5kZXgYAiABKA0SDwoHbm9kZV9pZBgDIAEoCRIMCgRuYW1lGAQgASgJEhoKEmNvbXB1dGVfY2FwYWJpbGl0eRgFIAEoCRIlCgVzdGF0ZRgGIAEoDjIWLmdwdXJvdXRlci52MS5HcHVTdGF0ZRIqCgZoZWFsdGgYByABKA4yGi5ncHVyb3V0ZXIudjEuSGVhbHRoU3RhdHVzEicKBm1lbW9yeRgIIAEoCzIXLmdwdXJvdXRlci52MS5HcHVNZW1vcnkSMQoLdXRpbGl6YXRpb24YCSABKAsyHC5ncHVyb3V0ZXIudjEuR3B1VXRpbGl6YXRpb24SIAoTdGVtcGVyYXR1cmVfY2Vsc2l1cxgKIAEoAkgAiAEBEiUKBXBvd2VyGAsgASgLMhYuZ3B1cm91dGVyLnYxLkdwdVBvd2VyEhkKEXBlcmZvcm1hbmNlX2luZGV4GAwgASgBEhIKCmVycm9yX3JhdGUYDSABKAESFwoPYWN0aXZlX3JlcXVlc3RzGA4gASgNEhcKD3F1ZXVlZF9yZXF1ZXN0cxgPIAEoDRIWCg51cHRpbWVfc2Vjb25kcxgQIAEoBBIRCglzaW11bGF0ZWQYESABKAgSHQoQdGVsZW1ldHJ5X2FnZV9tcxgSIAEoBEgBiAEBEg4KBm1vZGVscxgTIAMoCRIVCg1wYXJlbnRfZ3B1X2lkGBQgASgJEhsKE2Nsb2NrX2V2ZW50X3JlYXNvbnMYFSABKAQSHAoUbXVsdGlwcm9jZXNzb3JfY291bnQYFiABKA0SFAoMc3RhdGVfcmVhc29uGBcgASgJQhYKFF90ZW1wZXJhdHVyZV9jZWxzaXVzQhMKEV90ZWxlbWV0cnlfYWdlX21zKoMBCghHcHVTdGF0ZRIZChVHUFVfU1RBVEVfVU5TUEVDSUZJRUQQABIUChBHUFVfU1RBVEVfQUNUSVZFEAESFgoSR1BVX1NUQVRFX0lOQUNUSVZFEAISGQoVR1BVX1NUQVRFX01BSU5URU5BTkNFEAMSEwoPR1BVX1NUQVRFX0VSUk9SEAQqfwoMSGVhbHRoU3RhdHVzEh0KGUhFQUxUSF9TVEFUVVNfVU5TUEVDSUZJRUQQABIZChVIRUFMVEhfU1RBVFVTX0hFQUxUSFkQARIZChVIRUFMVEhfU1RBVFVTX1dBUk5JTkcQAhIaChZIRUFMVEhfU1RBVFVTX0NSSVRJQ0FMEANiBnByb3RvMw");
+  fileDesc("ChZncHVyb3V0ZXIvdjEvZ3B1LnByb3RvEgxncHVyb3V0ZXIudjEiWAoJR3B1TWVtb3J5EhEKCXRvdGFsX21pYhgBIAEoDRIQCgh1c2VkX21pYhgCIAEoDRIQCghmcmVlX21pYhgDIAEoDRIUCgxyZXNlcnZlZF9taWIYBCABKA0iagoOR3B1VXRpbGl6YXRpb24SGAoLZ3B1X3BlcmNlbnQYASABKAJIAIgBARIbCg5tZW1vcnlfcGVyY2VudBgCIAEoAkgBiAEBQg4KDF9ncHVfcGVyY2VudEIRCg9fbWVtb3J5X3BlcmNlbnQiNAoIR3B1UG93ZXISEwoLdXNhZ2Vfd2F0dHMYASABKAISEwoLbGltaXRfd2F0dHMYAiABKAIiogEKCkVuZ2luZUxvYWQSDgoGcnVubmVyGAEgASgJEg8KB3J1bm5pbmcYAiABKA0SDwoHd2FpdGluZxgDIAEoDRITCgZrdl91c2UYBCABKAJIAIgBARIdChBwcmVmaXhfaGl0X3JhdGlvGAUgASgCSAGIAQESDgoGYWdlX21zGAYgASgEQgkKB19rdl91c2VCEwoRX3ByZWZpeF9oaXRfcmF0aW8i1wUKA0dwdRIOCgZncHVfaWQYASABKAkSDQoFaW5kZXgYAiABKA0SDwoHbm9kZV9pZBgDIAEoCRIMCgRuYW1lGAQgASgJEhoKEmNvbXB1dGVfY2FwYWJpbGl0eRgFIAEoCRIlCgVzdGF0ZRgGIAEoDjIWLmdwdXJvdXRlci52MS5HcHVTdGF0ZRIqCgZoZWFsdGgYByABKA4yGi5ncHVyb3V0ZXIudjEuSGVhbHRoU3RhdHVzEicKBm1lbW9yeRgIIAEoCzIXLmdwdXJvdXRlci52MS5HcHVNZW1vcnkSMQoLdXRpbGl6YXRpb24YCSABKAsyHC5ncHVyb3V0ZXIudjEuR3B1VXRpbGl6YXRpb24SIAoTdGVtcGVyYXR1cmVfY2Vsc2l1cxgKIAEoAkgAiAEBEiUKBXBvd2VyGAsgASgLMhYuZ3B1cm91dGVyLnYxLkdwdVBvd2VyEhkKEXBlcmZvcm1hbmNlX2luZGV4GAwgASgBEhIKCmVycm9yX3JhdGUYDSABKAESFwoPYWN0aXZlX3JlcXVlc3RzGA4gASgNEhcKD3F1ZXVlZF9yZXF1ZXN0cxgPIAEoDRIWCg51cHRpbWVfc2Vjb25kcxgQIAEoBBIRCglzaW11bGF0ZWQYESABKAgSHQoQdGVsZW1ldHJ5X2FnZV9tcxgSIAEoBEgBiAEBEg4KBm1vZGVscxgTIAMoCRIVCg1wYXJlbnRfZ3B1X2lkGBQgASgJEhsKE2Nsb2NrX2V2ZW50X3JlYXNvbnMYFSABKAQSHAoUbXVsdGlwcm9jZXNzb3JfY291bnQYFiABKA0SFAoMc3RhdGVfcmVhc29uGBcgASgJEi4KDGVuZ2luZV9sb2FkcxgYIAMoCzIYLmdwdXJvdXRlci52MS5FbmdpbmVMb2FkQhYKFF90ZW1wZXJhdHVyZV9jZWxzaXVzQhMKEV90ZWxlbWV0cnlfYWdlX21zKoMBCghHcHVTdGF0ZRIZChVHUFVfU1RBVEVfVU5TUEVDSUZJRUQQABIUChBHUFVfU1RBVEVfQUNUSVZFEAESFgoSR1BVX1NUQVRFX0lOQUNUSVZFEAISGQoVR1BVX1NUQVRFX01BSU5URU5BTkNFEAMSEwoPR1BVX1NUQVRFX0VSUk9SEAQqfwoMSGVhbHRoU3RhdHVzEh0KGUhFQUxUSF9TVEFUVVNfVU5TUEVDSUZJRUQQABIZChVIRUFMVEhfU1RBVFVTX0hFQUxUSFkQARIZChVIRUFMVEhfU1RBVFVTX1dBUk5JTkcQAhIaChZIRUFMVEhfU1RBVFVTX0NSSVRJQ0FMEANiBnByb3RvMw");
 
 /**
  * GPU memory in MiB.
@@ -103,6 +103,62 @@ export type GpuPower = Message<"gpurouter.v1.GpuPower"> & {
  */
 export const GpuPowerSchema: GenMessage<GpuPower> = /*@__PURE__*/
   messageDesc(file_gpurouter_v1_gpu, 2);
+
+/**
+ * What an inference engine says of itself. An engine that computes on several GPUs is shown with each of them.
+ *
+ * @generated from message gpurouter.v1.EngineLoad
+ */
+export type EngineLoad = Message<"gpurouter.v1.EngineLoad"> & {
+  /**
+   * The runner that the engine stands behind.
+   *
+   * @generated from field: string runner = 1;
+   */
+  runner: string;
+
+  /**
+   * Requests that it computes.
+   *
+   * @generated from field: uint32 running = 2;
+   */
+  running: number;
+
+  /**
+   * Requests that wait inside it.
+   *
+   * @generated from field: uint32 waiting = 3;
+   */
+  waiting: number;
+
+  /**
+   * Share of its key-value cache in use, 0..1; absent when it does not say.
+   *
+   * @generated from field: optional float kv_use = 4;
+   */
+  kvUse?: number | undefined;
+
+  /**
+   * Share of prompt tokens that it lately found in its cache, 0..1; absent when it does not say.
+   *
+   * @generated from field: optional float prefix_hit_ratio = 5;
+   */
+  prefixHitRatio?: number | undefined;
+
+  /**
+   * Age of these figures in milliseconds.
+   *
+   * @generated from field: uint64 age_ms = 6;
+   */
+  ageMs: bigint;
+};
+
+/**
+ * Describes the message gpurouter.v1.EngineLoad.
+ * Use `create(EngineLoadSchema)` to create a new message.
+ */
+export const EngineLoadSchema: GenMessage<EngineLoad> = /*@__PURE__*/
+  messageDesc(file_gpurouter_v1_gpu, 3);
 
 /**
  * One GPU or MIG instance.
@@ -258,6 +314,13 @@ export type Gpu = Message<"gpurouter.v1.Gpu"> & {
    * @generated from field: string state_reason = 23;
    */
   stateReason: string;
+
+  /**
+   * Inference engines on this GPU that tell of their load.
+   *
+   * @generated from field: repeated gpurouter.v1.EngineLoad engine_loads = 24;
+   */
+  engineLoads: EngineLoad[];
 };
 
 /**
@@ -265,7 +328,7 @@ export type Gpu = Message<"gpurouter.v1.Gpu"> & {
  * Use `create(GpuSchema)` to create a new message.
  */
 export const GpuSchema: GenMessage<Gpu> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_gpu, 3);
+  messageDesc(file_gpurouter_v1_gpu, 4);
 
 /**
  * Whether work is sent to a GPU.

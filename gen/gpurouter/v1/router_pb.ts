@@ -22,7 +22,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file gpurouter/v1/router.proto.
  */
 export const file_gpurouter_v1_router: GenFile = /*@__PURE__*/
-  fileDesc("ChlncHVyb3V0ZXIvdjEvcm91dGVyLnByb3RvEgxncHVyb3V0ZXIudjEilAIKFFJlc291cmNlUmVxdWlyZW1lbnRzEh4KCm1lbW9yeV9taWIYASABKA1CCrpIByoFGICAgAgSIAoNY29tcHV0ZV91bml0cxgCIAEoDUIJukgGKgQYgIAEEiEKDm1heF9iYXRjaF9zaXplGAMgASgNQgm6SAYqBBiAgEASKQoUZXhwZWN0ZWRfZHVyYXRpb25fbXMYBCABKARCC7pICDIGGIDYxL11EicKFm1pbl9jb21wdXRlX2NhcGFiaWxpdHkYBSABKAlCB7pIBHICGAgSIAoMaW5wdXRfdG9rZW5zGAYgASgNQgq6SAcqBRiAgIAIEiEKDW91dHB1dF90b2tlbnMYByABKA1CCrpIByoFGICAgAgi1gMKDFJvdXRlUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAEgASgJQgi6SAVyAxiAARIZCgd1c2VyX2lkGAIgASgJQgi6SAVyAxiAARIcCghtb2RlbF9pZBgDIAEoCUIKukgHcgUQARiAAhIZCghwcmlvcml0eRgEIAEoDUIHukgEKgIYBRIVCgR0eXBlGAUgASgJQge6SARyAhg/EkEKFXJlc291cmNlX3JlcXVpcmVtZW50cxgGIAEoCzIiLmdwdXJvdXRlci52MS5SZXNvdXJjZVJlcXVpcmVtZW50cxIfCgp0aW1lb3V0X21zGAcgASgEQgu6SAgyBhiA2MS9dRIeCgxjYWxsYmFja191cmwYCCABKAlCCLpIBXIDGIAQEhcKDXBheWxvYWRfYnl0ZXMYCSABKAxIABIvCgxwYXlsb2FkX2pzb24YCiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0SAASGQoIc3RyYXRlZ3kYCyABKAlCB7pIBHICGD8SIQoPc3BlY2lmaWNfZ3B1X2lkGAwgASgJQgi6SAVyAxiAARIXCgppZGVtcG90ZW50GA0gASgISAGIAQFCCQoHcGF5bG9hZEINCgtfaWRlbXBvdGVudCKGAgoNUm91dGVSZXNwb25zZRISCgpyZXF1ZXN0X2lkGAEgASgJEikKBnN0YXR1cxgCIAEoDjIZLmdwdXJvdXRlci52MS5Sb3V0ZVN0YXR1cxIUCgxhc3NpZ25lZF9ncHUYAyABKAkSOAoUZXN0aW1hdGVkX3N0YXJ0X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEj0KGWVzdGltYXRlZF9jb21wbGV0aW9uX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhYKDnF1ZXVlX3Bvc2l0aW9uGAYgASgNEg8KB21lc3NhZ2UYByABKAkiTgoRQmF0Y2hSb3V0ZVJlcXVlc3QSOQoIcmVxdWVzdHMYASADKAsyGi5ncHVyb3V0ZXIudjEuUm91dGVSZXF1ZXN0Qgu6SAiSAQUIARDoByJEChJCYXRjaFJvdXRlUmVzcG9uc2USLgoJcmVzcG9uc2VzGAEgAygLMhsuZ3B1cm91dGVyLnYxLlJvdXRlUmVzcG9uc2UiLwoNU3RhdHVzUmVxdWVzdBIeCgpyZXF1ZXN0X2lkGAEgASgJQgq6SAdyBRABGIABIlMKDFJlcXVlc3RFcnJvchIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSFgoJZXhpdF9jb2RlGAMgASgFSACIAQFCDAoKX2V4aXRfY29kZSLABAoLUmVxdWVzdEluZm8SEgoKcmVxdWVzdF9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJEhAKCG1vZGVsX2lkGAMgASgJEgwKBHR5cGUYBCABKAkSEAoIcHJpb3JpdHkYBSABKA0SKQoFc3RhdGUYBiABKA4yGi5ncHVyb3V0ZXIudjEuUmVxdWVzdFN0YXRlEhQKDGFzc2lnbmVkX2dwdRgHIAEoCRIxCg1hY2NlcHRlZF90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydF90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIzCg9jb21wbGV0aW9uX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC2R1cmF0aW9uX21zGAsgASgEEhAKCHByb2dyZXNzGAwgASgBEhIKCnJlc3VsdF91cmwYDSABKAkSDgoGcmVzdWx0GA4gASgMEhsKE3Jlc3VsdF9jb250ZW50X3R5cGUYDyABKAkSEwoLcmVzdWx0X3NpemUYECABKAQSKQoFZXJyb3IYESABKAsyGi5ncHVyb3V0ZXIudjEuUmVxdWVzdEVycm9yEhAKCGF0dGVtcHRzGBIgASgNEhYKDnF1ZXVlX3Bvc2l0aW9uGBMgASgNEi8KCnN0YXRpc3RpY3MYFCABKAsyGy5ncHVyb3V0ZXIudjEuUnVuU3RhdGlzdGljcyJ+Cg1SdW5TdGF0aXN0aWNzEg4KBnJ1bl9tcxgBIAEoARIXCg9maXJzdF9vdXRwdXRfbXMYAiABKAESFAoMaW5wdXRfdG9rZW5zGAMgASgNEhUKDW91dHB1dF90b2tlbnMYBCABKA0SFwoPcGVha19tZW1vcnlfbWliGAUgASgNIjwKDlN0YXR1c1Jlc3BvbnNlEioKB3JlcXVlc3QYASABKAsyGS5ncHVyb3V0ZXIudjEuUmVxdWVzdEluZm8ioAEKC0xpc3RSZXF1ZXN0EjsKBnN0YXRlcxgBIAMoDjIaLmdwdXJvdXRlci52MS5SZXF1ZXN0U3RhdGVCD7pIDJIBCRAIIgWCAQIQARIZCgd1c2VyX2lkGAIgASgJQgi6SAVyAxiAARIbCglwYWdlX3NpemUYAyABKA1CCLpIBSoDGOgHEhwKCnBhZ2VfdG9rZW4YBCABKAlCCLpIBXIDGIAEIlQKDExpc3RSZXNwb25zZRIrCghyZXF1ZXN0cxgBIAMoCzIZLmdwdXJvdXRlci52MS5SZXF1ZXN0SW5mbxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiSQoNQ2FuY2VsUmVxdWVzdBIeCgpyZXF1ZXN0X2lkGAEgASgJQgq6SAdyBRABGIABEhgKBnJlYXNvbhgCIAEoCUIIukgFcgMYgAgiPAoOQ2FuY2VsUmVzcG9uc2USKgoHcmVxdWVzdBgBIAEoCzIZLmdwdXJvdXRlci52MS5SZXF1ZXN0SW5mbyIuCgxXYXRjaFJlcXVlc3QSHgoKcmVxdWVzdF9pZBgBIAEoCUIKukgHcgUQARiAASItCghQcm9ncmVzcxIQCghmcmFjdGlvbhgBIAEoARIPCgdtZXNzYWdlGAIgASgJIjcKBk91dHB1dBIPCgdhdHRlbXB0GAEgASgNEg4KBm9mZnNldBgCIAEoBBIMCgRkYXRhGAMgASgMIpoBCg1XYXRjaFJlc3BvbnNlEiwKB3JlcXVlc3QYASABKAsyGS5ncHVyb3V0ZXIudjEuUmVxdWVzdEluZm9IABIqCghwcm9ncmVzcxgCIAEoCzIWLmdwdXJvdXRlci52MS5Qcm9ncmVzc0gAEiYKBm91dHB1dBgDIAEoCzIULmdwdXJvdXRlci52MS5PdXRwdXRIAEIHCgVldmVudCJyCg5FeHBsYWluUmVxdWVzdBIgCgpyZXF1ZXN0X2lkGAEgASgJQgq6SAdyBRABGIABSAASLQoHZHJ5X3J1bhgCIAEoCzIaLmdwdXJvdXRlci52MS5Sb3V0ZVJlcXVlc3RIAEIPCgZ0YXJnZXQSBbpIAggBIl0KD0V4cGxhaW5SZXNwb25zZRIoCghkZWNpc2lvbhgBIAEoCzIWLmdwdXJvdXRlci52MS5EZWNpc2lvbhIPCgdkcnlfcnVuGAIgASgIEg8KB3N1bW1hcnkYAyABKAkiNwoQR3B1U3RhdHVzUmVxdWVzdBIjCgdncHVfaWRzGAEgAygJQhK6SA+SAQwQkE4iB3IFEAEYgAEiXgoRR3B1U3RhdHVzUmVzcG9uc2USKAoEdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASHwoEZ3B1cxgCIAMoCzIRLmdwdXJvdXRlci52MS5HcHUiVgoQV2F0Y2hHcHVzUmVxdWVzdBIeCgxyZXN1bWVfdG9rZW4YASABKAlCCLpIBXIDGIABEiIKD21pbl9pbnRlcnZhbF9tcxgCIAEoDUIJukgGKgQY4NQDIpgBChFXYXRjaEdwdXNSZXNwb25zZRIQCghzZXF1ZW5jZRgBIAEoBBIQCghzbmFwc2hvdBgCIAEoCBIfCgRncHVzGAMgAygLMhEuZ3B1cm91dGVyLnYxLkdwdRIUCgxyZXN1bWVfdG9rZW4YBCABKAkSKAoEdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAquQEKDFJlcXVlc3RTdGF0ZRIdChlSRVFVRVNUX1NUQVRFX1VOU1BFQ0lGSUVEEAASGAoUUkVRVUVTVF9TVEFURV9RVUVVRUQQARIcChhSRVFVRVNUX1NUQVRFX1BST0NFU1NJTkcQAhIbChdSRVFVRVNUX1NUQVRFX0NPTVBMRVRFRBADEhgKFFJFUVVFU1RfU1RBVEVfRkFJTEVEEAQSGwoXUkVRVUVTVF9TVEFURV9DQU5DRUxMRUQQBSp6CgtSb3V0ZVN0YXR1cxIcChhST1VURV9TVEFUVVNfVU5TUEVDSUZJRUQQABIZChVST1VURV9TVEFUVVNfQUNDRVBURUQQARIXChNST1VURV9TVEFUVVNfUVVFVUVEEAISGQoVUk9VVEVfU1RBVFVTX1JFSkVDVEVEEAMylQUKDVJvdXRlclNlcnZpY2USQAoFUm91dGUSGi5ncHVyb3V0ZXIudjEuUm91dGVSZXF1ZXN0GhsuZ3B1cm91dGVyLnYxLlJvdXRlUmVzcG9uc2USTwoKQmF0Y2hSb3V0ZRIfLmdwdXJvdXRlci52MS5CYXRjaFJvdXRlUmVxdWVzdBogLmdwdXJvdXRlci52MS5CYXRjaFJvdXRlUmVzcG9uc2USQwoGU3RhdHVzEhsuZ3B1cm91dGVyLnYxLlN0YXR1c1JlcXVlc3QaHC5ncHVyb3V0ZXIudjEuU3RhdHVzUmVzcG9uc2USPQoETGlzdBIZLmdwdXJvdXRlci52MS5MaXN0UmVxdWVzdBoaLmdwdXJvdXRlci52MS5MaXN0UmVzcG9uc2USQwoGQ2FuY2VsEhsuZ3B1cm91dGVyLnYxLkNhbmNlbFJlcXVlc3QaHC5ncHVyb3V0ZXIudjEuQ2FuY2VsUmVzcG9uc2USQgoFV2F0Y2gSGi5ncHVyb3V0ZXIudjEuV2F0Y2hSZXF1ZXN0GhsuZ3B1cm91dGVyLnYxLldhdGNoUmVzcG9uc2UwARJGCgdFeHBsYWluEhwuZ3B1cm91dGVyLnYxLkV4cGxhaW5SZXF1ZXN0Gh0uZ3B1cm91dGVyLnYxLkV4cGxhaW5SZXNwb25zZRJMCglHcHVTdGF0dXMSHi5ncHVyb3V0ZXIudjEuR3B1U3RhdHVzUmVxdWVzdBofLmdwdXJvdXRlci52MS5HcHVTdGF0dXNSZXNwb25zZRJOCglXYXRjaEdwdXMSHi5ncHVyb3V0ZXIudjEuV2F0Y2hHcHVzUmVxdWVzdBofLmdwdXJvdXRlci52MS5XYXRjaEdwdXNSZXNwb25zZTABYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_struct, file_google_protobuf_timestamp, file_gpurouter_v1_decision, file_gpurouter_v1_gpu]);
+  fileDesc("ChlncHVyb3V0ZXIvdjEvcm91dGVyLnByb3RvEgxncHVyb3V0ZXIudjEilAIKFFJlc291cmNlUmVxdWlyZW1lbnRzEh4KCm1lbW9yeV9taWIYASABKA1CCrpIByoFGICAgAgSIAoNY29tcHV0ZV91bml0cxgCIAEoDUIJukgGKgQYgIAEEiEKDm1heF9iYXRjaF9zaXplGAMgASgNQgm6SAYqBBiAgEASKQoUZXhwZWN0ZWRfZHVyYXRpb25fbXMYBCABKARCC7pICDIGGIDYxL11EicKFm1pbl9jb21wdXRlX2NhcGFiaWxpdHkYBSABKAlCB7pIBHICGAgSIAoMaW5wdXRfdG9rZW5zGAYgASgNQgq6SAcqBRiAgIAIEiEKDW91dHB1dF90b2tlbnMYByABKA1CCrpIByoFGICAgAgiSgoDU2xvEiQKD2ZpcnN0X291dHB1dF9tcxgBIAEoBEILukgIMgYYgNjEvXUSHQoIdG90YWxfbXMYAiABKARCC7pICDIGGIDYxL11Iu8FCgxSb3V0ZVJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgMYgAESGQoHdXNlcl9pZBgCIAEoCUIIukgFcgMYgAESHAoIbW9kZWxfaWQYAyABKAlCCrpIB3IFEAEYgAISGQoIcHJpb3JpdHkYBCABKA1CB7pIBCoCGAUSFQoEdHlwZRgFIAEoCUIHukgEcgIYPxJBChVyZXNvdXJjZV9yZXF1aXJlbWVudHMYBiABKAsyIi5ncHVyb3V0ZXIudjEuUmVzb3VyY2VSZXF1aXJlbWVudHMSHwoKdGltZW91dF9tcxgHIAEoBEILukgIMgYYgNjEvXUSHgoMY2FsbGJhY2tfdXJsGAggASgJQgi6SAVyAxiAEBIXCg1wYXlsb2FkX2J5dGVzGAkgASgMSAASLwoMcGF5bG9hZF9qc29uGAogASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdEgAEhkKCHN0cmF0ZWd5GAsgASgJQge6SARyAhg/EiEKD3NwZWNpZmljX2dwdV9pZBgMIAEoCUIIukgFcgMYgAESFwoKaWRlbXBvdGVudBgNIAEoCEgBiAEBEiwKCGRlYWRsaW5lGA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIeCgNzbG8YDyABKAsyES5ncHVyb3V0ZXIudjEuU2xvEjMKCXdoZW5fbGF0ZRgQIAEoDjIWLmdwdXJvdXRlci52MS5XaGVuTGF0ZUIIukgFggECEAESHQoLc2Vzc2lvbl9rZXkYESABKAlCCLpIBXIDGIABEiAKDXByZWZpeF9oYXNoZXMYEiADKAdCCbpIBpIBAxCAIBIVCgRncHVzGBMgASgNQge6SAQqAhhAEhgKC3ByZWVtcHRpYmxlGBQgASgISAKIAQESEgoKY2hlY2twb2ludBgVIAEoCEIJCgdwYXlsb2FkQg0KC19pZGVtcG90ZW50Qg4KDF9wcmVlbXB0aWJsZSKGAgoNUm91dGVSZXNwb25zZRISCgpyZXF1ZXN0X2lkGAEgASgJEikKBnN0YXR1cxgCIAEoDjIZLmdwdXJvdXRlci52MS5Sb3V0ZVN0YXR1cxIUCgxhc3NpZ25lZF9ncHUYAyABKAkSOAoUZXN0aW1hdGVkX3N0YXJ0X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEj0KGWVzdGltYXRlZF9jb21wbGV0aW9uX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhYKDnF1ZXVlX3Bvc2l0aW9uGAYgASgNEg8KB21lc3NhZ2UYByABKAkiTgoRQmF0Y2hSb3V0ZVJlcXVlc3QSOQoIcmVxdWVzdHMYASADKAsyGi5ncHVyb3V0ZXIudjEuUm91dGVSZXF1ZXN0Qgu6SAiSAQUIARDoByJEChJCYXRjaFJvdXRlUmVzcG9uc2USLgoJcmVzcG9uc2VzGAEgAygLMhsuZ3B1cm91dGVyLnYxLlJvdXRlUmVzcG9uc2UiLwoNU3RhdHVzUmVxdWVzdBIeCgpyZXF1ZXN0X2lkGAEgASgJQgq6SAdyBRABGIABIlMKDFJlcXVlc3RFcnJvchIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSFgoJZXhpdF9jb2RlGAMgASgFSACIAQFCDAoKX2V4aXRfY29kZSKcBQoLUmVxdWVzdEluZm8SEgoKcmVxdWVzdF9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJEhAKCG1vZGVsX2lkGAMgASgJEgwKBHR5cGUYBCABKAkSEAoIcHJpb3JpdHkYBSABKA0SKQoFc3RhdGUYBiABKA4yGi5ncHVyb3V0ZXIudjEuUmVxdWVzdFN0YXRlEhQKDGFzc2lnbmVkX2dwdRgHIAEoCRIxCg1hY2NlcHRlZF90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydF90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIzCg9jb21wbGV0aW9uX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC2R1cmF0aW9uX21zGAsgASgEEhAKCHByb2dyZXNzGAwgASgBEhIKCnJlc3VsdF91cmwYDSABKAkSDgoGcmVzdWx0GA4gASgMEhsKE3Jlc3VsdF9jb250ZW50X3R5cGUYDyABKAkSEwoLcmVzdWx0X3NpemUYECABKAQSKQoFZXJyb3IYESABKAsyGi5ncHVyb3V0ZXIudjEuUmVxdWVzdEVycm9yEhAKCGF0dGVtcHRzGBIgASgNEhYKDnF1ZXVlX3Bvc2l0aW9uGBMgASgNEi8KCnN0YXRpc3RpY3MYFCABKAsyGy5ncHVyb3V0ZXIudjEuUnVuU3RhdGlzdGljcxIsCghkZWFkbGluZRgVIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASHgoDc2xvGBYgASgLMhEuZ3B1cm91dGVyLnYxLlNsbxIMCgRncHVzGBcgASgNIn4KDVJ1blN0YXRpc3RpY3MSDgoGcnVuX21zGAEgASgBEhcKD2ZpcnN0X291dHB1dF9tcxgCIAEoARIUCgxpbnB1dF90b2tlbnMYAyABKA0SFQoNb3V0cHV0X3Rva2VucxgEIAEoDRIXCg9wZWFrX21lbW9yeV9taWIYBSABKA0iPAoOU3RhdHVzUmVzcG9uc2USKgoHcmVxdWVzdBgBIAEoCzIZLmdwdXJvdXRlci52MS5SZXF1ZXN0SW5mbyKgAQoLTGlzdFJlcXVlc3QSOwoGc3RhdGVzGAEgAygOMhouZ3B1cm91dGVyLnYxLlJlcXVlc3RTdGF0ZUIPukgMkgEJEAgiBYIBAhABEhkKB3VzZXJfaWQYAiABKAlCCLpIBXIDGIABEhsKCXBhZ2Vfc2l6ZRgDIAEoDUIIukgFKgMY6AcSHAoKcGFnZV90b2tlbhgEIAEoCUIIukgFcgMYgAQiVAoMTGlzdFJlc3BvbnNlEisKCHJlcXVlc3RzGAEgAygLMhkuZ3B1cm91dGVyLnYxLlJlcXVlc3RJbmZvEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJJCg1DYW5jZWxSZXF1ZXN0Eh4KCnJlcXVlc3RfaWQYASABKAlCCrpIB3IFEAEYgAESGAoGcmVhc29uGAIgASgJQgi6SAVyAxiACCI8Cg5DYW5jZWxSZXNwb25zZRIqCgdyZXF1ZXN0GAEgASgLMhkuZ3B1cm91dGVyLnYxLlJlcXVlc3RJbmZvIi4KDFdhdGNoUmVxdWVzdBIeCgpyZXF1ZXN0X2lkGAEgASgJQgq6SAdyBRABGIABIi0KCFByb2dyZXNzEhAKCGZyYWN0aW9uGAEgASgBEg8KB21lc3NhZ2UYAiABKAkiNwoGT3V0cHV0Eg8KB2F0dGVtcHQYASABKA0SDgoGb2Zmc2V0GAIgASgEEgwKBGRhdGEYAyABKAwimgEKDVdhdGNoUmVzcG9uc2USLAoHcmVxdWVzdBgBIAEoCzIZLmdwdXJvdXRlci52MS5SZXF1ZXN0SW5mb0gAEioKCHByb2dyZXNzGAIgASgLMhYuZ3B1cm91dGVyLnYxLlByb2dyZXNzSAASJgoGb3V0cHV0GAMgASgLMhQuZ3B1cm91dGVyLnYxLk91dHB1dEgAQgcKBWV2ZW50InIKDkV4cGxhaW5SZXF1ZXN0EiAKCnJlcXVlc3RfaWQYASABKAlCCrpIB3IFEAEYgAFIABItCgdkcnlfcnVuGAIgASgLMhouZ3B1cm91dGVyLnYxLlJvdXRlUmVxdWVzdEgAQg8KBnRhcmdldBIFukgCCAEiXQoPRXhwbGFpblJlc3BvbnNlEigKCGRlY2lzaW9uGAEgASgLMhYuZ3B1cm91dGVyLnYxLkRlY2lzaW9uEg8KB2RyeV9ydW4YAiABKAgSDwoHc3VtbWFyeRgDIAEoCSI3ChBHcHVTdGF0dXNSZXF1ZXN0EiMKB2dwdV9pZHMYASADKAlCErpID5IBDBCQTiIHcgUQARiAASJeChFHcHVTdGF0dXNSZXNwb25zZRIoCgR0aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIfCgRncHVzGAIgAygLMhEuZ3B1cm91dGVyLnYxLkdwdSJWChBXYXRjaEdwdXNSZXF1ZXN0Eh4KDHJlc3VtZV90b2tlbhgBIAEoCUIIukgFcgMYgAESIgoPbWluX2ludGVydmFsX21zGAIgASgNQgm6SAYqBBjg1AMimAEKEVdhdGNoR3B1c1Jlc3BvbnNlEhAKCHNlcXVlbmNlGAEgASgEEhAKCHNuYXBzaG90GAIgASgIEh8KBGdwdXMYAyADKAsyES5ncHVyb3V0ZXIudjEuR3B1EhQKDHJlc3VtZV90b2tlbhgEIAEoCRIoCgR0aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCq5AQoMUmVxdWVzdFN0YXRlEh0KGVJFUVVFU1RfU1RBVEVfVU5TUEVDSUZJRUQQABIYChRSRVFVRVNUX1NUQVRFX1FVRVVFRBABEhwKGFJFUVVFU1RfU1RBVEVfUFJPQ0VTU0lORxACEhsKF1JFUVVFU1RfU1RBVEVfQ09NUExFVEVEEAMSGAoUUkVRVUVTVF9TVEFURV9GQUlMRUQQBBIbChdSRVFVRVNUX1NUQVRFX0NBTkNFTExFRBAFKnoKC1JvdXRlU3RhdHVzEhwKGFJPVVRFX1NUQVRVU19VTlNQRUNJRklFRBAAEhkKFVJPVVRFX1NUQVRVU19BQ0NFUFRFRBABEhcKE1JPVVRFX1NUQVRVU19RVUVVRUQQAhIZChVST1VURV9TVEFUVVNfUkVKRUNURUQQAypPCghXaGVuTGF0ZRIZChVXSEVOX0xBVEVfVU5TUEVDSUZJRUQQABIUChBXSEVOX0xBVEVfREVNT1RFEAESEgoOV0hFTl9MQVRFX0ZBSUwQAjKVBQoNUm91dGVyU2VydmljZRJACgVSb3V0ZRIaLmdwdXJvdXRlci52MS5Sb3V0ZVJlcXVlc3QaGy5ncHVyb3V0ZXIudjEuUm91dGVSZXNwb25zZRJPCgpCYXRjaFJvdXRlEh8uZ3B1cm91dGVyLnYxLkJhdGNoUm91dGVSZXF1ZXN0GiAuZ3B1cm91dGVyLnYxLkJhdGNoUm91dGVSZXNwb25zZRJDCgZTdGF0dXMSGy5ncHVyb3V0ZXIudjEuU3RhdHVzUmVxdWVzdBocLmdwdXJvdXRlci52MS5TdGF0dXNSZXNwb25zZRI9CgRMaXN0EhkuZ3B1cm91dGVyLnYxLkxpc3RSZXF1ZXN0GhouZ3B1cm91dGVyLnYxLkxpc3RSZXNwb25zZRJDCgZDYW5jZWwSGy5ncHVyb3V0ZXIudjEuQ2FuY2VsUmVxdWVzdBocLmdwdXJvdXRlci52MS5DYW5jZWxSZXNwb25zZRJCCgVXYXRjaBIaLmdwdXJvdXRlci52MS5XYXRjaFJlcXVlc3QaGy5ncHVyb3V0ZXIudjEuV2F0Y2hSZXNwb25zZTABEkYKB0V4cGxhaW4SHC5ncHVyb3V0ZXIudjEuRXhwbGFpblJlcXVlc3QaHS5ncHVyb3V0ZXIudjEuRXhwbGFpblJlc3BvbnNlEkwKCUdwdVN0YXR1cxIeLmdwdXJvdXRlci52MS5HcHVTdGF0dXNSZXF1ZXN0Gh8uZ3B1cm91dGVyLnYxLkdwdVN0YXR1c1Jlc3BvbnNlEk4KCVdhdGNoR3B1cxIeLmdwdXJvdXRlci52MS5XYXRjaEdwdXNSZXF1ZXN0Gh8uZ3B1cm91dGVyLnYxLldhdGNoR3B1c1Jlc3BvbnNlMAFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_struct, file_google_protobuf_timestamp, file_gpurouter_v1_decision, file_gpurouter_v1_gpu]);
 
 /**
  * What a request needs. Zero means unknown: the estimator fills it in.
@@ -86,6 +86,34 @@ export type ResourceRequirements = Message<"gpurouter.v1.ResourceRequirements"> 
  */
 export const ResourceRequirementsSchema: GenMessage<ResourceRequirements> = /*@__PURE__*/
   messageDesc(file_gpurouter_v1_router, 0);
+
+/**
+ * How soon an answer is wanted, counted from acceptance. Scheduling works towards it; unlike a time-out, missing it ends nothing.
+ *
+ * @generated from message gpurouter.v1.Slo
+ */
+export type Slo = Message<"gpurouter.v1.Slo"> & {
+  /**
+   * To the first piece of output in milliseconds, for work that streams; 0 for no wish. At most total_ms where both are given.
+   *
+   * @generated from field: uint64 first_output_ms = 1;
+   */
+  firstOutputMs: bigint;
+
+  /**
+   * To the end in milliseconds; 0 for no wish.
+   *
+   * @generated from field: uint64 total_ms = 2;
+   */
+  totalMs: bigint;
+};
+
+/**
+ * Describes the message gpurouter.v1.Slo.
+ * Use `create(SloSchema)` to create a new message.
+ */
+export const SloSchema: GenMessage<Slo> = /*@__PURE__*/
+  messageDesc(file_gpurouter_v1_router, 1);
 
 /**
  * One piece of work.
@@ -187,6 +215,61 @@ export type RouteRequest = Message<"gpurouter.v1.RouteRequest"> & {
    * @generated from field: optional bool idempotent = 13;
    */
   idempotent?: boolean | undefined;
+
+  /**
+   * When the result is wanted, UTC, from the year 2000 on. One that has passed makes the request late, not wrong. The earlier of
+   * this and slo.total_ms counts.
+   *
+   * @generated from field: google.protobuf.Timestamp deadline = 14;
+   */
+  deadline?: Timestamp | undefined;
+
+  /**
+   * @generated from field: gpurouter.v1.Slo slo = 15;
+   */
+  slo?: Slo | undefined;
+
+  /**
+   * @generated from field: gpurouter.v1.WhenLate when_late = 16;
+   */
+  whenLate: WhenLate;
+
+  /**
+   * Requests with the same key find their context where the last one of them ran, such as the turns of one conversation.
+   *
+   * @generated from field: string session_key = 17;
+   */
+  sessionKey: string;
+
+  /**
+   * One hash per block of the prompt, in order; the caller chooses the block size and the hash, the same for all its requests.
+   * Chained: the hash of a block covers all blocks before it, such as h[i] = hash(h[i-1], block i), so that two requests with the
+   * same h[i] have the same prompt up to the end of block i. A GPU that holds more of the prompt already is preferred.
+   *
+   * @generated from field: repeated fixed32 prefix_hashes = 18;
+   */
+  prefixHashes: number[];
+
+  /**
+   * GPUs of one node that the work runs on at the same time; 0 means 1.
+   *
+   * @generated from field: uint32 gpus = 19;
+   */
+  gpus: number;
+
+  /**
+   * Whether it may be stopped for more urgent work and begun again later. Unset: false.
+   *
+   * @generated from field: optional bool preemptible = 20;
+   */
+  preemptible?: boolean | undefined;
+
+  /**
+   * Whether the work saves what it has done, so that another attempt goes on from there.
+   *
+   * @generated from field: bool checkpoint = 21;
+   */
+  checkpoint: boolean;
 };
 
 /**
@@ -194,7 +277,7 @@ export type RouteRequest = Message<"gpurouter.v1.RouteRequest"> & {
  * Use `create(RouteRequestSchema)` to create a new message.
  */
 export const RouteRequestSchema: GenMessage<RouteRequest> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 1);
+  messageDesc(file_gpurouter_v1_router, 2);
 
 /**
  * Where a request stands right after Route.
@@ -249,7 +332,7 @@ export type RouteResponse = Message<"gpurouter.v1.RouteResponse"> & {
  * Use `create(RouteResponseSchema)` to create a new message.
  */
 export const RouteResponseSchema: GenMessage<RouteResponse> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 2);
+  messageDesc(file_gpurouter_v1_router, 3);
 
 /**
  * Several requests in one call.
@@ -268,7 +351,7 @@ export type BatchRouteRequest = Message<"gpurouter.v1.BatchRouteRequest"> & {
  * Use `create(BatchRouteRequestSchema)` to create a new message.
  */
 export const BatchRouteRequestSchema: GenMessage<BatchRouteRequest> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 3);
+  messageDesc(file_gpurouter_v1_router, 4);
 
 /**
  * One outcome per request, in the order of the call.
@@ -289,7 +372,7 @@ export type BatchRouteResponse = Message<"gpurouter.v1.BatchRouteResponse"> & {
  * Use `create(BatchRouteResponseSchema)` to create a new message.
  */
 export const BatchRouteResponseSchema: GenMessage<BatchRouteResponse> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 4);
+  messageDesc(file_gpurouter_v1_router, 5);
 
 /**
  * Asks for one request.
@@ -308,7 +391,7 @@ export type StatusRequest = Message<"gpurouter.v1.StatusRequest"> & {
  * Use `create(StatusRequestSchema)` to create a new message.
  */
 export const StatusRequestSchema: GenMessage<StatusRequest> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 5);
+  messageDesc(file_gpurouter_v1_router, 6);
 
 /**
  * Why a request failed.
@@ -341,7 +424,7 @@ export type RequestError = Message<"gpurouter.v1.RequestError"> & {
  * Use `create(RequestErrorSchema)` to create a new message.
  */
 export const RequestErrorSchema: GenMessage<RequestError> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 6);
+  messageDesc(file_gpurouter_v1_router, 7);
 
 /**
  * Everything the router knows of one request.
@@ -470,6 +553,27 @@ export type RequestInfo = Message<"gpurouter.v1.RequestInfo"> & {
    * @generated from field: gpurouter.v1.RunStatistics statistics = 20;
    */
   statistics?: RunStatistics | undefined;
+
+  /**
+   * As asked; absent when it was not.
+   *
+   * @generated from field: google.protobuf.Timestamp deadline = 21;
+   */
+  deadline?: Timestamp | undefined;
+
+  /**
+   * As asked; absent when it was not.
+   *
+   * @generated from field: gpurouter.v1.Slo slo = 22;
+   */
+  slo?: Slo | undefined;
+
+  /**
+   * GPUs that it runs on at the same time, as asked; at least 1.
+   *
+   * @generated from field: uint32 gpus = 23;
+   */
+  gpus: number;
 };
 
 /**
@@ -477,7 +581,7 @@ export type RequestInfo = Message<"gpurouter.v1.RequestInfo"> & {
  * Use `create(RequestInfoSchema)` to create a new message.
  */
 export const RequestInfoSchema: GenMessage<RequestInfo> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 7);
+  messageDesc(file_gpurouter_v1_router, 8);
 
 /**
  * What a runner measured of an attempt.
@@ -522,7 +626,7 @@ export type RunStatistics = Message<"gpurouter.v1.RunStatistics"> & {
  * Use `create(RunStatisticsSchema)` to create a new message.
  */
 export const RunStatisticsSchema: GenMessage<RunStatistics> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 8);
+  messageDesc(file_gpurouter_v1_router, 9);
 
 /**
  * The state of one request.
@@ -541,7 +645,7 @@ export type StatusResponse = Message<"gpurouter.v1.StatusResponse"> & {
  * Use `create(StatusResponseSchema)` to create a new message.
  */
 export const StatusResponseSchema: GenMessage<StatusResponse> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 9);
+  messageDesc(file_gpurouter_v1_router, 10);
 
 /**
  * Which requests to list.
@@ -583,7 +687,7 @@ export type ListRequest = Message<"gpurouter.v1.ListRequest"> & {
  * Use `create(ListRequestSchema)` to create a new message.
  */
 export const ListRequestSchema: GenMessage<ListRequest> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 10);
+  messageDesc(file_gpurouter_v1_router, 11);
 
 /**
  * One page of requests. Results are left out.
@@ -609,7 +713,7 @@ export type ListResponse = Message<"gpurouter.v1.ListResponse"> & {
  * Use `create(ListResponseSchema)` to create a new message.
  */
 export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 11);
+  messageDesc(file_gpurouter_v1_router, 12);
 
 /**
  * Which request to cancel.
@@ -635,7 +739,7 @@ export type CancelRequest = Message<"gpurouter.v1.CancelRequest"> & {
  * Use `create(CancelRequestSchema)` to create a new message.
  */
 export const CancelRequestSchema: GenMessage<CancelRequest> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 12);
+  messageDesc(file_gpurouter_v1_router, 13);
 
 /**
  * Where the request stood when the cancel was durable.
@@ -654,7 +758,7 @@ export type CancelResponse = Message<"gpurouter.v1.CancelResponse"> & {
  * Use `create(CancelResponseSchema)` to create a new message.
  */
 export const CancelResponseSchema: GenMessage<CancelResponse> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 13);
+  messageDesc(file_gpurouter_v1_router, 14);
 
 /**
  * Which request to watch.
@@ -673,7 +777,7 @@ export type WatchRequest = Message<"gpurouter.v1.WatchRequest"> & {
  * Use `create(WatchRequestSchema)` to create a new message.
  */
 export const WatchRequestSchema: GenMessage<WatchRequest> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 14);
+  messageDesc(file_gpurouter_v1_router, 15);
 
 /**
  * How far the work is.
@@ -699,7 +803,7 @@ export type Progress = Message<"gpurouter.v1.Progress"> & {
  * Use `create(ProgressSchema)` to create a new message.
  */
 export const ProgressSchema: GenMessage<Progress> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 15);
+  messageDesc(file_gpurouter_v1_router, 16);
 
 /**
  * A piece of the work's output as it appeared: text of a model, or lines of a command.
@@ -730,7 +834,7 @@ export type Output = Message<"gpurouter.v1.Output"> & {
  * Use `create(OutputSchema)` to create a new message.
  */
 export const OutputSchema: GenMessage<Output> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 16);
+  messageDesc(file_gpurouter_v1_router, 17);
 
 /**
  * One thing that happened to the watched request.
@@ -769,7 +873,7 @@ export type WatchResponse = Message<"gpurouter.v1.WatchResponse"> & {
  * Use `create(WatchResponseSchema)` to create a new message.
  */
 export const WatchResponseSchema: GenMessage<WatchResponse> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 17);
+  messageDesc(file_gpurouter_v1_router, 18);
 
 /**
  * What to explain.
@@ -804,7 +908,7 @@ export type ExplainRequest = Message<"gpurouter.v1.ExplainRequest"> & {
  * Use `create(ExplainRequestSchema)` to create a new message.
  */
 export const ExplainRequestSchema: GenMessage<ExplainRequest> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 18);
+  messageDesc(file_gpurouter_v1_router, 19);
 
 /**
  * A decision and what it means.
@@ -837,7 +941,7 @@ export type ExplainResponse = Message<"gpurouter.v1.ExplainResponse"> & {
  * Use `create(ExplainResponseSchema)` to create a new message.
  */
 export const ExplainResponseSchema: GenMessage<ExplainResponse> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 19);
+  messageDesc(file_gpurouter_v1_router, 20);
 
 /**
  * Which GPUs to show.
@@ -858,7 +962,7 @@ export type GpuStatusRequest = Message<"gpurouter.v1.GpuStatusRequest"> & {
  * Use `create(GpuStatusRequestSchema)` to create a new message.
  */
 export const GpuStatusRequestSchema: GenMessage<GpuStatusRequest> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 20);
+  messageDesc(file_gpurouter_v1_router, 21);
 
 /**
  * The fleet at one moment.
@@ -882,7 +986,7 @@ export type GpuStatusResponse = Message<"gpurouter.v1.GpuStatusResponse"> & {
  * Use `create(GpuStatusResponseSchema)` to create a new message.
  */
 export const GpuStatusResponseSchema: GenMessage<GpuStatusResponse> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 21);
+  messageDesc(file_gpurouter_v1_router, 22);
 
 /**
  * Where to begin watching.
@@ -910,7 +1014,7 @@ export type WatchGpusRequest = Message<"gpurouter.v1.WatchGpusRequest"> & {
  * Use `create(WatchGpusRequestSchema)` to create a new message.
  */
 export const WatchGpusRequestSchema: GenMessage<WatchGpusRequest> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 22);
+  messageDesc(file_gpurouter_v1_router, 23);
 
 /**
  * The fleet, or what changed in it.
@@ -955,7 +1059,7 @@ export type WatchGpusResponse = Message<"gpurouter.v1.WatchGpusResponse"> & {
  * Use `create(WatchGpusResponseSchema)` to create a new message.
  */
 export const WatchGpusResponseSchema: GenMessage<WatchGpusResponse> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 23);
+  messageDesc(file_gpurouter_v1_router, 24);
 
 /**
  * Where a request stands.
@@ -1048,6 +1152,40 @@ export enum RouteStatus {
  */
 export const RouteStatusSchema: GenEnum<RouteStatus> = /*@__PURE__*/
   enumDesc(file_gpurouter_v1_router, 1);
+
+/**
+ * What becomes of a request that can no longer be in time for its SLO or deadline.
+ *
+ * @generated from enum gpurouter.v1.WhenLate
+ */
+export enum WhenLate {
+  /**
+   * The same as DEMOTE.
+   *
+   * @generated from enum value: WHEN_LATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It is served after those that can still be in time.
+   *
+   * @generated from enum value: WHEN_LATE_DEMOTE = 1;
+   */
+  DEMOTE = 1,
+
+  /**
+   * It fails at once, so that the caller knows.
+   *
+   * @generated from enum value: WHEN_LATE_FAIL = 2;
+   */
+  FAIL = 2,
+}
+
+/**
+ * Describes the enum gpurouter.v1.WhenLate.
+ */
+export const WhenLateSchema: GenEnum<WhenLate> = /*@__PURE__*/
+  enumDesc(file_gpurouter_v1_router, 2);
 
 /**
  * Routes work to GPUs and tells what became of it.

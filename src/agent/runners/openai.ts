@@ -2,10 +2,11 @@
 // Owns the list of models that the server has and the calls in flight. The server owns its GPUs: the GPU that the
 // router chose is one of `gpuIds`, and which of them computes is the server's affair.
 import { callServer, type Server, type StopReason } from "./openai/call.js";
+import { EngineMetrics } from "./openai/engine-metrics.js";
 import { ModelDiscovery } from "./openai/model-discovery.js";
 import { completionRequest } from "./openai/payload.js";
 import { unsuccessful } from "./outcome.js";
-import type { Job, JobOutcome, JobSink, Runner, RunnerDescription } from "./runner.js";
+import type { EngineLoad, Job, JobOutcome, JobSink, Runner, RunnerDescription } from "./runner.js";
 
 export interface OpenAiRunnerOptions {
   readonly name: string;
@@ -32,6 +33,7 @@ export class OpenAiRunner implements Runner {
   readonly #options: OpenAiRunnerOptions;
   readonly #server: Server;
   readonly #discovery: ModelDiscovery;
+  readonly #metrics: EngineMetrics;
   readonly #listeners = new Set<() => void>();
   /** One for each call in flight. */
   readonly #calls = new Map<AbortController, Promise<JobOutcome>>();
@@ -41,16 +43,19 @@ export class OpenAiRunner implements Runner {
     this.name = options.name;
     this.#options = options;
     this.#server = { name: options.name, baseUrl: options.baseUrl, apiKey: options.apiKey };
-    this.#discovery = new ModelDiscovery({
-      server: this.#server,
-      intervalMs: options.discoveryIntervalMs,
-      onModels: () => this.#listeners.forEach((listener) => listener()),
-      onTrouble: options.onTrouble,
-    });
+    const onChange = (): void => this.#listeners.forEach((listener) => listener());
+    this.#discovery = new ModelDiscovery({ server: this.#server, intervalMs: options.discoveryIntervalMs, onModels: onChange, onTrouble: options.onTrouble });
+    this.#metrics = new EngineMetrics({ server: this.#server, onKvCapacity: onChange });
   }
 
   describe(): RunnerDescription {
-    return { models: this.#discovery.models, types: this.#options.types, gpuIds: this.#options.gpuIds };
+    const { kvCapacityTokens } = this.#metrics;
+    return { models: this.#discovery.models, types: this.#options.types, gpuIds: this.#options.gpuIds, ...(kvCapacityTokens > 0 && { kvCapacityTokens }) };
+  }
+
+  /** From the server's metrics page, where it has one that is understood. */
+  engineLoad(): Promise<EngineLoad | null> {
+    return this.#metrics.read();
   }
 
   onChange(listener: () => void): () => void {
@@ -79,6 +84,6 @@ export class OpenAiRunner implements Runner {
   async close(): Promise<void> {
     this.#closed = true;
     for (const stop of this.#calls.keys()) stop.abort("closed" satisfies StopReason);
-    await Promise.all([this.#discovery.close(), ...this.#calls.values()]);
+    await Promise.all([this.#discovery.close(), this.#metrics.close(), ...this.#calls.values()]);
   }
 }

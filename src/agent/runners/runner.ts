@@ -67,6 +67,37 @@ export interface RunnerDescription {
   readonly types: readonly string[];
   /** All of the node when empty. */
   readonly gpuIds: readonly string[];
+  /** What it loads and unloads when told to, whether it serves it now or not; none by default. One GPU then. */
+  readonly loadable?: readonly LoadableModel[];
+  /** Tokens that its key-value cache holds over all its requests; unknown by default. */
+  readonly kvCapacityTokens?: number;
+}
+
+/** A model that a runner can load. */
+export interface LoadableModel {
+  readonly modelId: string;
+  /** GPU memory of its weights, MiB. */
+  readonly memoryMib: number;
+  /** Time from the order until it serves, ms. */
+  readonly loadMs: number;
+}
+
+/** What a runner is told about a model. */
+export interface ModelOrder {
+  readonly modelId: string;
+  readonly action: "load" | "unload";
+}
+
+/** What an inference engine says of itself. */
+export interface EngineLoad {
+  /** Requests that it computes. */
+  readonly running: number;
+  /** Requests that wait inside it. */
+  readonly waiting: number;
+  /** Share of its key-value cache in use, 0..1; absent when it does not say. */
+  readonly kvUse?: number;
+  /** Share of prompt tokens found in its cache since the last answer, 0..1; absent when it does not say. */
+  readonly prefixHitRatio?: number;
 }
 
 /**
@@ -87,6 +118,13 @@ export interface Runner {
    * answers "cancelled"; without any grace when the signal's reason is STOP_AT_ONCE. `maxResultBytes` bounds `result`; what is larger is a failure "result_too_large".
    */
   run(job: Job, sink: JobSink, limits: { readonly maxResultBytes: number }, signal: AbortSignal): Promise<JobOutcome>;
+  /**
+   * Loads or unloads a model that `describe()` names; what comes of it shows in `describe()` and is told by `onChange`. Left out
+   * by runners whose models are not ours to change.
+   */
+  order?(order: ModelOrder): void;
+  /** How busy the engine behind it is; null when it does not tell now. Never rejects. Left out by runners without an engine. */
+  engineLoad?(): Promise<EngineLoad | null>;
   /** Ends everything that runs, and background work such as discovery. */
   close(): Promise<void>;
 }

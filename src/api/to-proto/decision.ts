@@ -34,13 +34,19 @@ function shownCandidate({ gpuId, score, values, telemetryAgeMs }: Candidate, sco
   };
 }
 
-/** Such as "least_loaded chose sim-2 with score 0.91, ahead of sim-0 with 0.64; 6 of 8 GPUs were ruled out: memory 6 (needs 24000 MiB)". */
-function summary({ strategy, considered, filters, candidates }: Decision): string {
+/**
+ * Such as "least_loaded chose sim-2 with score 0.91, ahead of sim-0 with 0.64; 6 of 8 GPUs were ruled out: memory 6 (needs 24000 MiB)",
+ * or, from a strategy that counts costs, "hybrid chose sim-2 at a cost of 1.20 s, ahead of sim-0 with 3.48 s".
+ */
+function summary({ strategy, considered, filters, candidates, scorers }: Decision): string {
   const [best, next] = candidates;
   const removed = filters.reduce((sum, { removed: count }) => sum + count, 0);
   const reasons = filters.map(({ filter, removed: count, needed }) => `${filter} ${count}${needed === "" ? "" : ` (needs ${needed})`}`);
   const ruledOut = removed === 0 ? "" : `; ${removed} of ${considered} GPUs were ruled out: ${reasons.join(", ")}`;
   if (!best) return considered === 0 ? "No GPU is connected" : `No GPU can take it now${ruledOut}`;
-  const ahead = next ? `, ahead of ${next.gpuId} with ${next.score.toFixed(2)}` : "";
-  return `${strategy} chose ${best.gpuId} with score ${best.score.toFixed(2)}${ahead}${ruledOut}`;
+  const costs = scorers.length > 0 && scorers.every(({ weight }) => weight < 0);
+  const unit = costs && scorers.every(({ scorer }) => scorer.endsWith("_seconds")) ? " s" : "";
+  const worth = ({ score }: Candidate): string => (costs ? -score : score).toFixed(2) + unit;
+  const ahead = next ? `, ahead of ${next.gpuId} with ${worth(next)}` : "";
+  return `${strategy} chose ${best.gpuId} ${costs ? "at a cost of" : "with score"} ${worth(best)}${ahead}${ruledOut}`;
 }

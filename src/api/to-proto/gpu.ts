@@ -2,7 +2,7 @@
 import { create } from "@bufbuild/protobuf";
 import { GpuSchema, GpuState, HealthStatus, type Gpu } from "../../../gen/gpurouter/v1/gpu_pb.js";
 import { GpuStatusResponseSchema, WatchGpusResponseSchema, type GpuStatusResponse, type WatchGpusResponse } from "../../../gen/gpurouter/v1/router_pb.js";
-import type { GpuState as ModelGpuState, GpuTelemetry, GpuView, HealthStatus as ModelHealthStatus } from "../../core/model/gpu.js";
+import type { GpuState as ModelGpuState, GpuTelemetry, GpuView, HealthStatus as ModelHealthStatus, RunnerLoad } from "../../core/model/gpu.js";
 import { computeCapabilityText } from "../../core/model/request.js";
 import type { GpuChanges } from "../router-port.js";
 import { known, timestamp, uint32, uint64 } from "./scalars.js";
@@ -64,7 +64,19 @@ export function gpu(view: GpuView): Gpu {
     models: [...view.models],
     parentGpuId: inventory.parentGpuId,
     multiprocessorCount: uint32(inventory.multiprocessorCount),
+    engineLoads: view.engineLoads.map(engineLoad),
   });
+}
+
+function engineLoad({ runner, running, waiting, kvUse, prefixHitRatio, ageMs }: RunnerLoad) {
+  return {
+    runner,
+    running: uint32(running),
+    waiting: uint32(waiting),
+    ...(kvUse !== undefined && { kvUse }),
+    ...(prefixHitRatio !== undefined && { prefixHitRatio }),
+    ageMs: uint64(ageMs),
+  };
 }
 
 function measured(sample: GpuTelemetry, inventoryLimitWatts: number) {

@@ -10,7 +10,7 @@ import {
   type RouteResponse,
   type WatchResponse,
 } from "../../../gen/gpurouter/v1/router_pb.js";
-import type { Phase } from "../../core/model/request.js";
+import { wishesOf, type Phase } from "../../core/model/request.js";
 import type { RequestView, RouteOutcome, WatchEvent } from "../router-port.js";
 import { timestamp, uint32, uint64 } from "./scalars.js";
 
@@ -70,6 +70,7 @@ export function watchResponse(event: WatchEvent, nowMs: number): WatchResponse {
 function withoutResult(view: RequestView, nowMs: number): Omit<MessageInitShape<typeof RequestInfoSchema>, "$typeName"> {
   const { request } = view;
   const { spec, result, error, statistics } = request;
+  const { deadlineAtMs, firstOutputMs, totalMs, gpus } = wishesOf(spec);
   return {
     requestId: spec.requestId,
     userId: spec.userId,
@@ -98,5 +99,8 @@ function withoutResult(view: RequestView, nowMs: number): Omit<MessageInitShape<
         peakMemoryMib: uint32(statistics.peakMemoryMib),
       },
     }),
+    deadline: timestamp(deadlineAtMs),
+    ...((firstOutputMs > 0 || totalMs > 0) && { slo: { firstOutputMs: uint64(firstOutputMs), totalMs: uint64(totalMs) } }),
+    gpus,
   };
 }

@@ -1,8 +1,9 @@
 // When each request of one or several traces is sent: spreads coarse times, merges, cuts, speeds up. Streams: memory does not
 // grow with the traces. The same traces, options and seed give the same schedule. `run.ts` keeps to it.
 import { hash32, seededRandom } from "../../lib/random.js";
+import { align } from "../../sim/workload/align.js";
+import { readTrace, type TraceFormat, type TraceRow } from "../../sim/workload/formats/trace-format.js";
 import { CliFailure } from "../failure.js";
-import { readTrace, type TraceFormat, type TraceRow } from "./trace-formats.js";
 
 /** One trace and who its requests are for. */
 export interface TraceSource {
@@ -30,9 +31,6 @@ export interface ScheduledRequest {
   readonly inputTokens: number;
   readonly outputTokens: number;
 }
-
-// Calendar traces that start within this of each other are of the same hours and stay aligned, ms.
-const SAME_HOURS_MS = 3_600_000;
 
 // Rows that may share one grid cell; a trace with more in 3 s is no trace of requests.
 const MAX_ROWS_PER_CELL = 1_000_000;
@@ -94,12 +92,10 @@ function timedRows({ path, format }: TraceSource, seed: number): AsyncGenerator<
   return format.gridMs === 0 ? rows : spread(rows, format.gridMs, seededRandom(hash32(path.slice(path.lastIndexOf("/") + 1), seed)));
 }
 
-/** Traces with dates keep their distance in time when they start within an hour of each other. */
+/** Traces of the same hours keep their distance in time. */
 function alignCalendars(open: readonly OpenTrace[]): void {
-  const dated = open.filter(({ source }) => source.format.calendar);
-  const firstMs = Math.min(...dated.map(({ next }) => next.atMs));
-  if (dated.some(({ next }) => next.atMs - firstMs > SAME_HOURS_MS)) return;
-  for (const trace of dated) trace.originMs = firstMs;
+  const alignments = align(open.map(({ source, next }) => (source.format.calendar ? next.atMs : null)));
+  for (const [index, trace] of open.entries()) trace.originMs = trace.next.atMs - (alignments[index]?.leadMs ?? 0);
 }
 
 /** How many requests a schedule has and when the last is due. Reads all of it, so a broken row shows before anything is sent. */

@@ -1,16 +1,20 @@
-// The resource estimator (C3): what a request will take, from what it says, else from what the likes of it took.
+// The resource estimator (C3): what a request will need and how long it will take, from what it says, else from what the likes of it took.
 // What it learns is not durable: it is learned again within a few outcomes.
 import type { ResourceEstimate } from "../model/decision.js";
 import type { RequestSpec, RunStatistics } from "../model/request.js";
 
 /** Share by which one outcome moves a learned mean. */
 const GAIN = 0.1;
+/** Answer lengths scatter much more than the rest: the mean takes more outcomes. */
+const LENGTH_GAIN = 0.02;
 /** Outcomes before a group is believed. */
 const MIN_OUTCOMES = 3;
 /** Bound on groups; the least recently learned goes first. */
 const MAX_GROUPS = 10_000;
 /** Before anything is known. Memory 0: the model is loaded and holds what it uses. */
 const DEFAULT_DURATION_MS = { inference: 1_000, other: 60_000 } as const;
+/** Answer to a prompt whose length is all that is known. */
+const DEFAULT_OUTPUT_TOKENS = 200;
 
 interface Group {
   outcomes: number;
@@ -18,20 +22,24 @@ interface Group {
   /** Run time per output token where tokens are counted, ms; 0 where not. */
   msPerToken: number;
   peakMemoryMib: number;
+  inputTokens: number;
+  outputTokens: number;
 }
 
 export class Estimator {
   readonly #groups = new Map<string, Group>();
 
-  /** What `spec` says itself wins; memory and time are filled in separately. */
+  /** What `spec` says itself wins; memory, time and tokens are filled in separately. */
   estimate(spec: RequestSpec): ResourceEstimate {
     const { requirements } = spec;
-    const group = this.#believed(spec);
+    const group = this.#believed(ofUser(spec)) ?? this.#believed(ofModel(spec));
     const memoryMib = requirements.memoryMib > 0 ? requirements.memoryMib : Math.ceil(group?.peakMemoryMib ?? 0);
     const learnedMs = group && (group.msPerToken > 0 && requirements.outputTokens > 0 ? group.msPerToken * requirements.outputTokens : group.runMs);
-    const durationMs = requirements.expectedDurationMs || learnedMs || DEFAULT_DURATION_MS[spec.type === "inference" ? "inference" : "other"];
+    const durationMs = Math.round(requirements.expectedDurationMs || learnedMs || DEFAULT_DURATION_MS[spec.type === "inference" ? "inference" : "other"]);
     const source = requirements.expectedDurationMs > 0 ? "request" : group ? "learned" : "default";
-    return { memoryMib, durationMs: Math.round(durationMs), source };
+    const inputTokens = requirements.inputTokens || Math.round(group?.inputTokens ?? 0);
+    const outputTokens = requirements.outputTokens || Math.round(group?.outputTokens || (requirements.inputTokens > 0 ? DEFAULT_OUTPUT_TOKENS : 0));
+    return inputTokens + outputTokens > 0 ? { memoryMib, durationMs, source, inputTokens, outputTokens } : { memoryMib, durationMs, source };
   }
 
   /**
@@ -39,31 +47,43 @@ export class Estimator {
    * more. -1 while there is nothing to compare with.
    */
   learn(spec: RequestSpec, statistics: RunStatistics): number {
-    const key = groupKey(spec);
-    const group = this.#groups.get(key) ?? { outcomes: 0, runMs: 0, msPerToken: 0, peakMemoryMib: 0 };
+    this.#take(ofUser(spec), statistics);
+    return this.#take(ofModel(spec), statistics);
+  }
+
+  #take(key: string, statistics: RunStatistics): number {
+    const group = this.#groups.get(key) ?? { outcomes: 0, runMs: 0, msPerToken: 0, peakMemoryMib: 0, inputTokens: 0, outputTokens: 0 };
     const tokens = statistics.outputTokens;
     const msPerToken = tokens > 0 ? statistics.runMs / tokens : 0;
     const expectedMs = tokens > 0 && group.msPerToken > 0 ? group.msPerToken * tokens : group.runMs;
     const relativeSpeed = group.outcomes < MIN_OUTCOMES || statistics.runMs <= 0 ? -1 : Math.min(1, (0.5 * expectedMs) / statistics.runMs);
 
-    const gain = Math.max(GAIN, 1 / (group.outcomes + 1));
+    const first = 1 / (group.outcomes + 1);
+    const gain = Math.max(GAIN, first);
+    const lengthGain = Math.max(LENGTH_GAIN, first);
     group.outcomes += 1;
     group.runMs += (statistics.runMs - group.runMs) * gain;
     if (msPerToken > 0) group.msPerToken += (msPerToken - group.msPerToken) * (group.msPerToken === 0 ? 1 : gain);
     // Memory must not be underestimated: up at once, down slowly.
     group.peakMemoryMib = Math.max(statistics.peakMemoryMib, group.peakMemoryMib * (1 - GAIN) + statistics.peakMemoryMib * GAIN);
+    group.inputTokens += (statistics.inputTokens - group.inputTokens) * lengthGain;
+    group.outputTokens += (tokens - group.outputTokens) * lengthGain;
     this.#groups.delete(key);
     this.#groups.set(key, group);
     if (this.#groups.size > MAX_GROUPS) this.#groups.delete(this.#groups.keys().next().value!);
     return relativeSpeed;
   }
 
-  #believed(spec: RequestSpec): Group | null {
-    const group = this.#groups.get(groupKey(spec));
+  #believed(key: string): Group | null {
+    const group = this.#groups.get(key);
     return group && group.outcomes >= MIN_OUTCOMES ? group : null;
   }
 }
 
-function groupKey(spec: RequestSpec): string {
+function ofUser(spec: RequestSpec): string {
+  return `${spec.type}\n${spec.modelId}\n${spec.userId}`;
+}
+
+function ofModel(spec: RequestSpec): string {
   return `${spec.type}\n${spec.modelId}`;
 }

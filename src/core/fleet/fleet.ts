@@ -2,9 +2,13 @@
 // The ledger half (active, reserved) is a fold of records; the telemetry half is pushed by agents and never recorded.
 // `apply` in records.ts and the engine write it; filters and scorers read the columns. It decides nothing.
 import { assert } from "../../lib/assert.js";
-import type { GpuInventory, GpuTelemetry, RunnerInfo } from "../model/gpu.js";
+import { ServiceTimes } from "../estimate/service-times.js";
+import type { GpuInventory, GpuTelemetry, RunnerInfo, RunnerLoad } from "../model/gpu.js";
 import type { GpuId, NodeId } from "../model/ids.js";
+import { OutcomeColumns } from "./outcome-columns.js";
+import { PrefixIndex } from "./prefix-index.js";
 import { RunnerTables } from "./runner-tables.js";
+import { WorkLedger } from "./work-ledger.js";
 
 /** A reason, one bit, for which a GPU takes no work at all, whatever the request. */
 export interface StateFilter {
@@ -21,6 +25,8 @@ export interface NodeEntry {
   /** New for each start of its agent; "" before the first hello of this router's life. */
   instanceId: string;
   runners: readonly RunnerInfo[];
+  /** What the engines of its runners last said, by runner, and when that was so, ms. Empty while it is not connected. */
+  readonly loads: Map<string, { readonly load: RunnerLoad; readonly atMs: number }>;
   readonly gpus: number[];
 }
 
@@ -48,6 +54,12 @@ export class Fleet {
   readonly inventory: GpuInventory[] = [];
   readonly nodeOf: NodeEntry[] = [];
   readonly runners = new RunnerTables();
+  /** What placements and their ends taught, for strategies that go by it. */
+  readonly outcomes = new OutcomeColumns();
+  /** What its requests still have to do. */
+  readonly work = new WorkLedger(new ServiceTimes());
+  /** Which prompts each GPU has lately read. */
+  readonly prefixes = new PrefixIndex();
   /** Last sample as it came, for people; null before the first. */
   readonly telemetry: (GpuTelemetry | null)[] = [];
 
@@ -134,6 +146,8 @@ export class Fleet {
       before?.gpus.splice(before.gpus.indexOf(index), 1);
     }
     this.inventory[index] = inventory;
+    this.outcomes.register(index, inventory.name);
+    this.work.register(index, inventory.name);
     this.nodeOf[index] = node;
     node.gpus.push(index);
     this.memoryTotalMib[index] = inventory.memoryTotalMib;
@@ -148,6 +162,7 @@ export class Fleet {
     const node = this.#node(nodeId);
     node.connected = connected;
     if (connected) node.instanceId = instanceId;
+    else node.loads.clear();
     for (const gpu of node.gpus) {
       if (!connected) this.#forgetSample(gpu);
       this.refresh(gpu);
@@ -157,12 +172,15 @@ export class Fleet {
   setRunners(nodeId: NodeId, runners: readonly RunnerInfo[]): void {
     const node = this.#node(nodeId);
     node.runners = runners;
+    for (const gpu of node.gpus) this.work.kvCapacityTokens[gpu] = kvCapacity(runners, this.inventory[gpu]!.gpuId);
+    for (const name of node.loads.keys()) if (!runners.some((runner) => runner.name === name)) node.loads.delete(name);
     this.#reshaped();
     for (const gpu of node.gpus) this.refresh(gpu);
   }
 
   /** Counts a placement at once, before any telemetry can show it. */
   place(gpu: number, memoryMib: number): void {
+    this.outcomes.place(gpu);
     this.active[gpu]! += 1;
     this.activeSince[gpu]! += 1;
     this.reservedMib[gpu]! += memoryMib;
@@ -201,6 +219,17 @@ export class Fleet {
     this.activeSince[gpu] = this.#notStarted[gpu]!;
     this.#activeAtSample[gpu] = this.active[gpu]!;
     this.refresh(gpu);
+  }
+
+  /** Keeps what engines say of themselves, for runners that the node has. */
+  observeRunnerLoads(nodeId: NodeId, loads: readonly RunnerLoad[], nowMs: number): void {
+    const node = this.#node(nodeId);
+    for (const load of loads) {
+      const runner = node.runners.find(({ name }) => name === load.runner);
+      if (!runner) continue;
+      node.loads.set(load.runner, { load, atMs: nowMs - load.ageMs });
+      for (const gpu of node.gpus) if (runner.gpuIds.length === 0 || runner.gpuIds.includes(this.inventory[gpu]!.gpuId)) this.refresh(gpu, false);
+    }
   }
 
   /** Falls back to the ledger where the last sample is older than `maxAgeMs`. */
@@ -308,7 +337,7 @@ export class Fleet {
   #node(nodeId: NodeId): NodeEntry {
     let node = this.nodes.get(nodeId);
     if (!node) {
-      node = { nodeId, connected: false, instanceId: "", runners: [], gpus: [] };
+      node = { nodeId, connected: false, instanceId: "", runners: [], loads: new Map(), gpus: [] };
       this.nodes.set(nodeId, node);
     }
     return node;
@@ -354,4 +383,10 @@ export class Fleet {
     blocked.set(this.blocked);
     this.blocked = blocked;
   }
+}
+
+/** The key-value cache of the runner that has a GPU for itself, tokens; 0 when unknown. */
+function kvCapacity(runners: readonly RunnerInfo[], gpuId: GpuId): number {
+  for (const { gpuIds, kvCapacityTokens } of runners) if (gpuIds.length === 1 && gpuIds[0] === gpuId) return kvCapacityTokens ?? 0;
+  return 0;
 }

@@ -7,6 +7,10 @@ export interface ResourceEstimate {
   /** Time on the GPU, ms. */
   readonly durationMs: number;
   readonly source: "request" | "learned" | "default";
+  /** Of work that is measured in tokens only. */
+  readonly inputTokens?: number;
+  /** Of work that is measured in tokens only, as expected. */
+  readonly outputTokens?: number;
 }
 
 /** GPUs that one filter removed. */

@@ -46,13 +46,13 @@ export interface RunnerInfo {
   readonly types: readonly string[];
   /** All of the node when empty. */
   readonly gpuIds: readonly GpuId[];
-  /** What it can load and unload when told to; absent or empty when what it serves is not ours to change. One GPU then. */
+  /** What it can load and unload when told to, loaded or not; absent or empty when what it serves is not ours to change. One GPU then. */
   readonly loadable?: readonly LoadableModel[];
   /** Tokens that its key-value cache holds over all its requests; absent or 0 when unknown. */
   readonly kvCapacityTokens?: number;
 }
 
-/** A model that a runner does not serve yet but can. */
+/** A model that a runner can serve. */
 export interface LoadableModel {
   readonly modelId: ModelId;
   /** GPU memory of its weights, MiB. */
@@ -66,6 +66,21 @@ export interface ModelOrder {
   readonly runner: string;
   readonly modelId: ModelId;
   readonly action: "load" | "unload";
+}
+
+/** What the inference engine behind a runner says of itself; counts work that did not come from the router too. */
+export interface RunnerLoad {
+  readonly runner: string;
+  /** Requests that it computes. */
+  readonly running: number;
+  /** Requests that wait inside it. */
+  readonly waiting: number;
+  /** Share of its key-value cache in use, 0..1; absent when it does not say. */
+  readonly kvUse?: number;
+  /** Share of prompt tokens that it lately found in its cache, 0..1; absent when it does not say. */
+  readonly prefixHitRatio?: number;
+  /** Age of these figures when they were reported, ms. */
+  readonly ageMs: number;
 }
 
 export type GpuState = "active" | "inactive" | "maintenance" | "error";
@@ -95,4 +110,6 @@ export interface GpuView {
   /** Waiting requests that are pinned to it. */
   readonly queuedRequests: number;
   readonly models: readonly string[];
+  /** Of its runners whose engines tell, with their age now. */
+  readonly engineLoads: readonly RunnerLoad[];
 }

@@ -61,6 +61,19 @@ export function wishesOf(spec: RequestSpec): Wishes {
   return spec.wishes ?? NO_WISHES;
 }
 
+/** When a request should have ended, UTC ms; Infinity when it brings no such wish. */
+export function dueAtMs(spec: RequestSpec, acceptedAtMs: number): number {
+  const { totalMs, deadlineAtMs } = wishesOf(spec);
+  const byTotal = totalMs > 0 ? acceptedAtMs + totalMs : Number.POSITIVE_INFINITY;
+  return deadlineAtMs > 0 ? Math.min(deadlineAtMs, byTotal) : byTotal;
+}
+
+/** When its first output should have come, UTC ms; Infinity when it brings no such wish. */
+export function firstOutputDueAtMs(spec: RequestSpec, acceptedAtMs: number): number {
+  const { firstOutputMs } = wishesOf(spec);
+  return firstOutputMs > 0 ? acceptedAtMs + firstOutputMs : Number.POSITIVE_INFINITY;
+}
+
 /** A validated request as it was accepted. Never changes. */
 export interface RequestSpec {
   readonly requestId: RequestId;

@@ -20,6 +20,8 @@ export interface Ask {
   /** When it was accepted, ms. */
   readonly acceptedAtMs: number;
   readonly nowMs: number;
+  /** It cannot be in time any more: nothing was promised to it. */
+  readonly late: boolean;
 }
 
 /**
@@ -34,6 +36,8 @@ export interface RequestFilter {
   needed(ask: Ask): string;
   /** Moves the GPUs that pass to the front of `candidates` and returns how many they are. Keeps their order. */
   keep(fleet: Fleet, ask: Ask, candidates: Int32Array, count: number): number;
+  /** True when a GPU that it removes may pass later though nothing happens to it: it judges by the clock. */
+  readonly healsWithTime?: boolean;
   /** False when no GPU of the fleet passes, whatever its load. Only asked when it applies and nothing fitted. */
   everPasses(fleet: Fleet, ask: Ask): boolean;
 }
@@ -72,6 +76,12 @@ export interface WeightedScorer {
   readonly weight: number;
 }
 
+/** A scorer whose share follows the state of the fleet; asked for at each decision. */
+export interface ShiftingScorer {
+  readonly scorer: RequestScorer;
+  readonly weightNow: (fleet: Fleet) => number;
+}
+
 /**
  * A named way to choose: the GPU with the highest weighted sum. A strategy that thinks in seconds has scorers whose values
  * are seconds and whose weights are -1.
@@ -82,7 +92,11 @@ export interface Strategy {
   readonly filters?: readonly RequestFilter[];
   /** Leaves only some of the GPUs to be scored, as power-of-two-choices does: moves them to the front and returns how many. */
   readonly sample?: (ask: Ask, candidates: Int32Array, count: number) => number;
-  readonly scorers: readonly WeightedScorer[];
+  /** Whether a request can no longer be in time on any GPU, not even an idle one. Never when left out. */
+  readonly tooLate?: (fleet: Fleet, ask: Ask) => boolean;
+  readonly scorers: readonly (WeightedScorer | ShiftingScorer)[];
+  /** Scores within this share of the best count as equal, and chance decides; 0.001 by default, 0 when order is all. */
+  readonly tieShare?: number;
 }
 
 /** A filter or scorer that depends on settings is made by a function of them. */

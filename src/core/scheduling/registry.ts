@@ -10,7 +10,22 @@ import { pin } from "./filters/pin.js";
 import { slots } from "./filters/slots.js";
 import { status } from "./filters/status.js";
 import { utilization } from "./filters/utilization.js";
+import { capabilityBased } from "./strategies/capability-based.js";
+import { dynamic } from "./strategies/dynamic.js";
+import { hybrid } from "./strategies/hybrid.js";
 import { leastLoaded } from "./strategies/least-loaded.js";
+import { leastOutstandingWeighted } from "./strategies/least-outstanding-weighted.js";
+import { leastOutstanding } from "./strategies/least-outstanding.js";
+import { llmDLike } from "./strategies/llm-d-like.js";
+import { memoryOptimized } from "./strategies/memory-optimized.js";
+import { peakEwma } from "./strategies/peak-ewma.js";
+import { powerOfTwo } from "./strategies/power-of-two.js";
+import { priorityBased } from "./strategies/priority-based.js";
+import { random } from "./strategies/random.js";
+import { resourceBased } from "./strategies/resource-based.js";
+import { roundRobin } from "./strategies/round-robin.js";
+import { secondsOfWork } from "./strategies/seconds-of-work.js";
+import { taskSpecific } from "./strategies/task-specific.js";
 import { weighted } from "./strategies/weighted.js";
 
 /** What keeps a GPU from all work; the order is that of Explain. */
@@ -24,5 +39,24 @@ export function requestFilters(settings: CoreSettings): readonly RequestFilter[]
 }
 
 export function strategies(settings: CoreSettings): readonly Strategy[] {
-  return [weighted(settings), leastLoaded];
+  return [
+    hybrid(settings),
+    weighted(settings),
+    dynamic(),
+    priorityBased(settings),
+    resourceBased(settings),
+    capabilityBased,
+    leastLoaded,
+    roundRobin,
+    memoryOptimized,
+    taskSpecific(settings),
+    random,
+    // What the field does, to measure against.
+    leastOutstanding,
+    leastOutstandingWeighted,
+    powerOfTwo,
+    peakEwma,
+    llmDLike(),
+    secondsOfWork,
+  ];
 }

@@ -7,8 +7,6 @@ import type { Ask } from "./contract.js";
 import { requestFilters, strategies } from "./registry.js";
 import { StrategyScore } from "./strategy-score.js";
 
-/** Scores within this share of the best count as equal. */
-const TIE_SHARE = 0.001;
 /** The choice and three runners-up are described. */
 const DESCRIBED = 4;
 
@@ -29,6 +27,7 @@ export class Scheduler {
   /** GPUs that each filter removed, state filters first. */
   readonly #removed: Int32Array;
   readonly #stateFilterCount: number;
+  #healsWithTime = false;
 
   /** Throws when settings name an unknown strategy or weight. */
   constructor(settings: CoreSettings, stateFilterCount: number) {
@@ -66,19 +65,30 @@ export class Scheduler {
     return this.#strategyOf(ask).filters.some((filter) => filter.applies(ask) && !filter.everPasses(fleet, ask));
   }
 
+  /** Whether it can no longer be in time, whatever it is given. */
+  tooLate(fleet: Fleet, ask: Ask): boolean {
+    return this.#strategyOf(ask).tooLate(fleet, ask);
+  }
+
+  /** Whether what was last refused may fit later without any GPU changing. */
+  get healsWithTime(): boolean {
+    return this.#healsWithTime;
+  }
+
   #decide(fleet: Fleet, ask: Ask, passed: number): Choice {
     const candidates = this.#candidates;
     const totals = this.#totals;
     const strategy = this.#strategyOf(ask);
     const count = strategy.sample ? strategy.sample(ask, candidates, passed) : passed;
     strategy.score(fleet, ask, candidates, count, totals);
-    const ranked = this.#pick(count, ask.seed);
+    const ranked = this.#pick(count, ask.seed, strategy.tieShare);
     const described = ranked.map((k) => describeCandidate(fleet, ask, strategy, candidates[k]!, totals[k]!));
     return { gpu: candidates[ranked[0]!]!, decision: this.#describe(fleet, ask, passed, described) };
   }
 
   #describe(fleet: Fleet, ask: Ask, count: number, candidates: readonly Candidate[]): Decision {
-    const { name, scorers, filters: ofRequests } = this.#strategyOf(ask);
+    const strategy = this.#strategyOf(ask);
+    const { name, filters: ofRequests } = strategy;
     const filters: FilterCount[] = [];
     let considered = count;
     for (let filter = 0; filter < this.#removed.length; filter += 1) {
@@ -90,7 +100,7 @@ export class Scheduler {
       if (ofState) filters.push({ filter: ofState.name, removed, needed: ofState.needed });
       else if (ofRequest) filters.push({ filter: ofRequest.name, removed, needed: ofRequest.needed(ask) });
     }
-    return { strategy: name, considered, filters, scorers, candidates, seed: ask.seed, estimate: ask.estimate };
+    return { strategy: name, considered, filters, scorers: strategy.weights(fleet), candidates, seed: ask.seed, estimate: ask.estimate };
   }
 
   #strategyOf(ask: Ask): StrategyScore {
@@ -101,11 +111,13 @@ export class Scheduler {
   #filter(fleet: Fleet, ask: Ask, among?: readonly number[]): number {
     const removed = this.#removed.fill(0);
     let count = this.#unblocked(fleet, removed, among);
+    this.#healsWithTime = false;
     const { filters } = this.#strategyOf(ask);
     for (let filter = 0; filter < filters.length && count > 0; filter += 1) {
       if (!filters[filter]!.applies(ask)) continue;
       const kept = filters[filter]!.keep(fleet, ask, this.#candidates, count);
       removed[this.#stateFilterCount + filter] = count - kept;
+      if (kept < count && filters[filter]!.healsWithTime) this.#healsWithTime = true;
       count = kept;
     }
     return count;
@@ -134,7 +146,7 @@ export class Scheduler {
    * Places (indexes into the scratch columns) of the choice and the runners-up, best first. One pass: what is neither among
    * the best few nor within a tie of the best so far is skipped by one comparison.
    */
-  #pick(count: number, seed: number): number[] {
+  #pick(count: number, seed: number, tieShare: number): number[] {
     const totals = this.#totals;
     const near = this.#near;
     const top = this.#top;
@@ -152,9 +164,9 @@ export class Scheduler {
       top[place] = k;
       if (topCount < DESCRIBED) continue;
       entry = totals[top[DESCRIBED - 1]!]!;
-      floor = Math.min(entry, tieBound(totals[top[0]!]!));
+      floor = Math.min(entry, tieBound(totals[top[0]!]!, tieShare));
     }
-    const bound = tieBound(totals[top[0]!]!);
+    const bound = tieBound(totals[top[0]!]!, tieShare);
     let tied = 0;
     for (let n = 0; n < nearCount; n += 1) if (totals[near[n]!]! >= bound) near[tied++] = near[n]!;
     const ranked = [near[Math.floor(seededRandom(seed)() * tied)]!];
@@ -164,8 +176,8 @@ export class Scheduler {
 }
 
 /** What counts as equal to the best; scores in seconds are negative. */
-function tieBound(best: number): number {
-  return best - Math.abs(best) * TIE_SHARE;
+function tieBound(best: number, tieShare: number): number {
+  return best - Math.abs(best) * tieShare;
 }
 
 function firstBit(mask: number): number {

@@ -79,6 +79,7 @@ export function gpuOf(gpuId: string, overrides: Partial<GpuView> = {}): GpuView 
     activeRequests: 0,
     queuedRequests: 0,
     models: ["*"],
+    engineLoads: [],
     ...overrides,
   };
 }

@@ -1,7 +1,8 @@
 import { create, fromBinary, toBinary, type JsonObject, type MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { describe, expect, test } from "@jest/globals";
 import * as fc from "fast-check";
-import { ListRequestSchema, RequestState, RouteRequestSchema } from "../../../gen/gpurouter/v1/router_pb.js";
+import { ListRequestSchema, RequestState, RouteRequestSchema, WhenLate } from "../../../gen/gpurouter/v1/router_pb.js";
 import { listQuery, requestSpec } from "../../../src/api/to-model.js";
 
 type Init = MessageInitShape<typeof RouteRequestSchema>;
@@ -91,6 +92,29 @@ describe("a request's defaults", () => {
   });
 });
 
+describe("wishes", () => {
+  test.each<[string, Init]>([
+    ["nothing", {}],
+    ["what holds anyway, spelled out", { slo: {}, whenLate: WhenLate.DEMOTE, gpus: 1, preemptible: false }],
+  ])("of %s are left out", (_, init) => {
+    expect(specOf(init)).not.toHaveProperty("wishes");
+  });
+
+  test("come together as soon as there is one", () => {
+    const none = { firstOutputMs: 0, totalMs: 0, deadlineAtMs: 0, whenLate: "demote", sessionKey: "", prefixHashes: [], gpus: 1, preemptible: false, checkpoint: false };
+    const deadline = Date.UTC(2030, 0, 1, 12, 30, 5, 250);
+    expect(specOf({ slo: { firstOutputMs: 500n } }).wishes).toEqual({ ...none, firstOutputMs: 500 });
+    expect(specOf({ slo: { totalMs: 31_536_000_000n } }).wishes).toEqual({ ...none, totalMs: 31_536_000_000 });
+    expect(specOf({ deadline: timestampFromMs(deadline) }).wishes).toEqual({ ...none, deadlineAtMs: deadline });
+    expect(specOf({ whenLate: WhenLate.FAIL }).wishes).toEqual({ ...none, whenLate: "fail" });
+    expect(specOf({ sessionKey: "chat-1" }).wishes).toEqual({ ...none, sessionKey: "chat-1" });
+    expect(specOf({ prefixHashes: [0, 2 ** 32 - 1] }).wishes).toEqual({ ...none, prefixHashes: [0, 2 ** 32 - 1] });
+    expect(specOf({ gpus: 4 }).wishes).toEqual({ ...none, gpus: 4 });
+    expect(specOf({ preemptible: true }).wishes).toEqual({ ...none, preemptible: true });
+    expect(specOf({ checkpoint: true }).wishes).toEqual({ ...none, checkpoint: true });
+  });
+});
+
 describe("the content hash", () => {
   const hashOf = (init: Init): string => specOf({ requestId: "r-1", ...init }).contentHash;
 
@@ -98,6 +122,11 @@ describe("the content hash", () => {
     expect(specOf({ requestId: "r-2" }).contentHash).toBe(hashOf({}));
     expect(hashOf({ priority: 3, type: "inference", userId: "anonymous", idempotent: true, resourceRequirements: {} })).toBe(hashOf({}));
     expect(hashOf(json({ a: 1, b: 2 }))).toBe(hashOf(json({ b: 2, a: 1 })));
+  });
+
+  test("of a request without wishes is what it was before there were any: requests in old journals must match their repeats", () => {
+    expect(hashOf({})).toBe("jzmMVxvcwoGch41qPbnSftZQ8GbWWJnjDEeJR-tGDcg");
+    expect(hashOf({ slo: {}, gpus: 1, preemptible: false })).toBe(hashOf({}));
   });
 
   test.each<[string, Init]>([
@@ -119,6 +148,15 @@ describe("the content hash", () => {
     ["strategy", { strategy: "s" }],
     ["specific_gpu_id", { specificGpuId: "g" }],
     ["idempotent", { idempotent: false }],
+    ["deadline", { deadline: timestampFromMs(1_900_000_000_000) }],
+    ["slo.first_output_ms", { slo: { firstOutputMs: 1n } }],
+    ["slo.total_ms", { slo: { totalMs: 1n } }],
+    ["when_late", { whenLate: WhenLate.FAIL }],
+    ["session_key", { sessionKey: "s" }],
+    ["prefix_hashes", { prefixHashes: [1] }],
+    ["gpus", { gpus: 2 }],
+    ["preemptible", { preemptible: true }],
+    ["checkpoint", { checkpoint: true }],
   ])("changes with %s", (_field, init) => {
     expect(hashOf(init)).not.toBe(hashOf({}));
   });

@@ -5,7 +5,7 @@ import { GpuSchema, GpuState, HealthStatus } from "../../../gen/gpurouter/v1/gpu
 import { RequestInfoSchema, RequestState, RouteStatus } from "../../../gen/gpurouter/v1/router_pb.js";
 import type { GpuState as ModelGpuState, HealthStatus as ModelHealth } from "../../../src/core/model/gpu.js";
 import type { GpuId, NodeId } from "../../../src/core/model/ids.js";
-import type { Phase } from "../../../src/core/model/request.js";
+import { NO_WISHES, type Phase } from "../../../src/core/model/request.js";
 import { explainResponse } from "../../../src/api/to-proto/decision.js";
 import { gpu, watchGpusResponse } from "../../../src/api/to-proto/gpu.js";
 import { requestInfo, requestSummary, routeResponse } from "../../../src/api/to-proto/request.js";
@@ -56,6 +56,17 @@ describe("a request", () => {
     const info = requestInfo(viewOf({}, { queuePosition: 4 }), 9_000);
     expect(info).toMatchObject({ durationMs: 0n, queuePosition: 4, attempts: 0 });
     expect([info.startTime, info.completionTime, info.error, info.statistics]).toEqual([undefined, undefined, undefined, undefined]);
+  });
+
+  test("shows what was wished as it was asked, and nothing that was not", () => {
+    const { spec } = viewOf().request;
+    const wishes = { ...NO_WISHES, firstOutputMs: 500, totalMs: 20_000, deadlineAtMs: 1_900_000_000_000, gpus: 4 };
+    const asked = requestInfo(viewOf({ spec: { ...spec, wishes } }), 0);
+    expect(asked).toMatchObject({ slo: { firstOutputMs: 500n, totalMs: 20_000n }, deadline: timestampFromMs(1_900_000_000_000), gpus: 4 });
+    for (const view of [viewOf(), viewOf({ spec: { ...spec, wishes: { ...NO_WISHES, preemptible: true } } })]) {
+      const { slo, deadline, gpus } = requestInfo(view, 0);
+      expect([slo, deadline, gpus]).toEqual([undefined, undefined, 1]);
+    }
   });
 
   test("that runs has run until now", () => {
@@ -144,6 +155,17 @@ describe("a GPU", () => {
     ["critical", HealthStatus.CRITICAL],
   ])("of health %s says so", (health, expected) => expect(gpu(gpuOf("g", { health })).health).toBe(expected));
 
+  test("is shown with the engines on it, as far as they tell", () => {
+    const engineLoads = [
+      { runner: "vllm", running: 12, waiting: 3, kvUse: 0.5, prefixHitRatio: 0, ageMs: 20.6 },
+      { runner: "tgi", running: 1, waiting: 0, ageMs: 0 },
+    ];
+    const [vllm, tgi] = gpu(gpuOf("sim-0", { engineLoads })).engineLoads;
+    expect(vllm).toMatchObject({ runner: "vllm", running: 12, waiting: 3, kvUse: 0.5, prefixHitRatio: 0, ageMs: 20n });
+    expect([tgi?.running, tgi?.kvUse, tgi?.prefixHitRatio]).toEqual([1, undefined, undefined]);
+    expect(gpu(gpuOf("sim-0")).engineLoads).toEqual([]);
+  });
+
   test("changes carry their sequence and token", () => {
     const changes = { sequence: 7, snapshot: false, gpus: [gpuOf("sim-0")], resumeToken: "t", atMs: 1_500 };
     expect(watchGpusResponse(changes)).toMatchObject({ sequence: 7n, snapshot: false, gpus: [{ gpuId: "sim-0" }], resumeToken: "t", time: timestampFromMs(1_500) });
@@ -165,6 +187,20 @@ describe("a decision", () => {
         estimate: { memoryMib: 1_024, durationMs: 250n, source: "learned" },
       },
     });
+  });
+
+  test("of costs says what it costs, and in seconds where they are that", () => {
+    const candidates = [
+      { gpuId: "sim-1" as GpuId, score: -1.204, values: [1.5, -0.296], telemetryAgeMs: -1 },
+      { gpuId: "sim-0" as GpuId, score: -3.48, values: [3.48, 0], telemetryAgeMs: -1 },
+    ];
+    const shown = (...scorers: [string, number][]) =>
+      explainResponse({ ...decision, strategy: "hybrid", filters: [], scorers: scorers.map(([scorer, weight]) => ({ scorer, weight })), candidates }, false);
+    const inSeconds = shown(["finish_seconds", -1], ["reuse_seconds", -1]);
+    expect(inSeconds.summary).toBe("hybrid chose sim-1 at a cost of 1.20 s, ahead of sim-0 with 3.48 s");
+    expect(inSeconds.decision?.candidates[0]?.terms).toMatchObject([{ scorer: "finish_seconds", value: 1.5, weight: -1 }, { scorer: "reuse_seconds", value: -0.296, weight: -1 }]);
+    expect(shown(["outstanding", -1], ["reuse_seconds", -1]).summary).toBe("hybrid chose sim-1 at a cost of 1.20, ahead of sim-0 with 3.48");
+    expect(shown(["usage", 1], ["reuse_seconds", -1]).summary).toBe("hybrid chose sim-1 with score -1.20, ahead of sim-0 with -3.48");
   });
 
   test.each([

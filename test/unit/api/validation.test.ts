@@ -1,5 +1,6 @@
 // Bad input of every field of every request, and what passes.
 import { create, fromBinary, toBinary, type JsonObject, type MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { describe, expect, test } from "@jest/globals";
 import { status } from "@grpc/grpc-js";
 import {
@@ -13,6 +14,7 @@ import {
   StatusRequestSchema,
   WatchGpusRequestSchema,
   WatchRequestSchema,
+  type WhenLate,
 } from "../../../gen/gpurouter/v1/router_pb.js";
 import { ApiError } from "../../../src/api/outcomes.js";
 import { createRouterService } from "../../../src/api/router-service.js";
@@ -41,6 +43,7 @@ const nested = (depth: number): JsonObject => (depth === 0 ? {} : { a: nested(de
 const ID_ALLOWED = "must be 1 to 128 letters, digits and _ . : - and begin with a letter or digit";
 const TEXT_ALLOWED = "must be text without control characters";
 const URL_ALLOWED = "must be an http or https URL without user name and password";
+const DEADLINE_ALLOWED = "must be a time from the year 2000 to 9999, with nanos from 0 to 999999999";
 const CAPABILITY_ALLOWED = 'must be a number such as "8.0", or empty';
 
 const badRouteRequests: [string, MessageInitShape<typeof RouteRequestSchema>, string][] = [
@@ -83,6 +86,20 @@ const badRouteRequests: [string, MessageInitShape<typeof RouteRequestSchema>, st
   ["strategy", { strategy: "\u0007" }, TEXT_ALLOWED],
   ["specific_gpu_id", { specificGpuId: long(129) }, "must be at most 128 characters"],
   ["specific_gpu_id", { specificGpuId: "gpu\t0" }, TEXT_ALLOWED],
+  ["deadline", { deadline: timestampFromMs(Date.UTC(1999, 11, 31)) }, DEADLINE_ALLOWED],
+  ["deadline", { deadline: {} }, DEADLINE_ALLOWED],
+  ["deadline", { deadline: { seconds: BigInt(Date.UTC(2030, 0)) } }, DEADLINE_ALLOWED],
+  ["deadline", { deadline: { seconds: 1_900_000_000n, nanos: -1 } }, DEADLINE_ALLOWED],
+  ["deadline", { deadline: { seconds: 1_900_000_000n, nanos: 1_000_000_000 } }, DEADLINE_ALLOWED],
+  ["slo.first_output_ms", { slo: { firstOutputMs: 31_536_000_001n } }, "must be less than or equal to 31536000000"],
+  ["slo.first_output_ms", { slo: { firstOutputMs: 501n, totalMs: 500n } }, "must be at most total_ms: output cannot begin after the end"],
+  ["slo.total_ms", { slo: { totalMs: 31_536_000_001n } }, "must be less than or equal to 31536000000"],
+  ["when_late", { whenLate: 9 as WhenLate }, "value must be one of the defined enum values"],
+  ["session_key", { sessionKey: long(129) }, "must be at most 128 characters"],
+  ["session_key", { sessionKey: "a\u0000" }, TEXT_ALLOWED],
+  ["prefix_hashes", { prefixHashes: Array.from({ length: 4_097 }, (_, index) => index) }, "must contain no more than 4096 item(s)"],
+  ["gpus", { gpus: 65 }, "must be less than or equal to 64"],
+  ["gpus", { gpus: 2, specificGpuId: "sim-0" }, "must be 0 or 1 beside specific_gpu_id, which names the only GPU that may run it"],
 ];
 
 describe("a bad field is INVALID_ARGUMENT that names it and says what is allowed", () => {
@@ -173,6 +190,10 @@ describe("what is allowed passes", () => {
     ["the largest figures", { timeoutMs: 31_536_000_000n, resourceRequirements: { memoryMib: 16_777_216, minComputeCapability: "10" } }],
     ["an address with port, query and IPv6", { callbackUrl: "https://[2001:db8::1]:8443/hook?x=1" }],
     ["JSON 32 deep", { payload: { case: "payloadJson", value: nested(31) } }],
+    ["the widest wishes", { slo: { firstOutputMs: 31_536_000_000n, totalMs: 31_536_000_000n }, sessionKey: long(128), prefixHashes: Array.from({ length: 4_096 }, () => 2 ** 32 - 1), gpus: 64 }],
+    ["a first output without an end", { slo: { firstOutputMs: 1n } }],
+    ["a deadline that has passed", { deadline: timestampFromMs(Date.UTC(2000, 0)) }],
+    ["one GPU, and which", { gpus: 1, specificGpuId: "sim-0" }],
     ["a pinned MIG instance", { specificGpuId: "MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f" }],
   ])("%s", async (_name, init) => {
     router.specs.length = 0;

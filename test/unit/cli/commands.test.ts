@@ -1,13 +1,14 @@
 // Commands end to end, in-process, against a RouterService on a real port.
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { create } from "@bufbuild/protobuf";
+import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { status } from "@grpc/grpc-js";
 import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
 import { GpuState } from "../../../gen/gpurouter/v1/gpu_pb.js";
-import { ExplainResponseSchema, RequestState } from "../../../gen/gpurouter/v1/router_pb.js";
+import { ExplainResponseSchema, RequestState, WhenLate } from "../../../gen/gpurouter/v1/router_pb.js";
 import { FakeRouter, fakeGpu } from "./fake-router.js";
 import { run, testTerminal } from "./test-terminal.js";
 
@@ -52,10 +53,34 @@ describe("route", () => {
     });
   });
 
+  test("sends every wish as the contract names it", async () => {
+    const options = "--slo-first-output 500ms --slo-total 20s --deadline 2030-01-31T12:00:00+01:00 --when-late fail --session chat-1 --gpus 4 --preemptible --checkpoint";
+    await run(here("route", "--model", "m", ...options.split(" ")));
+    expect(router.routed[0]).toMatchObject({
+      slo: { firstOutputMs: 500n, totalMs: 20_000n },
+      deadline: timestampFromMs(Date.UTC(2030, 0, 31, 11)),
+      whenLate: WhenLate.FAIL,
+      sessionKey: "chat-1",
+      gpus: 4,
+      preemptible: true,
+      checkpoint: true,
+    });
+  });
+
+  test("takes a deadline from now on, too", async () => {
+    const before = Date.now();
+    await run(here("route", "--model", "m", "--deadline", "10m"));
+    const { deadline } = router.routed[0] ?? {};
+    const inMs = deadline === undefined ? 0 : timestampMs(deadline) - before;
+    expect(inMs).toBeGreaterThanOrEqual(600_000);
+    expect(inMs).toBeLessThan(660_000);
+  });
+
   test("leaves out what is not given, so that the router's defaults hold", async () => {
     await run(here("route", "--model", "m"));
-    expect(router.routed[0]).toMatchObject({ requestId: "", priority: 0, type: "", timeoutMs: 0n, payload: { case: undefined } });
-    expect(router.routed[0]?.idempotent).toBeUndefined();
+    expect(router.routed[0]).toMatchObject({ requestId: "", priority: 0, type: "", timeoutMs: 0n, payload: { case: undefined }, whenLate: WhenLate.UNSPECIFIED, sessionKey: "", gpus: 0, checkpoint: false });
+    const { idempotent, deadline, slo, preemptible } = router.routed[0] ?? {};
+    expect([idempotent, deadline, slo, preemptible]).toEqual([undefined, undefined, undefined, undefined]);
   });
 
   test("takes payload bytes from a file and from stdin as they are", async () => {
@@ -70,6 +95,9 @@ describe("route", () => {
     [["route"], /required option '-m, --model <name>'/],
     [["route", "--model", "m", "--priority", "9"], /whole number from 1 to 5/],
     [["route", "--model", "m", "--timeout", "soon"], /Give a duration such as/],
+    [["route", "--model", "m", "--deadline", "tomorrow"], /Give a time such as 2030-01-31T12:00:00Z, or how long from now/],
+    [["route", "--model", "m", "--when-late", "wait"], /Allowed choices are demote, fail/],
+    [["route", "--model", "m", "--gpus", "65"], /whole number from 1 to 64/],
     [["route", "--model", "m", "--payload", "{oops"], /--payload is not JSON .*use @FILE or -/],
     [["route", "--model", "m", "--payload", "@/does/not/exist"], /--payload @\/does\/not\/exist cannot be read/],
     [["route", "--model", "m", "--router", "http://x:1"], /--router http:\/\/x:1 is not an address: give host:port/],
@@ -89,9 +117,12 @@ describe("route", () => {
     [RequestState.CANCELLED, 3],
   ] as const)("--wait prints output live and ends with the fate as exit code: state %d gives %d", async (state, expected) => {
     router.behaviour.output = ["Why", " not"];
-    router.behaviour.fate = () => state;
-    router.behaviour.runMs = () => 30;
-    const { code, out, err } = await run(here("route", "--model", "m", "--id", "w", "--wait"));
+    router.behaviour.runMs = () => Number.POSITIVE_INFINITY;
+    const terminal = testTerminal();
+    const ended = run(here("route", "--model", "m", "--id", "w", "--wait"), terminal);
+    await terminal.stdout.seen(/Why not/);
+    router.end("w", state);
+    const { code, out, err } = await ended;
     expect(code).toBe(expected);
     expect(out).toBe("Why not");
     expect(err).toContain("w processing on gpu-sim-0");
@@ -105,8 +136,12 @@ describe("route", () => {
 
   test("--wait --json prints one event per line and nothing else", async () => {
     router.behaviour.output = ["x"];
-    router.behaviour.runMs = () => 20;
-    const { out } = await run(here("route", "--model", "m", "--wait", "--json"));
+    router.behaviour.runMs = () => Number.POSITIVE_INFINITY;
+    const terminal = testTerminal();
+    const ended = run(here("route", "--model", "m", "--id", "w", "--wait", "--json"), terminal);
+    await terminal.stdout.seen(/eA==/);
+    router.end("w", RequestState.COMPLETED);
+    const { out } = await ended;
     const events = out.trimEnd().split("\n").map((line) => JSON.parse(line) as Record<string, { state?: string; data?: string }>);
     expect(events.map((event) => event["request"]?.state ?? event["output"]?.data)).toEqual(["REQUEST_STATE_PROCESSING", "eA==", "REQUEST_STATE_COMPLETED"]);
   });
@@ -186,6 +221,15 @@ describe("gpus", () => {
     expect(out).toContain("3 GPUs, 2 active, 0 requests on them");
   });
 
+  test("has a column for engines only when one tells of itself", async () => {
+    expect((await run(here("gpus"))).out).not.toContain("ENGINE");
+    router.gpus.push(fakeGpu("gpu-sim-2", 2, { engineLoads: [{ runner: "vllm", running: 12, waiting: 3, kvUse: 0.468 }, { runner: "tgi", running: 1 }] }));
+    const { out } = await run(here("gpus"));
+    expect(out).toMatch(/MODELS +ENGINE\n/);
+    expect(out).toMatch(/gpu-sim-0 .* -\n/);
+    expect(out).toMatch(/gpu-sim-2 .* 12 running, 3 waiting, KV 47%; 1 running, 0 waiting\n/);
+  });
+
   test("--watch --json prints changes as lines and resumes with its token after a restart", async () => {
     const terminal = testTerminal();
     const ended = run(here("gpus", "--watch", "--json"), terminal);
@@ -243,6 +287,39 @@ describe("explain", () => {
     expect(out).toMatch(/gpu-sim-1\s+0\.800\s+0\.90 x 0\.40 = 0\.360\s+0\.50 x 0\.20 = 0\.100\s+120 ms old/);
     expect(out).toMatch(/gpu-sim-0\s+0\.500\s+0\.20 x 0\.40 = 0\.080\s+-/);
     expect(out).toContain("strategy weighted, tie-break seed 7; expects 60,000 MiB and 1.50 s on the GPU (source: request)");
+  });
+});
+
+describe("explain, of a strategy that counts costs,", () => {
+  test("shows those in seconds, and their sum, as times", async () => {
+    router.explanation = create(ExplainResponseSchema, {
+      decision: {
+        strategy: "hybrid",
+        considered: 2,
+        candidates: [
+          {
+            gpuId: "gpu-sim-1",
+            score: -1.304,
+            terms: [{ scorer: "finish_seconds", value: 1.5, weight: -1 }, { scorer: "reuse_seconds", value: -0.296, weight: -1 }, { scorer: "risk_seconds", value: 0.2, weight: -0.5 }],
+          },
+          { gpuId: "gpu-sim-0", score: -83.4, terms: [{ scorer: "finish_seconds", value: 83.4, weight: -1 }] },
+        ],
+      },
+    });
+    const { out } = await run(here("explain", "r"));
+    expect(out).toMatch(/CANDIDATE +COST +FINISH_SECONDS +REUSE_SECONDS +RISK_SECONDS +TELEMETRY\n/);
+    expect(out).toMatch(/gpu-sim-1 +1\.30 s +1\.50 s +-296 ms +200 ms x 0\.50 = 100 ms +none\n/);
+    expect(out).toMatch(/gpu-sim-0 +1 min 23 s +1 min 23 s +- +- +none\n/);
+  });
+
+  test("shows those in anything else as numbers, and a sum with gains as the score", async () => {
+    const shown = async (...terms: { scorer: string; value: number; weight: number }[]): Promise<string> => {
+      router.explanation = create(ExplainResponseSchema, { decision: { strategy: "s", considered: 1, candidates: [{ gpuId: "gpu-sim-1", score: -3.5, terms }] } });
+      return (await run(here("explain", "r"))).out;
+    };
+    const waits = { scorer: "wait_seconds", value: 0.5, weight: -1 };
+    expect(await shown({ scorer: "outstanding", value: 3, weight: -1 }, waits)).toMatch(/ COST +OUTSTANDING .*\ngpu-sim-1 +3\.500 +3\.000 +500 ms +none\n/);
+    expect(await shown({ scorer: "usage", value: 0.5, weight: 1 }, waits)).toMatch(/ SCORE +USAGE .*\ngpu-sim-1 +-3\.500 +0\.50 x 1\.00 = 0\.500 +500 ms +none\n/);
   });
 });
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 
-import { decimalNumber, duration, wholeNumber } from "../../../src/cli/option-parsers.js";
+import { decimalNumber, duration, moment, wholeNumber } from "../../../src/cli/option-parsers.js";
 import { countText, durationText, printable, rateText, shareText, timeMs, timeText } from "../../../src/cli/quantity-text.js";
 import { styleFor } from "../../../src/cli/style.js";
 import { textTable, truncate, truncateStyled, visibleWidth } from "../../../src/cli/text-table.js";
@@ -54,6 +54,17 @@ describe("option values", () => {
   ])("duration %s is %d ms", (text, ms) => expect(duration(text)).toBe(ms));
 
   test.each(["", "x", "-1s", "1w", "400d", "1e3"])("duration %j is refused", (text) => expect(() => duration(text)).toThrow(/such as 250ms/));
+
+  test.each([
+    ["2030-01-31T12:00:00Z", Date.UTC(2030, 0, 31, 12)],
+    ["2030-01-31T12:00:00.250-02:30", Date.UTC(2030, 0, 31, 14, 30, 0, 250)],
+    ["2028-02-29T00:00Z", Date.UTC(2028, 1, 29)],
+    ["90s", 91_000],
+    ["20", 21_000],
+  ])("the moment %s is %d at second 1", (text, atMs) => expect(moment(() => 1_000)(text)).toBe(atMs));
+
+  test.each(["", "noon", "2030-01-31", "2030-01-31T12:00:00", "2030-02-30T12:00:00Z", "2030-13-01T12:00:00Z", "2030-01-31T25:00:00Z", "-5m"])("the moment %j is refused", (text) =>
+    expect(() => moment(() => 0)(text)).toThrow(/such as 2030-01-31T12:00:00Z/));
 
   test("numbers keep to their bounds", () => {
     expect(wholeNumber(1, 5)("5")).toBe(5);

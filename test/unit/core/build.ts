@@ -53,7 +53,7 @@ export function estimate(over: Partial<ResourceEstimate> = {}): ResourceEstimate
 
 export function ask(over: SpecOver & { readonly memoryMib?: number; readonly avoid?: string; readonly seed?: number; readonly nowMs?: number } = {}): Ask {
   const { memoryMib, avoid, seed = 1, nowMs = 1_000_000, ...rest } = over;
-  return { spec: spec("ask", rest), estimate: estimate({ memoryMib: memoryMib ?? 0 }), avoidGpuId: gpuId(avoid ?? ""), seed, acceptedAtMs: nowMs, nowMs };
+  return { spec: spec("ask", rest), estimate: estimate({ memoryMib: memoryMib ?? 0 }), avoidGpuId: gpuId(avoid ?? ""), seed, acceptedAtMs: nowMs, nowMs, late: false };
 }
 
 export function inventory(id: string, over: Partial<GpuInventory> = {}): GpuInventory {

@@ -632,7 +632,7 @@ describe("recovery", () => {
   });
 
   test("settings that contradict themselves are refused at once", () => {
-    expect(() => new Engine(settings({ strategy: "no_such" }))).toThrow('Unknown strategy "no_such": use weighted, least_loaded.');
+    expect(() => new Engine(settings({ strategy: "no_such" }))).toThrow('Unknown strategy "no_such": use hybrid, weighted, ');
     expect(() => new Engine(settings({ weights: { speed: 1 } }))).toThrow('Unknown weight "speed"');
   });
 });

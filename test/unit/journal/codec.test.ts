@@ -1,5 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
+import { Packr } from "msgpackr";
 import type { Decision } from "../../../src/core/model/decision.js";
 import type { GpuInventory } from "../../../src/core/model/gpu.js";
 import type { GpuId, ModelId, NodeId, RequestId, UserId } from "../../../src/core/model/ids.js";
@@ -7,6 +8,7 @@ import type { Phase, Priority, Request, RequestSpec } from "../../../src/core/mo
 import type { Record } from "../../../src/core/records.js";
 import type { Snapshot } from "../../../src/core/snapshot.js";
 import { CorruptJournalError, decodeFinished, decodeFrame, decodeSnapshot, encodeFinished, encodeFrame, encodeSnapshot } from "../../../src/journal/codec.js";
+import { SHAPES } from "../../../src/journal/record-writer.js";
 
 // -0 and 0 are the same to everybody here; msgpack has one of them.
 const number = fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => value + 0);
@@ -69,12 +71,16 @@ const inventory: fc.Arbitrary<GpuInventory> = fc.record({
   simulated: fc.boolean(),
 });
 
+const accepted = fc.record({ kind: fc.constant("accepted" as const), spec, atMs: count, sequence: count, deadlineAtMs: count, estimate });
+const placed = fc.record({ kind: fc.constant("placed" as const), requestId, attempt: count, gpuId, atMs: count, memoryMib: number, decision });
+const started = fc.record({ kind: fc.constant("started" as const), requestId, attempt: count, atMs: count });
+const ended = fc.record({ kind: fc.constant("ended" as const), requestId, phase: fc.constantFrom("completed" as const, "failed" as const, "cancelled" as const), atMs: count, error: fc.constant(null), result, statistics });
 const record: fc.Arbitrary<Record> = fc.oneof(
   fc.record({ kind: fc.constant("epoch_started" as const), epoch: count, atMs: count }),
   fc.record({ kind: fc.constant("gpu_registered" as const), index: count, nodeId, inventory }),
-  fc.record({ kind: fc.constant("accepted" as const), spec, atMs: count, sequence: count, deadlineAtMs: count, estimate }),
-  fc.record({ kind: fc.constant("placed" as const), requestId, attempt: count, gpuId, atMs: count, memoryMib: number, decision }),
-  fc.record({ kind: fc.constant("started" as const), requestId, attempt: count, atMs: count }),
+  accepted,
+  placed,
+  started,
   fc.record({ kind: fc.constant("stop_requested" as const), requestId, stop }),
   fc.record({ kind: fc.constant("attempt_failed" as const), requestId, attempt: count, reason: text, retryAtMs: number, estimate, atMs: count }),
   fc.record({ kind: fc.constant("ended" as const), requestId, phase: fc.constantFrom("completed" as const, "failed" as const, "cancelled" as const), atMs: count, error, result, statistics }),
@@ -120,6 +126,13 @@ function plain(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(plain);
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([key, field]) => [key, plain(field)]));
+}
+
+/** The same with a field more in every object of it. */
+function withAddedFields<T>(value: T): T {
+  if (Array.isArray(value)) return value.map(withAddedFields) as T;
+  if (typeof value !== "object" || value === null || value instanceof Uint8Array) return value;
+  return { ...Object.fromEntries(Object.entries(value).map(([key, field]) => [key, withAddedFields(field)])), addedLater: 1 } as T;
 }
 
 /** The codec as a process that has written nothing has it. */
@@ -170,6 +183,31 @@ describe("The codec", () => {
   test("keeps fields that it does not know, so that a field can be added", () => {
     const extended = { kind: "started", requestId: "r", attempt: 1, atMs: 2, addedLater: { deep: [1, "two"] } } as unknown as Record;
     expect(decodeFrame(encodeFrame([extended, extended]), "it")).toEqual([extended, extended]);
+  });
+
+  test("keeps fields that it does not know of the values that it writes by their fields, wherever they lie", () => {
+    fc.assert(
+      fc.property(fc.array(record, { maxLength: 5 }), request, (records, finished) => {
+        const laterRecords = records.map(withAddedFields);
+        expect(plain(decodeFrame(encodeFrame(laterRecords), "it"))).toEqual(plain(laterRecords));
+        const later = withAddedFields(finished);
+        const stored = decodeFinished(encodeFinished({ request: later, result: new Uint8Array([1]) }));
+        expect(plain(stored.request)).toEqual(plain({ ...later, spec: { ...later.spec, payload: new Uint8Array() } }));
+      }),
+    );
+  });
+
+  test("writes what msgpackr writes for the same shapes", () => {
+    const packr = new Packr({ useRecords: true, moreTypes: false, structures: SHAPES.map((keys) => [...keys]), maxSharedStructures: SHAPES.length });
+    const body = (sealed: Uint8Array): string => Buffer.from(sealed.subarray(0, -4)).toString("hex");
+    fc.assert(
+      fc.property(accepted, placed, started, ended, request, bytes, (first, second, third, fourth, finished, itsResult) => {
+        const records = [first, second, third, fourth];
+        expect(body(encodeFrame(records))).toBe(packr.pack(records).toString("hex"));
+        const withoutPayload = { ...finished, error: null, stop: null, spec: { ...finished.spec, payload: new Uint8Array() } };
+        expect(body(encodeFinished({ request: withoutPayload, result: itsResult }))).toBe(packr.pack([withoutPayload, itsResult]).toString("hex"));
+      }),
+    );
   });
 
   test("refuses bytes that were changed, cut or lengthened anywhere", () => {

@@ -6,18 +6,21 @@ import {
   AttemptRefSchema,
   ConnectResponseSchema,
   DispatchSchema,
+  ModelAction,
+  ModelOrderSchema,
   WelcomeSchema,
   type AttemptEvent,
   type AttemptRef,
   type ConnectResponse,
   type Dispatch,
+  type ModelOrder,
 } from "../../../gen/gpurouter/v1/agent_pb.js";
 import { AgentSession } from "../../../src/link/agent-session.js";
 
 const LEASE_MS = 3_000;
 const ref = (requestId: string, attempt = 1): AttemptRef => create(AttemptRefSchema, { requestId, attempt });
 const dispatch = (requestId: string, attempt = 1, mustNotRunTwice = false): Dispatch => create(DispatchSchema, { ref: ref(requestId, attempt), mustNotRunTwice });
-const message = (fields: { dispatches?: Dispatch[]; cancels?: AttemptRef[]; acknowledged?: AttemptRef[] }): ConnectResponse => create(ConnectResponseSchema, fields);
+const message = (fields: { dispatches?: Dispatch[]; cancels?: AttemptRef[]; acknowledged?: AttemptRef[]; modelOrders?: ModelOrder[] }): ConnectResponse => create(ConnectResponseSchema, fields);
 const done = create(AttemptEndedSchema, { outcome: AttemptOutcome.SUCCEEDED, result: new Uint8Array([1, 2, 3]) });
 const name = ({ requestId, attempt }: AttemptRef): string => `${requestId}/${attempt}`;
 const told = (events: readonly AttemptEvent[] | null): string[] | null => events && events.map((event) => `${name(event.ref!)} ${event.event.case}`);
@@ -165,4 +168,12 @@ describe("The fence", () => {
     expect(session.fence(LEASE_MS, 8_000)).toEqual([]);
     expect(session.fence(LEASE_MS, 8_401).map(name)).toEqual(["train/1"]);
   });
+});
+
+test("orders about models are handed on as they came, each time: a runner that holds what it is told to hold has nothing to do", () => {
+  const session = welcomed();
+  const orders = [create(ModelOrderSchema, { runner: "r", modelId: "a", action: ModelAction.UNLOAD }), create(ModelOrderSchema, { runner: "r", modelId: "b", action: ModelAction.LOAD })];
+  expect(session.received(message({ modelOrders: orders }), 0).orders).toEqual(orders);
+  expect(session.received(message({ modelOrders: orders }), 0).orders).toEqual(orders);
+  expect(session.received(message({}), 0).orders).toEqual([]);
 });

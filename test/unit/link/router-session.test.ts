@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import { create } from "@bufbuild/protobuf";
-import { AttemptRefSchema, DispatchSchema, WelcomeSchema, type AttemptRef, type ConnectResponse, type Dispatch } from "../../../gen/gpurouter/v1/agent_pb.js";
+import { AttemptRefSchema, DispatchSchema, ModelAction, ModelOrderSchema, WelcomeSchema, type AttemptRef, type ConnectResponse, type Dispatch, type ModelOrder } from "../../../gen/gpurouter/v1/agent_pb.js";
 import { RouterSession } from "../../../src/link/router-session.js";
 
 const MIB = 1 << 20;
@@ -59,6 +59,28 @@ test("acknowledgements travel with the next message and are never lost", () => {
   live.acknowledge(ref("b"));
   const message = live.take(1) ?? live.take(250);
   expect(said(message)).toMatchObject({ acknowledged: ["a", "b"] });
+});
+
+describe("Orders about models", () => {
+  const order = (modelId: string, action: ModelAction, runner = "vllm"): ModelOrder => create(ModelOrderSchema, { runner, modelId, action });
+  const orders = (message: ConnectResponse | null): string[] => (message?.modelOrders ?? []).map(({ runner, modelId, action }) => `${runner} ${modelId} ${ModelAction[action]}`);
+
+  test("go out at once, in order, and once", () => {
+    const live = welcomed();
+    live.order(order("a", ModelAction.UNLOAD));
+    live.order(order("b", ModelAction.LOAD));
+    expect(orders(live.take(1))).toEqual(["vllm a UNLOAD", "vllm b LOAD"]);
+    expect(live.take(2)).toBeNull();
+    expect(orders(live.take(250))).toEqual([]);
+  });
+
+  test("for the same model of the same runner: only the last one is sent", () => {
+    const live = welcomed();
+    live.order(order("a", ModelAction.LOAD));
+    live.order(order("a", ModelAction.LOAD, "other"));
+    live.order(order("a", ModelAction.UNLOAD));
+    expect(orders(live.take(1))).toEqual(["vllm a UNLOAD", "other a LOAD"]);
+  });
 });
 
 describe("Large payloads", () => {

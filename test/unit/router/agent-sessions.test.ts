@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from "@jest/globals";
 import { status } from "@grpc/grpc-js";
-import { AttemptOutcome } from "../../../gen/gpurouter/v1/agent_pb.js";
+import { AttemptOutcome, ModelAction } from "../../../gen/gpurouter/v1/agent_pb.js";
 import type { Effect, Event } from "../../../src/core/events.js";
-import type { NodeId, RequestId } from "../../../src/core/model/ids.js";
+import type { ModelId, NodeId, RequestId } from "../../../src/core/model/ids.js";
 import { AgentSessions } from "../../../src/router/agent-sessions.js";
 import { EngineLoop } from "../../../src/router/engine-loop.js";
 import { DEFAULT_CORE_SETTINGS } from "../../../src/core/settings.js";
@@ -149,6 +149,35 @@ describe("What an agent says", () => {
     ]);
   });
 
+  test("about engines becomes an event, without what makes no sense", () => {
+    const { stream } = connect();
+    stream.says({ runnerLoads: [{ runner: "vllm", running: 12, waiting: 3, kvUse: 0.5, prefixHitRatio: 1, ageMs: 20 }, { runner: "tgi", running: 1, kvUse: Number.NaN, prefixHitRatio: -0.1 }] });
+    expect(events.slice(1)).toEqual([
+      {
+        kind: "runner_load",
+        nodeId: "node-a",
+        loads: [
+          { runner: "vllm", running: 12, waiting: 3, kvUse: 0.5, prefixHitRatio: 1, ageMs: 20 },
+          { runner: "tgi", running: 1, waiting: 0, ageMs: 0 },
+        ],
+      },
+    ]);
+  });
+
+  test("about runners carries what they can load and how much their cache holds", () => {
+    const { stream } = connect();
+    const plain = { name: "plain", kind: "exec", models: ["m"] };
+    stream.says({ runners: { runners: [{ name: "sim", kind: "simulated", models: ["a"], loadable: [{ modelId: "b", memoryMib: 16_000, loadMs: 30_000n }], kvCapacityTokens: 471_258n }, plain] } });
+    expect(events[1]).toEqual({
+      kind: "runners_changed",
+      nodeId: "node-a",
+      runners: [
+        { name: "sim", kind: "simulated", models: ["a"], types: [], gpuIds: [], loadable: [{ modelId: "b", memoryMib: 16_000, loadMs: 30_000 }], kvCapacityTokens: 471_258 },
+        { ...plain, types: [], gpuIds: [] },
+      ],
+    });
+  });
+
   test("without saying of which attempt is refused", () => {
     const { stream, refusals } = connect();
     stream.says({ events: [{ event: { case: "started", value: {} } }] });
@@ -229,6 +258,19 @@ describe("What is sent", () => {
     const cancelAt = stream.sent.findIndex(({ cancels }) => cancels.length > 0);
     const dispatchAt = stream.sent.findIndex(({ dispatches }) => dispatches.some(({ ref }) => ref?.requestId === "c"));
     expect(cancelAt).toBeGreaterThan(dispatchAt);
+  });
+
+  test("of orders about models names runner, model and what to do, without waiting for a heartbeat", async () => {
+    const { stream } = connect();
+    const order = (modelId: string, action: "load" | "unload"): void =>
+      sessions.perform({ kind: "order_model", nodeId: "node-a" as NodeId, order: { runner: "sim", modelId: modelId as ModelId, action } });
+    order("a", "unload");
+    order("b", "load");
+    await turn();
+    expect(stream.sent[1]?.modelOrders).toMatchObject([
+      { runner: "sim", modelId: "a", action: ModelAction.UNLOAD },
+      { runner: "sim", modelId: "b", action: ModelAction.LOAD },
+    ]);
   });
 
   test("on a stream that replaced a full one is not held up by it", async () => {

@@ -111,6 +111,38 @@ describe("A GPU", () => {
   });
 });
 
+describe("An engine", () => {
+  const load = (runner: string, running: number, ageMs = 0) => ({ runner, running, waiting: 1, ageMs });
+  const tell = (...loads: ReturnType<typeof load>[]): void => void engine.step({ kind: "runner_load", nodeId: "node-a" as NodeId, loads }, clock.atMs);
+  const runner = (name: string, ...gpuIds: string[]) => ({ name, kind: "openai", models: ["*" as const], types: [], gpuIds: gpuIds as GpuId[] });
+  const shown = (): unknown[][] => views.all().map(({ engineLoads }) => engineLoads.map((each) => [each.runner, each.running, each.ageMs]));
+
+  beforeEach(() => void engine.step({ kind: "runners_changed", nodeId: "node-a" as NodeId, runners: [runner("all"), runner("one", "node-a-1")] }, clock.atMs));
+
+  test("is shown with the GPUs of its runner, with its last word and how old that is", () => {
+    tell(load("all", 5, 30), load("one", 7));
+    clock.atMs += 100;
+    tell(load("one", 8));
+    expect(shown()).toEqual([[["all", 5, 130]], [["all", 5, 130], ["one", 8, 0]], [], []]);
+  });
+
+  test("that tells something new changes its GPUs and no others", async () => {
+    const stream = watch();
+    await next(stream);
+    tell(load("one", 1));
+    expect(ids(await next(stream))).toEqual(["node-a-1"]);
+  });
+
+  test("is forgotten with its runner or its node, and never known without", () => {
+    tell(load("all", 1), load("one", 2), load("unknown", 3));
+    engine.step({ kind: "runner_load", nodeId: "nowhere" as NodeId, loads: [load("all", 4)] }, clock.atMs);
+    engine.step({ kind: "runners_changed", nodeId: "node-a" as NodeId, runners: [runner("all"), runner("unknown")] }, clock.atMs);
+    expect(shown()).toEqual([[["all", 1, 0]], [["all", 1, 0]], [], []]);
+    engine.step({ kind: "node_disconnected", nodeId: "node-a" as NodeId }, clock.atMs);
+    expect(shown()).toEqual([[], [], [], []]);
+  });
+});
+
 function telemetry(gpuId: string, memoryUsedMib: number) {
   return {
     gpuId: gpuId as GpuId,

@@ -40,6 +40,7 @@ class Call {
   readonly #startedAt = performance.now();
   readonly #options: CallOptions;
   readonly #encoder = new TextEncoder();
+  /** To the first token, whatever it is part of; 0 when nothing was streamed. */
   #firstOutputMs = 0;
 
   constructor(options: CallOptions) {
@@ -47,8 +48,8 @@ class Call {
     this.completion = new Completion(options.maxResultBytes);
   }
 
-  /** Takes in one JSON document of the server; an outcome when it ends the call. */
-  take(json: string): JobOutcome | null {
+  /** Takes in one JSON document of the server, a piece of a stream or all of the answer; an outcome when it ends the call. */
+  take(json: string, streamed: boolean): JobOutcome | null {
     let document: unknown;
     try {
       document = JSON.parse(json);
@@ -62,8 +63,7 @@ class Call {
       case "too_large":
         return this.#tooLarge();
       case "text":
-        if (effect.text === "") return null;
-        if (this.#firstOutputMs === 0) this.#firstOutputMs = performance.now() - this.#startedAt;
+        if (streamed && this.#firstOutputMs === 0 && !this.completion.empty) this.#firstOutputMs = performance.now() - this.#startedAt;
         emitOutput(this.#options.sink, this.#encoder.encode(effect.text));
         return null;
     }
@@ -175,7 +175,7 @@ async function followStream(response: Response, call: Call, options: CallOptions
     }
     for (const data of events) {
       if (data.trim() === "[DONE]") return "done";
-      const outcome = call.take(data);
+      const outcome = call.take(data, true);
       if (outcome !== null) return outcome;
     }
     return null;
@@ -202,7 +202,7 @@ async function readWhole(response: Response, call: Call, options: CallOptions): 
   if (text === null) {
     return call.end("failed", "result_too_large", `The answer of server ${options.server.name} is larger than the router takes.`);
   }
-  const outcome = call.take(text);
+  const outcome = call.take(text, false);
   if (outcome !== null) return outcome;
   if (!call.completion.finished(1)) {
     return call.end("unavailable", "server_error", `Server ${options.server.name} answered without a finished choice: ${clip(text, 200)}`);

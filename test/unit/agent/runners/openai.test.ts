@@ -171,7 +171,33 @@ describe("a completion", () => {
     const outcome = await start().run(CHAT, sink, LIMITS, never);
     expect(resultOf(outcome)).toMatchObject({ text: "whole", finish_reason: "stop" });
     expect(sink.text).toBe("whole");
-    expect(outcome.statistics).toMatchObject({ inputTokens: 1, outputTokens: 2 });
+    // Nothing was streamed, so nobody knows when the first token was there.
+    expect(outcome.statistics).toMatchObject({ firstOutputMs: 0, inputTokens: 1, outputTokens: 2 });
+  });
+
+  test.each([
+    ["text", { content: "x" }],
+    ["reasoning", { reasoning_content: "hm" }],
+    ["a tool call", { tool_calls: [{ index: 0, id: "c", function: { name: "f", arguments: "" } }] }],
+  ])("has its first output with the first token, be it %s, and not with the role that comes before", async (_, first) => {
+    const chunk = (part: object): string => `data: ${JSON.stringify({ choices: [{ index: 0, delta: part, finish_reason: null }] })}\n\n`;
+    const pauseMs = 60;
+    let restAtMs = 0;
+    onCompletion = (__, response) => {
+      // What is written reaches the client when the event loop polls: after timers, before immediates.
+      const rest = (): void => {
+        restAtMs = performance.now();
+        response.end(`${delta("y", "stop")}${USAGE}data: [DONE]\n\n`);
+      };
+      sse(response).write(chunk({ role: "assistant", content: "" }));
+      setTimeout(() => response.write(chunk(first), () => setTimeout(() => setImmediate(() => setImmediate(rest)), pauseMs)), pauseMs);
+    };
+    const served = start();
+    const beganAtMs = performance.now();
+    const { statistics } = await served.run(CHAT, new RecordingSink(), LIMITS, never);
+    expect(statistics.firstOutputMs).toBeGreaterThan(pauseMs - 5);
+    expect(beganAtMs + statistics.firstOutputMs).toBeLessThan(restAtMs);
+    expect(statistics.outputTokens).toBe(3);
   });
 
   test("larger than the limit fails, and the server is told to stop", async () => {

@@ -5,7 +5,9 @@ import path from "node:path";
 
 import { seededRandom } from "../../../../src/lib/random.js";
 import { measureSchedule, schedule, spread, type ScheduledRequest, type ScheduleOptions, type TraceSource } from "../../../../src/cli/replay/schedule.js";
-import { azureCsv, mooncakeJsonl, type TraceRow } from "../../../../src/cli/replay/trace-formats.js";
+import { azureCsv } from "../../../../src/sim/workload/formats/azure-csv.js";
+import { mooncakeJsonl } from "../../../../src/sim/workload/formats/mooncake-jsonl.js";
+import type { TraceRow } from "../../../../src/sim/workload/formats/trace-format.js";
 import { AZURE_CODE, AZURE_CONV, MOONCAKE, testWithTraces } from "../real-traces.js";
 
 const ALL: ScheduleOptions = { speed: 1, limit: 1_000_000, durationMs: Number.POSITIVE_INFINITY, seed: 1 };

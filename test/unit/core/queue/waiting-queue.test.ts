@@ -1,8 +1,11 @@
 import { describe, expect, test } from "@jest/globals";
 import { WaitingQueue, type Waiting } from "../../../../src/core/queue/waiting-queue.js";
+import type { UserId } from "../../../../src/core/model/ids.js";
 import type { Priority } from "../../../../src/core/model/request.js";
 import { seededRandom } from "../../../../src/lib/random.js";
 import { estimate, gpuId, requestId, spec } from "../build.js";
+
+const NOW = 1_000;
 
 interface Over {
   readonly priority?: Priority;
@@ -11,12 +14,17 @@ interface Over {
   readonly gpu?: string;
   readonly avoid?: string;
   readonly bytes?: number;
+  readonly dueAtMs?: number;
+  readonly user?: string;
 }
 
 function waiting(id: string, sequence: number, over: Over = {}): Waiting {
   return {
-    spec: spec(id, { priority: over.priority ?? 3, model: over.model ?? "m", gpu: over.gpu ?? "", payload: new Uint8Array(over.bytes ?? 10) }),
+    spec: spec(id, { userId: (over.user ?? "user") as UserId, priority: over.priority ?? 3, model: over.model ?? "m", gpu: over.gpu ?? "", payload: new Uint8Array(over.bytes ?? 10) }),
     sequence,
+    acceptedAtMs: sequence,
+    dueAtMs: over.dueAtMs ?? 60_000 + sequence,
+    late: false,
     estimate: estimate({ memoryMib: over.memoryMib ?? 0 }),
     avoidGpuId: gpuId(over.avoid ?? ""),
   };
@@ -31,12 +39,13 @@ function queueOf(...all: Waiting[]): WaitingQueue {
 /** Takes everything in the order in which the scheduler would. */
 function drain(queue: WaitingQueue): string[] {
   const order: string[] = [];
-  const line = queue.line(true);
-  for (let of = line.pop(); of; of = line.pop()) {
-    const { requestId: id } = of.waiting.head!.value.spec;
+  const line = queue.line(true, NOW);
+  for (let of = queue.next(line, NOW); of; of = queue.next(line, NOW)) {
+    const { requestId: id } = queue.head(of).spec;
     order.push(id);
+    queue.charge(id, 1_000);
     queue.remove(id);
-    if (of.waiting.size > 0) line.push(of);
+    queue.putBack(line, of, NOW);
   }
   return order;
 }
@@ -105,14 +114,14 @@ describe("classes", () => {
   test("refused ones are tried only when something was freed, hopeless ones only after a change of the fleet", () => {
     const queue = queueOf(waiting("a", 1, { model: "a" }), waiting("b", 2, { model: "b" }), waiting("c", 3, { model: "c" }));
     const tried = (withRefused: boolean): string[] => {
-      const line = queue.line(withRefused);
+      const line = queue.line(withRefused, NOW);
       const ids: string[] = [];
-      for (let of = line.pop(); of; of = line.pop()) ids.push(of.waiting.head!.value.spec.requestId);
+      for (let of = queue.next(line, NOW); of; of = queue.next(line, NOW)) ids.push(queue.head(of).spec.requestId);
       return ids;
     };
-    const line = queue.line(false);
-    queue.refuse(line.pop()!, "refused");
-    queue.refuse(line.pop()!, "hopeless");
+    const line = queue.line(false, NOW);
+    queue.refuse(line.pop()!.of, "refused", false);
+    queue.refuse(line.pop()!.of, "hopeless", false);
     expect([tried(false), tried(true), queue.hasOpen]).toEqual([["c"], ["a", "c"], true]);
     queue.reopenHopeless();
     expect([tried(false), tried(true)]).toEqual([["b", "c"], ["a", "b", "c"]]);
@@ -132,14 +141,14 @@ describe("classes", () => {
     }, false],
   ])("%s", (_, change, open) => {
     const queue = queueOf(waiting("head", 1, { memoryMib: 1_000 }));
-    queue.refuse(queue.line(false).pop()!, "refused");
+    queue.refuse(queue.line(false, NOW).pop()!.of, "refused", false);
     change(queue);
     expect(queue.hasOpen).toBe(open);
   });
 
   test("one that was refused and emptied starts open again", () => {
     const queue = queueOf(waiting("a", 1));
-    queue.refuse(queue.line(false).pop()!, "refused");
+    queue.refuse(queue.line(false, NOW).pop()!.of, "refused", false);
     queue.remove(requestId("a"));
     expect(queue.hasOpen).toBe(false);
     queue.push(waiting("b", 2));

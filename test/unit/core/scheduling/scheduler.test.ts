@@ -88,7 +88,7 @@ describe("strategies", () => {
 
   test("are known by name; an empty name is the configured one", () => {
     const scheduler = schedulerOf(fleetOf([]));
-    expect(scheduler.strategyNames).toEqual(["weighted", "least_loaded"]);
+    expect(scheduler.strategyNames).toEqual(expect.arrayContaining(["weighted", "least_loaded"]));
     expect([scheduler.hasStrategy(""), scheduler.hasStrategy("weighted"), scheduler.hasStrategy("psychic")]).toEqual([true, true, false]);
   });
 });

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "@jest/globals";
 import { weightedScorers } from "../../../../src/core/scheduling/weighted-scorers.js";
+import { StrategyScore } from "../../../../src/core/scheduling/strategy-score.js";
 import { weighted } from "../../../../src/core/scheduling/strategies/weighted.js";
-import { settings } from "../build.js";
+import { fleetOf, settings } from "../build.js";
 
 const scorers = ["usage", "priority", "health"].map((name) => ({ name, valueForAll: () => 0 }));
 const shares = (weights: Record<string, number>): [string, number][] => weightedScorers(scorers, weights).map(({ scorer, weight }) => [scorer.name, weight]);
@@ -32,7 +33,7 @@ describe("weightedScorers", () => {
 
   test("gives the reference shares for the defaults, and the deployment guide's set", () => {
     const of = (weights: Record<string, number>): [string, number][] =>
-      weighted(settings({ weights })).scorers.map(({ scorer, weight }) => [scorer.name, Number(weight.toFixed(12))]);
+      new StrategyScore(weighted(settings({ weights })), []).weights(fleetOf([])).map(({ scorer, weight }) => [scorer, Number(weight.toFixed(12))]);
     expect(of(settings().weights)).toEqual([["usage", 0.35], ["priority", 0.25], ["type_compatibility", 0.15], ["performance", 0.15], ["health", 0.1]]);
     expect(of({ usage: 0.4, priority: 0.3, performance: 0.2, health: 0.1 })).toEqual([["usage", 0.4], ["priority", 0.3], ["performance", 0.2], ["health", 0.1]]);
   });

@@ -1,0 +1,266 @@
+// What the requests on each GPU still have to do, as far as can be told without asking: tokens to read and to write, the time
+// of one iteration, how much later anything may end before a promise breaks. A fold of placements and ends, so two requests
+// between two telemetry samples see each other. Written by fleet.ts; read by the filters and scorers that think in seconds.
+import { prefillMs, writeMsPerToken, type ModelTimes, type ServiceTimes } from "../estimate/service-times.js";
+import type { RequestId } from "../model/ids.js";
+import type { RunStatistics } from "../model/request.js";
+
+/** What one placement puts on a GPU. Token counts are 0 for work that is not measured in tokens. */
+export interface Work {
+  readonly requestId: RequestId;
+  readonly modelId: string;
+  readonly inputTokens: number;
+  /** As expected. */
+  readonly outputTokens: number;
+  /** When it must have ended, ms; Infinity for work that nobody waits for. */
+  readonly dueAtMs: number;
+}
+
+/** A placement under way. */
+interface Held {
+  readonly work: Work;
+  readonly times: ModelTimes;
+  readonly placedAtMs: number;
+  /** When its prompt has been read, ms. */
+  readonly prefilledAtMs: number;
+  /** Output tokens so far. */
+  doneTokens: number;
+  // The GPU's running sums when its prompt was to be read: the difference at its end is what it met.
+  readonly stepAreaAtStart: number;
+  readonly stallAreaAtStart: number;
+  readonly heldAreaAtStart: number;
+}
+
+/** A request that writes more than was expected is expected to write this many more, always. */
+const OVERTIME_TOKENS = 16;
+/** While prompts are read, iterations take longer: running requests get this share of their usual pace. */
+const PACE_DURING_PREFILL = 0.25;
+/** Outputs shorter than this say little about the pace. */
+const MIN_LEARNED_TOKENS = 8;
+/** Bound on models with a column; idle ones go above it. */
+const MAX_COUNTED_MODELS = 1_000;
+const FIRST_CAPACITY = 64;
+
+export class WorkLedger {
+  readonly times: ServiceTimes;
+  /** Kind of GPU, as `times` numbers them. */
+  kind = new Int16Array(FIRST_CAPACITY);
+  /** Until then prompts are being read, ms. */
+  prefillUntilMs = new Float64Array(FIRST_CAPACITY);
+  /** One iteration with what runs now, ms; 0 when nothing does. */
+  stepMs = new Float64Array(FIRST_CAPACITY);
+  /** Requests measured in tokens. */
+  held = new Int32Array(FIRST_CAPACITY);
+  /** Output tokens that are still to come, of all of them. */
+  remainingTokens = new Float64Array(FIRST_CAPACITY);
+  /** Tokens in the key-value cache once all have ended. */
+  kvTokens = new Float64Array(FIRST_CAPACITY);
+  /** 0 when unknown. */
+  kvCapacityTokens = new Float64Array(FIRST_CAPACITY);
+  /** How much later everything may end before the first promise breaks, ms; Infinity without promises. */
+  slackMs = new Float64Array(FIRST_CAPACITY);
+  /** Up to this batch work may lengthen an iteration, ms; Infinity where nobody else needs the GPU. Set by the placement's tick. */
+  batchStepLimitMs = new Float64Array(FIRST_CAPACITY).fill(Number.POSITIVE_INFINITY);
+  /** Output tokens that the one with the least slack still has to write. */
+  tightTokens = new Float64Array(FIRST_CAPACITY);
+  readonly #held: Held[][] = [];
+  /** By GPU: the models that it works for. A handful at most. */
+  readonly #mix: { readonly times: ModelTimes; count: number }[][] = [];
+  /** By model: requests on each GPU. */
+  readonly #counts = new Map<ModelTimes, { column: Int32Array; total: number }>();
+  /** When the columns of a GPU were last brought up to date, ms. */
+  #asOfMs = new Float64Array(FIRST_CAPACITY);
+  // Integrals over time: of the iteration time, of reading prompts, of requests held.
+  #stepArea = new Float64Array(FIRST_CAPACITY);
+  #stallArea = new Float64Array(FIRST_CAPACITY);
+  #heldArea = new Float64Array(FIRST_CAPACITY);
+
+  constructor(times: ServiceTimes) {
+    this.times = times;
+  }
+
+  /** Enters a GPU, or renames a known one. */
+  register(gpu: number, name: string): void {
+    if (gpu >= this.kind.length) this.#grow();
+    this.kind[gpu] = this.times.kindOf(name);
+    if (this.#held[gpu]) return;
+    this.#held[gpu] = [];
+    this.#mix[gpu] = [];
+    this.slackMs[gpu] = Number.POSITIVE_INFINITY;
+  }
+
+  place(gpu: number, work: Work, nowMs: number): void {
+    if (work.inputTokens + work.outputTokens === 0) return;
+    this.#settle(gpu, nowMs);
+    const times = this.times.of(work.modelId);
+    const stepMs = this.stepMs[gpu]! + this.addedStepMs(gpu, times);
+    const startMs = Math.max(nowMs, this.prefillUntilMs[gpu]!);
+    const prefilledAtMs = startMs + prefillMs(times.prefillMsPerToken[this.kind[gpu]!]!, work.inputTokens, stepMs);
+    // Sums as they will be then, if nothing else happens: the wait for the prompt is not the pace of the output.
+    const waitMs = prefilledAtMs - nowMs;
+    const held: Held = {
+      work,
+      times,
+      placedAtMs: nowMs,
+      prefilledAtMs,
+      doneTokens: 0,
+      stepAreaAtStart: this.#stepArea[gpu]! + waitMs * stepMs,
+      stallAreaAtStart: this.#stallArea[gpu]! + waitMs,
+      heldAreaAtStart: this.#heldArea[gpu]! + waitMs * (this.held[gpu]! + 1),
+    };
+    this.prefillUntilMs[gpu] = prefilledAtMs;
+    if (work.dueAtMs < Number.POSITIVE_INFINITY && work.dueAtMs > prefilledAtMs) times.promise(work, prefilledAtMs, nowMs);
+    this.#held[gpu]!.push(held);
+    this.#count(gpu, times, 1);
+    this.kvTokens[gpu]! += work.inputTokens + work.outputTokens;
+    this.#weigh(gpu, nowMs);
+  }
+
+  /** Takes a placement out; `measured` teaches the rates. Does nothing for work that is not measured in tokens. */
+  release(gpu: number, requestId: RequestId, nowMs: number, measured: RunStatistics | null): void {
+    const all = this.#held[gpu]!;
+    const place = all.findIndex(({ work }) => work.requestId === requestId);
+    if (place < 0) return;
+    const held = all[place]!;
+    this.#settle(gpu, nowMs);
+    if (measured) this.#learn(gpu, held, measured, nowMs);
+    all.splice(place, 1);
+    this.#count(gpu, held.times, -1);
+    this.kvTokens[gpu]! -= held.work.inputTokens + held.work.outputTokens;
+    // What ends has been read; without anything left, nothing is being read.
+    if (all.length === 0) this.prefillUntilMs[gpu] = nowMs;
+    else if (measured && held.prefilledAtMs > nowMs) this.prefillUntilMs[gpu] = Math.max(nowMs, this.prefillUntilMs[gpu]! - (held.prefilledAtMs - nowMs));
+    this.#weigh(gpu, nowMs);
+  }
+
+  /** GPU time that a request costs, ms: its prompt, and its share of the iterations that write its answer. */
+  gpuMs(gpu: number, modelId: string, of: { readonly durationMs: number; readonly inputTokens?: number; readonly outputTokens?: number }): number {
+    const { inputTokens = 0, outputTokens = 0 } = of;
+    if (inputTokens + outputTokens === 0) return of.durationMs;
+    const times = this.times.of(modelId);
+    const kind = this.kind[gpu]!;
+    return inputTokens * times.prefillMsPerToken[kind]! + outputTokens * writeMsPerToken(times, kind);
+  }
+
+  /** How much longer an iteration becomes with one more request of a model, ms. */
+  addedStepMs(gpu: number, times: ModelTimes): number {
+    const kind = this.kind[gpu]!;
+    const others = this.#counts.get(times)?.column[gpu] ?? 0;
+    return times.stepMsPerRequest[kind]! + (others === 0 ? times.stepBaseMs[kind]! : 0);
+  }
+
+  /** Requests of a model by GPU; undefined when it has none. For loops over many GPUs. */
+  countsOf(times: ModelTimes): Int32Array | undefined {
+    return this.#counts.get(times)?.column;
+  }
+
+  #count(gpu: number, times: ModelTimes, by: 1 | -1): void {
+    this.held[gpu]! += by;
+    const mix = this.#mix[gpu]!;
+    let ofGpu = mix.find((entry) => entry.times === times);
+    if (!ofGpu) {
+      ofGpu = { times, count: 0 };
+      mix.push(ofGpu);
+    }
+    ofGpu.count += by;
+    if (ofGpu.count === 0) mix.splice(mix.indexOf(ofGpu), 1);
+    let counts = this.#counts.get(times);
+    if (!counts) {
+      if (this.#counts.size >= MAX_COUNTED_MODELS) for (const [idle, { total }] of this.#counts) if (total === 0) this.#counts.delete(idle);
+      counts = { column: new Int32Array(this.kind.length), total: 0 };
+      this.#counts.set(times, counts);
+    }
+    if (counts.column.length < this.kind.length) {
+      const wider = new Int32Array(this.kind.length);
+      wider.set(counts.column);
+      counts.column = wider;
+    }
+    counts.column[gpu]! += by;
+    counts.total += by;
+  }
+
+  /** Lets time pass: output grows, sums grow. */
+  #settle(gpu: number, nowMs: number): void {
+    const fromMs = this.#asOfMs[gpu]!;
+    const elapsedMs = nowMs - fromMs;
+    this.#asOfMs[gpu] = nowMs;
+    const stepMs = this.stepMs[gpu]!;
+    if (elapsedMs <= 0 || stepMs === 0) return;
+    const stalledMs = Math.max(0, Math.min(nowMs, this.prefillUntilMs[gpu]!) - fromMs);
+    this.#stepArea[gpu]! += elapsedMs * stepMs;
+    this.#stallArea[gpu]! += stalledMs;
+    this.#heldArea[gpu]! += elapsedMs * this.held[gpu]!;
+    for (const held of this.#held[gpu]!) {
+      const writtenMs = nowMs - Math.max(fromMs, held.prefilledAtMs);
+      if (writtenMs <= 0) continue;
+      const stalled = Math.min(writtenMs, stalledMs);
+      held.doneTokens += (writtenMs - stalled * (1 - PACE_DURING_PREFILL)) / stepMs;
+    }
+  }
+
+  /** Recomputes the columns of a GPU from what it holds. */
+  #weigh(gpu: number, nowMs: number): void {
+    const kind = this.kind[gpu]!;
+    const all = this.#held[gpu]!;
+    let stepMs = 0;
+    for (const { times, count } of this.#mix[gpu]!) stepMs += times.stepBaseMs[kind]! + count * times.stepMsPerRequest[kind]!;
+    this.stepMs[gpu] = stepMs;
+    let remaining = 0;
+    let slackMs = Number.POSITIVE_INFINITY;
+    let tightTokens = 0;
+    for (const { work, doneTokens, prefilledAtMs } of all) {
+      const tokens = Math.max(OVERTIME_TOKENS, work.outputTokens - doneTokens);
+      remaining += tokens;
+      if (work.dueAtMs === Number.POSITIVE_INFINITY) continue;
+      const slack = work.dueAtMs - Math.max(nowMs, prefilledAtMs) - tokens * stepMs;
+      // What is late already cannot be saved by keeping others out.
+      if (slack < 0 || slack >= slackMs) continue;
+      slackMs = slack;
+      tightTokens = tokens;
+    }
+    this.remainingTokens[gpu] = remaining;
+    this.slackMs[gpu] = slackMs;
+    this.tightTokens[gpu] = tightTokens;
+  }
+
+  #learn(gpu: number, held: Held, measured: RunStatistics, nowMs: number): void {
+    const kind = this.kind[gpu]!;
+    const { times, work } = held;
+    if (work.inputTokens > 0) this.times.learnPrefill(times, kind, measured.firstOutputMs, held.prefilledAtMs - held.placedAtMs);
+    const wroteMs = measured.runMs - measured.firstOutputMs;
+    const elapsedMs = nowMs - held.prefilledAtMs;
+    if (measured.outputTokens < MIN_LEARNED_TOKENS || wroteMs <= 0 || elapsedMs <= 0 || measured.firstOutputMs <= 0) return;
+    const meanStepMs = (this.#stepArea[gpu]! - held.stepAreaAtStart) / elapsedMs;
+    const stallShare = Math.min(1, Math.max(0, (this.#stallArea[gpu]! - held.stallAreaAtStart) / elapsedMs));
+    const concurrency = Math.max(1, (this.#heldArea[gpu]! - held.heldAreaAtStart) / elapsedMs);
+    const predictedMs = meanStepMs / (1 - stallShare * (1 - PACE_DURING_PREFILL));
+    this.times.learnStep(times, kind, wroteMs / (measured.outputTokens - 1), predictedMs, concurrency);
+  }
+
+  #grow(): void {
+    const capacity = this.kind.length * 2;
+    const kinds = new Int16Array(capacity);
+    kinds.set(this.kind);
+    this.kind = kinds;
+    const held = new Int32Array(capacity);
+    held.set(this.held);
+    this.held = held;
+    const wider = (old: Float64Array): Float64Array<ArrayBuffer> => {
+      const column = new Float64Array(capacity);
+      column.set(old);
+      return column;
+    };
+    this.prefillUntilMs = wider(this.prefillUntilMs);
+    this.stepMs = wider(this.stepMs);
+    this.remainingTokens = wider(this.remainingTokens);
+    this.kvTokens = wider(this.kvTokens);
+    this.kvCapacityTokens = wider(this.kvCapacityTokens);
+    this.slackMs = wider(this.slackMs);
+    this.tightTokens = wider(this.tightTokens);
+    this.batchStepLimitMs = wider(this.batchStepLimitMs).fill(Number.POSITIVE_INFINITY, this.batchStepLimitMs.length);
+    this.#asOfMs = wider(this.#asOfMs);
+    this.#stepArea = wider(this.#stepArea);
+    this.#stallArea = wider(this.#stallArea);
+    this.#heldArea = wider(this.#heldArea);
+  }
+}

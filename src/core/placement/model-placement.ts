@@ -1,0 +1,257 @@
+// Which models lie on which GPUs, where runners can load them: demand per model against what its GPUs can do. Called by the engine
+// for each accepted request and at each tick; gives orders, the runners that nodes report say what came of them. Not durable.
+// Replicates what is short before the line grows, takes the place of what has too much, and never moves faster than loading pays.
+import { writeMsPerToken, type ModelTimes } from "../estimate/service-times.js";
+import type { Effect } from "../events.js";
+import type { Fleet } from "../fleet/fleet.js";
+import type { ResourceEstimate } from "../model/decision.js";
+import type { RunnerInfo } from "../model/gpu.js";
+import type { ModelId } from "../model/ids.js";
+import type { RequestSpec } from "../model/request.js";
+import type { CoreSettings } from "../settings.js";
+
+const PLAN_EVERY_MS = 1_000;
+/** Demand of this long ago weighs 1/e. */
+const DEMAND_TAU_MS = 30_000;
+/** A model may go from a GPU only after this long: loading it was not for nothing. */
+const MIN_RESIDENCY_MS = 30_000;
+/** GPUs that load at the same time, as a share of the fleet. */
+const LOADING_SHARE = 1 / 8;
+/** An order that nothing came of is forgotten after this long, ms; loading takes at most so long. */
+const ORDER_LOST_AFTER_MS = 300_000;
+/** Expected busy share of its GPUs above which a model gets another. */
+const SHORT_ABOVE = 0.6;
+/** By so much a move must lower the busiest share, or it is not worth its loading. */
+const MIN_GAIN = 0.1;
+/** Share of a GPU's memory that weights may take: the rest is for key-value caches. */
+const MAX_WEIGHT_SHARE = 0.7;
+/** After this long without a promise a model counts as one that nobody waits for, ms. */
+const PROMISE_MEMORY_MS = 60_000;
+const MAX_MODELS = 1_000;
+
+type OrderModel = Extract<Effect, { kind: "order_model" }>;
+
+interface Demand {
+  readonly modelId: ModelId;
+  /** Tokens per second, decayed. */
+  inputRate: number;
+  outputRate: number;
+  atMs: number;
+}
+
+/** A GPU as the plan sees it. */
+interface Host {
+  readonly gpu: number;
+  readonly runner: RunnerInfo;
+  readonly weightsMib: Map<string, number>;
+  readonly models: Set<string>;
+  /** Expected busy share. */
+  load: number;
+}
+
+export class ModelPlacement {
+  readonly #fleet: Fleet;
+  readonly #settings: CoreSettings;
+  readonly #demands = new Map<string, Demand>();
+  /** By runner of a GPU and model: since when it is (to be) there, ms. */
+  readonly #since = new Map<string, number>();
+  readonly #loading = new Map<string, number>();
+  #nextPlanMs = 0;
+
+  constructor(fleet: Fleet, settings: CoreSettings) {
+    this.#fleet = fleet;
+    this.#settings = settings;
+  }
+
+  /** A request was accepted. */
+  asked({ modelId }: RequestSpec, { inputTokens = 0, outputTokens = 0 }: ResourceEstimate, nowMs: number): void {
+    if (inputTokens + outputTokens === 0) return;
+    let demand = this.#demands.get(modelId);
+    if (!demand) {
+      if (this.#demands.size >= MAX_MODELS) this.#demands.delete(this.#demands.keys().next().value!);
+      demand = { modelId, inputRate: 0, outputRate: 0, atMs: nowMs };
+      this.#demands.set(modelId, demand);
+    }
+    decay(demand, nowMs);
+    demand.inputRate += (inputTokens * 1000) / DEMAND_TAU_MS;
+    demand.outputRate += (outputTokens * 1000) / DEMAND_TAU_MS;
+  }
+
+  /** Once a second: limits for batch work, and at most one move. */
+  tick(nowMs: number): readonly OrderModel[] {
+    if (nowMs < this.#nextPlanMs) return [];
+    this.#nextPlanMs = nowMs + PLAN_EVERY_MS;
+    this.#limitBatch(nowMs);
+    return this.#settings.hybrid.placement ? this.#plan(nowMs) : [];
+  }
+
+  /** Batch work may lengthen an iteration up to a share of what the GPU's interactive models can bear. */
+  #limitBatch(nowMs: number): void {
+    const { work, nodes } = this.#fleet;
+    const share = this.#settings.hybrid.batchStepShare;
+    for (const node of nodes.values()) {
+      for (const gpu of node.gpus) {
+        let limit = Number.POSITIVE_INFINITY;
+        const { gpuId } = this.#fleet.inventory[gpu]!;
+        for (const { gpuIds, models } of node.runners) {
+          if (gpuIds.length > 0 && !gpuIds.includes(gpuId)) continue;
+          const asked = models.includes("*") ? this.#demands.keys() : models;
+          for (const modelId of asked) {
+            const { bearableStepMs, promisedAtMs } = work.times.of(modelId);
+            if (nowMs - promisedAtMs < PROMISE_MEMORY_MS) limit = Math.min(limit, share >= 1 ? Number.POSITIVE_INFINITY : bearableStepMs * share);
+          }
+        }
+        work.batchStepLimitMs[gpu] = limit;
+      }
+    }
+  }
+
+  #plan(nowMs: number): readonly OrderModel[] {
+    const hosts = this.#hosts(nowMs);
+    if (hosts.length === 0) return [];
+    for (const [key, sinceMs] of this.#loading) if (nowMs - sinceMs > ORDER_LOST_AFTER_MS) this.#loading.delete(key);
+    if (this.#loading.size >= Math.max(1, Math.floor(hosts.length * LOADING_SHARE))) return [];
+    for (const demand of this.#demands.values()) decay(demand, nowMs);
+    this.#spread(hosts);
+    const pressures = [...this.#demands.values()].map((demand) => ({ demand, pressure: this.#pressure(demand, hosts) }));
+    pressures.sort((a, b) => b.pressure - a.pressure);
+    for (const { demand, pressure } of pressures) {
+      if (pressure <= SHORT_ABOVE) break;
+      const orders = this.#bestMove(demand, pressure, hosts, nowMs);
+      if (orders.length > 0) return orders;
+    }
+    return [];
+  }
+
+  /** The GPUs whose runner can load models, with what lies or will lie there. */
+  #hosts(nowMs: number): Host[] {
+    const hosts: Host[] = [];
+    for (const node of this.#fleet.nodes.values()) {
+      if (!node.connected) continue;
+      for (const runner of node.runners) {
+        const gpu = runner.gpuIds.length === 1 ? this.#fleet.indexOf(runner.gpuIds[0]!) : -1;
+        if (gpu < 0 || !runner.loadable || runner.loadable.length === 0 || this.#fleet.outUntilMs[gpu]! > 0) continue;
+        const models = new Set<string>(runner.models);
+        for (const modelId of runner.models) {
+          const key = `${gpu} ${modelId}`;
+          this.#loading.delete(key);
+          if (!this.#since.has(key)) this.#since.set(key, nowMs);
+        }
+        for (const { modelId } of runner.loadable) {
+          const key = `${gpu} ${modelId}`;
+          if (this.#loading.has(key)) models.add(modelId);
+          else if (!models.has(modelId)) this.#since.delete(key);
+        }
+        hosts.push({ gpu, runner, weightsMib: new Map(runner.loadable.map(({ modelId, memoryMib }) => [modelId, memoryMib])), models, load: 0 });
+      }
+    }
+    return hosts;
+  }
+
+  /** The share of a GPU of this kind that a model's whole demand would take. */
+  #cost({ modelId, inputRate, outputRate }: Demand, gpu: number): number {
+    const times: ModelTimes = this.#fleet.work.times.of(modelId);
+    const kind = this.#fleet.work.kind[gpu]!;
+    return (inputRate * times.prefillMsPerToken[kind]! + outputRate * writeMsPerToken(times, kind)) / 1000;
+  }
+
+  /** Each model's demand goes to its GPUs in proportion to their speed: all of them get the same share of busy time from it. */
+  #share(demand: Demand, hosts: readonly Host[], except: Host | null, also: Host | null): number {
+    let speed = 0;
+    for (const host of hosts) {
+      if ((host.models.has(demand.modelId) && host !== except) || host === also) speed += 1 / Math.max(1e-9, this.#cost(demand, host.gpu));
+    }
+    return speed === 0 ? Number.POSITIVE_INFINITY : 1 / speed;
+  }
+
+  #spread(hosts: readonly Host[]): void {
+    for (const demand of this.#demands.values()) {
+      const share = this.#share(demand, hosts, null, null);
+      for (const host of hosts) if (host.models.has(demand.modelId)) host.load += share;
+    }
+  }
+
+  /** How busy the GPUs of a model are going to be on average; Infinity when it is asked for and lies nowhere. */
+  #pressure(demand: Demand, hosts: readonly Host[]): number {
+    if (demand.inputRate + demand.outputRate < 1e-3) return 0;
+    let loads = 0;
+    let count = 0;
+    for (const host of hosts) {
+      if (!host.models.has(demand.modelId)) continue;
+      loads += host.load;
+      count += 1;
+    }
+    return count === 0 ? Number.POSITIVE_INFINITY : loads / count;
+  }
+
+  /** Loads a model where it lowers the pressure most, in the place of another when there is no room. */
+  #bestMove(demand: Demand, pressure: number, hosts: readonly Host[], nowMs: number): readonly OrderModel[] {
+    let best: { host: Host; victim: string | null; after: number } | null = null;
+    const before = this.#share(demand, hosts, null, null);
+    for (const host of hosts) {
+      const needMib = host.weightsMib.get(demand.modelId);
+      if (needMib === undefined || host.models.has(demand.modelId)) continue;
+      const own = this.#share(demand, hosts, null, host);
+      const relief = before === Number.POSITIVE_INFINITY ? 0 : before - own;
+      for (const victim of this.#victims(host, needMib, hosts, nowMs)) {
+        const freed = victim === null ? 0 : this.#shareOf(victim, hosts);
+        // What the busiest of those concerned will be: the model's other GPUs, this one, the victim's others.
+        const others = pressure === Number.POSITIVE_INFINITY ? 0 : pressure - relief;
+        const here = host.load - freed + own;
+        const victims = victim === null ? 0 : this.#pressureWithout(victim, host, hosts);
+        const after = Math.max(others, here, victims);
+        if (!best || after < best.after) best = { host, victim, after };
+      }
+    }
+    if (!best || !(best.after < pressure - MIN_GAIN)) return [];
+    const { host, victim } = best;
+    const { nodeId } = this.#fleet.nodeOf[host.gpu]!;
+    const runner = host.runner.name;
+    this.#loading.set(`${host.gpu} ${demand.modelId}`, nowMs);
+    this.#since.set(`${host.gpu} ${demand.modelId}`, nowMs);
+    const orders: OrderModel[] = [];
+    if (victim !== null) orders.push({ kind: "order_model", nodeId, order: { runner, modelId: victim as ModelId, action: "unload" } });
+    orders.push({ kind: "order_model", nodeId, order: { runner, modelId: demand.modelId, action: "load" } });
+    return orders;
+  }
+
+  /** What might make room on a GPU for a model of `needMib`: null where there is room already. */
+  #victims(host: Host, needMib: number, hosts: readonly Host[], nowMs: number): readonly (string | null)[] {
+    const limitMib = this.#fleet.memoryTotalMib[host.gpu]! * MAX_WEIGHT_SHARE;
+    let usedMib = 0;
+    for (const modelId of host.models) usedMib += host.weightsMib.get(modelId) ?? 0;
+    if (usedMib + needMib <= limitMib) return [null];
+    return [...host.models].filter((modelId) => {
+      const key = `${host.gpu} ${modelId}`;
+      if (this.#loading.has(key) || nowMs - (this.#since.get(key) ?? nowMs) < MIN_RESIDENCY_MS) return false;
+      if (usedMib + needMib - (host.weightsMib.get(modelId) ?? 0) > limitMib) return false;
+      const demand = this.#demands.get(modelId);
+      const elsewhere = hosts.some((other) => other !== host && other.runner.models.includes(modelId as ModelId));
+      return elsewhere || !demand || demand.inputRate + demand.outputRate < 1e-3;
+    });
+  }
+
+  #shareOf(modelId: string, hosts: readonly Host[]): number {
+    const demand = this.#demands.get(modelId);
+    return demand ? this.#share(demand, hosts, null, null) : 0;
+  }
+
+  /** The pressure on a model's other GPUs once one of them has lost it. */
+  #pressureWithout(modelId: string, host: Host, hosts: readonly Host[]): number {
+    const demand = this.#demands.get(modelId);
+    if (!demand) return 0;
+    const now = this.#share(demand, hosts, null, null);
+    const then = this.#share(demand, hosts, host, null);
+    if (then === Number.POSITIVE_INFINITY) return demand.inputRate + demand.outputRate < 1e-3 ? 0 : Number.POSITIVE_INFINITY;
+    let worst = 0;
+    for (const other of hosts) if (other !== host && other.models.has(modelId)) worst = Math.max(worst, other.load - now + then);
+    return worst;
+  }
+}
+
+function decay(demand: Demand, nowMs: number): void {
+  const left = Math.exp((demand.atMs - nowMs) / DEMAND_TAU_MS);
+  demand.inputRate *= left;
+  demand.outputRate *= left;
+  demand.atMs = nowMs;
+}

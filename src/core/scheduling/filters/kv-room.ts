@@ -1,0 +1,24 @@
+import type { FromSettings, RequestFilter } from "../contract.js";
+
+/**
+ * Room in the key-value cache for prompt and answer. Batch work leaves a share of it to others. A GPU whose cache is not known,
+ * or that holds nothing, takes anything.
+ */
+export const kvRoom: FromSettings<RequestFilter> = ({ hybrid }) => ({
+  name: "kv_room",
+  applies: ({ estimate }) => estimate.outputTokens !== undefined,
+  needed: ({ estimate }) => `room for ${(estimate.inputTokens ?? 0) + (estimate.outputTokens ?? 0)} tokens in the key-value cache`,
+  keep(fleet, { estimate, spec, late }, candidates, count) {
+    const { kvTokens, kvCapacityTokens, held } = fleet.work;
+    const tokens = (estimate.inputTokens ?? 0) + (estimate.outputTokens ?? 0);
+    const share = spec.priority === 1 || late ? 1 - hybrid.batchKvHeadroom : 1;
+    let kept = 0;
+    for (let k = 0; k < count; k += 1) {
+      const gpu = candidates[k]!;
+      const capacity = kvCapacityTokens[gpu]!;
+      if (capacity === 0 || held[gpu] === 0 || kvTokens[gpu]! + tokens <= capacity * share) candidates[kept++] = gpu;
+    }
+    return kept;
+  },
+  everPasses: () => true,
+});

@@ -1,0 +1,51 @@
+// The default: predicted seconds, promises that are kept, batch work in what is left. What it needs beside scores lies elsewhere: the
+// order of the line in queue/, the models' places in placement/, the predictions in fleet/work-ledger.ts.
+import type { Fleet } from "../../fleet/fleet.js";
+import { dueAtMs, firstOutputDueAtMs } from "../../model/request.js";
+import type { Ask, FromSettings, RequestFilter, Strategy } from "../contract.js";
+import { batchShare } from "../filters/batch-share.js";
+import { fixedSlots } from "../filters/fixed-slots.js";
+import { kvRoom } from "../filters/kv-room.js";
+import { othersPromises } from "../filters/others-promises.js";
+import { ownPromise } from "../filters/own-promise.js";
+import { health } from "../scorers/health.js";
+import { affinitySeconds, delaySeconds, startSeconds, workSeconds } from "../scorers/seconds.js";
+
+/** A GPU in perfect health is worth this much of a request's time beside a failing one, seconds. */
+const HEALTH_SECONDS = 0.5;
+
+/** The GPU on which a request costs least time, its own and that of others. */
+export const hybrid: FromSettings<Strategy> = (settings) => ({
+  name: "hybrid",
+  filters: filtersOf(settings),
+  tooLate: settings.hybrid.lateExit ? tooLate : () => false,
+  scorers: [
+    { scorer: startSeconds, weight: -1 },
+    { scorer: workSeconds, weight: -1 },
+    { scorer: delaySeconds, weight: -settings.hybrid.delayWeight },
+    { scorer: affinitySeconds(settings), weight: 1 },
+    { scorer: health, weight: HEALTH_SECONDS },
+  ],
+});
+
+const filtersOf: FromSettings<readonly RequestFilter[]> = (settings) => {
+  const { lateBinding, slotsBySlo, protectRunning } = settings.hybrid;
+  if (!lateBinding) return [];
+  if (!slotsBySlo) return [fixedSlots(settings), batchShare(settings)];
+  return [kvRoom(settings), ownPromise, ...(protectRunning ? [othersPromises] : []), batchShare(settings)];
+};
+
+/** An idle GPU of the fastest kind would not make it. */
+function tooLate(fleet: Fleet, { spec, estimate, acceptedAtMs, nowMs }: Ask): boolean {
+  if (spec.wishes === undefined) return false;
+  const { inputTokens = 0, outputTokens = 0 } = estimate;
+  const { prefillMsPerToken, stepBaseMs, stepMsPerRequest } = fleet.work.times.of(spec.modelId);
+  let readMs = Number.POSITIVE_INFINITY;
+  let stepMs = Number.POSITIVE_INFINITY;
+  for (let kind = 0; kind < stepBaseMs.length; kind += 1) {
+    readMs = Math.min(readMs, inputTokens * prefillMsPerToken[kind]!);
+    stepMs = Math.min(stepMs, stepBaseMs[kind]! + stepMsPerRequest[kind]!);
+  }
+  if (readMs === Number.POSITIVE_INFINITY) return false;
+  return nowMs + readMs + stepMs > firstOutputDueAtMs(spec, acceptedAtMs) || nowMs + readMs + outputTokens * stepMs > dueAtMs(spec, acceptedAtMs);
+}

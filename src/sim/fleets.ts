@@ -1,0 +1,135 @@
+// Simulated fleets: so many nodes of a kind, or a cut of the cluster that Alibaba published (openb). Nodes only; what a kind can
+// do is the service-time model's matter. Every id says that it is simulated.
+import { seededRandom } from "../lib/random.js";
+import { readLines } from "./workload/formats/read-lines.js";
+import { isHeading } from "./workload/formats/trace-format.js";
+import { TraceError, unreadable } from "./workload/trace-error.js";
+
+export interface SimulatedGpu {
+  readonly gpuId: string;
+  readonly kind: string;
+}
+
+export interface SimulatedNode {
+  readonly nodeId: string;
+  readonly gpus: readonly SimulatedGpu[];
+}
+
+/** Alike nodes: `nodes` of them with `gpus` GPUs of `kind` each. */
+export interface NodeGroup {
+  readonly kind: string;
+  readonly gpus: number;
+  readonly nodes: number;
+}
+
+/** How many GPUs such a fleet has. */
+export function gpuCount(groups: readonly NodeGroup[]): number {
+  return groups.reduce((sum, { gpus, nodes }) => sum + gpus * nodes, 0);
+}
+
+/** The nodes "sim-node-1" and on, with the GPUs "sim-node-1-gpu-0" and on. */
+export function simpleFleet(groups: readonly NodeGroup[]): SimulatedNode[] {
+  const kinds = groups.flatMap(({ kind, gpus, nodes }) => Array.from({ length: nodes }, () => ({ kind, gpus })));
+  return kinds.map(({ kind, gpus }, index) => simulatedNode(`sim-node-${index + 1}`, kind, gpus));
+}
+
+function simulatedNode(nodeId: string, kind: string, gpus: number): SimulatedNode {
+  return { nodeId, gpus: Array.from({ length: gpus }, (_, index) => ({ gpuId: `${nodeId}-gpu-${index}`, kind })) };
+}
+
+/** A node of the openb list: its name and the model and number of its GPUs. */
+export interface OpenbNode {
+  readonly name: string;
+  readonly model: string;
+  readonly gpus: number;
+}
+
+/**
+ * What this project takes a GPU model of openb for. The cluster names no speeds, G2 and G3 are undisclosed, and of P100 and
+ * V100 there are no measured speeds: this join, by memory and rough speed, is the project's own and no part of the data.
+ */
+export const OPENB_KINDS: Readonly<Record<string, string>> = {
+  P100: "T4",
+  T4: "T4",
+  V100M16: "A10G",
+  A10: "A10G",
+  G2: "A10G",
+  V100M32: "L40S",
+  G3: "A100-80GB",
+};
+
+const HEADING = "sn,cpu_milli,memory_mib,gpu,model";
+const ROW = /^([\w.-]+),\d+,\d+,(\d{1,2}),(\w+)$/;
+const MAX_NODES = 100_000;
+
+/** Reads openb_node_list_gpu_node.csv. Rejects with a `TraceError` that names file and line. */
+export async function readOpenbNodes(path: string): Promise<OpenbNode[]> {
+  const nodes: OpenbNode[] = [];
+  let lineNumber = 0;
+  try {
+    for await (const line of readLines(path)) {
+      lineNumber += 1;
+      if (line.trim() === "" || (lineNumber === 1 && isHeading(HEADING, line))) continue;
+      const [, name = "", gpus, model = ""] = ROW.exec(line) ?? [];
+      if (!(Number(gpus) > 0)) throw new TraceError(`${path}:${lineNumber}: not a node with GPUs (${HEADING}): ${line.slice(0, 80)}`);
+      if (nodes.push({ name, model, gpus: Number(gpus) }) > MAX_NODES) throw new TraceError(`${path} has more than ${MAX_NODES} nodes`);
+    }
+  } catch (error) {
+    throw error instanceof TraceError ? error : unreadable(path, error);
+  }
+  if (nodes.length === 0) throw new TraceError(`${path} has no nodes`);
+  return nodes;
+}
+
+/** The first nodes of the list with `gpus` GPUs together, the last one cut short where need be; all of it when it has fewer. */
+export function firstGpus(nodes: readonly OpenbNode[], gpus: number): OpenbNode[] {
+  const taken: OpenbNode[] = [];
+  let left = gpus;
+  for (const node of nodes) {
+    if (left <= 0) break;
+    taken.push(node.gpus <= left ? node : { ...node, gpus: left });
+    left -= node.gpus;
+  }
+  return taken;
+}
+
+/** Nodes by lot with `gpus` GPUs together, each model with its share of the whole (largest remainders); the same seed takes the same. */
+export function stratifiedGpus(nodes: readonly OpenbNode[], gpus: number, seed: number): OpenbNode[] {
+  const total = sumOfGpus(nodes);
+  const wanted = Math.min(gpus, total);
+  const quotas = [...new Set(nodes.map(({ model }) => model))].map((model) => {
+    const own = nodes.filter((node) => node.model === model);
+    return { model, own, exact: (sumOfGpus(own) / total) * wanted };
+  });
+  const counts = new Map(quotas.map(({ model, exact }) => [model, Math.floor(exact)]));
+  let left = wanted - [...counts.values()].reduce((sum, count) => sum + count, 0);
+  for (const { model, exact } of quotas.toSorted((one, other) => (other.exact % 1) - (one.exact % 1))) {
+    if (left-- <= 0) break;
+    counts.set(model, Math.floor(exact) + 1);
+  }
+  const random = seededRandom(seed);
+  return quotas.flatMap(({ model, own }) => firstGpus(shuffled(own, random), counts.get(model) ?? 0));
+}
+
+/** Nodes of openb as a simulated fleet: "sim-openb-node-0000" and so on. Throws a `TraceError` for a model that `kinds` does not have. */
+export function openbFleet(nodes: readonly OpenbNode[], kinds: Readonly<Record<string, string>> = OPENB_KINDS): SimulatedNode[] {
+  return nodes.map(({ name, model, gpus }) => {
+    const kind = kinds[model];
+    if (kind === undefined) throw new TraceError(`node ${name} has GPUs of model ${model}: say which known kind to take them for`);
+    return simulatedNode(`sim-${name}`, kind, gpus);
+  });
+}
+
+function sumOfGpus(nodes: readonly OpenbNode[]): number {
+  return nodes.reduce((sum, node) => sum + node.gpus, 0);
+}
+
+/** Fisher and Yates. */
+function shuffled<T>(items: readonly T[], random: () => number): T[] {
+  const result = [...items];
+  for (let place = result.length - 1; place > 0; place -= 1) {
+    const other = Math.floor(random() * (place + 1));
+    [result[place], result[other]] = [result[other] as T, result[place] as T];
+  }
+  return result;
+}

@@ -1,0 +1,78 @@
+// What a scenario is: who asks for what, of which models, on which fleet. Data only; build.ts makes the workload and
+// ../fleets.ts the fleet of it. The scenarios themselves are in ../scenarios.ts.
+import type { NodeGroup } from "../fleets.js";
+import type { TenantSlo } from "./arrival.js";
+import type { SourceName } from "./sources.js";
+
+/** A model of the scenario, by its name in the catalogue of models. */
+export interface ScenarioModel {
+  readonly modelId: string;
+  /** Parameters that each token passes through, billions: how its work compares with another's when a mix is weighed. */
+  readonly activeBillions: number;
+}
+
+/** A fleet of alike nodes, or a cut of the openb cluster by lot in which each GPU model keeps its share. */
+export type FleetPlan = { readonly groups: readonly NodeGroup[] } | { readonly openbGpus: number };
+
+/** One user of a part, with the models it asks for. Each model it asks is a tenant of its own, of the user's name. */
+export interface ScenarioUser {
+  readonly name: string;
+  readonly priority: number;
+  readonly slo: TenantSlo | null;
+  /** Share of the part's requests, against the other users' weights. */
+  readonly weight: number;
+  /** The part's senders whose requests these are; without it, requests are given to users by lot. Either all users of a part have it or none. */
+  readonly senders?: readonly string[];
+  /** Model to weight. */
+  readonly models: Readonly<Record<string, number>>;
+}
+
+/**
+ * How much of a source is taken, beside the whole: a share of its requests; as much as makes its work `ratio` times that of
+ * other parts; as much as keeps a share of the fleet's GPUs busy.
+ */
+export type Amount =
+  | { readonly kind: "share"; readonly share: number }
+  | { readonly kind: "work"; readonly ratio: number; readonly of: readonly string[] }
+  | { readonly kind: "gpus"; readonly share: number };
+
+export interface ScenarioPart {
+  readonly name: string;
+  readonly source: SourceName;
+  readonly type: string;
+  readonly users: readonly ScenarioUser[];
+  readonly amount: Amount;
+  /** How much faster the source's clock goes, the time of jobs with it; 1 unless it spans days. */
+  readonly pace: number;
+  /** Jobs that take longer (after `pace`) are left out, ms; Infinity for none. */
+  readonly maxWorkMs: number;
+  /** Jobs with more GPUs are left out. */
+  readonly maxGpus: number;
+  /** Whether the load multiple applies to it. */
+  readonly scales: boolean;
+}
+
+/** One user sends `factor` times as much for a while. Times since the start of the simulation, ms. */
+export interface Flood {
+  readonly part: string;
+  readonly user: string;
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly factor: number;
+}
+
+export interface Scenario {
+  readonly name: string;
+  /** One line for a heading. */
+  readonly title: string;
+  /** What is the project's own in it, and what to know when reading results. */
+  readonly notes: readonly string[];
+  readonly fleet: FleetPlan;
+  readonly models: readonly ScenarioModel[];
+  readonly parts: readonly ScenarioPart[];
+  readonly floods: readonly Flood[];
+  /** Speed at which models load, of their usual one. */
+  readonly modelLoadSpeed: number;
+  /** How long requests arrive, ms. */
+  readonly durationMs: number;
+}

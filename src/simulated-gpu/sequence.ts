@@ -1,0 +1,50 @@
+// A request inside the batch, and where it stands. Owned by token-batch.ts; opaque to everybody else.
+import type { ListEntry } from "../lib/linked-list.js";
+import type { BatchModel } from "./batch-models.js";
+
+export type JobId = string | number;
+
+/** Work in tokens. */
+export interface TokenJob {
+  readonly id: JobId;
+  readonly modelId: string;
+  readonly inputTokens: number;
+  /** Of the input, in the cache already: not read, but held. */
+  readonly cachedTokens: number;
+  readonly outputTokens: number;
+}
+
+/** A job inside. */
+export interface Sequence {
+  readonly job: TokenJob;
+  readonly model: BatchModel;
+  state: "waiting" | "reading" | "decoding" | "gone";
+  started: boolean;
+  /** Output tokens so far; while decoding, as of `since`. */
+  generated: number;
+  /** Tokens to hold before the next output: the input and what had been generated when it came in. */
+  context: number;
+  /** Of `context`, tokens still to be read. */
+  unread: number;
+  /** Iteration from which on it decodes. */
+  since: number;
+  end: End | null;
+  place: ListEntry<Sequence> | null;
+}
+
+/** After `iteration` a sequence has its last token. Stale when it is not the sequence's `end` any more. */
+export interface End {
+  readonly iteration: number;
+  readonly order: number;
+  readonly sequence: Sequence;
+}
+
+/** Output tokens that a sequence has after `iteration`. */
+export function generatedBy({ state, generated, since }: Sequence, iteration: number): number {
+  return state === "decoding" ? generated + iteration - since : generated;
+}
+
+/** A job that has just come. */
+export function waitingSequence(job: TokenJob, model: BatchModel): Sequence {
+  return { job, model, state: "waiting", started: false, generated: 0, context: 0, unread: 0, since: 0, end: null, place: null };
+}

@@ -1,0 +1,34 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { loadRouterConfig, RouterConfigError } from "../../../src/config/router-config.js";
+
+let directory = "";
+beforeAll(() => {
+  directory = mkdtempSync(path.join(tmpdir(), "gpu-router-config-"));
+});
+afterAll(() => rmSync(directory, { recursive: true }));
+
+function load(text: string): ReturnType<typeof loadRouterConfig> {
+  const file = path.join(directory, "router.yaml");
+  writeFileSync(file, text);
+  return loadRouterConfig(file, {});
+}
+
+describe("what strategies are told", () => {
+  test("types are mapped to one GPU or to several", () => {
+    const { core } = load("gpu: { multi_gpu: { task_specific_mappings: { image_segmentation: gpu_0, text_generation: [gpu_1, GPU-4ff] } } }");
+    expect(core.taskMappings).toEqual({ image_segmentation: ["gpu_0"], text_generation: ["gpu_1", "GPU-4ff"] });
+  });
+
+  test.each(["{ a: [] }", "{ a: 3 }", '{ a: "" }', "[gpu_0]"])("mappings such as %s are refused with the key's name", (mappings) => {
+    expect(() => load(`gpu: { multi_gpu: { task_specific_mappings: ${mappings} } }`)).toThrow(RouterConfigError);
+    expect(() => load(`gpu: { multi_gpu: { task_specific_mappings: ${mappings} } }`)).toThrow(/task_specific_mappings/);
+  });
+
+  test("the headroom of priorities is a share", () => {
+    expect(load("load_balancer: { strategy: priority_based, priority_headroom: 0.25 }").core).toMatchObject({ strategy: "priority_based", priorityHeadroom: 0.25 });
+    expect(() => load("load_balancer: { priority_headroom: 1.5 }")).toThrow(/priority_headroom/);
+  });
+});
