@@ -16,6 +16,7 @@ import {
   ModelAction,
   type ModelOrder,
 } from "../../gen/gpurouter/v1/agent_pb.js";
+import { ChurnMap } from "../lib/churn-map.js";
 import { AgentSession } from "../link/agent-session.js";
 import { endedMessage, helloMessage, jobOf, runnerListMessage, telemetryMessage, unknownRunnerMessage } from "./agent-codec.js";
 import { EngineLoads } from "./engine-loads.js";
@@ -54,7 +55,7 @@ export class Agent {
   readonly #startedAtMs = performance.now();
   readonly #session = new AgentSession();
   readonly #connection: RouterConnection;
-  readonly #aborts = new Map<string, AbortController>();
+  readonly #aborts = new ChurnMap<string, AbortController>();
   readonly #fenced = new Set<string>();
   readonly #runnerByName: ReadonlyMap<string, Runner>;
   readonly #engineLoads: EngineLoads;

@@ -1,4 +1,8 @@
 // Lets calls in, knows those under way, and closes for good: the drain of both servers. Knows nothing of transports.
+//
+// Calls under way stand in lists and not in a Set, whose discarded tables keep calls that are long over from being collected
+// young (see lib/churn-map.ts).
+import { LinkedList, type ListEntry } from "../lib/linked-list.js";
 import { ApiError } from "./outcomes.js";
 
 /**
@@ -10,27 +14,31 @@ export type Admission = "awaited" | "unawaited" | "free";
 /** Ends one call from outside, with ApiError "draining". */
 export type EndCall = () => void;
 
+/** What a call that was let in leaves with. */
+export type Pass = ListEntry<EndCall>;
+
 export class CallGate {
   #draining = false;
   #allGone: () => void = () => {};
-  readonly #awaited = new Set<EndCall>();
-  readonly #others = new Set<EndCall>();
+  readonly #awaited = new LinkedList<EndCall>();
+  readonly #others = new LinkedList<EndCall>();
 
   get draining(): boolean {
     return this.#draining;
   }
 
-  /** Lets a call in; throws ApiError "draining" when it comes too late. Pair with `leave` of the same `end`. */
-  enter(admission: Admission, end: EndCall): void {
+  /** Lets a call in; throws ApiError "draining" when it comes too late. Pair with `leave`. */
+  enter(admission: Admission, end: EndCall): Pass {
     if (this.#draining && admission !== "free") throw new ApiError({ kind: "draining" });
-    (admission === "awaited" ? this.#awaited : this.#others).add(end);
+    return (admission === "awaited" ? this.#awaited : this.#others).append(end);
   }
 
-  /** Does nothing for a call that was not let in or has left. */
-  leave(end: EndCall): void {
-    if (this.#awaited.delete(end)) {
-      if (this.#awaited.size === 0) this.#allGone();
-    } else this.#others.delete(end);
+  /** Does nothing for a call that was not let in (null) or has left. */
+  leave(pass: Pass | null): void {
+    const among = pass?.list;
+    if (!among) return;
+    among.remove(pass);
+    if (among === this.#awaited && among.size === 0) this.#allGone();
   }
 
   /** Refuses new calls, waits up to `graceMs` for those that are waited for, then ends all that are left. */

@@ -3,7 +3,7 @@
 import type { DescMessage, DescMethod, DescMethodServerStreaming, DescMethodUnary, DescService, MessageShape } from "@bufbuild/protobuf";
 import { ViolationsSchema } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { ConnectError, type Code, type ConnectRouter, type HandlerContext } from "@connectrpc/connect";
-import type { EndCall } from "./call-gate.js";
+import type { EndCall, Pass } from "./call-gate.js";
 import type { Binding } from "./grpc-handlers.js";
 import { ApiError } from "./outcomes.js";
 import type { ServerStreamHandler, ServiceHandlers, UnaryHandler } from "./service-handlers.js";
@@ -39,6 +39,7 @@ async function unary(
   { gate, log, admission }: Binding,
 ): Promise<Message> {
   let end: EndCall = () => {};
+  let pass: Pass | null = null;
   try {
     // The drain, the deadline or the caller's cancel. Connect aborts the signal after every call, so this always settles.
     const ended = new Promise<never>((_, reject) => {
@@ -47,12 +48,12 @@ async function unary(
     });
     // A call that is refused or throws at once leaves it unheard, which must not count as an unhandled rejection.
     ended.catch(() => {});
-    gate.enter(admission(context.method), end);
+    pass = gate.enter(admission(context.method), end);
     return await Promise.race([run(request), ended]);
   } catch (error) {
     throw connectError(error, context, log);
   } finally {
-    gate.leave(end);
+    gate.leave(pass);
   }
 }
 
@@ -64,15 +65,16 @@ async function* stream(
 ): AsyncGenerator<Message> {
   const drained = new AbortController();
   const end: EndCall = () => drained.abort();
+  let pass: Pass | null = null;
   try {
-    gate.enter(admission(context.method), end);
+    pass = gate.enter(admission(context.method), end);
     yield* start(request, AbortSignal.any([context.signal, drained.signal]));
     context.signal.throwIfAborted();
     if (drained.signal.aborted) throw new ApiError({ kind: "draining" });
   } catch (error) {
     throw connectError(error, context, log);
   } finally {
-    gate.leave(end);
+    gate.leave(pass);
   }
 }
 

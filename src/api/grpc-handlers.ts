@@ -13,7 +13,7 @@ import type {
   UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import type { Logger } from "pino";
-import type { Admission, CallGate } from "./call-gate.js";
+import type { Admission, CallGate, Pass } from "./call-gate.js";
 import { asBuffer, grpcMethodDefinition } from "../wire/grpc-service-definition.js";
 import { grpcStatus } from "./grpc-status.js";
 import { ApiError } from "./outcomes.js";
@@ -76,23 +76,24 @@ function unary(method: DescMethod, handler: UnaryHandler<DescMessage, DescMessag
   const { gate, log } = binding;
   const admission = binding.admission(method);
   return (call: ServerUnaryCall<Buffer, Buffer>, callback: sendUnaryData<Buffer>): void => {
+    let pass: Pass | null = null;
     // grpc-js ignores what comes after the first answer, or after a cancel.
     const fail = (error: unknown): void => {
-      gate.leave(end);
+      gate.leave(pass);
       callback(failure(error, method, log));
     };
     const end = (): void => fail(new ApiError({ kind: "draining" }));
     const succeed = (response: Message): void => {
       try {
         const bytes = asBuffer(toBinary(method.output, response));
-        gate.leave(end);
+        gate.leave(pass);
         callback(null, bytes);
       } catch (error) {
         fail(error);
       }
     };
     try {
-      gate.enter(admission, end);
+      pass = gate.enter(admission, end);
       const answer = handler(decode(method.input, call.request));
       if (answer instanceof Promise) answer.then(succeed, fail);
       else succeed(answer);
@@ -111,13 +112,14 @@ async function respond(
 ): Promise<void> {
   const abort = new AbortController();
   let drained = false;
+  let pass: Pass | null = null;
   const end = (): void => {
     drained = true;
     abort.abort();
   };
   call.on("cancelled", () => abort.abort());
   try {
-    gate.enter(admission(method), end);
+    pass = gate.enter(admission(method), end);
     for await (const message of start(abort.signal)) {
       if (abort.signal.aborted) break;
       await written(call, asBuffer(toBinary(method.output, message)), abort.signal);
@@ -128,7 +130,7 @@ async function respond(
     // Once the caller has gone, what the handler says of it interests nobody.
     if (!call.cancelled) call.emit("error", failure(error, method, log));
   } finally {
-    gate.leave(end);
+    gate.leave(pass);
   }
 }
 

@@ -10,6 +10,7 @@ import { ServerReflection as ServerReflectionAlpha } from "../../gen/grpc/reflec
 import { CallGate } from "./call-gate.js";
 import { bindGrpcHandlers, type Binding, type GrpcService } from "./grpc-handlers.js";
 import { grpcServiceDefinition } from "../wire/grpc-service-definition.js";
+import { collectCallsYoung } from "./http2-stream-table.js";
 import { createServerHealth, type ServerHealth } from "./health.js";
 import { hostAndPort, requireLoopback } from "./loopback.js";
 import { createReflection } from "./reflection.js";
@@ -100,6 +101,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
             return;
           }
           boundAddress = hostAndPort(options.host, port);
+          collectCallsYoung(server);
           resolve(port);
         });
       });

@@ -42,6 +42,16 @@ export class ChurnMap<K, V> {
     return this.#slotOf.delete(key);
   }
 
+  clear(): void {
+    this.#slotOf.clear();
+    this.#values.length = 0;
+    this.#vacant.length = 0;
+  }
+
+  forEach(use: (value: V, key: K) => void): void {
+    for (const [key, value] of this) use(value, key);
+  }
+
   keys(): IterableIterator<K> {
     return this.#slotOf.keys();
   }

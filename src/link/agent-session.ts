@@ -12,6 +12,7 @@ import {
   type ModelOrder,
   type Welcome,
 } from "../../gen/gpurouter/v1/agent_pb.js";
+import { ChurnMap } from "../lib/churn-map.js";
 
 interface Held {
   readonly dispatch: Dispatch;
@@ -30,7 +31,7 @@ export interface AgentActions {
 }
 
 export class AgentSession {
-  readonly #held = new Map<string, Held>();
+  readonly #held = new ChurnMap<string, Held>();
   #highestEpoch = 0n;
   #welcome: Welcome | null = null;
   #heardAtMs = 0;

@@ -2,11 +2,12 @@
 import type { EndedRequest } from "../core/events.js";
 import type { RequestId } from "../core/model/ids.js";
 import type { Request } from "../core/model/request.js";
+import { ChurnMap } from "../lib/churn-map.js";
 import type { FinishedPage, LmdbJournal } from "../journal/lmdb-journal.js";
 
 export class History {
   readonly #journal: LmdbJournal;
-  readonly #notDurable = new Map<RequestId, EndedRequest>();
+  readonly #notDurable = new ChurnMap<RequestId, EndedRequest>();
 
   constructor(journal: LmdbJournal) {
     this.#journal = journal;

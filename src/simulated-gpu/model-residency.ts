@@ -28,10 +28,13 @@ const MIN_KV_MIB = 1024;
 
 export class ModelResidency {
   readonly #kind: GpuKind;
+  readonly #loadSpeed: number;
   readonly #residents = new Map<string, Resident>();
 
-  constructor(kind: GpuKind) {
+  /** `loadSpeed` divides the time that loading takes. */
+  constructor(kind: GpuKind, loadSpeed = 1) {
     this.#kind = kind;
+    this.#loadSpeed = loadSpeed;
   }
 
   /** In the order in which they came. */
@@ -81,7 +84,7 @@ export class ModelResidency {
     const neededMib = times.weightsMib + (this.#residents.size > 0 ? WORKSPACE_MIB : 0);
     const freeMib = Math.max(0, this.kvMib - Math.max(MIN_KV_MIB, kvUsedMib));
     if (neededMib > freeMib) return { outcome: "no_room", neededMib, freeMib };
-    const readyAtMs = nowMs + times.loadMs;
+    const readyAtMs = nowMs + times.loadMs / this.#loadSpeed;
     this.#residents.set(modelId, { times, readyAtMs, users: 0, draining: false });
     return { outcome: "loading", readyAtMs };
   }

@@ -83,9 +83,11 @@ describe("without traces", () => {
     const workload = await build("synthetic-main");
     const arrivals = [...workload.arrivals(1)];
     expect(arrivals.every(({ atMs }, index) => atMs >= (arrivals[index - 1]?.atMs ?? 0) && atMs < workload.durationMs)).toBe(true);
-    expect(arrivals).toEqual([...workload.arrivals(1)]);
-    expect(arrivals).toEqual([...(await build("synthetic-main")).arrivals(1)]);
-    expect(arrivals).not.toEqual([...workload.arrivals(2)]);
+    // As text: deep comparison of ten thousand objects takes seconds.
+    const text = (workloadAgain: Workload, seed: number): string => JSON.stringify([...workloadAgain.arrivals(seed)]);
+    expect(text(workload, 1) === JSON.stringify(arrivals)).toBe(true);
+    expect(text(await build("synthetic-main"), 1) === JSON.stringify(arrivals)).toBe(true);
+    expect(text(workload, 2) === JSON.stringify(arrivals)).toBe(false);
     expect(Object.keys(usersOf(workload, arrivals)).sort()).toEqual(["assistant", "batch", "editor", "reviewer", "search", "support"].map((user) => `synthetic-${user}`));
     expect(new Set(workload.tenants.map(({ modelId }) => modelId)).size).toBe(8);
     expect(new Set(workload.tenants.filter(({ type }) => type === "inference").map(({ priority }) => priority))).toEqual(new Set([2, 3, 4, 5]));
@@ -93,8 +95,8 @@ describe("without traces", () => {
 
   test("the load multiplies the rate of everything, either way", async () => {
     const count = async (options: Partial<BuildOptions>): Promise<number> => statisticsOf((await build("synthetic-main", options)).arrivals(5)).meanPerSecond;
-    const once = await count({ durationMs: 3_000_000 });
-    for (const scaling of ["compress", "superpose"] as const) expect(Math.abs((await count({ scaling, load: 4.5, durationMs: 600_000 })) / once / 4.5 - 1)).toBeLessThan(0.1);
+    const once = await count({ durationMs: 1_800_000 });
+    for (const scaling of ["compress", "superpose"] as const) expect(Math.abs((await count({ scaling, load: 4.5, durationMs: 400_000 })) / once / 4.5 - 1)).toBeLessThan(0.1);
   });
 
   test("a scenario of real traces says which trace it needs, where to get it and what goes without", async () => {
@@ -104,16 +106,17 @@ describe("without traces", () => {
     await expect(buildWorkload(main, folder, 32, ONCE)).rejects.toThrow(`there is no ${path.join(folder, "azure-llm-2023/AzureLLMInferenceTrace_conv.csv")}: give the folder`);
   });
 
-  test("a million arrivals are made as they are asked for", async () => {
-    const workload = await build("synthetic-main", { load: 100 });
+  test("arrivals are made as they are asked for: of a billion, the first thousands come at once", async () => {
+    const workload = await build("synthetic-main", { load: 1000, durationMs: 100_000_000 });
     let count = 0;
     let lastMs = 0;
     for (const { atMs } of workload.arrivals(1)) {
-      count += 1;
-      if (atMs < lastMs) throw new Error("out of order");
+      expect(atMs >= lastMs).toBe(true);
       lastMs = atMs;
+      count += 1;
+      if (count === 20_000) break;
     }
-    expect(count).toBeGreaterThan(900_000);
+    expect(lastMs).toBeLessThan(10_000);
   });
 });
 

@@ -19,13 +19,13 @@ function perGpu(name: string, prepare: (fleet: Fleet, ask: Ask) => (gpu: number)
 }
 
 /** Until the prompts before it have been read. */
-export const startSeconds = perGpu("start_s", (fleet, { nowMs }) => {
+export const startSeconds = perGpu("start_seconds", (fleet, { nowMs }) => {
   const { prefillUntilMs } = fleet.work;
   return (gpu) => Math.max(0, prefillUntilMs[gpu]! - nowMs) / 1000;
 });
 
 /** Reading its prompt and writing its answer beside what runs there. */
-export const workSeconds = perGpu("work_s", (fleet, { spec, estimate }) => {
+export const workSeconds = perGpu("work_seconds", (fleet, { spec, estimate }) => {
   const { kind, stepMs } = fleet.work;
   const { relativeSpeed } = fleet.outcomes;
   const { active } = fleet;
@@ -42,7 +42,7 @@ export const workSeconds = perGpu("work_s", (fleet, { spec, estimate }) => {
 });
 
 /** What it delays those that run there, all of them together. */
-export const delaySeconds = perGpu("delay_s", (fleet, { spec, estimate }) => {
+export const delaySeconds = perGpu("delay_seconds", (fleet, { spec, estimate }) => {
   const { kind, held, remainingTokens } = fleet.work;
   const { active } = fleet;
   const { inputTokens = 0, outputTokens = 0, durationMs } = estimate;
@@ -59,7 +59,7 @@ export const delaySeconds = perGpu("delay_s", (fleet, { spec, estimate }) => {
 
 /** What it need not read again because the GPU has read the same prompt up to there: a gain. */
 export const affinitySeconds: FromSettings<RequestScorer> = ({ hybrid }) =>
-  perGpu("affinity_s", (fleet, { spec }) => {
+  perGpu("affinity_seconds", (fleet, { spec }) => {
     const { prefixHashes } = wishesOf(spec);
     if (prefixHashes.length === 0 || !hybrid.affinity) return () => 0;
     const { kind } = fleet.work;

@@ -1,0 +1,50 @@
+// What tenants want of each request: told to the router as a wish when it comes, judged by what it turned out to be when it has ended.
+// The wish knows as little as its caller: how long this tenant's answers usually are. The judgement knows the answer.
+import type { GpuKind } from "../simulated-gpu/gpu-kinds.js";
+import { serviceTimes, unloadedMs } from "../simulated-gpu/service-times.js";
+import type { Arrival, Tenant } from "./workload/arrival.js";
+
+/** An answer's length before any is known. */
+const FIRST_GUESS_TOKENS = 200;
+const GAIN = 0.02;
+
+export class SloBook {
+  readonly #tenants: readonly Tenant[];
+  /** By tenant: the median kind among the fleet's GPUs that can hold its model. */
+  readonly #kinds: readonly GpuKind[];
+  readonly #meanOutput: number[];
+
+  constructor(tenants: readonly Tenant[], fleet: readonly GpuKind[]) {
+    this.#tenants = tenants;
+    this.#meanOutput = tenants.map(() => FIRST_GUESS_TOKENS);
+    this.#kinds = tenants.map(({ modelId }) => {
+      const able = fleet.filter((kind) => serviceTimes(kind, modelId).kvCapacityTokens > 0);
+      const bySpeed = (able.length > 0 ? able : fleet).toSorted((a, b) => serviceTimes(a, modelId).stepBaseMs - serviceTimes(b, modelId).stepBaseMs);
+      return bySpeed[bySpeed.length >> 1]!;
+    });
+  }
+
+  /** What the caller asks for; null without an SLO. */
+  wish(arrival: Arrival): { readonly firstOutputMs: number; readonly totalMs: number } | null {
+    const slo = this.#tenants[arrival.tenant]!.slo;
+    return slo && { firstOutputMs: slo.firstOutputMs, totalMs: this.#totalMs(arrival, this.#meanOutput[arrival.tenant]!) };
+  }
+
+  /** Whether a request that was completed was in time; false without an SLO. */
+  kept(arrival: Arrival, firstOutputAtMs: number, endedAtMs: number): boolean {
+    const slo = this.#tenants[arrival.tenant]!.slo;
+    if (!slo) return false;
+    return firstOutputAtMs - arrival.atMs <= slo.firstOutputMs && endedAtMs - arrival.atMs <= this.#totalMs(arrival, arrival.outputTokens);
+  }
+
+  /** A caller has seen the answer. */
+  learn({ tenant, outputTokens }: Arrival): void {
+    this.#meanOutput[tenant]! += GAIN * (outputTokens - this.#meanOutput[tenant]!);
+  }
+
+  #totalMs({ tenant, inputTokens }: Arrival, outputTokens: number): number {
+    const { slo, modelId } = this.#tenants[tenant]!;
+    if (!slo) return Number.POSITIVE_INFINITY;
+    return Math.round(Math.max(slo.totalFloorMs, slo.totalFactor * unloadedMs(this.#kinds[tenant]!, modelId, inputTokens, outputTokens)));
+  }
+}
