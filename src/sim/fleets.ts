@@ -1,8 +1,11 @@
 // Simulated fleets: so many nodes of a kind, or a cut of the cluster that Alibaba published (openb). Nodes only; what a kind can
 // do is the service-time model's matter. Every id says that it is simulated.
 import { seededRandom } from "../lib/random.js";
+import { OPENB_GPU_KINDS } from "../simulated-gpu/gpu-kinds.js";
 import { readLines } from "./workload/formats/read-lines.js";
 import { isHeading } from "./workload/formats/trace-format.js";
+import type { FleetPlan } from "./workload/scenario.js";
+import { findFile } from "./workload/sources.js";
 import { TraceError, unreadable } from "./workload/trace-error.js";
 
 export interface SimulatedGpu {
@@ -43,20 +46,6 @@ export interface OpenbNode {
   readonly model: string;
   readonly gpus: number;
 }
-
-/**
- * What this project takes a GPU model of openb for. The cluster names no speeds, G2 and G3 are undisclosed, and of P100 and
- * V100 there are no measured speeds: this join, by memory and rough speed, is the project's own and no part of the data.
- */
-export const OPENB_KINDS: Readonly<Record<string, string>> = {
-  P100: "T4",
-  T4: "T4",
-  V100M16: "A10G",
-  A10: "A10G",
-  G2: "A10G",
-  V100M32: "L40S",
-  G3: "A100-80GB",
-};
 
 const HEADING = "sn,cpu_milli,memory_mib,gpu,model";
 const ROW = /^([\w.-]+),\d+,\d+,(\d{1,2}),(\w+)$/;
@@ -112,12 +101,27 @@ export function stratifiedGpus(nodes: readonly OpenbNode[], gpus: number, seed: 
 }
 
 /** Nodes of openb as a simulated fleet: "sim-openb-node-0000" and so on. Throws a `TraceError` for a model that `kinds` does not have. */
-export function openbFleet(nodes: readonly OpenbNode[], kinds: Readonly<Record<string, string>> = OPENB_KINDS): SimulatedNode[] {
+export function openbFleet(nodes: readonly OpenbNode[], kinds: Readonly<Record<string, string>> = OPENB_GPU_KINDS): SimulatedNode[] {
   return nodes.map(({ name, model, gpus }) => {
     const kind = kinds[model];
     if (kind === undefined) throw new TraceError(`node ${name} has GPUs of model ${model}: say which known kind to take them for`);
     return simulatedNode(`sim-${name}`, kind, gpus);
   });
+}
+
+/** How many GPUs the fleet of a plan has. */
+export function plannedGpus(plan: FleetPlan): number {
+  return "groups" in plan ? gpuCount(plan.groups) : plan.openbGpus;
+}
+
+// Every run of a scenario has the same fleet, whatever the seed of its requests.
+const CUT_SEED = 1;
+
+/** The fleet of a scenario; openb's nodes are looked for in the folder of traces, null for none. Rejects with a `TraceError` when they are missing. */
+export async function plannedFleet(plan: FleetPlan, folder: string | null): Promise<SimulatedNode[]> {
+  if ("groups" in plan) return simpleFleet(plan.groups);
+  const file = await findFile(folder, "alibaba-openb-gpu-v2023/openb_node_list_gpu_node.csv", "hkust-adsl/kubernetes-scheduler-simulator on GitHub, data/csv/ (Apache-2.0)");
+  return openbFleet(stratifiedGpus(await readOpenbNodes(file), plan.openbGpus, CUT_SEED));
 }
 
 function sumOfGpus(nodes: readonly OpenbNode[]): number {

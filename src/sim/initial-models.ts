@@ -4,6 +4,8 @@ import { engineMemoryMib, serviceTimes } from "../simulated-gpu/service-times.js
 
 /** Share of the engines' memory for weights: the rest is for key-value caches. */
 const WEIGHT_SHARE = 0.7;
+/** Less than this in the cache serves nobody well. */
+const MIN_KV_TOKENS = 16_384;
 const BATCH_OF_A_BUSY_GPU = 16;
 
 /** Tokens per second that a model is asked for in the long run. */
@@ -26,7 +28,10 @@ export function initialModels(kinds: readonly GpuKind[], demands: readonly Model
     let best = -1;
     let bestLoad = Number.POSITIVE_INFINITY;
     kinds.forEach((kind, gpu) => {
-      if (loaded[gpu]!.includes(next.modelId) || serviceTimes(kind, next.modelId).weightsMib > freeMib[gpu]!) return;
+      const { weightsMib, kvCapacityTokens } = serviceTimes(kind, next.modelId);
+      // A model that is too large for the share may still have a GPU to itself.
+      const fits = weightsMib <= freeMib[gpu]! || (loaded[gpu]!.length === 0 && kvCapacityTokens >= MIN_KV_TOKENS);
+      if (loaded[gpu]!.includes(next.modelId) || !fits) return;
       const load = demands.reduce((sum, each) => sum + (loaded[gpu]!.includes(each.modelId) ? pressure(each, kinds, loaded) : 0), 0) + cost(next, kind) / 1000;
       if (load >= bestLoad) return;
       bestLoad = load;

@@ -1,23 +1,14 @@
 // The scenarios that schedulers are compared on, as data. workload/build.ts makes their workloads, fleets.ts their fleets. All
 // but those called synthetic need the public traces.
 import type { TenantSlo } from "./workload/arrival.js";
-import type { Scenario, ScenarioModel, ScenarioPart, ScenarioUser } from "./workload/scenario.js";
+import type { Scenario, ScenarioPart, ScenarioUser } from "./workload/scenario.js";
 import type { SourceName } from "./workload/sources.js";
 
 const MINUTE_MS = 60_000;
 
 const INTERACTIVE: TenantSlo = { firstOutputMs: 2000, totalFloorMs: 2000, totalFactor: 2.5 };
 
-const MODELS: readonly ScenarioModel[] = [
-  { modelId: "llama-3.1-8b", activeBillions: 8 },
-  { modelId: "qwen2.5-14b", activeBillions: 14.8 },
-  { modelId: "qwen3-32b", activeBillions: 32.8 },
-  { modelId: "qwen3-30b-a3b", activeBillions: 3.3 },
-  { modelId: "mistral-7b", activeBillions: 7.2 },
-  { modelId: "gemma-2-9b", activeBillions: 9.2 },
-  { modelId: "phi-4-14b", activeBillions: 14.7 },
-  { modelId: "deepseek-coder-6.7b", activeBillions: 6.7 },
-];
+const MODELS = ["llama-3.1-8b", "qwen2.5-14b", "qwen3-32b", "qwen3-30b-a3b", "mistral-7b", "gemma-2-9b", "phi-4-14b", "deepseek-coder-6.7b"];
 
 /** A part that is taken whole, scaled with the load. */
 function part(name: string, source: SourceName, users: readonly ScenarioUser[]): ScenarioPart {
@@ -100,12 +91,12 @@ const OPENB: Scenario = {
   name: "openb",
   title: "Interactive work beside a month of training jobs, on a cut of a real cluster",
   notes: [
-    "The fleet is 128 GPUs of openb, each GPU model with its share; what each model is taken for is this project's own, the cluster names no speeds.",
+    "The fleet is 128 GPUs of openb, each GPU model with its share; what G2 and G3, which its publisher does not name, are taken for is this project's own.",
     "Training is Philly's October played 60 times as fast, times and durations alike, thinned to keep 35 % of the fleet busy; it does not grow with the load.",
     "Jobs with more than 8 GPUs, or longer than 15 minutes after that, are left out; 96 % of the jobs stay, with 11 % of the GPU time. Durations are taken as on the reference kind.",
   ],
   fleet: { openbGpus: 128 },
-  models: [...MODELS, { modelId: "training", activeBillions: 8 }],
+  models: [...MODELS, "training"],
   parts: [
     CONV,
     CODE,

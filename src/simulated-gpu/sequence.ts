@@ -26,6 +26,8 @@ export interface Sequence {
   context: number;
   /** Of `context`, tokens still to be read. */
   unread: number;
+  /** When it was put back: how far the allocations from the cache must come before its tokens are overwritten. */
+  overwrittenFrom: number;
   /** Iteration from which on it decodes. */
   since: number;
   end: End | null;
@@ -46,5 +48,5 @@ export function generatedBy({ state, generated, since }: Sequence, iteration: nu
 
 /** A job that has just come. */
 export function waitingSequence(job: TokenJob, model: BatchModel): Sequence {
-  return { job, model, state: "waiting", started: false, generated: 0, context: 0, unread: 0, since: 0, end: null, place: null };
+  return { job, model, state: "waiting", started: false, generated: 0, context: 0, unread: 0, overwrittenFrom: Number.NEGATIVE_INFINITY, since: 0, end: null, place: null };
 }

@@ -4,7 +4,8 @@
 // * An iteration gives every request past its prompt one token; what is left of the token budget reads prompts, first come first served,
 //   the last one in part ("chunked prefill"). The iteration that ends a prompt yields the first token.
 // * A request comes in when there is budget, a place, and room in the key-value cache for its whole prompt. When a step finds no room
-//   for its new tokens, the request that came in last is put back to the front of the line, and reads prompt and output again later.
+//   for its new tokens, the request that came in last is put back to the front of the line. Later it reads again what has been
+//   overwritten of its prompt and output by then, the end of it first.
 // * Several models share one budget, one number of places and one cache: n tokens of a model whose cache alone would hold c take n/c of it.
 //
 // Iterations without arrival, end or preemption differ only in the tokens that they attend to, which grow by the same amount each
@@ -49,6 +50,8 @@ export class TokenBatch {
   /** Iterations before the phase in flight. All counts are as of its beginning. */
   #iteration = 0;
   readonly #phase = new IterationRun();
+  /** Parts of the cache handed out so far, in all. */
+  #allocated = 0;
   #chunks: Chunk[] = [];
   /** The one whose prompt is read in part; always the last that came in. */
   #partial: Sequence | null = null;
@@ -151,6 +154,7 @@ export class TokenBatch {
     const { count } = this.#phase;
     this.#phase.count = 0;
     this.#iteration += count;
+    this.#allocated += this.#models.cacheGrowth * count;
     for (const model of this.#models) model.decodingTokens += model.decoding * count;
     for (let end = this.#ends.first; end && end.iteration <= this.#iteration; end = this.#ends.first) {
       this.#ends.pop();
@@ -167,6 +171,8 @@ export class TokenBatch {
     while (this.#running.size > 1 && this.#models.cacheUse + this.#models.cacheGrowth > 1 + ROUNDING) {
       const last = this.#running.tail!.value;
       last.generated = generatedBy(last, this.#iteration);
+      // What is free already is handed out before what it leaves.
+      last.overwrittenFrom = this.#allocated + Math.max(0, 1 - this.#models.cacheUse);
       this.#release(last);
       last.state = "waiting";
       last.place = this.#waiting.insertBefore(this.#waiting.head, last);
@@ -201,8 +207,10 @@ export class TokenBatch {
     sequence.place = this.#running.append(sequence);
     sequence.state = "reading";
     sequence.context = job.inputTokens + sequence.generated;
+    const overwritten = Math.ceil(Math.max(0, this.#allocated - sequence.overwrittenFrom) / model.tokenShare - ROUNDING);
     // The last token is always read: the next one comes out of it.
-    sequence.unread = Math.max(1, sequence.context - job.cachedTokens);
+    sequence.unread = Math.max(1, Math.min(sequence.context - job.cachedTokens, overwritten));
+    this.#allocated += Math.min(overwritten, sequence.context) * model.tokenShare;
     model.promptTokens += sequence.context;
     if (sequence.started) return;
     sequence.started = true;

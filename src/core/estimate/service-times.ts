@@ -6,24 +6,32 @@ import { gpuSpeed } from "./gpu-speeds.js";
 const TOKENS_PER_ITERATION = 2048;
 /** Bound on models; the one that was asked for longest ago goes first. */
 const MAX_MODELS = 10_000;
-/** Share of its error by which one outcome corrects a rate. */
-const GAIN = 0.05;
-/** No outcome moves a rate by more than this factor: one odd measurement must not. */
-const MAX_CORRECTION = 1.25;
-/** Concurrency at which base and slope weigh alike when an error is shared out between them. */
+/** Share of its error by which one outcome corrects the rates; the first outcomes correct more. */
+const GAIN = 0.03;
+/** No outcome counts for more than this many times the prediction, or less than one over it: one odd measurement must not. */
+const MAX_RATIO = 2;
+/** Share by which a promise moves the time that a model's callers can bear. */
+const BEARABLE_GAIN = 0.05;
+/** A well-filled GPU: requests, and tokens in their caches. Rates are corrected in these units, so that each gets its part of an error. */
 const TYPICAL_CONCURRENCY = 16;
+const TYPICAL_KV_TOKENS = 24_000;
 
 /** An 8-billion-parameter model in 16 bits on the reference kind (A100-80GB): what is assumed of a model nobody has served yet. */
-const PRIOR = { prefillMsPerToken: 0.09, stepBaseMs: 11, stepMsPerRequest: 0.15 };
+const PRIOR = { prefillMsPerToken: 0.09, stepBaseMs: 11, stepMsPerRequest: 0.1, stepMsPerKvToken: 0.0001, weightsMib: 15_300 };
 
 /** The rates of one model, by kind of GPU, and what its callers can bear. All ms. */
 export class ModelTimes {
   readonly modelId: string;
   /** Per prompt token. */
   readonly prefillMsPerToken: number[] = [];
-  /** One iteration, which gives each running request one token: base + requests x slope. */
+  /** One iteration, which gives each running request one token: base + requests x slope + their tokens x slope. */
   readonly stepBaseMs: number[] = [];
   readonly stepMsPerRequest: number[] = [];
+  readonly stepMsPerKvToken: number[] = [];
+  /** Outcomes that the rates were learned from, by kind. */
+  readonly outcomes: number[] = [];
+  /** How heavy it is beside the prior's model. */
+  weight = 1;
   /** Time per token that requests with a deadline can bear; Infinity before the first. */
   bearableStepMs = Number.POSITIVE_INFINITY;
   /** When the last of them was placed. */
@@ -36,7 +44,7 @@ export class ModelTimes {
   /** A request with a deadline begins to write at `fromMs`. */
   promise({ dueAtMs, outputTokens }: { readonly dueAtMs: number; readonly outputTokens: number }, fromMs: number, nowMs: number): void {
     const bearable = (dueAtMs - fromMs) / Math.max(1, outputTokens);
-    this.bearableStepMs = this.bearableStepMs === Number.POSITIVE_INFINITY ? bearable : this.bearableStepMs + GAIN * (bearable - this.bearableStepMs);
+    this.bearableStepMs = this.bearableStepMs === Number.POSITIVE_INFINITY ? bearable : this.bearableStepMs + BEARABLE_GAIN * (bearable - this.bearableStepMs);
     this.promisedAtMs = nowMs;
   }
 }
@@ -68,42 +76,69 @@ export class ServiceTimes {
     return times;
   }
 
-  /** A prompt took `measuredMs` where `predictedMs` was expected. */
-  learnPrefill(times: ModelTimes, kind: number, measuredMs: number, predictedMs: number): void {
-    times.prefillMsPerToken[kind]! *= correction(measuredMs, predictedMs);
+  /** A runner tells how large a model is: until it has been measured, its rates follow from that. */
+  tellWeights(modelId: string, weightsMib: number): void {
+    const times = this.of(modelId);
+    const weight = weightsMib / PRIOR.weightsMib;
+    if (!(weight > 0) || weight === times.weight) return;
+    times.weight = weight;
+    for (let kind = 0; kind < times.outcomes.length; kind += 1) if (times.outcomes[kind] === 0) this.#prior(times, kind);
   }
 
-  /** Tokens came every `measuredMs` where `predictedMs` was expected with `concurrency` requests running. */
-  learnStep(times: ModelTimes, kind: number, measuredMs: number, predictedMs: number, concurrency: number): void {
-    const factor = correction(measuredMs, predictedMs);
-    // The part that dominated the prediction is the part that was wrong.
-    const slopeShare = concurrency / (concurrency + TYPICAL_CONCURRENCY);
-    times.stepBaseMs[kind]! *= 1 + (factor - 1) * 2 * (1 - slopeShare);
-    times.stepMsPerRequest[kind]! *= 1 + (factor - 1) * 2 * slopeShare;
+  /** A prompt took `measuredMs` where `predictedMs` was expected. */
+  learnPrefill(times: ModelTimes, kind: number, measuredMs: number, predictedMs: number): void {
+    if (!(measuredMs > 0 && predictedMs > 0)) return;
+    const ratio = Math.min(MAX_RATIO, Math.max(1 / MAX_RATIO, measuredMs / predictedMs));
+    times.prefillMsPerToken[kind]! *= 1 + gainOf(times.outcomes[kind]!) * (ratio - 1);
+  }
+
+  /**
+   * Tokens came every `measuredMs` where `predictedMs` was expected, with `concurrency` requests of the model running that held
+   * `kvTokens`: normalised least mean squares over base and slopes.
+   */
+  learnStep(times: ModelTimes, kind: number, measuredMs: number, predictedMs: number, concurrency: number, kvTokens: number): void {
+    const bounded = Math.min(predictedMs * MAX_RATIO, Math.max(predictedMs / MAX_RATIO, measuredMs));
+    const requests = concurrency / TYPICAL_CONCURRENCY;
+    const tokens = kvTokens / TYPICAL_KV_TOKENS;
+    const step = (gainOf(times.outcomes[kind]!) * (bounded - predictedMs)) / (1 + requests * requests + tokens * tokens);
+    times.outcomes[kind]! += 1;
+    times.stepBaseMs[kind] = atLeast(times.stepBaseMs[kind]!, step);
+    times.stepMsPerRequest[kind] = atLeast(times.stepMsPerRequest[kind]!, (step * requests) / TYPICAL_CONCURRENCY);
+    times.stepMsPerKvToken[kind] = atLeast(times.stepMsPerKvToken[kind]!, (step * tokens) / TYPICAL_KV_TOKENS);
   }
 
   #fill(times: ModelTimes): void {
     for (let kind = times.stepBaseMs.length; kind < this.#names.length; kind += 1) {
-      const { compute, bandwidth } = gpuSpeed(this.#names[kind]!);
-      times.prefillMsPerToken.push(PRIOR.prefillMsPerToken / compute);
-      times.stepBaseMs.push(PRIOR.stepBaseMs / bandwidth);
-      times.stepMsPerRequest.push(PRIOR.stepMsPerRequest / bandwidth);
+      times.outcomes[kind] = 0;
+      this.#prior(times, kind);
     }
   }
+
+  #prior(times: ModelTimes, kind: number): void {
+    const { compute, bandwidth } = gpuSpeed(this.#names[kind]!);
+    times.prefillMsPerToken[kind] = (PRIOR.prefillMsPerToken * times.weight) / compute;
+    times.stepBaseMs[kind] = (PRIOR.stepBaseMs * times.weight) / bandwidth;
+    times.stepMsPerRequest[kind] = (PRIOR.stepMsPerRequest * times.weight) / bandwidth;
+    times.stepMsPerKvToken[kind] = PRIOR.stepMsPerKvToken / bandwidth;
+  }
+}
+
+/** A rate after a correction; none becomes nothing. */
+function atLeast(rate: number, change: number): number {
+  return Math.max(rate * 0.5, rate + change);
+}
+
+function gainOf(outcomes: number): number {
+  return Math.max(GAIN, 0.5 / (1 + outcomes / 4));
 }
 
 /** One output token's share of the iterations of a well-filled GPU, ms. */
 export function writeMsPerToken(times: ModelTimes, kind: number): number {
-  return times.stepBaseMs[kind]! / TYPICAL_CONCURRENCY + times.stepMsPerRequest[kind]!;
+  const { stepBaseMs, stepMsPerRequest, stepMsPerKvToken } = times;
+  return (stepBaseMs[kind]! + stepMsPerKvToken[kind]! * TYPICAL_KV_TOKENS) / TYPICAL_CONCURRENCY + stepMsPerRequest[kind]!;
 }
 
 /** Time on the GPU until a prompt of `tokens` has been read, ms, while iterations that also serve others take `stepMs`. */
 export function prefillMs(msPerToken: number, tokens: number, stepMs: number): number {
   return tokens * (msPerToken + stepMs / TOKENS_PER_ITERATION) + stepMs;
-}
-
-function correction(measuredMs: number, predictedMs: number): number {
-  if (!(measuredMs > 0 && predictedMs > 0)) return 1;
-  const ratio = Math.min(MAX_CORRECTION, Math.max(1 / MAX_CORRECTION, measuredMs / predictedMs));
-  return 1 + GAIN * (ratio - 1);
 }

@@ -25,14 +25,26 @@ interface Held {
   readonly prefilledAtMs: number;
   /** Output tokens so far. */
   doneTokens: number;
-  // The GPU's running sums when its prompt was to be read: the difference at its end is what it met.
+  // Running sums when its prompt was to be read: the difference at its end is what it met.
   readonly stepAreaAtStart: number;
   readonly stallAreaAtStart: number;
-  readonly heldAreaAtStart: number;
+  readonly countAreaAtStart: number;
+  readonly kvAreaAtStart: number;
 }
 
-/** A request that writes more than was expected is expected to write this many more, always. */
-const OVERTIME_TOKENS = 16;
+/** A model at work on a GPU, with integrals over time of its requests and their tokens. */
+interface MixEntry {
+  readonly times: ModelTimes;
+  count: number;
+  kvTokens: number;
+  countArea: number;
+  kvArea: number;
+}
+
+/** A request that writes more than was expected is expected to write this many more, always, at the pace it was promised. */
+const OVERTIME_TOKENS = 32;
+/** The share of time that reading takes is an average over this long, ms. */
+const STALL_TAU_MS = 10_000;
 /** While prompts are read, iterations take longer: running requests get this share of their usual pace. */
 const PACE_DURING_PREFILL = 0.25;
 /** Outputs shorter than this say little about the pace. */
@@ -49,6 +61,8 @@ export class WorkLedger {
   prefillUntilMs = new Float64Array(FIRST_CAPACITY);
   /** One iteration with what runs now, ms; 0 when nothing does. */
   stepMs = new Float64Array(FIRST_CAPACITY);
+  /** How much longer a token takes than an iteration because prompts are being read between; 1 when none are. */
+  stretch = new Float64Array(FIRST_CAPACITY).fill(1);
   /** Requests measured in tokens. */
   held = new Int32Array(FIRST_CAPACITY);
   /** Output tokens that are still to come, of all of them. */
@@ -65,15 +79,16 @@ export class WorkLedger {
   tightTokens = new Float64Array(FIRST_CAPACITY);
   readonly #held: Held[][] = [];
   /** By GPU: the models that it works for. A handful at most. */
-  readonly #mix: { readonly times: ModelTimes; count: number }[][] = [];
+  readonly #mix: MixEntry[][] = [];
   /** By model: requests on each GPU. */
   readonly #counts = new Map<ModelTimes, { column: Int32Array; total: number }>();
   /** When the columns of a GPU were last brought up to date, ms. */
   #asOfMs = new Float64Array(FIRST_CAPACITY);
-  // Integrals over time: of the iteration time, of reading prompts, of requests held.
+  // Integrals over time: of the iteration time, of reading prompts.
   #stepArea = new Float64Array(FIRST_CAPACITY);
   #stallArea = new Float64Array(FIRST_CAPACITY);
-  #heldArea = new Float64Array(FIRST_CAPACITY);
+  /** Share of time that went into reading prompts lately, 0..1. */
+  #stallShare = new Float64Array(FIRST_CAPACITY);
 
   constructor(times: ServiceTimes) {
     this.times = times;
@@ -93,9 +108,12 @@ export class WorkLedger {
     if (work.inputTokens + work.outputTokens === 0) return;
     this.#settle(gpu, nowMs);
     const times = this.times.of(work.modelId);
-    const stepMs = this.stepMs[gpu]! + this.addedStepMs(gpu, times);
+    const tokens = work.inputTokens + work.outputTokens;
+    const stepMs = this.stepMs[gpu]! + this.addedStepMs(gpu, times, tokens);
     const startMs = Math.max(nowMs, this.prefillUntilMs[gpu]!);
     const prefilledAtMs = startMs + prefillMs(times.prefillMsPerToken[this.kind[gpu]!]!, work.inputTokens, stepMs);
+    this.#count(gpu, times, 1, tokens);
+    const mix = this.#mix[gpu]!.find((entry) => entry.times === times)!;
     // Sums as they will be then, if nothing else happens: the wait for the prompt is not the pace of the output.
     const waitMs = prefilledAtMs - nowMs;
     const held: Held = {
@@ -106,13 +124,13 @@ export class WorkLedger {
       doneTokens: 0,
       stepAreaAtStart: this.#stepArea[gpu]! + waitMs * stepMs,
       stallAreaAtStart: this.#stallArea[gpu]! + waitMs,
-      heldAreaAtStart: this.#heldArea[gpu]! + waitMs * (this.held[gpu]! + 1),
+      countAreaAtStart: mix.countArea + waitMs * mix.count,
+      kvAreaAtStart: mix.kvArea + waitMs * mix.kvTokens,
     };
     this.prefillUntilMs[gpu] = prefilledAtMs;
     if (work.dueAtMs < Number.POSITIVE_INFINITY && work.dueAtMs > prefilledAtMs) times.promise(work, prefilledAtMs, nowMs);
     this.#held[gpu]!.push(held);
-    this.#count(gpu, times, 1);
-    this.kvTokens[gpu]! += work.inputTokens + work.outputTokens;
+    this.kvTokens[gpu]! += tokens;
     this.#weigh(gpu, nowMs);
   }
 
@@ -125,8 +143,9 @@ export class WorkLedger {
     this.#settle(gpu, nowMs);
     if (measured) this.#learn(gpu, held, measured, nowMs);
     all.splice(place, 1);
-    this.#count(gpu, held.times, -1);
-    this.kvTokens[gpu]! -= held.work.inputTokens + held.work.outputTokens;
+    const tokens = held.work.inputTokens + held.work.outputTokens;
+    this.#count(gpu, held.times, -1, tokens);
+    this.kvTokens[gpu]! -= tokens;
     // What ends has been read; without anything left, nothing is being read.
     if (all.length === 0) this.prefillUntilMs[gpu] = nowMs;
     else if (measured && held.prefilledAtMs > nowMs) this.prefillUntilMs[gpu] = Math.max(nowMs, this.prefillUntilMs[gpu]! - (held.prefilledAtMs - nowMs));
@@ -142,11 +161,11 @@ export class WorkLedger {
     return inputTokens * times.prefillMsPerToken[kind]! + outputTokens * writeMsPerToken(times, kind);
   }
 
-  /** How much longer an iteration becomes with one more request of a model, ms. */
-  addedStepMs(gpu: number, times: ModelTimes): number {
+  /** How much longer an iteration becomes with one more request of a model that holds `tokens`, ms. */
+  addedStepMs(gpu: number, times: ModelTimes, tokens: number): number {
     const kind = this.kind[gpu]!;
     const others = this.#counts.get(times)?.column[gpu] ?? 0;
-    return times.stepMsPerRequest[kind]! + (others === 0 ? times.stepBaseMs[kind]! : 0);
+    return times.stepMsPerRequest[kind]! + tokens * times.stepMsPerKvToken[kind]! + (others === 0 ? times.stepBaseMs[kind]! : 0);
   }
 
   /** Requests of a model by GPU; undefined when it has none. For loops over many GPUs. */
@@ -154,15 +173,16 @@ export class WorkLedger {
     return this.#counts.get(times)?.column;
   }
 
-  #count(gpu: number, times: ModelTimes, by: 1 | -1): void {
+  #count(gpu: number, times: ModelTimes, by: 1 | -1, tokens: number): void {
     this.held[gpu]! += by;
     const mix = this.#mix[gpu]!;
     let ofGpu = mix.find((entry) => entry.times === times);
     if (!ofGpu) {
-      ofGpu = { times, count: 0 };
+      ofGpu = { times, count: 0, kvTokens: 0, countArea: 0, kvArea: 0 };
       mix.push(ofGpu);
     }
     ofGpu.count += by;
+    ofGpu.kvTokens += by * tokens;
     if (ofGpu.count === 0) mix.splice(mix.indexOf(ofGpu), 1);
     let counts = this.#counts.get(times);
     if (!counts) {
@@ -185,11 +205,18 @@ export class WorkLedger {
     const elapsedMs = nowMs - fromMs;
     this.#asOfMs[gpu] = nowMs;
     const stepMs = this.stepMs[gpu]!;
-    if (elapsedMs <= 0 || stepMs === 0) return;
+    if (elapsedMs <= 0) return;
     const stalledMs = Math.max(0, Math.min(nowMs, this.prefillUntilMs[gpu]!) - fromMs);
     this.#stepArea[gpu]! += elapsedMs * stepMs;
     this.#stallArea[gpu]! += stalledMs;
-    this.#heldArea[gpu]! += elapsedMs * this.held[gpu]!;
+    const left = Math.exp(-elapsedMs / STALL_TAU_MS);
+    this.#stallShare[gpu] = this.#stallShare[gpu]! * left + (stalledMs / elapsedMs) * (1 - left);
+    this.stretch[gpu] = 1 / (1 - this.#stallShare[gpu]! * (1 - PACE_DURING_PREFILL));
+    if (stepMs === 0) return;
+    for (const entry of this.#mix[gpu]!) {
+      entry.countArea += elapsedMs * entry.count;
+      entry.kvArea += elapsedMs * entry.kvTokens;
+    }
     for (const held of this.#held[gpu]!) {
       const writtenMs = nowMs - Math.max(fromMs, held.prefilledAtMs);
       if (writtenMs <= 0) continue;
@@ -203,8 +230,11 @@ export class WorkLedger {
     const kind = this.kind[gpu]!;
     const all = this.#held[gpu]!;
     let stepMs = 0;
-    for (const { times, count } of this.#mix[gpu]!) stepMs += times.stepBaseMs[kind]! + count * times.stepMsPerRequest[kind]!;
+    for (const { times, count, kvTokens } of this.#mix[gpu]!) {
+      stepMs += times.stepBaseMs[kind]! + count * times.stepMsPerRequest[kind]! + kvTokens * times.stepMsPerKvToken[kind]!;
+    }
     this.stepMs[gpu] = stepMs;
+    const paceNow = stepMs * this.stretch[gpu]!;
     let remaining = 0;
     let slackMs = Number.POSITIVE_INFINITY;
     let tightTokens = 0;
@@ -212,7 +242,10 @@ export class WorkLedger {
       const tokens = Math.max(OVERTIME_TOKENS, work.outputTokens - doneTokens);
       remaining += tokens;
       if (work.dueAtMs === Number.POSITIVE_INFINITY) continue;
-      const slack = work.dueAtMs - Math.max(nowMs, prefilledAtMs) - tokens * stepMs;
+      const fromMs = Math.max(nowMs, prefilledAtMs);
+      const paceMs = (work.dueAtMs - prefilledAtMs) / Math.max(1, work.outputTokens);
+      const dueMs = doneTokens + OVERTIME_TOKENS < work.outputTokens ? work.dueAtMs : Math.max(work.dueAtMs, fromMs + tokens * paceMs);
+      const slack = dueMs - fromMs - tokens * paceNow;
       // What is late already cannot be saved by keeping others out.
       if (slack < 0 || slack >= slackMs) continue;
       slackMs = slack;
@@ -230,11 +263,14 @@ export class WorkLedger {
     const wroteMs = measured.runMs - measured.firstOutputMs;
     const elapsedMs = nowMs - held.prefilledAtMs;
     if (measured.outputTokens < MIN_LEARNED_TOKENS || wroteMs <= 0 || elapsedMs <= 0 || measured.firstOutputMs <= 0) return;
+    const mix = this.#mix[gpu]!.find((entry) => entry.times === times)!;
     const meanStepMs = (this.#stepArea[gpu]! - held.stepAreaAtStart) / elapsedMs;
     const stallShare = Math.min(1, Math.max(0, (this.#stallArea[gpu]! - held.stallAreaAtStart) / elapsedMs));
-    const concurrency = Math.max(1, (this.#heldArea[gpu]! - held.heldAreaAtStart) / elapsedMs);
-    const predictedMs = meanStepMs / (1 - stallShare * (1 - PACE_DURING_PREFILL));
-    this.times.learnStep(times, kind, wroteMs / (measured.outputTokens - 1), predictedMs, concurrency);
+    const concurrency = Math.max(1, (mix.countArea - held.countAreaAtStart) / elapsedMs);
+    const kvTokens = Math.max(0, (mix.kvArea - held.kvAreaAtStart) / elapsedMs);
+    // What reading prompts took of the time is not the iteration's.
+    const wroteStepMs = (wroteMs / (measured.outputTokens - 1)) * (1 - stallShare * (1 - PACE_DURING_PREFILL));
+    this.times.learnStep(times, kind, wroteStepMs, meanStepMs, concurrency, kvTokens);
   }
 
   #grow(): void {
@@ -261,6 +297,7 @@ export class WorkLedger {
     this.#asOfMs = wider(this.#asOfMs);
     this.#stepArea = wider(this.#stepArea);
     this.#stallArea = wider(this.#stallArea);
-    this.#heldArea = wider(this.#heldArea);
+    this.#stallShare = wider(this.#stallShare);
+    this.stretch = wider(this.stretch).fill(1, this.stretch.length);
   }
 }

@@ -24,7 +24,9 @@ const SHORT_ABOVE = 0.6;
 /** By so much a move must lower the busiest share, or it is not worth its loading. */
 const MIN_GAIN = 0.1;
 /** Share of a GPU's memory that weights may take: the rest is for key-value caches. */
-const MAX_WEIGHT_SHARE = 0.7;
+const MAX_WEIGHT_SHARE = 0.65;
+/** The same for a model that has the GPU to itself. */
+const MAX_WEIGHT_SHARE_ALONE = 0.82;
 /** After this long without a promise a model counts as one that nobody waits for, ms. */
 const PROMISE_MEMORY_MS = 60_000;
 const MAX_MODELS = 1_000;
@@ -186,49 +188,61 @@ export class ModelPlacement {
 
   /** Loads a model where it lowers the pressure most, in the place of another when there is no room. */
   #bestMove(demand: Demand, pressure: number, hosts: readonly Host[], nowMs: number): readonly OrderModel[] {
-    let best: { host: Host; victim: string | null; after: number } | null = null;
+    let best: { host: Host; victims: readonly string[]; after: number } | null = null;
     const before = this.#share(demand, hosts, null, null);
     for (const host of hosts) {
       const needMib = host.weightsMib.get(demand.modelId);
       if (needMib === undefined || host.models.has(demand.modelId)) continue;
+      const victims = this.#victims(host, needMib, hosts, nowMs);
+      if (!victims) continue;
       const own = this.#share(demand, hosts, null, host);
       const relief = before === Number.POSITIVE_INFINITY ? 0 : before - own;
-      for (const victim of this.#victims(host, needMib, hosts, nowMs)) {
-        const freed = victim === null ? 0 : this.#shareOf(victim, hosts);
-        // What the busiest of those concerned will be: the model's other GPUs, this one, the victim's others.
-        const others = pressure === Number.POSITIVE_INFINITY ? 0 : pressure - relief;
-        const here = host.load - freed + own;
-        const victims = victim === null ? 0 : this.#pressureWithout(victim, host, hosts);
-        const after = Math.max(others, here, victims);
-        if (!best || after < best.after) best = { host, victim, after };
+      // What the busiest of those concerned will be: the model's other GPUs, this one, the victims' others.
+      let after = pressure === Number.POSITIVE_INFINITY ? 0 : pressure - relief;
+      let here = host.load + own;
+      for (const victim of victims) {
+        here -= this.#shareOf(victim, hosts);
+        after = Math.max(after, this.#pressureWithout(victim, host, hosts));
       }
+      after = Math.max(after, here);
+      if (!best || after < best.after) best = { host, victims, after };
     }
     if (!best || !(best.after < pressure - MIN_GAIN)) return [];
-    const { host, victim } = best;
+    const { host, victims } = best;
     const { nodeId } = this.#fleet.nodeOf[host.gpu]!;
     const runner = host.runner.name;
     this.#loading.set(`${host.gpu} ${demand.modelId}`, nowMs);
     this.#since.set(`${host.gpu} ${demand.modelId}`, nowMs);
-    const orders: OrderModel[] = [];
-    if (victim !== null) orders.push({ kind: "order_model", nodeId, order: { runner, modelId: victim as ModelId, action: "unload" } });
+    const orders = victims.map((modelId): OrderModel => ({ kind: "order_model", nodeId, order: { runner, modelId: modelId as ModelId, action: "unload" } }));
     orders.push({ kind: "order_model", nodeId, order: { runner, modelId: demand.modelId, action: "load" } });
     return orders;
   }
 
-  /** What might make room on a GPU for a model of `needMib`: null where there is room already. */
-  #victims(host: Host, needMib: number, hosts: readonly Host[], nowMs: number): readonly (string | null)[] {
-    const limitMib = this.#fleet.memoryTotalMib[host.gpu]! * MAX_WEIGHT_SHARE;
+  /** What has to go from a GPU to make room for a model of `needMib`, those first that are missed least; null when it cannot be done. */
+  #victims(host: Host, needMib: number, hosts: readonly Host[], nowMs: number): readonly string[] | null {
+    const totalMib = this.#fleet.memoryTotalMib[host.gpu]!;
     let usedMib = 0;
     for (const modelId of host.models) usedMib += host.weightsMib.get(modelId) ?? 0;
-    if (usedMib + needMib <= limitMib) return [null];
-    return [...host.models].filter((modelId) => {
+    const staying = new Set(host.models);
+    const fits = (): boolean => usedMib + needMib <= totalMib * (staying.size === 0 ? MAX_WEIGHT_SHARE_ALONE : MAX_WEIGHT_SHARE);
+    if (fits()) return [];
+    const able = [...host.models].filter((modelId) => {
       const key = `${host.gpu} ${modelId}`;
       if (this.#loading.has(key) || nowMs - (this.#since.get(key) ?? nowMs) < MIN_RESIDENCY_MS) return false;
-      if (usedMib + needMib - (host.weightsMib.get(modelId) ?? 0) > limitMib) return false;
       const demand = this.#demands.get(modelId);
       const elsewhere = hosts.some((other) => other !== host && other.runner.models.includes(modelId as ModelId));
       return elsewhere || !demand || demand.inputRate + demand.outputRate < 1e-3;
     });
+    const missed = new Map(able.map((modelId) => [modelId, this.#pressureWithout(modelId, host, hosts)]));
+    able.sort((a, b) => missed.get(a)! - missed.get(b)!);
+    const victims: string[] = [];
+    for (const modelId of able) {
+      victims.push(modelId);
+      staying.delete(modelId);
+      usedMib -= host.weightsMib.get(modelId) ?? 0;
+      if (fits()) return victims;
+    }
+    return null;
   }
 
   #shareOf(modelId: string, hosts: readonly Host[]): number {

@@ -1,6 +1,8 @@
 // The workload of a scenario: opens its sources, puts those of the same hours on one clock, gives each request a user and a
 // model, weighs the mix, and scales it. Called by whoever runs simulations; the simulation itself only sees the `Workload`.
 import { assert } from "../../lib/assert.js";
+import { modelShape } from "../../simulated-gpu/models.js";
+import { plannedGpus } from "../fleets.js";
 import { align } from "./align.js";
 import type { Tenant, Workload } from "./arrival.js";
 import { compose, type Part } from "./compose.js";
@@ -33,16 +35,16 @@ interface PreparedPart {
 }
 
 /**
- * Reads the scenario's traces from `folder` (null for none) and composes them; `fleetGpus` is what its fleet has. Each seed of
+ * Reads the scenario's traces from `folder` (null for none) and composes them. Each seed of
  * `arrivals` enters the traces elsewhere and gives the requests to other users. A user that asks for several models is as many
  * tenants of one name. Rejects with a `TraceError` when a trace is missing or cannot be read.
  */
-export async function buildWorkload(scenario: Scenario, folder: string | null, fleetGpus: number, options: BuildOptions): Promise<Workload> {
+export async function buildWorkload(scenario: Scenario, folder: string | null, options: BuildOptions): Promise<Workload> {
   const durationMs = options.durationMs ?? scenario.durationMs;
   assert(options.load > 0 && durationMs > 0, "a load and a duration are above 0");
   const prepared = await prepare(scenario, folder);
   const parts = prepared.flatMap(({ part, stream, tenants, workRate: rate }): Part[] => {
-    const ring = superpose(loop(stream), shareOf(part, rate, prepared, fleetGpus), "share");
+    const ring = superpose(loop(stream), shareOf(part, rate, prepared, plannedGpus(scenario.fleet)), "share");
     const load = part.scales ? options.load : 1;
     const scaled = options.scaling === "compress" ? compress(ring, load) : superpose(ring, load, "load");
     const flooding = scenario.floods.filter((flood) => flood.part === part.name);
@@ -63,7 +65,7 @@ async function prepare(scenario: Scenario, folder: string | null): Promise<Prepa
     // Sources of one group last equally long, so that every seed enters them at the same moment.
     const periodMs = Math.max(...ends.filter((end) => end.group === group).map(({ endMs }) => endMs));
     const { stream, tenants } = withTenants(part, fitting(part, pace(source.stream(leadMs, periodMs), part.pace)));
-    return { part, stream, tenants, workRate: workRate(stream, tenants.map(({ modelId }) => weightOf(scenario, modelId))) };
+    return { part, stream, tenants, workRate: workRate(stream, tenants.map(({ modelId }) => tokenWeight(modelId))) };
   });
 }
 
@@ -85,10 +87,8 @@ function withTenants({ type, users }: ScenarioPart, stream: Stream): { readonly 
 }
 
 /** How heavy a model's tokens are, against one with 8 billion active parameters. */
-function weightOf({ name, models }: Scenario, modelId: string): number {
-  const model = models.find((each) => each.modelId === modelId);
-  assert(model !== undefined, `scenario ${name} lists the model ${modelId}`);
-  return model.activeBillions / 8;
+function tokenWeight(modelId: string): number {
+  return modelShape(modelId).activeParameters / 8e9;
 }
 
 /** How much of the source a part takes; above 1, copies of it. */

@@ -4,13 +4,6 @@ import type { NodeGroup } from "../fleets.js";
 import type { TenantSlo } from "./arrival.js";
 import type { SourceName } from "./sources.js";
 
-/** A model of the scenario, by its name in the catalogue of models. */
-export interface ScenarioModel {
-  readonly modelId: string;
-  /** Parameters that each token passes through, billions: how its work compares with another's when a mix is weighed. */
-  readonly activeBillions: number;
-}
-
 /** A fleet of alike nodes, or a cut of the openb cluster by lot in which each GPU model keeps its share. */
 export type FleetPlan = { readonly groups: readonly NodeGroup[] } | { readonly openbGpus: number };
 
@@ -68,7 +61,8 @@ export interface Scenario {
   /** What is the project's own in it, and what to know when reading results. */
   readonly notes: readonly string[];
   readonly fleet: FleetPlan;
-  readonly models: readonly ScenarioModel[];
+  /** Names in the catalogue of simulated models; one that it lacks stands for work that is given as time. */
+  readonly models: readonly string[];
   readonly parts: readonly ScenarioPart[];
   readonly floods: readonly Flood[];
   /** Speed at which models load, of their usual one. */

@@ -1,7 +1,8 @@
 import { expect, test } from "@jest/globals";
 import path from "node:path";
 
-import { firstGpus, gpuCount, OPENB_KINDS, openbFleet, readOpenbNodes, simpleFleet, stratifiedGpus, type OpenbNode } from "../../../src/sim/fleets.js";
+import { firstGpus, gpuCount, openbFleet, readOpenbNodes, simpleFleet, stratifiedGpus, type OpenbNode } from "../../../src/sim/fleets.js";
+import { OPENB_GPU_KINDS } from "../../../src/simulated-gpu/gpu-kinds.js";
 import { TRACES, testWithTraces } from "./workload/real-traces.js";
 import { folderWith } from "./workload/temporary-file.js";
 
@@ -46,7 +47,7 @@ test("a node that cannot be read is named by its line, a model that is not known
 testWithTraces("openb has the published GPUs, all of known kinds, and a cut of them is a fleet", async () => {
   const nodes = await readOpenbNodes(path.join(TRACES, "alibaba-openb-gpu-v2023/openb_node_list_gpu_node.csv"));
   expect([count(nodes), nodes.length, new Set(nodes.map(({ model }) => model)).size]).toEqual([6212, 1213, 7]);
-  expect(new Set(nodes.map(({ model }) => model))).toEqual(new Set(Object.keys(OPENB_KINDS)));
+  expect(new Set(nodes.map(({ model }) => model))).toEqual(new Set(Object.keys(OPENB_GPU_KINDS)));
   const fleet = openbFleet(stratifiedGpus(nodes, 128, 1));
   expect(fleet.flatMap(({ gpus }) => gpus)).toHaveLength(128);
   expect(new Set(fleet.map(({ nodeId }) => nodeId)).size).toBe(fleet.length);

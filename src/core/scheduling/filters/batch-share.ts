@@ -13,9 +13,10 @@ export const batchShare: FromSettings<RequestFilter> = ({ hybrid }) => ({
   keep(fleet, { spec, estimate, nowMs }, candidates, count) {
     const { kind, stepMs, batchStepLimitMs, prefillUntilMs, held } = fleet.work;
     const times = fleet.work.times.of(spec.modelId);
-    const { prefillMsPerToken, stepBaseMs, stepMsPerRequest } = times;
+    const { prefillMsPerToken, stepBaseMs, stepMsPerRequest, stepMsPerKvToken } = times;
     const counts = fleet.work.countsOf(times);
-    const { inputTokens = 0 } = estimate;
+    const { inputTokens = 0, outputTokens = 0 } = estimate;
+    const tokens = inputTokens + outputTokens;
     let kept = 0;
     for (let k = 0; k < count; k += 1) {
       const gpu = candidates[k]!;
@@ -25,7 +26,7 @@ export const batchShare: FromSettings<RequestFilter> = ({ hybrid }) => ({
         continue;
       }
       const ofKind = kind[gpu]!;
-      const step = stepMs[gpu]! + stepMsPerRequest[ofKind]! + (counts && counts[gpu]! > 0 ? 0 : stepBaseMs[ofKind]!);
+      const step = stepMs[gpu]! + stepMsPerRequest[ofKind]! + tokens * stepMsPerKvToken[ofKind]! + (counts && counts[gpu]! > 0 ? 0 : stepBaseMs[ofKind]!);
       const readsForMs = Math.max(0, prefillUntilMs[gpu]! - nowMs) + prefillMs(prefillMsPerToken[ofKind]!, inputTokens, step);
       // An idle GPU takes one of any length: it would have to go somewhere.
       if (held[gpu] === 0 || (step <= limit && readsForMs <= hybrid.batchPrefillMs)) candidates[kept++] = gpu;

@@ -8,17 +8,18 @@ export const othersPromises: RequestFilter = {
   applies: ({ estimate }) => estimate.outputTokens !== undefined,
   needed: () => "a GPU whose running requests can bear one more and still be in time",
   keep(fleet, { spec, estimate }, candidates, count) {
-    const { kind, slackMs, tightTokens } = fleet.work;
+    const { kind, slackMs, tightTokens, stretch } = fleet.work;
     const times = fleet.work.times.of(spec.modelId);
-    const { prefillMsPerToken, stepBaseMs, stepMsPerRequest } = times;
+    const { prefillMsPerToken, stepBaseMs, stepMsPerRequest, stepMsPerKvToken } = times;
     const counts = fleet.work.countsOf(times);
-    const { inputTokens = 0 } = estimate;
+    const { inputTokens = 0, outputTokens = 0 } = estimate;
+    const tokens = inputTokens + outputTokens;
     let kept = 0;
     for (let k = 0; k < count; k += 1) {
       const gpu = candidates[k]!;
       const ofKind = kind[gpu]!;
-      const added = stepMsPerRequest[ofKind]! + (counts && counts[gpu]! > 0 ? 0 : stepBaseMs[ofKind]!);
-      if (prefillMs(prefillMsPerToken[ofKind]!, inputTokens, 0) + tightTokens[gpu]! * added <= slackMs[gpu]!) candidates[kept++] = gpu;
+      const added = stepMsPerRequest[ofKind]! + tokens * stepMsPerKvToken[ofKind]! + (counts && counts[gpu]! > 0 ? 0 : stepBaseMs[ofKind]!);
+      if (prefillMs(prefillMsPerToken[ofKind]!, inputTokens, 0) + tightTokens[gpu]! * added * stretch[gpu]! <= slackMs[gpu]!) candidates[kept++] = gpu;
     }
     return kept;
   },

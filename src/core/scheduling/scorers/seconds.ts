@@ -26,18 +26,19 @@ export const startSeconds = perGpu("start_seconds", (fleet, { nowMs }) => {
 
 /** Reading its prompt and writing its answer beside what runs there. */
 export const workSeconds = perGpu("work_seconds", (fleet, { spec, estimate }) => {
-  const { kind, stepMs } = fleet.work;
+  const { kind, stepMs, stretch } = fleet.work;
   const { relativeSpeed } = fleet.outcomes;
   const { active } = fleet;
   const { inputTokens = 0, outputTokens = 0, durationMs } = estimate;
   if (inputTokens + outputTokens === 0) return (gpu) => ((1 + active[gpu]!) * durationMs) / relativeSpeed[gpu]! / 1000;
   const times = fleet.work.times.of(spec.modelId);
-  const { prefillMsPerToken, stepBaseMs, stepMsPerRequest } = times;
+  const { prefillMsPerToken, stepBaseMs, stepMsPerRequest, stepMsPerKvToken } = times;
+  const tokens = inputTokens + outputTokens;
   const counts = fleet.work.countsOf(times);
   return (gpu) => {
     const ofKind = kind[gpu]!;
-    const step = stepMs[gpu]! + stepMsPerRequest[ofKind]! + (counts && counts[gpu]! > 0 ? 0 : stepBaseMs[ofKind]!);
-    return (prefillMs(prefillMsPerToken[ofKind]!, inputTokens, step) + outputTokens * step) / 1000;
+    const step = stepMs[gpu]! + stepMsPerRequest[ofKind]! + tokens * stepMsPerKvToken[ofKind]! + (counts && counts[gpu]! > 0 ? 0 : stepBaseMs[ofKind]!);
+    return (prefillMs(prefillMsPerToken[ofKind]!, inputTokens, step) + outputTokens * step * stretch[gpu]!) / 1000;
   };
 });
 
@@ -48,11 +49,12 @@ export const delaySeconds = perGpu("delay_seconds", (fleet, { spec, estimate }) 
   const { inputTokens = 0, outputTokens = 0, durationMs } = estimate;
   if (inputTokens + outputTokens === 0) return (gpu) => (active[gpu]! * durationMs) / 1000;
   const times = fleet.work.times.of(spec.modelId);
-  const { prefillMsPerToken, stepBaseMs, stepMsPerRequest } = times;
+  const { prefillMsPerToken, stepBaseMs, stepMsPerRequest, stepMsPerKvToken } = times;
+  const tokens = inputTokens + outputTokens;
   const counts = fleet.work.countsOf(times);
   return (gpu) => {
     const ofKind = kind[gpu]!;
-    const added = stepMsPerRequest[ofKind]! + (counts && counts[gpu]! > 0 ? 0 : stepBaseMs[ofKind]!);
+    const added = stepMsPerRequest[ofKind]! + tokens * stepMsPerKvToken[ofKind]! + (counts && counts[gpu]! > 0 ? 0 : stepBaseMs[ofKind]!);
     return (held[gpu]! * inputTokens * prefillMsPerToken[ofKind]! + added * remainingTokens[gpu]!) / 1000;
   };
 });
