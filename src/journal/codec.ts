@@ -5,7 +5,8 @@ import type { Request } from "../core/model/request.js";
 import type { Record } from "../core/records.js";
 import type { Snapshot } from "../core/snapshot.js";
 import { MessagePackWriter } from "./message-pack.js";
-import { RecordWriter, SHAPES } from "./record-writer.js";
+import { RecordWriter } from "./record-writer.js";
+import { SHAPES } from "./shapes.js";
 
 /** Raised when stored bytes are not what was written. */
 export class CorruptJournalError extends Error {

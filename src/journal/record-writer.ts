@@ -3,35 +3,12 @@
 // msgpackr as it is, so that a new field costs time until it is added here, nothing else.
 import type { Packr } from "msgpackr";
 import type { Candidate, Decision, FilterCount, ResourceEstimate, ScorerWeight } from "../core/model/decision.js";
-import type { Request, RequestSpec, Requirements, ResultInfo, RunStatistics } from "../core/model/request.js";
+import type { Request, RequestSpec, Requirements, ResultInfo, RunStatistics, Wishes } from "../core/model/request.js";
 import type { Record } from "../core/records.js";
 import type { MessagePackWriter } from "./message-pack.js";
+import { SHAPES } from "./shapes.js";
 
 type Of<K extends Record["kind"]> = Extract<Record, { readonly kind: K }>;
-
-/**
- * Shapes that are stored as a number instead of their key names. Part of the format: append, never change or reorder. An object
- * of any other shape is stored with its keys, so that a new field costs space until its shape is appended here, nothing else.
- */
-export const SHAPES: readonly (readonly string[])[] = [
-  ["kind", "spec", "atMs", "sequence", "deadlineAtMs", "estimate"],
-  ["kind", "requestId", "attempt", "gpuId", "atMs", "memoryMib", "decision"],
-  ["kind", "requestId", "attempt", "atMs"],
-  ["kind", "requestId", "phase", "atMs", "error", "result", "statistics"],
-  // prettier-ignore
-  ["requestId", "userId", "modelId", "type", "priority", "requirements", "timeoutMs", "callbackUrl", "strategy", "specificGpuId", "idempotent", "payload", "contentHash"],
-  ["memoryMib", "computeUnits", "maxBatchSize", "expectedDurationMs", "minComputeCapability", "inputTokens", "outputTokens"],
-  ["memoryMib", "durationMs", "source"],
-  // prettier-ignore
-  ["spec", "sequence", "acceptedAtMs", "deadlineAtMs", "phase", "attempt", "gpuId", "nodeId", "placedAtMs", "startedAtMs", "endedAtMs", "progress", "stop", "error", "result", "statistics", "decision"],
-  ["sizeBytes", "contentType"],
-  ["runMs", "firstOutputMs", "inputTokens", "outputTokens", "peakMemoryMib"],
-  ["filter", "removed", "needed"],
-  ["request", "reservedMib", "waiting"],
-  ["strategy", "considered", "filters", "scorers", "candidates", "seed", "estimate"],
-  ["scorer", "weight"],
-  ["gpuId", "score", "values", "telemetryAgeMs"],
-];
 
 /** The places of the shapes that are written here. */
 const ACCEPTED = 0;
@@ -48,6 +25,9 @@ const FILTER = 10;
 const DECISION = 12;
 const SCORER = 13;
 const CANDIDATE = 14;
+const ESTIMATE_WITH_TOKENS = 15;
+const SPEC_WITH_WISHES = 16;
+const WISHES = 17;
 const FIELDS = SHAPES.map((keys) => keys.length);
 
 export class RecordWriter {
@@ -152,8 +132,10 @@ export class RecordWriter {
 
   #spec(spec: RequestSpec, payload: Uint8Array): void {
     const out = this.#out;
-    if (!has(spec, SPEC)) return this.#other({ ...spec, payload });
-    out.shape(SPEC);
+    const { wishes } = spec;
+    const shape = wishes ? SPEC_WITH_WISHES : SPEC;
+    if (!has(spec, shape)) return this.#other({ ...spec, payload });
+    out.shape(shape);
     out.text(spec.requestId);
     out.text(spec.userId);
     out.text(spec.modelId);
@@ -166,7 +148,24 @@ export class RecordWriter {
     out.text(spec.specificGpuId);
     out.flag(spec.idempotent);
     out.bytes(payload);
+    if (wishes) this.#wishes(wishes);
     out.text(spec.contentHash);
+  }
+
+  #wishes(wishes: Wishes): void {
+    const out = this.#out;
+    if (!has(wishes, WISHES)) return this.#other(wishes);
+    out.shape(WISHES);
+    out.number(wishes.firstOutputMs);
+    out.number(wishes.totalMs);
+    out.number(wishes.deadlineAtMs);
+    out.text(wishes.whenLate);
+    out.text(wishes.sessionKey);
+    out.array(wishes.prefixHashes.length);
+    for (const hash of wishes.prefixHashes) out.number(hash);
+    out.number(wishes.gpus);
+    out.flag(wishes.preemptible);
+    out.flag(wishes.checkpoint);
   }
 
   #requirements(requirements: Requirements): void {
@@ -184,11 +183,17 @@ export class RecordWriter {
 
   #estimate(estimate: ResourceEstimate): void {
     const out = this.#out;
-    if (!has(estimate, ESTIMATE)) return this.#other(estimate);
-    out.shape(ESTIMATE);
+    const { inputTokens, outputTokens } = estimate;
+    const withTokens = inputTokens !== undefined && outputTokens !== undefined;
+    const shape = withTokens ? ESTIMATE_WITH_TOKENS : ESTIMATE;
+    if (!has(estimate, shape)) return this.#other(estimate);
+    out.shape(shape);
     out.number(estimate.memoryMib);
     out.number(estimate.durationMs);
     out.text(estimate.source);
+    if (!withTokens) return;
+    out.number(inputTokens);
+    out.number(outputTokens);
   }
 
   #decision(decision: Decision | null): void {

@@ -15,38 +15,30 @@ export interface GpuKindFigures {
   readonly tflops: number;
   /** Memory bandwidth. */
   readonly gigabytesPerSecond: number;
+  readonly memory: "HBM" | "GDDR";
+  /** To another GPU of the same node, one direction. */
+  readonly linkGigabytesPerSecond: number;
+  readonly link: "NVLink" | "PCIe";
   readonly memoryTotalMib: number;
   readonly computeCapability: string;
   readonly multiprocessorCount: number;
   readonly powerLimitWatts: number;
 }
 
-function kind(
-  product: string,
-  tflops: number,
-  gigabytesPerSecond: number,
-  memoryTotalMib: number,
-  computeCapability: string,
-  multiprocessorCount: number,
-  powerLimitWatts: number,
-): GpuKindFigures {
-  return { product, tflops, gigabytesPerSecond, memoryTotalMib, computeCapability, multiprocessorCount, powerLimitWatts };
-}
-
 export const GPU_KINDS = {
-  B200: kind("B200", 2250, 7700, 183_359, "10.0", 148, 1000),
-  H200: kind("H200-SXM-141GB", 989, 4800, 143_771, "9.0", 132, 700),
-  "H100-80GB": kind("H100-SXM5-80GB", 989, 3350, 81_559, "9.0", 132, 700),
-  "A100-80GB": kind("A100-SXM4-80GB", 312, 2039, 81_920, "8.0", 108, 400),
-  "A100-40GB": kind("A100-SXM4-40GB", 312, 1555, 40_960, "8.0", 108, 400),
-  L40S: kind("L40S", 362, 864, 46_068, "8.9", 142, 350),
-  "RTX-PRO-6000": kind("RTX PRO 6000 Blackwell Workstation Edition", 504, 1792, 97_887, "12.0", 188, 600),
-  "RTX-4090": kind("GeForce RTX 4090", 165, 1008, 24_564, "8.9", 128, 450),
-  A10G: kind("A10G", 70, 600, 23_028, "8.6", 80, 300),
-  "V100-32GB": kind("V100-SXM2-32GB", 125, 900, 32_768, "7.0", 80, 300),
-  "V100-16GB": kind("V100-SXM2-16GB", 125, 900, 16_384, "7.0", 80, 300),
-  T4: kind("T4", 65, 320, 15_360, "7.5", 40, 70),
-  P100: kind("P100-SXM2-16GB", 21.2, 732, 16_384, "6.0", 56, 300),
+  B200: { ...figures("B200", 2250, 183_359, "10.0", 148, 1000), ...memory("HBM", 7700), ...link("NVLink", 900) },
+  H200: { ...figures("H200-SXM-141GB", 989, 143_771, "9.0", 132, 700), ...memory("HBM", 4800), ...link("NVLink", 450) },
+  "H100-80GB": { ...figures("H100-SXM5-80GB", 989, 81_559, "9.0", 132, 700), ...memory("HBM", 3350), ...link("NVLink", 450) },
+  "A100-80GB": { ...figures("A100-SXM4-80GB", 312, 81_920, "8.0", 108, 400), ...memory("HBM", 2039), ...link("NVLink", 300) },
+  "RTX-PRO-6000": { ...figures("RTX PRO 6000 Blackwell", 504, 97_887, "12.0", 188, 600), ...memory("GDDR", 1792), ...link("PCIe", 64) },
+  "A100-40GB": { ...figures("A100-SXM4-40GB", 312, 40_960, "8.0", 108, 400), ...memory("HBM", 1555), ...link("NVLink", 300) },
+  "RTX-4090": { ...figures("GeForce RTX 4090", 165, 24_564, "8.9", 128, 450), ...memory("GDDR", 1008), ...link("PCIe", 32) },
+  "V100-32GB": { ...figures("V100-SXM2-32GB", 125, 32_768, "7.0", 80, 300), ...memory("HBM", 900), ...link("NVLink", 150) },
+  "V100-16GB": { ...figures("V100-SXM2-16GB", 125, 16_384, "7.0", 80, 300), ...memory("HBM", 900), ...link("NVLink", 150) },
+  L40S: { ...figures("L40S", 362, 46_068, "8.9", 142, 350), ...memory("GDDR", 864), ...link("PCIe", 32) },
+  P100: { ...figures("P100-SXM2-16GB", 21.2, 16_384, "6.0", 56, 300), ...memory("HBM", 732), ...link("NVLink", 80) },
+  A10G: { ...figures("A10G", 70, 23_028, "8.6", 80, 300), ...memory("GDDR", 600), ...link("PCIe", 32) },
+  T4: { ...figures("T4", 65, 15_360, "7.5", 40, 70), ...memory("GDDR", 320), ...link("PCIe", 16) },
 } as const satisfies Readonly<Record<string, GpuKindFigures>>;
 
 export type GpuKind = keyof typeof GPU_KINDS;
@@ -71,3 +63,17 @@ export const OPENB_GPU_KINDS: Readonly<Record<string, GpuKind>> = {
   G3: "A100-80GB",
   A10: "A10G",
 };
+
+type Figures = Pick<GpuKindFigures, "product" | "tflops" | "memoryTotalMib" | "computeCapability" | "multiprocessorCount" | "powerLimitWatts">;
+
+function figures(product: string, tflops: number, memoryTotalMib: number, computeCapability: string, multiprocessorCount: number, powerLimitWatts: number): Figures {
+  return { product, tflops, memoryTotalMib, computeCapability, multiprocessorCount, powerLimitWatts };
+}
+
+function memory(kind: GpuKindFigures["memory"], gigabytesPerSecond: number): Pick<GpuKindFigures, "memory" | "gigabytesPerSecond"> {
+  return { memory: kind, gigabytesPerSecond };
+}
+
+function link(kind: GpuKindFigures["link"], gigabytesPerSecond: number): Pick<GpuKindFigures, "link" | "linkGigabytesPerSecond"> {
+  return { link: kind, linkGigabytesPerSecond: gigabytesPerSecond };
+}

@@ -36,6 +36,8 @@ interface Chunk {
 
 /** Uses of the cache are sums of quotients. */
 const ROUNDING = 1e-9;
+/** Tokens; `#allocated` sums up many such quotients. */
+const SUM_ROUNDING = 1e-6;
 
 export class TokenBatch {
   readonly #maxSeqs: number;
@@ -115,8 +117,10 @@ export class TokenBatch {
 
   /** Takes a job out `elapsedMs` into the phase. The iteration in flight keeps its length. Returns the output tokens that it had got. */
   remove(sequence: Sequence, elapsedMs: number): number {
-    const generated = generatedBy(sequence, this.#iteration + this.#phase.completedAfter(elapsedMs));
+    const done = this.#phase.completedAfter(elapsedMs);
+    const generated = generatedBy(sequence, this.#iteration + done);
     this.#phase.cut(elapsedMs);
+    if (sequence.state === "decoding") this.#allocated += done * sequence.model.tokenShare;
     this.#leave(sequence);
     return generated;
   }
@@ -207,7 +211,7 @@ export class TokenBatch {
     sequence.place = this.#running.append(sequence);
     sequence.state = "reading";
     sequence.context = job.inputTokens + sequence.generated;
-    const overwritten = Math.ceil(Math.max(0, this.#allocated - sequence.overwrittenFrom) / model.tokenShare - ROUNDING);
+    const overwritten = Math.ceil(Math.max(0, this.#allocated - sequence.overwrittenFrom) / model.tokenShare - SUM_ROUNDING);
     // The last token is always read: the next one comes out of it.
     sequence.unread = Math.max(1, Math.min(sequence.context - job.cachedTokens, overwritten));
     this.#allocated += Math.min(overwritten, sequence.context) * model.tokenShare;

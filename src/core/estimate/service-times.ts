@@ -3,7 +3,7 @@
 import { gpuSpeed } from "./gpu-speeds.js";
 
 /** Tokens that an engine takes in per iteration at most; vLLM's and SGLang's default. */
-const TOKENS_PER_ITERATION = 2048;
+export const TOKENS_PER_ITERATION = 2048;
 /** Bound on models; the one that was asked for longest ago goes first. */
 const MAX_MODELS = 10_000;
 /** Share of its error by which one outcome corrects the rates; the first outcomes correct more. */

@@ -55,6 +55,8 @@ const FIRST_CAPACITY = 64;
 
 export class WorkLedger {
   readonly times: ServiceTimes;
+  /** Grows with every placement and end. */
+  changes = 0;
   /** Kind of GPU, as `times` numbers them. */
   kind = new Int16Array(FIRST_CAPACITY);
   /** Until then prompts are being read, ms. */
@@ -227,6 +229,7 @@ export class WorkLedger {
 
   /** Recomputes the columns of a GPU from what it holds. */
   #weigh(gpu: number, nowMs: number): void {
+    this.changes += 1;
     const kind = this.kind[gpu]!;
     const all = this.#held[gpu]!;
     let stepMs = 0;

@@ -4,11 +4,11 @@ import { Packr } from "msgpackr";
 import type { Decision } from "../../../src/core/model/decision.js";
 import type { GpuInventory } from "../../../src/core/model/gpu.js";
 import type { GpuId, ModelId, NodeId, RequestId, UserId } from "../../../src/core/model/ids.js";
-import type { Phase, Priority, Request, RequestSpec } from "../../../src/core/model/request.js";
+import type { Phase, Priority, Request, RequestSpec, Wishes } from "../../../src/core/model/request.js";
 import type { Record } from "../../../src/core/records.js";
 import type { Snapshot } from "../../../src/core/snapshot.js";
 import { CorruptJournalError, decodeFinished, decodeFrame, decodeSnapshot, encodeFinished, encodeFrame, encodeSnapshot } from "../../../src/journal/codec.js";
-import { SHAPES } from "../../../src/journal/record-writer.js";
+import { SHAPES } from "../../../src/journal/shapes.js";
 
 // -0 and 0 are the same to everybody here; msgpack has one of them.
 const number = fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => value + 0);
@@ -19,7 +19,23 @@ const requestId = text as fc.Arbitrary<RequestId>;
 const gpuId = text as fc.Arbitrary<GpuId>;
 const nodeId = text as fc.Arbitrary<NodeId>;
 
-const estimate = fc.record({ memoryMib: number, durationMs: number, source: fc.constantFrom("request" as const, "learned" as const, "default" as const) });
+const source = fc.constantFrom("request" as const, "learned" as const, "default" as const);
+const estimate = fc.oneof(
+  fc.record({ memoryMib: number, durationMs: number, source }),
+  fc.record({ memoryMib: number, durationMs: number, source, inputTokens: count, outputTokens: count }),
+);
+
+const wishes: fc.Arbitrary<Wishes> = fc.record({
+  firstOutputMs: count,
+  totalMs: count,
+  deadlineAtMs: count,
+  whenLate: fc.constantFrom("demote" as const, "fail" as const),
+  sessionKey: text,
+  prefixHashes: fc.array(fc.nat(0xffffffff), { maxLength: 5 }),
+  gpus: count,
+  preemptible: fc.boolean(),
+  checkpoint: fc.boolean(),
+});
 
 const decision: fc.Arbitrary<Decision> = fc.record({
   strategy: text,
@@ -31,7 +47,7 @@ const decision: fc.Arbitrary<Decision> = fc.record({
   estimate,
 });
 
-const spec: fc.Arbitrary<RequestSpec> = fc.record({
+const specFields = {
   requestId,
   userId: text as fc.Arbitrary<UserId>,
   modelId: text as fc.Arbitrary<ModelId>,
@@ -52,8 +68,11 @@ const spec: fc.Arbitrary<RequestSpec> = fc.record({
   specificGpuId: gpuId,
   idempotent: fc.boolean(),
   payload: bytes,
-  contentHash: text,
-});
+};
+const spec: fc.Arbitrary<RequestSpec> = fc.oneof(
+  fc.record({ ...specFields, contentHash: text }),
+  fc.record({ ...specFields, wishes, contentHash: text }),
+);
 
 const error = fc.option(fc.oneof(fc.record({ code: text, message: text }), fc.record({ code: text, message: text, exitCode: fc.integer({ min: -1, max: 255 }) })), { nil: null });
 const statistics = fc.option(fc.record({ runMs: number, firstOutputMs: number, inputTokens: count, outputTokens: count, peakMemoryMib: count }), { nil: null });

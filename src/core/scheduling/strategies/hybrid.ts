@@ -2,6 +2,7 @@
 // order of the line in queue/, the models' places in placement/, the predictions in fleet/work-ledger.ts.
 import type { Fleet } from "../../fleet/fleet.js";
 import { dueAtMs, firstOutputDueAtMs } from "../../model/request.js";
+import type { CoreSettings } from "../../settings.js";
 import type { Ask, FromSettings, RequestFilter, Strategy } from "../contract.js";
 import { batchShare } from "../filters/batch-share.js";
 import { fixedSlots } from "../filters/fixed-slots.js";
@@ -9,31 +10,35 @@ import { kvRoom } from "../filters/kv-room.js";
 import { othersPromises } from "../filters/others-promises.js";
 import { ownPromise } from "../filters/own-promise.js";
 import { health } from "../scorers/health.js";
-import { affinitySeconds, delaySeconds, startSeconds, workSeconds } from "../scorers/seconds.js";
+import { Prediction } from "../prediction.js";
+import { affinitySeconds, delaySeconds, ownSeconds } from "../scorers/seconds.js";
 
 /** A GPU in perfect health is worth this much of a request's time beside a failing one, seconds. */
 const HEALTH_SECONDS = 0.5;
 
 /** The GPU on which a request costs least time, its own and that of others. */
-export const hybrid: FromSettings<Strategy> = (settings) => ({
-  name: "hybrid",
-  filters: filtersOf(settings),
-  tooLate: settings.hybrid.lateExit ? tooLate : () => false,
-  scorers: [
-    { scorer: startSeconds, weight: -1 },
-    { scorer: workSeconds, weight: -1 },
-    { scorer: delaySeconds, weight: -settings.hybrid.delayWeight },
-    { scorer: affinitySeconds(settings), weight: 1 },
-    { scorer: health, weight: HEALTH_SECONDS },
-  ],
-});
-
-const filtersOf: FromSettings<readonly RequestFilter[]> = (settings) => {
-  const { lateBinding, slotsBySlo, protectRunning } = settings.hybrid;
-  if (!lateBinding) return [];
-  if (!slotsBySlo) return [fixedSlots(settings), batchShare(settings)];
-  return [kvRoom(settings), ownPromise, ...(protectRunning ? [othersPromises] : []), batchShare(settings)];
+export const hybrid: FromSettings<Strategy> = (settings) => {
+  const prediction = new Prediction();
+  return {
+    name: "hybrid",
+    filters: filtersOf(settings, prediction),
+    tooLate: settings.hybrid.lateExit ? tooLate : () => false,
+    scorers: [
+      { scorer: ownSeconds(prediction), weight: -1 },
+      { scorer: delaySeconds(prediction), weight: -settings.hybrid.delayWeight },
+      { scorer: affinitySeconds(settings), weight: 1 },
+      { scorer: health, weight: HEALTH_SECONDS },
+    ],
+  };
 };
+
+function filtersOf(settings: CoreSettings, prediction: Prediction): readonly RequestFilter[] {
+  const { lateBinding, slotsBySlo, protectRunning } = settings.hybrid;
+  const batch = batchShare(prediction)(settings);
+  if (!lateBinding) return [];
+  if (!slotsBySlo) return [fixedSlots(settings), batch];
+  return [kvRoom(settings), ownPromise(prediction), ...(protectRunning ? [othersPromises(prediction)] : []), batch];
+}
 
 /** An idle GPU of the fastest kind would not make it. */
 function tooLate(fleet: Fleet, { spec, estimate, acceptedAtMs, nowMs }: Ask): boolean {
