@@ -4,6 +4,7 @@ import { hash32 } from "../lib/random.js";
 import { TimerWheel } from "../lib/timer-wheel.js";
 import { assert } from "../lib/assert.js";
 import { Fleet, type LoadLimits, type StateFilter } from "./fleet/fleet.js";
+import { BLOCK_TOKENS } from "./fleet/prefix-index.js";
 import type { ResourceEstimate } from "./model/decision.js";
 import type { GpuId, NodeId, RequestId } from "./model/ids.js";
 import { dueAtMs, isTerminal, wishesOf, type Request, type RunStatistics } from "./model/request.js";
@@ -86,11 +87,13 @@ export class State {
       this.#onNode.set(request.nodeId as NodeId, onNode);
     }
     onNode.add(request.spec.requestId);
-    this.fleet.prefixes.placed(gpu, wishesOf(request.spec).prefixHashes);
     this.fleet.place(gpu, memoryMib);
     const { inputTokens = 0, outputTokens = 0 } = estimate;
     const { requestId, modelId } = request.spec;
-    this.fleet.work.place(gpu, { requestId, modelId, inputTokens, outputTokens, dueAtMs: dueAtMs(request.spec, request.acceptedAtMs) }, atMs);
+    const { prefixHashes } = wishesOf(request.spec);
+    const cachedTokens = prefixHashes.length > 0 ? Math.min(inputTokens, (this.fleet.prefixes.lengths(prefixHashes)[gpu] ?? 0) * BLOCK_TOKENS) : 0;
+    this.fleet.prefixes.placed(gpu, prefixHashes);
+    this.fleet.work.place(gpu, { requestId, modelId, inputTokens, cachedTokens, outputTokens, dueAtMs: dueAtMs(request.spec, request.acceptedAtMs) }, atMs);
   }
 
   /** Gives back what the live attempt holds; does nothing when there is none. */

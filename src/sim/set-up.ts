@@ -12,7 +12,6 @@ import type { SimulatedFaults, SimulationOptions } from "./simulation.js";
 import type { Workload } from "./workload/arrival.js";
 import { buildWorkload, type BuildOptions } from "./workload/build.js";
 import type { FleetPlan, Scenario } from "./workload/scenario.js";
-import { TraceError } from "./workload/trace-error.js";
 
 /** One in sixteen GPUs is half as slow again and nobody is told; one breaks in the middle and is back two minutes later. */
 export const DEFAULT_FAULTS: SimulatedFaults = { stragglers: 1 / 16, slowdown: 1.5, gpuFailures: 1, brokenMs: 120_000 };
@@ -33,6 +32,11 @@ const SIMULATED_SETTINGS: Partial<CoreSettings> = {
   utilizationThreshold: 1.1,
   gpuCooldownMs: 120_000,
 };
+
+/** The fleet is too small for the models that are asked for; says what to do. */
+export class NoRoomError extends Error {
+  override readonly name = "NoRoomError";
+}
 
 export interface WorldOptions extends BuildOptions {
   readonly scenario: Scenario;
@@ -78,7 +82,7 @@ function shortened(scenario: Scenario, durationMs = scenario.durationMs): Scenar
   return { ...scenario, floods: scenario.floods.map((flood) => ({ ...flood, fromMs: flood.fromMs * ratio, toMs: flood.toMs * ratio })) };
 }
 
-/** The options of one run. Throws a `TraceError` when the fleet cannot hold a model that is asked for. */
+/** The options of one run. Throws a `NoRoomError` when the fleet cannot hold a model that is asked for. */
 export function setUp(world: World, policy: Policy, seed: number, faults: SimulatedFaults, override: SettingsOverride): SimulationOptions {
   const { scenario, fleet, workload } = world;
   const kinds = fleet.flatMap(({ gpus }) => gpus.map(({ kind }) => kind as GpuKind));
@@ -104,6 +108,7 @@ export function setUp(world: World, policy: Policy, seed: number, faults: Simula
     faults,
     drainMs: DRAIN_MS,
     tellLengths: false,
+    prefixCacheTokens: null,
   };
 }
 
@@ -115,7 +120,7 @@ function placed(world: World, kinds: readonly GpuKind[], isolation: number): Pic
   if (isolation === 0 || rest.size === 0 || promised.size === 0) {
     const loaded = initialModels(kinds, all);
     const [missing] = unplaced(loaded, all);
-    if (missing !== undefined) throw new TraceError(`no GPU of the fleet has room for the model ${missing}: take more GPUs, or larger ones`);
+    if (missing !== undefined) throw new NoRoomError(`no GPU of the fleet has room for the model ${missing}: take more GPUs, or larger ones`);
     return { loaded, types: kinds.map(() => []) };
   }
   const sides = [
@@ -126,7 +131,7 @@ function placed(world: World, kinds: readonly GpuKind[], isolation: number): Pic
     const { demands } = sides[side];
     return unplaced(initialModels(own, demands), demands).length === 0;
   });
-  if (inRest === null) throw new TraceError(`the fleet cannot be divided so that each side has room for its models: take more GPUs, or a policy without isolation`);
+  if (inRest === null) throw new NoRoomError("the fleet cannot be divided so that each side has room for its models: take more GPUs, or a policy without isolation");
   const loaded: string[][] = kinds.map(() => []);
   sides.forEach(({ demands }, side) => {
     const own = kinds.flatMap((_, gpu) => (inRest[gpu] === (side === 1) ? [gpu] : []));

@@ -48,6 +48,8 @@ export interface SimulatedGpuOptions {
   /** Models that it may hold. */
   readonly models: readonly string[];
   readonly loaded: readonly string[];
+  /** Tokens that its prefix cache holds; null for what its memory leaves. */
+  readonly prefixCacheTokens: number | null;
   /** Factor on the speed of loading. */
   readonly loadSpeed: number;
 }
@@ -72,7 +74,7 @@ export class SimulatedGpuWork {
     for (const modelId of options.loaded) this.residency.preload(modelId);
     this.engine = new BatchingEngine({ times: (modelId) => this.#times(modelId), maxSeqs: MAX_SEQS, tokenBudget: TOKEN_BUDGET, slowdown: options.slowdown });
     const kvMibPerToken = serviceTimes(options.kind, options.models[0] ?? "").kvMibPerToken;
-    this.#prefixes = new PrefixCache({ capacityTokens: this.residency.kvMib / kvMibPerToken });
+    this.#prefixes = new PrefixCache({ capacityTokens: options.prefixCacheTokens ?? this.residency.kvMib / kvMibPerToken });
   }
 
   /** When something happens here next, ms. */

@@ -48,6 +48,8 @@ export interface SimulationOptions {
   /** All models of the scenario. */
   readonly models: readonly string[];
   readonly modelLoadSpeed: number;
+  /** Tokens that each GPU's prefix cache holds, such as Infinity for one that spills to the host; null for what its memory leaves. */
+  readonly prefixCacheTokens: number | null;
   readonly faults: SimulatedFaults;
   /** How long after the last arrival the rest may still end, ms. */
   readonly drainMs: number;
@@ -107,6 +109,7 @@ class Simulation {
             types: options.types[index] ?? [],
             models: options.models,
             loaded: options.loaded[index] ?? [],
+            prefixCacheTokens: options.prefixCacheTokens,
             loadSpeed: options.modelLoadSpeed,
           }),
         );

@@ -128,11 +128,9 @@ export class BatchingEngine {
     this.#batch.retime(this.#phaseElapsedMs);
   }
 
-  /** When `advance` has something to tell; may have passed already. Infinity when there is nothing to wait for. Changes with every other call. */
+  /** When to call `advance`: it has something to tell then. Infinity when there is nothing to wait for. Every other call may change it. */
   nextAtMs(): number {
-    const told = this.#events[0];
-    if (told) return told.atMs;
-    if (!this.#batch.inFlight && this.#batch.hasWork) return this.#atMs;
+    if (this.#events.length > 0 || (!this.#batch.inFlight && this.#batch.hasWork)) return this.#atMs;
     return Math.min(this.#phaseEndsAtMs(), this.#workEndsAtMs());
   }
 

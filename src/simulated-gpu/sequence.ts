@@ -24,18 +24,18 @@ export interface Sequence {
   generated: number;
   /** Tokens to hold before the next output: the input and what had been generated when it came in. */
   context: number;
-  /** Of `context`, tokens still to be read. */
+  /** Of `context`, tokens still to be read, beside those that are overwritten while it waits. */
   unread: number;
   /** When it was put back: how far the allocations from the cache must come before its tokens are overwritten. */
   overwrittenFrom: number;
   /** Iteration from which on it decodes. */
   since: number;
-  end: End | null;
+  end: SequenceEnd | null;
   place: ListEntry<Sequence> | null;
 }
 
-/** After `iteration` a sequence has its last token. Stale when it is not the sequence's `end` any more. */
-export interface End {
+/** After `iteration` the sequence has its last token. Stale when it is not the sequence's `end` any more. */
+export interface SequenceEnd {
   readonly iteration: number;
   readonly order: number;
   readonly sequence: Sequence;

@@ -11,11 +11,11 @@
 // Iterations without arrival, end or preemption differ only in the tokens that they attend to, which grow by the same amount each
 // time. So a run of them, a phase, has a closed form, and the cost is per event, not per token.
 import { assert } from "../lib/assert.js";
-import { Heap } from "../lib/heap.js";
 import { LinkedList } from "../lib/linked-list.js";
 import { BatchModels, type BatchModel } from "./batch-models.js";
 import { IterationRun } from "./iteration-run.js";
-import { generatedBy, waitingSequence, type End, type JobId, type Sequence, type TokenJob } from "./sequence.js";
+import { SequenceEnds } from "./sequence-ends.js";
+import { generatedBy, waitingSequence, type JobId, type Sequence, type TokenJob } from "./sequence.js";
 import type { ServiceTimes } from "./service-times.js";
 
 export interface TokenBatchOptions {
@@ -47,8 +47,7 @@ export class TokenBatch {
   readonly #waiting = new LinkedList<Sequence>();
   /** In the order in which they came in. */
   readonly #running = new LinkedList<Sequence>();
-  readonly #ends = new Heap<End>((a, b) => a.iteration < b.iteration || (a.iteration === b.iteration && a.order < b.order));
-  #order = 0;
+  readonly #ends = new SequenceEnds();
   /** Iterations before the phase in flight. All counts are as of its beginning. */
   #iteration = 0;
   readonly #phase = new IterationRun();
@@ -147,7 +146,7 @@ export class TokenBatch {
       budget -= this.#read(this.#partial, budget);
     }
     if (!full && this.#letIn(budget) > 0) iterations = 1;
-    if (decoding > 0) iterations = Math.min(iterations, this.#iterationsToEnd(), this.#iterationsToFull());
+    if (decoding > 0) iterations = Math.min(iterations, this.#ends.nextIteration() - this.#iteration, this.#iterationsToFull());
     assert(Number.isFinite(iterations) && iterations >= 1, "a phase has an end");
     phase.count = iterations;
     for (const model of this.#models) this.#charge(model);
@@ -160,10 +159,7 @@ export class TokenBatch {
     this.#iteration += count;
     this.#allocated += this.#models.cacheGrowth * count;
     for (const model of this.#models) model.decodingTokens += model.decoding * count;
-    for (let end = this.#ends.first; end && end.iteration <= this.#iteration; end = this.#ends.first) {
-      this.#ends.pop();
-      if (end.sequence.end === end) this.#finish(end.sequence);
-    }
+    for (let ended = this.#ends.pop(this.#iteration); ended; ended = this.#ends.pop(this.#iteration)) this.#finish(ended);
     const chunks = this.#chunks;
     this.#chunks = [];
     for (const { sequence, tokens } of chunks) this.#afterReading(sequence, tokens * count);
@@ -213,7 +209,7 @@ export class TokenBatch {
     sequence.context = job.inputTokens + sequence.generated;
     const overwritten = Math.ceil(Math.max(0, this.#allocated - sequence.overwrittenFrom) / model.tokenShare - SUM_ROUNDING);
     // The last token is always read: the next one comes out of it.
-    sequence.unread = Math.max(1, Math.min(sequence.context - job.cachedTokens, overwritten));
+    sequence.unread = Math.max(1, Math.min(sequence.context - job.cachedTokens, overwritten + sequence.unread));
     this.#allocated += Math.min(overwritten, sequence.context) * model.tokenShare;
     model.promptTokens += sequence.context;
     if (sequence.started) return;
@@ -243,14 +239,6 @@ export class TokenBatch {
     this.#phase.growthMs += decoding * times.stepMsPerKvToken;
   }
 
-  #iterationsToEnd(): number {
-    for (let end = this.#ends.first; end; end = this.#ends.first) {
-      if (end.sequence.end === end) return end.iteration - this.#iteration;
-      this.#ends.pop();
-    }
-    return Number.POSITIVE_INFINITY;
-  }
-
   /** One request alone may outgrow the cache: putting it back would not help it. */
   #iterationsToFull(): number {
     if (this.#running.size <= 1) return Number.POSITIVE_INFINITY;
@@ -274,9 +262,7 @@ export class TokenBatch {
     model.promptTokens -= sequence.context;
     model.decoding += 1;
     model.decodingTokens += sequence.context;
-    this.#order += 1;
-    sequence.end = { iteration: this.#iteration + job.outputTokens - sequence.generated, order: this.#order, sequence };
-    this.#ends.push(sequence.end);
+    this.#ends.schedule(sequence, this.#iteration + job.outputTokens - sequence.generated);
   }
 
   #finish(sequence: Sequence): void {

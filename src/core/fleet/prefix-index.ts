@@ -1,6 +1,8 @@
 // Which GPU has lately read which blocks of prompts: where a prompt's beginning may still lie in a key-value cache. Written by the state
 // when requests are placed, read by the scorers of prefix affinity. A guess: what engines evict, they do not tell. Not durable.
 
+/** Tokens of a block. */
+export const BLOCK_TOKENS = 512;
 /** (block, GPU) pairs of one generation; about 25 MB when every block is known to one GPU only. */
 const MAX_PAIRS = 262_144;
 /** A block that this many GPUs have read is common: where it lies no longer tells them apart, and nobody counts it. */

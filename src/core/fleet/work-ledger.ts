@@ -10,6 +10,8 @@ export interface Work {
   readonly requestId: RequestId;
   readonly modelId: string;
   readonly inputTokens: number;
+  /** Of the input, what the GPU has read before. */
+  readonly cachedTokens: number;
   /** As expected. */
   readonly outputTokens: number;
   /** When it must have ended, ms; Infinity for work that nobody waits for. */
@@ -113,7 +115,7 @@ export class WorkLedger {
     const tokens = work.inputTokens + work.outputTokens;
     const stepMs = this.stepMs[gpu]! + this.addedStepMs(gpu, times, tokens);
     const startMs = Math.max(nowMs, this.prefillUntilMs[gpu]!);
-    const prefilledAtMs = startMs + prefillMs(times.prefillMsPerToken[this.kind[gpu]!]!, work.inputTokens, stepMs);
+    const prefilledAtMs = startMs + prefillMs(times.prefillMsPerToken[this.kind[gpu]!]!, work.inputTokens - work.cachedTokens, stepMs);
     this.#count(gpu, times, 1, tokens);
     const mix = this.#mix[gpu]!.find((entry) => entry.times === times)!;
     // Sums as they will be then, if nothing else happens: the wait for the prompt is not the pace of the output.

@@ -1,7 +1,9 @@
 // What placing a request on each GPU would mean, predicted once per decision for the filters and scorers that think in seconds. They
 // read its columns; nothing here judges. Work that is not measured in tokens has no prediction.
-import type { WorkLedger } from "../fleet/work-ledger.js";
 import { TOKENS_PER_ITERATION } from "../estimate/service-times.js";
+import type { Fleet } from "../fleet/fleet.js";
+import { BLOCK_TOKENS } from "../fleet/prefix-index.js";
+import { wishesOf } from "../model/request.js";
 import type { Ask } from "./contract.js";
 
 /** Columns by GPU index, valid for the GPUs of the list that it was made for. */
@@ -10,15 +12,26 @@ export class Prediction {
   addedStepMs = new Float64Array(64);
   /** Reading the prompt takes this long once it is begun, ms. */
   readMs = new Float64Array(64);
+  /** Of that, what need not be read because the GPU has read the same prompt up to there, ms. */
+  savedMs = new Float64Array(64);
   /** When the first output would come, UTC ms. */
   firstOutputAtMs = new Float64Array(64);
   /** Writing the answer takes this long, ms. */
   writeMs = new Float64Array(64);
   #of: Ask | null = null;
   #changes = -1;
+  /** Whether any saving is in the column. */
+  #saves = false;
+  readonly #affinity: boolean;
+
+  /** With `affinity`, what was read before counts as read. */
+  constructor(affinity: boolean) {
+    this.#affinity = affinity;
+  }
 
   /** Makes the prediction for the first `count` of `candidates`; later calls for the same ask find it made. */
-  make(work: WorkLedger, ask: Ask, candidates: Int32Array, count: number): this {
+  make(fleet: Fleet, ask: Ask, candidates: Int32Array, count: number): this {
+    const { work } = fleet;
     if (this.#of === ask && this.#changes === work.changes) return this;
     this.#of = ask;
     this.#changes = work.changes;
@@ -45,21 +58,44 @@ export class Prediction {
       firstOutputAtMs[gpu] = (until > nowMs ? until : nowMs) + read;
       writeMs[gpu] = outputTokens * step * stretch[gpu]!;
     }
+    this.#save(fleet, ask, candidates, count, prefillMsPerToken);
     return this;
   }
 
   /** The prediction for one GPU, for a decision's description. */
-  makeFor(work: WorkLedger, ask: Ask, gpu: number): this {
+  makeFor(fleet: Fleet, ask: Ask, gpu: number): this {
     this.#of = null;
-    this.make(work, ask, Int32Array.of(gpu), 1);
+    this.make(fleet, ask, Int32Array.of(gpu), 1);
     // It was made for one GPU only.
     this.#of = null;
     return this;
   }
 
+  /** Takes what prefix caches save off the prompts. */
+  #save(fleet: Fleet, { spec, estimate }: Ask, candidates: Int32Array, count: number, prefillMsPerToken: readonly number[]): void {
+    const { prefixHashes } = wishesOf(spec);
+    const { savedMs, firstOutputAtMs } = this;
+    if (!this.#affinity || prefixHashes.length === 0) {
+      if (this.#saves) savedMs.fill(0);
+      this.#saves = false;
+      return;
+    }
+    this.#saves = true;
+    const { kind } = fleet.work;
+    const lengths = fleet.prefixes.lengths(prefixHashes);
+    const most = estimate.inputTokens ?? 0;
+    for (let k = 0; k < count; k += 1) {
+      const gpu = candidates[k]!;
+      const saved = Math.min(most, (lengths[gpu] ?? 0) * BLOCK_TOKENS) * prefillMsPerToken[kind[gpu]!]!;
+      savedMs[gpu] = saved;
+      firstOutputAtMs[gpu]! -= saved;
+    }
+  }
+
   #grow(capacity: number): void {
     this.addedStepMs = new Float64Array(capacity);
     this.readMs = new Float64Array(capacity);
+    this.savedMs = new Float64Array(capacity);
     this.firstOutputAtMs = new Float64Array(capacity);
     this.writeMs = new Float64Array(capacity);
   }

@@ -13,7 +13,7 @@ export const batchShare =
     applies: ({ spec, late, estimate }) => (late || spec.wishes === undefined) && estimate.outputTokens !== undefined,
     needed: () => "a GPU whose interactive requests leave room for work without a deadline",
     keep(fleet, ask, candidates, count) {
-      const { addedStepMs, firstOutputAtMs } = prediction.make(fleet.work, ask, candidates, count);
+      const { addedStepMs, firstOutputAtMs } = prediction.make(fleet, ask, candidates, count);
       const { stepMs, batchStepLimitMs, held } = fleet.work;
       const readUntilMs = ask.nowMs + hybrid.batchPrefillMs;
       let kept = 0;

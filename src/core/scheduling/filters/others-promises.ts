@@ -8,12 +8,12 @@ export const othersPromises = (prediction: Prediction): RequestFilter => ({
   applies: ({ estimate }) => estimate.outputTokens !== undefined,
   needed: () => "a GPU whose running requests can bear one more and still be in time",
   keep(fleet, ask, candidates, count) {
-    const { readMs, addedStepMs } = prediction.make(fleet.work, ask, candidates, count);
+    const { readMs, savedMs, addedStepMs } = prediction.make(fleet, ask, candidates, count);
     const { slackMs, tightTokens, stretch } = fleet.work;
     let kept = 0;
     for (let k = 0; k < count; k += 1) {
       const gpu = candidates[k]!;
-      if (readMs[gpu]! + tightTokens[gpu]! * addedStepMs[gpu]! * stretch[gpu]! <= slackMs[gpu]!) candidates[kept++] = gpu;
+      if (readMs[gpu]! - savedMs[gpu]! + tightTokens[gpu]! * addedStepMs[gpu]! * stretch[gpu]! <= slackMs[gpu]!) candidates[kept++] = gpu;
     }
     return kept;
   },

@@ -12,7 +12,7 @@ export const ownPromise = (prediction: Prediction): RequestFilter => ({
     return `a GPU that begins to answer within ${firstOutputMs || "any"} ms and is done within ${totalMs || "any"} ms of acceptance`;
   },
   keep(fleet, ask, candidates, count) {
-    const { firstOutputAtMs, writeMs } = prediction.make(fleet.work, ask, candidates, count);
+    const { firstOutputAtMs, writeMs } = prediction.make(fleet, ask, candidates, count);
     const firstDueMs = firstOutputDueAtMs(ask.spec, ask.acceptedAtMs);
     const dueMs = dueAtMs(ask.spec, ask.acceptedAtMs);
     let kept = 0;

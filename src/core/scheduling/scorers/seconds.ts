@@ -1,10 +1,8 @@
 // The terms of `hybrid`, all in seconds: what a GPU costs this request and what this request costs the GPU's others. Predicted from the
 // work ledger and the learned rates. Work that is not measured in tokens shares its GPU evenly with what is there.
 import { wishesOf } from "../../model/request.js";
-import type { FromSettings, RequestScorer } from "../contract.js";
+import type { RequestScorer } from "../contract.js";
 import type { Prediction } from "../prediction.js";
-
-const BLOCK_TOKENS = 512;
 
 /** From now to the end: the prompts before it, its own, its answer beside what runs there. */
 export const ownSeconds = (prediction: Prediction): RequestScorer => ({
@@ -12,7 +10,7 @@ export const ownSeconds = (prediction: Prediction): RequestScorer => ({
   value(fleet, ask, gpu) {
     const { estimate, nowMs } = ask;
     if (estimate.outputTokens === undefined) return ((1 + fleet.active[gpu]!) * estimate.durationMs) / fleet.outcomes.relativeSpeed[gpu]! / 1000;
-    const { firstOutputAtMs, writeMs } = prediction.makeFor(fleet.work, ask, gpu);
+    const { firstOutputAtMs, writeMs } = prediction.makeFor(fleet, ask, gpu);
     return (firstOutputAtMs[gpu]! - nowMs + writeMs[gpu]!) / 1000;
   },
   add(fleet, ask, candidates, count, weight, totals) {
@@ -24,7 +22,7 @@ export const ownSeconds = (prediction: Prediction): RequestScorer => ({
       for (let k = 0; k < count; k += 1) totals[k]! += (perMs * (1 + active[candidates[k]!]!)) / relativeSpeed[candidates[k]!]!;
       return;
     }
-    const { firstOutputAtMs, writeMs } = prediction.make(fleet.work, ask, candidates, count);
+    const { firstOutputAtMs, writeMs } = prediction.make(fleet, ask, candidates, count);
     for (let k = 0; k < count; k += 1) {
       const gpu = candidates[k]!;
       totals[k]! += (weight * (firstOutputAtMs[gpu]! - nowMs + writeMs[gpu]!)) / 1000;
@@ -38,7 +36,7 @@ export const delaySeconds = (prediction: Prediction): RequestScorer => ({
   value(fleet, ask, gpu) {
     const { estimate } = ask;
     if (estimate.outputTokens === undefined) return (fleet.active[gpu]! * estimate.durationMs) / 1000;
-    const { readMs, addedStepMs } = prediction.makeFor(fleet.work, ask, gpu);
+    const { readMs, addedStepMs } = prediction.makeFor(fleet, ask, gpu);
     return (fleet.work.held[gpu]! * readMs[gpu]! + addedStepMs[gpu]! * fleet.work.remainingTokens[gpu]!) / 1000;
   },
   add(fleet, ask, candidates, count, weight, totals) {
@@ -49,7 +47,7 @@ export const delaySeconds = (prediction: Prediction): RequestScorer => ({
       for (let k = 0; k < count; k += 1) totals[k]! += perRequest * active[candidates[k]!]!;
       return;
     }
-    const { readMs, addedStepMs } = prediction.make(fleet.work, ask, candidates, count);
+    const { readMs, addedStepMs } = prediction.make(fleet, ask, candidates, count);
     const { held, remainingTokens } = fleet.work;
     for (let k = 0; k < count; k += 1) {
       const gpu = candidates[k]!;
@@ -58,25 +56,20 @@ export const delaySeconds = (prediction: Prediction): RequestScorer => ({
   },
 });
 
-/** What it need not read again because the GPU has read the same prompt up to there: a gain. */
-export const affinitySeconds: FromSettings<RequestScorer> = ({ hybrid }) => ({
+/** A prompt that stays where it was read leaves other caches to other prompts: worth this many readings beside the one it spares. */
+const REUSE = 8;
+
+/** What need not be read again because the GPU has read the same prompt up to there, its own time and that of those it does not delay: a gain. */
+export const affinitySeconds = (prediction: Prediction): RequestScorer => ({
   name: "affinity_seconds",
-  value(fleet, { spec }, gpu) {
-    const { prefixHashes } = wishesOf(spec);
-    if (prefixHashes.length === 0 || !hybrid.affinity) return 0;
-    const blocks = fleet.prefixes.lengths(prefixHashes)[gpu] ?? 0;
-    return (blocks * BLOCK_TOKENS * fleet.work.times.of(spec.modelId).prefillMsPerToken[fleet.work.kind[gpu]!]!) / 1000;
+  value(fleet, ask, gpu) {
+    if (ask.estimate.outputTokens === undefined) return 0;
+    return (prediction.makeFor(fleet, ask, gpu).savedMs[gpu]! * (REUSE + fleet.work.held[gpu]!)) / 1000;
   },
-  add(fleet, { spec }, candidates, count, weight, totals) {
-    const { prefixHashes } = wishesOf(spec);
-    if (prefixHashes.length === 0 || !hybrid.affinity) return;
-    const { kind } = fleet.work;
-    const { prefillMsPerToken } = fleet.work.times.of(spec.modelId);
-    const lengths = fleet.prefixes.lengths(prefixHashes);
-    for (let k = 0; k < count; k += 1) {
-      const gpu = candidates[k]!;
-      const blocks = lengths[gpu] ?? 0;
-      if (blocks > 0) totals[k]! += (weight * blocks * BLOCK_TOKENS * prefillMsPerToken[kind[gpu]!]!) / 1000;
-    }
+  add(fleet, ask, candidates, count, weight, totals) {
+    if (ask.estimate.outputTokens === undefined || wishesOf(ask.spec).prefixHashes.length === 0) return;
+    const { savedMs } = prediction.make(fleet, ask, candidates, count);
+    const { held } = fleet.work;
+    for (let k = 0; k < count; k += 1) totals[k]! += (weight * savedMs[candidates[k]!]! * (REUSE + held[candidates[k]!]!)) / 1000;
   },
 });

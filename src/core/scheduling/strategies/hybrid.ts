@@ -18,7 +18,7 @@ const HEALTH_SECONDS = 0.5;
 
 /** The GPU on which a request costs least time, its own and that of others. */
 export const hybrid: FromSettings<Strategy> = (settings) => {
-  const prediction = new Prediction();
+  const prediction = new Prediction(settings.hybrid.affinity);
   return {
     name: "hybrid",
     filters: filtersOf(settings, prediction),
@@ -26,7 +26,7 @@ export const hybrid: FromSettings<Strategy> = (settings) => {
     scorers: [
       { scorer: ownSeconds(prediction), weight: -1 },
       { scorer: delaySeconds(prediction), weight: -settings.hybrid.delayWeight },
-      { scorer: affinitySeconds(settings), weight: 1 },
+      { scorer: affinitySeconds(prediction), weight: 1 },
       { scorer: health, weight: HEALTH_SECONDS },
     ],
   };

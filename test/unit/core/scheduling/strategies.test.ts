@@ -31,7 +31,7 @@ function anyFleet(seed: number): { fleet: Fleet; random: () => number } {
   for (let gpu = 0; gpu < fleet.size; gpu += 1) {
     fleet.work.kvCapacityTokens[gpu] = below(2) * 50_000;
     for (let turn = below(6); turn > 0; turn -= 1) {
-      fleet.work.place(gpu, { requestId: requestId(`${gpu}-${turn}`), modelId: "m", inputTokens: below(20_000), outputTokens: 1 + below(900), dueAtMs: Number.POSITIVE_INFINITY }, 900_000);
+      fleet.work.place(gpu, { requestId: requestId(`${gpu}-${turn}`), modelId: "m", inputTokens: below(20_000), cachedTokens: 0, outputTokens: 1 + below(900), dueAtMs: Number.POSITIVE_INFINITY }, 900_000);
       fleet.place(gpu, below(4_000));
       fleet.prefixes.placed(gpu, [1, 2, 3].slice(0, below(4)));
     }

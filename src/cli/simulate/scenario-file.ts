@@ -1,0 +1,106 @@
+// A scenario by its name or from a YAML file. The file has the shape of `Scenario` in snake_case; what is left out is as in the main scenario.
+import path from "node:path";
+import { z } from "zod";
+
+import { readYaml } from "../../config/read-yaml.js";
+import { SCENARIOS, scenarioNamed } from "../../sim/scenarios.js";
+import type { Scenario } from "../../sim/workload/scenario.js";
+import { sourceNames } from "../../sim/workload/sources.js";
+import { GPU_KIND_NAMES } from "../../simulated-gpu/gpu-kinds.js";
+import { MODEL_NAMES } from "../../simulated-gpu/models.js";
+import { CliFailure, usageFailure } from "../failure.js";
+
+const word = z.string().min(1).max(128);
+const positive = z.number().positive().max(1e9);
+const count = z.int().min(1).max(16_384);
+
+const slo = z
+  .strictObject({ first_output_seconds: positive, total_floor_seconds: positive, total_factor: positive })
+  .transform((of) => ({ firstOutputMs: of.first_output_seconds * 1000, totalFloorMs: of.total_floor_seconds * 1000, totalFactor: of.total_factor }));
+
+const user = z.strictObject({
+  name: word,
+  priority: z.int().min(1).max(5).default(3),
+  slo: slo.nullable().default(null),
+  weight: positive.default(1),
+  senders: z.array(z.string()).min(1).optional(),
+  models: z.record(z.string(), positive).refine((models) => Object.keys(models).length > 0, "needs at least one model"),
+});
+
+const amount = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("share"), share: positive }),
+  z.strictObject({ kind: z.literal("work"), ratio: positive, of: z.array(word).min(1) }),
+  z.strictObject({ kind: z.literal("gpus"), share: z.number().positive().max(1) }),
+]);
+
+const part = z.strictObject({
+  name: word,
+  source: z.enum(sourceNames()),
+  type: z.string().regex(/^[a-z][a-z0-9_-]{0,63}$/).default("inference"),
+  users: z.array(user).min(1),
+  amount: amount.default({ kind: "share", share: 1 }),
+  pace: positive.default(1),
+  max_work_seconds: positive.optional(),
+  max_gpus: count.default(8),
+  scales: z.boolean().default(true),
+});
+
+const schema = z.strictObject({
+  name: word,
+  title: z.string().min(1).max(200).optional(),
+  notes: z.array(z.string()).default([]),
+  fleet: z.union([
+    z.strictObject({ groups: z.array(z.strictObject({ kind: z.enum(GPU_KIND_NAMES), gpus: count, nodes: count.default(1) })).min(1) }),
+    z.strictObject({ openb_gpus: count }).transform((of) => ({ openbGpus: of.openb_gpus })),
+  ]),
+  parts: z.array(part).min(1).max(32),
+  floods: z.array(z.strictObject({ part: word, user: word, from_minutes: z.number().min(0), to_minutes: positive, factor: z.number().gt(1) })).default([]),
+  model_load_speed: positive.default(1),
+  minutes: positive.default(20),
+});
+
+/** The scenario that is named, or that a .yaml file describes. Throws a failure that says what is wrong. */
+export function openScenario(name: string): Scenario {
+  const known = scenarioNamed(name);
+  if (known) return known;
+  if (!/\.ya?ml$/i.test(name)) throw usageFailure(`there is no scenario "${name}": take one of ${SCENARIOS.map((each) => each.name).join(", ")}, or give a .yaml file`);
+  return readScenario(name);
+}
+
+function readScenario(file: string): Scenario {
+  const fail = (trouble: string): never => {
+    throw new CliFailure(`${file} ${trouble}\nSee docs/simulator.md for a scenario file.`);
+  };
+  const parsed = schema.safeParse(readYaml(file, fail));
+  if (!parsed.success) return fail(`is no scenario:\n${z.prettifyError(parsed.error)}`);
+  const { data } = parsed;
+  const models = [...new Set(data.parts.flatMap(({ users }) => users.flatMap((each) => Object.keys(each.models))))];
+  for (const each of data.parts) {
+    const strange = each.type === "training" ? undefined : each.users.flatMap((one) => Object.keys(one.models)).find((model) => !MODEL_NAMES.includes(model));
+    if (strange !== undefined) fail(`asks for the model "${strange}", which is not known: take one of ${MODEL_NAMES.join(", ")}`);
+    const others = each.amount.kind === "work" ? each.amount.of : [];
+    const missing = others.find((other) => !data.parts.some(({ name }) => name === other));
+    if (missing !== undefined) fail(`takes as much of "${each.name}" as of the part "${missing}", which it does not have`);
+    if (new Set(each.users.map(({ senders }) => senders === undefined)).size > 1) fail(`names the senders of some users of "${each.name}" and not of others: name them for all or for none`);
+  }
+  for (const flood of data.floods) {
+    const known = data.parts.some(({ name, users }) => name === flood.part && users.some((each) => each.name === flood.user));
+    if (!known || flood.to_minutes <= flood.from_minutes) fail(`has a flood of "${flood.user}" in "${flood.part}" that is of none of its users, or ends before it begins`);
+  }
+  return {
+    name: data.name,
+    title: data.title ?? `${data.name} (${path.basename(file)})`,
+    notes: data.notes,
+    fleet: data.fleet,
+    models,
+    parts: data.parts.map(({ max_work_seconds, max_gpus, users, ...rest }) => ({
+      ...rest,
+      users: users.map(({ senders, ...each }) => (senders === undefined ? each : { ...each, senders })),
+      maxWorkMs: max_work_seconds === undefined ? Number.POSITIVE_INFINITY : max_work_seconds * 1000,
+      maxGpus: max_gpus,
+    })),
+    floods: data.floods.map((flood) => ({ part: flood.part, user: flood.user, fromMs: flood.from_minutes * 60_000, toMs: flood.to_minutes * 60_000, factor: flood.factor })),
+    modelLoadSpeed: data.model_load_speed,
+    durationMs: data.minutes * 60_000,
+  };
+}
