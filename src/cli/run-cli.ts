@@ -14,6 +14,7 @@ import { registerReplay } from "./replay.js";
 import { registerRoute } from "./route.js";
 import type { CommandContext } from "./router-command.js";
 import { registerServe } from "./serve.js";
+import { registerSimulate } from "./simulate.js";
 import { registerStatus } from "./status.js";
 import { styleFor } from "./style.js";
 import type { Terminal } from "./terminal.js";
@@ -72,5 +73,7 @@ Exit codes: 0 done, 1 failed, 2 bad usage, 3 the request was cancelled, 130 inte
   registerGpus(program, context);
   registerExplain(program, context);
   registerReplay(program, context);
+  program.commandsGroup("Plan it:");
+  registerSimulate(program, context);
   return program;
 }

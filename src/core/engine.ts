@@ -405,6 +405,7 @@ export class Engine {
   #tooLate({ spec, late }: Waiting, nowMs: number, step: Step): void {
     assert(!late, "a request is late once");
     const request = this.state.requests.get(spec.requestId)!;
+    this.#placement.missed(spec.modelId);
     if (wishesOf(spec).whenLate === "demote") {
       this.state.queue.demote(spec.requestId);
       return;

@@ -1,7 +1,7 @@
 // The simulated GPUs of a node: what runs on them and how much memory it holds. One object, shared by the probe that reports it
 // and the runner that causes it. Knows nothing of time: how long work takes is the runner's.
 import { assert } from "../../lib/assert.js";
-import { GPU_KINDS, type GpuKind } from "./gpu-kinds.js";
+import { GPU_KINDS, type GpuKind } from "../../simulated-gpu/gpu-kinds.js";
 import type { GpuSample, ProbedGpu } from "./probe.js";
 
 /** What one job adds to what is idle of the multiprocessors: 60 % for the first, 84 % for two, 94 % for three. */
@@ -88,6 +88,7 @@ export class SimulatedDevices {
 }
 
 function describe(gpuId: string, kind: GpuKind): ProbedGpu {
-  const { product, ...figures } = GPU_KINDS[kind];
+  const { product, memoryTotalMib, computeCapability, multiprocessorCount, powerLimitWatts } = GPU_KINDS[kind];
+  const figures = { memoryTotalMib, computeCapability, multiprocessorCount, powerLimitWatts };
   return { gpuId, name: `Simulated ${product}`, ...figures, driverVersion: "", parentGpuId: "", simulated: true };
 }

@@ -10,7 +10,7 @@ export const kvRoom: FromSettings<RequestFilter> = ({ hybrid }) => ({
   needed: ({ estimate }) => `room for ${(estimate.inputTokens ?? 0) + (estimate.outputTokens ?? 0)} tokens in the key-value cache`,
   keep(fleet, { estimate, spec, late }, candidates, count) {
     const { kvTokens, kvCapacityTokens, held } = fleet.work;
-    const tokens = (estimate.inputTokens ?? 0) + (estimate.outputTokens ?? 0);
+    const tokens = ((estimate.inputTokens ?? 0) + (estimate.outputTokens ?? 0)) * fleet.work.times.of(spec.modelId).kvWeight;
     const share = spec.priority === 1 || late ? 1 - hybrid.batchKvHeadroom : 1;
     let kept = 0;
     for (let k = 0; k < count; k += 1) {

@@ -1,8 +1,8 @@
 // Simulated GPUs: what they are, and telemetry that follows from the work reported to them.
 import { describe, expect, test } from "@jest/globals";
-import { GPU_KINDS } from "../../../../src/agent/probes/gpu-kinds.js";
 import { SimulatedDevices } from "../../../../src/agent/probes/simulated-devices.js";
 import { SimulatedProbe } from "../../../../src/agent/probes/simulated.js";
+import { GPU_KIND_NAMES, GPU_KINDS } from "../../../../src/simulated-gpu/gpu-kinds.js";
 
 test("are named so everywhere, with the figures of their kind", async () => {
   const probe = new SimulatedProbe(new SimulatedDevices("n1", ["A100-80GB", "T4"]));
@@ -39,7 +39,7 @@ describe("telemetry", () => {
   });
 
   test("stays within what the kind can do, however much runs", () => {
-    for (const kind of Object.keys(GPU_KINDS) as (keyof typeof GPU_KINDS)[]) {
+    for (const kind of GPU_KIND_NAMES) {
       const devices = new SimulatedDevices("n1", [kind]);
       for (let job = 0; job < 100; job += 1) devices.begin("sim-n1-0", 4096);
       const sample = devices.sample("sim-n1-0");
