@@ -25,7 +25,7 @@ module.exports = {
     only("config", ["core", "lib", "gen"], "config/ gives plain settings: the composition roots in router/, agent/ and cli/ hand them out."),
     only("wire", [], "wire/ binds any protobuf service to grpc-js: pass the descriptor in."),
     only("api", ["core/model", "lib", "gen", "wire"], "api/ translates and decides nothing: call the RouterPort (api/router-port.ts), which router/ implements."),
-    only("agent", ["link", "lib", "gen", "wire"], "agent/ runs beside GPUs without a router: what both need belongs to link/, wire/ or lib/."),
+    only("agent", ["link", "lib", "gen", "wire", "simulated-gpu"], "agent/ runs beside GPUs without a router: what both need belongs to link/, wire/ or lib/."),
     only("integrations", ["core", "lib", "gen", "observe"], "integrations/ talk to other systems through ports: let router/ wire them."),
     only("sim", ["core", "link", "journal", "recording", "lib", "simulated-gpu"], "sim/ drives the core itself: no transport, no process around it."),
     only("console", ["gen"], "console/ runs in a browser and talks to the API through gen/ only."),

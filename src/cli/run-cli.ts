@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 
 import { registerAgent } from "./agent.js";
 import { registerCancel } from "./cancel.js";
+import { registerCapacity } from "./capacity.js";
 import { registerExplain } from "./explain.js";
 import { describeFailure, ExitCode } from "./failure.js";
 import { registerGpus } from "./gpus.js";
@@ -75,5 +76,6 @@ Exit codes: 0 done, 1 failed, 2 bad usage, 3 the request was cancelled, 130 inte
   registerReplay(program, context);
   program.commandsGroup("Plan it:");
   registerSimulate(program, context);
+  registerCapacity(program, context);
   return program;
 }

@@ -377,7 +377,7 @@ export class Engine {
   /** Places the head of a class, or one soon behind it that fits where the head does not. False when there was nothing to do. */
   #serve(of: EligibilityClass, freed: number[], nowMs: number, step: Step): boolean {
     const { queue, fleet } = this.state;
-    const head = queue.head(of);
+    const { head } = of;
     const ask = this.#askOf(head, nowMs);
     if (!head.late && this.#scheduler.tooLate(fleet, ask)) {
       this.#tooLate(head, nowMs, step);
@@ -387,7 +387,7 @@ export class Engine {
     if (this.#tryPlace(ask, freed, among, step)) return true;
     const healsWithTime = this.#scheduler.healsWithTime;
     // What is refused by the clock is refused for its own size: a smaller one behind it may fit.
-    if (healsWithTime) for (const next of queue.behind(of, LOOK_AHEAD)) if (this.#tryPlace(this.#askOf(next, nowMs), freed, among, step)) return true;
+    if (healsWithTime) for (const next of of.behind(LOOK_AHEAD)) if (this.#tryPlace(this.#askOf(next, nowMs), freed, among, step)) return true;
     if (of.standing === "open") queue.refuse(of, this.#scheduler.hopeless(fleet, ask) ? "hopeless" : "refused", healsWithTime);
     return false;
   }

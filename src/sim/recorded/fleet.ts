@@ -6,6 +6,7 @@ import type { SimulatedNode } from "../fleets.js";
 import { initialModels, type ModelDemand } from "../initial-models.js";
 import { RecordingError } from "../../recording/step.js";
 import type { RecordedTraffic } from "./traffic.js";
+import { TIMED_WORK } from "./workload.js";
 
 /** Product names as drivers tell them. What may be one of several (an H100 on PCIe, a MIG instance) is none of these. */
 const PRODUCTS: readonly (readonly [name: RegExp, kind: GpuKind])[] = [
@@ -71,7 +72,12 @@ export function recordedResidency(traffic: RecordedTraffic, kinds: readonly GpuK
   const served = byNode.map(({ nodeId, inventory, index }) => {
     const runners = (traffic.runners.get(nodeId) ?? []).filter(({ gpuIds }) => gpuIds.length === 0 || gpuIds.includes(inventory.gpuId));
     const models = new Set(runners.flatMap((runner) => runner.models).map((model) => (model === "*" ? model : nameOf(model))));
-    return { index, models, types: runners.some(({ types }) => types.length === 0) ? [] : [...new Set(runners.flatMap(({ types }) => types))] };
+    return {
+      index,
+      models,
+      // The simulator's GPUs take timed work of the types that they serve when this is one of them.
+      types: runners.some(({ types }) => types.length === 0) ? [] : [...new Set([...runners.flatMap(({ types }) => types), TIMED_WORK])],
+    };
   });
   const open = served.flatMap(({ models }, place) => (models.has("*") ? [place] : []));
   const guess = initialModels(open.map((place) => kinds[served[place]?.index ?? 0] ?? "T4"), demands);
