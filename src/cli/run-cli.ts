@@ -21,6 +21,7 @@ import { styleFor } from "./style.js";
 import type { Terminal } from "./terminal.js";
 import { registerUp } from "./up.js";
 import { registerWatch } from "./watch.js";
+import { registerWhatif } from "./whatif.js";
 
 /** Runs `gpu-router` with the arguments behind its name. Resolves with the exit code: 0 ok, 1 failed, 2 bad usage; see each command for more. */
 export async function runCli(args: readonly string[], terminal: Terminal): Promise<number> {
@@ -77,5 +78,6 @@ Exit codes: 0 done, 1 failed, 2 bad usage, 3 the request was cancelled, 130 inte
   program.commandsGroup("Plan it:");
   registerSimulate(program, context);
   registerCapacity(program, context);
+  registerWhatif(program, context);
   return program;
 }

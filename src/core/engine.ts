@@ -203,8 +203,9 @@ export class Engine {
       const error = { code: "node_lost", message: `Node ${nodeId} was silent for ${nowMs - sinceMs} ms.` };
       for (const request of state.onNode(nodeId)) this.#attemptOver(request, "lost", error, null, nowMs, step);
     }
+    state.fleet.work.follow(nowMs);
     state.queue.reopenHealing();
-    for (const order of this.#placement.tick(nowMs)) step.effects.push(order);
+    for (const order of this.#placement.tick(nowMs, state.queue.heads())) step.effects.push(order);
     state.fleet.expireCooldowns(nowMs);
     state.fleet.forgetStaleSamples(nowMs, FRESH_PERIODS * this.#settings.telemetryIntervalMs);
   }

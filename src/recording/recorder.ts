@@ -11,7 +11,7 @@ import { RecordingEncoder } from "./encoder.js";
 /** A frame is written when it holds this many entries, or is this old. */
 const FRAME_ENTRIES = 256;
 const FRAME_MS = 100;
-/** Bytes that may wait for the disk. */
+/** Bytes that may wait for the disk, beside those of the recovery, which come all at once. */
 const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 
 export interface RecorderOptions {
@@ -40,6 +40,7 @@ export class Recorder {
   #writing: Promise<void> = Promise.resolve();
   #waitingBytes = 0;
   #bytes = 0;
+  #recoveryBytes = 0;
   /** What follows a frame that could not be written whole is not written either. */
   #torn = false;
 
@@ -71,6 +72,7 @@ export class Recorder {
 
   replayed(record: Record): void {
     this.#try(() => {
+      this.#recoveryBytes = this.#bytes;
       this.#encoder.recovered(record);
       this.#wrote();
     });
@@ -118,7 +120,7 @@ export class Recorder {
   #write(frame: Buffer): void {
     const handle = this.#handle;
     if (handle === null) return;
-    if (this.#waitingBytes > MAX_WAITING_BYTES) throw new Error("the disk does not keep up");
+    if (this.#waitingBytes > MAX_WAITING_BYTES + this.#recoveryBytes) throw new Error("the disk does not keep up");
     this.#bytes += frame.byteLength;
     this.#waitingBytes += frame.byteLength;
     this.#writing = this.#writing.then(async () => {
@@ -149,7 +151,6 @@ export class Recorder {
   }
 
   #fail(error: unknown): void {
-    if (this.#handle === null) return;
     this.#options.log.error({ file: this.#options.file, error: textOf(error) }, "the recording ends here; the router goes on");
     this.#finish();
   }

@@ -53,6 +53,8 @@ th:first-child{padding-left:0}
 .bar.busy i{background:var(--a)}
 .bar.share i{background:var(--b)}
 .bar em{position:relative;padding-left:8px;font-style:normal;font-size:12px;line-height:20px;font-variant-numeric:tabular-nums}
+td .bar{display:block;min-width:84px;text-align:left}
+.names td:first-child{white-space:nowrap}
 #tip{position:fixed;z-index:2;pointer-events:none;background:var(--ink);color:var(--bg);border-radius:6px;padding:6px 10px;font-size:12px;line-height:1.5;white-space:pre;font-variant-numeric:tabular-nums;max-width:90vw;overflow:hidden;box-shadow:0 4px 16px #0003}
 #tip[hidden]{display:none}
 @media (max-width:820px){.grid{grid-template-columns:minmax(0,1fr)}.plot{height:210px}.gpu{grid-template-columns:1fr 1fr;gap:2px 12px;padding:5px 0}.gpu>span:first-child{grid-column:1/-1}main{padding:16px 12px 32px}.tile strong{font-size:18px}.tiles{grid-template-columns:repeat(auto-fit,minmax(120px,1fr))}}

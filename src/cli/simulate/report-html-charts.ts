@@ -12,6 +12,8 @@ export const simulationScript = String.raw`${chartLibrary}
   const loads = [...new Set(report.cells.map((cell) => cell.load))].sort((one, other) => one - other);
   /* Each policy is a letter, a colour and a dash: the letters are those of the table. */
   const look = (index) => ({ color: COLORS[index % COLORS.length], dash: DASHES[(index + Math.floor(index / COLORS.length)) % DASHES.length], label: index < 26 ? String.fromCharCode(65 + index) : String(index + 1) });
+  /* 1, 2 and 5 of each power: durations against load span few powers. */
+  const ticksBetween = (min, max) => logTicks(10 ** Math.floor(Math.log10(min)), max).flatMap((power) => [power, 2 * power, 5 * power]).filter((tick) => tick >= min && tick <= max);
   const named = (lines) => lines.filter((line) => line.points.some(([, y]) => y !== null));
 
   function againstLoad(value, text, log) {
@@ -24,7 +26,7 @@ export const simulationScript = String.raw`${chartLibrary}
     return {
       lines,
       x: { min: from, max: to, log: false, ticks: (wanted) => (loads.length <= wanted ? loads : linearTicks(to, wanted).filter((tick) => tick >= from)), text: (load) => "load " + count(load) },
-      y: { min, max, log, ticks: () => (log ? logTicks(10 ** Math.floor(Math.log10(min)), max).filter((tick) => tick >= min) : [0, 0.25, 0.5, 0.75, 0.9, 0.95, 1].filter((tick) => tick >= min)), text },
+      y: { min, max, log, ticks: () => (log ? ticksBetween(min, max) : [0, 0.25, 0.5, 0.75, 0.9, 0.95, 1].filter((tick) => tick >= min)), text },
       tipAt: (load) => {
         const near = loads.reduce((best, each) => (Math.abs(each - load) < Math.abs(best - load) ? each : best));
         const rows = report.cells.filter((cell) => cell.load === near).map((cell) => [cell.policy, value(cell)]).filter(([, each]) => each !== null);

@@ -25,7 +25,7 @@ export function simulationHtml(study: Study, cells: readonly Cell[]): string {
     body: `<header><div><h1>Simulation of ${escapeHtml(study.scenario.name)}</h1>
 <p>${escapeHtml(study.scenario.title)}</p>
 <p class="dim">${escapeHtml(facts)}</p></div></header>
-<section class="card"><h2>Policies <small>letters are those at the ends of the lines; ± is the standard deviation over the seeds</small></h2>${overview(figures, policies)}</section>
+<section class="card names"><h2>Policies <small>letters are those at the ends of the lines; ± is the standard deviation over the seeds</small></h2>${overview(figures, policies)}</section>
 ${missing.length === 0 ? "" : `<p class="verdict bad">${missing.map(({ policy, load, trouble }) => escapeHtml(`${policy} at load ${load}: ${trouble ?? "stopped before it was done"}`)).join("<br>")}</p>`}
 <section class="grid">
 ${plotCard("attainment", "In SLO against load", "share of requests with an SLO that were completed within it")}
@@ -33,7 +33,7 @@ ${plotCard("p95", "First output p95 against load", "from arrival; logarithmic")}
 ${plotCard("mean", "Mean response against load", "arrival to end; a request that failed counts at least 30 s; logarithmic")}
 ${plotCard("p99", "Response p99 against load", "logarithmic")}
 </section>
-${loads.map((load) => `<section class="card"><h2>In SLO by user <small>load ${load}; for work without an SLO the share that was done</small></h2>${users(figures.filter((each) => each.load === load))}</section>`).join("\n")}
+${loads.map((load) => `<section class="card names"><h2>In SLO by user <small>load ${load}; for work without an SLO the share that was done</small></h2>${users(figures.filter((each) => each.load === load))}</section>`).join("\n")}
 <section class="card"><h2>Over time</h2>${loads.length > 1 ? `<label>At load <select id="load">${loads.map((load, index) => `<option value="${load}"${index === loads.length - 1 ? " selected" : ""}>${load}</option>`).join("")}</select></label>` : `<p class="dim">At load ${loads[0] ?? "-"}; means over the seeds.</p>`}</section>
 <section class="grid">
 ${plotCard("busy", "GPUs at work", "share of all GPUs")}

@@ -23,7 +23,8 @@ interface Held {
   readonly work: Work;
   readonly times: ModelTimes;
   readonly placedAtMs: number;
-  /** When its prompt has been read, ms. */
+  /** When its prompt begins to be read, and when it has been, ms. */
+  readonly readFromMs: number;
   readonly prefilledAtMs: number;
   /** What it takes in the key-value cache, tokens of 128 KiB. */
   readonly tokens: number;
@@ -57,6 +58,8 @@ interface MixSums {
 const OVERTIME_TOKENS = 32;
 /** The share of time that reading takes is an average over this long, ms. */
 const STALL_TAU_MS = 10_000;
+/** A share of time below this is none. */
+const NO_STALL = 0.001;
 /** While prompts are read, iterations take longer: running requests get this share of their usual pace. */
 const PACE_DURING_PREFILL = 0.25;
 /** Outputs shorter than this say little about the pace. */
@@ -132,6 +135,7 @@ export class WorkLedger {
       work,
       times,
       placedAtMs: nowMs,
+      readFromMs: startMs,
       prefilledAtMs,
       tokens,
       doneTokens: 0,
@@ -157,12 +161,24 @@ export class WorkLedger {
     const { tokens } = held;
     this.#count(gpu, held.times, -1, tokens);
     this.kvTokens[gpu]! -= tokens;
-    // What ends has been read; without anything left, nothing is being read.
+    // What ends has been read, and all before it; what is taken away is not read on. Without anything left, nothing is being read.
+    const unreadMs = held.prefilledAtMs - Math.max(nowMs, measured ? nowMs : held.readFromMs);
     if (all.length === 0) {
       this.prefillUntilMs[gpu] = nowMs;
       this.#mix[gpu] = [];
-    } else if (measured && held.prefilledAtMs > nowMs) this.prefillUntilMs[gpu] = Math.max(nowMs, this.prefillUntilMs[gpu]! - (held.prefilledAtMs - nowMs));
+    } else if (unreadMs > 0) {
+      this.prefillUntilMs[gpu] = Math.max(nowMs, this.prefillUntilMs[gpu]! - unreadMs);
+    }
     this.#weigh(gpu, nowMs);
+  }
+
+  /** Brings all GPUs up to date: answers grow and slack changes though nothing is placed and nothing ends. */
+  follow(nowMs: number): void {
+    for (let gpu = 0; gpu < this.#held.length; gpu += 1) {
+      if (this.held[gpu] === 0 && this.#stallShare[gpu]! < NO_STALL) continue;
+      this.#settle(gpu, nowMs);
+      this.#weigh(gpu, nowMs);
+    }
   }
 
   /** GPU time that a request costs, ms: its prompt, and its share of the iterations that write its answer. */
@@ -268,6 +284,7 @@ export class WorkLedger {
     }
     this.stepMs[gpu] = stepMs;
     const paceNow = stepMs * this.stretch[gpu]!;
+    const prefillUntilMs = this.prefillUntilMs[gpu]!;
     let remaining = 0;
     let slackMs = Number.POSITIVE_INFINITY;
     let tightTokens = 0;
@@ -278,7 +295,7 @@ export class WorkLedger {
       const fromMs = Math.max(nowMs, prefilledAtMs);
       const paceMs = (work.dueAtMs - prefilledAtMs) / Math.max(1, work.outputTokens);
       const dueMs = doneTokens + OVERTIME_TOKENS < work.outputTokens ? work.dueAtMs : Math.max(work.dueAtMs, fromMs + tokens * paceMs);
-      const slack = dueMs - fromMs - tokens * paceNow;
+      const slack = dueMs - fromMs - tokens * paceNow - Math.max(0, prefillUntilMs - fromMs) * (1 - PACE_DURING_PREFILL);
       // What is late already cannot be saved by keeping others out.
       if (slack < 0 || slack >= slackMs) continue;
       slackMs = slack;

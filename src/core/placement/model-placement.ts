@@ -7,6 +7,7 @@ import type { Fleet } from "../fleet/fleet.js";
 import type { ResourceEstimate } from "../model/decision.js";
 import type { RunnerInfo } from "../model/gpu.js";
 import type { ModelId } from "../model/ids.js";
+import type { Waiting } from "../queue/eligibility-class.js";
 import type { RequestSpec } from "../model/request.js";
 import type { CoreSettings } from "../settings.js";
 
@@ -23,6 +24,8 @@ const BURST_WEIGHT = 0.25;
 const UNHURRIED_WEIGHT = 0.4;
 /** Share of requests that may miss their time before a model counts as short of GPUs. */
 const MISSED_SHARE = 0.01;
+/** Work that waits longer than this for a GPU wants another, ms. */
+const LONG_WAIT_MS = 15_000;
 /** A model may go from a GPU only after this long: loading it was not for nothing. */
 const MIN_RESIDENCY_MS = 30_000;
 /** GPUs that load at the same time, as a share of the fleet. */
@@ -54,6 +57,8 @@ interface Demand {
   /** Requests, and those that could not be in time; decayed. */
   asked: number;
   missed: number;
+  /** How long the first in line has waited, ms. */
+  waitMs: number;
   atMs: number;
 }
 
@@ -90,7 +95,7 @@ export class ModelPlacement {
     let demand = this.#demands.get(modelId);
     if (!demand) {
       if (this.#demands.size >= MAX_MODELS) this.#demands.delete(this.#demands.keys().next().value!);
-      demand = { modelId, inputRate: 0, outputRate: 0, burstRate: 0, burst: 0, asked: 0, missed: 0, atMs: nowMs };
+      demand = { modelId, inputRate: 0, outputRate: 0, burstRate: 0, burst: 0, asked: 0, missed: 0, waitMs: 0, atMs: nowMs };
       this.#demands.set(modelId, demand);
     }
     decay(demand, nowMs);
@@ -108,12 +113,21 @@ export class ModelPlacement {
     if (demand) demand.missed += 1;
   }
 
-  /** Once a second: limits for batch work, and at most one move. */
-  tick(nowMs: number): readonly OrderModel[] {
+  /** Once a second: limits for batch work, and at most one move. `heads` are the first of each class in line. */
+  tick(nowMs: number, heads: Iterable<Waiting>): readonly OrderModel[] {
     if (nowMs < this.#nextPlanMs) return [];
+    this.#lineUp(heads, nowMs);
     this.#nextPlanMs = nowMs + PLAN_EVERY_MS;
     this.#limitBatch(nowMs);
     return this.#settings.hybrid.placement ? this.#plan(nowMs) : [];
+  }
+
+  #lineUp(heads: Iterable<Waiting>, nowMs: number): void {
+    for (const demand of this.#demands.values()) demand.waitMs = 0;
+    for (const { spec, acceptedAtMs } of heads) {
+      const demand = this.#demands.get(spec.modelId);
+      if (demand) demand.waitMs = Math.max(demand.waitMs, nowMs - acceptedAtMs);
+    }
   }
 
   /** Batch work may lengthen an iteration up to a share of what the GPU's interactive models can bear. */
@@ -213,8 +227,8 @@ export class ModelPlacement {
       count += 1;
     }
     if (count === 0) return Number.POSITIVE_INFINITY;
-    // Whatever the rates say: where promises cannot be kept, GPUs are short.
-    return demand.missed > MISSED_SHARE * demand.asked ? Math.max(1, loads / count) : loads / count;
+    // Whatever the rates say: where promises cannot be kept, or work waits long, GPUs are short.
+    return demand.missed > MISSED_SHARE * demand.asked || demand.waitMs > LONG_WAIT_MS ? Math.max(1, loads / count) : loads / count;
   }
 
   /** Loads a model where it lowers the pressure most, in the place of another when there is no room. */

@@ -37,7 +37,7 @@ export interface RecordedTraffic {
   /** First arrival and last step, UTC, ms. */
   readonly fromMs: number;
   readonly untilMs: number;
-  /** Submits that were not accepted, connections that were lost. */
+  /** Submits that were not accepted; connections that were lost while requests still came. */
   readonly refused: number;
   readonly disconnects: number;
   readonly events: number;
@@ -70,6 +70,8 @@ class Reading {
   #untilMs = 0;
   #refused = 0;
   #disconnects = 0;
+  /** Lost since the last request; at the end, those of a router that stops. */
+  #disconnectsSince = 0;
   #events = 0;
 
   step(event: Event, atMs: number, facts: readonly Fact[]): void {
@@ -82,7 +84,7 @@ class Reading {
   done(): RecordedTraffic {
     const [first] = this.#requests;
     if (!first) throw new RecordingError("no request was accepted while it ran: record a router that has work");
-    for (const requestId of [...this.#atWork.keys()]) this.#leave(requestId, this.#untilMs);
+    for (const requestId of this.#atWork.keys()) this.#leave(requestId, this.#untilMs);
     const gpus = [...this.#gpus.values()];
     return {
       requests: this.#requests,
@@ -110,7 +112,7 @@ class Reading {
         this.#serves(event.nodeId, event.runners);
         return;
       case "node_disconnected":
-        this.#disconnects += 1;
+        this.#disconnectsSince += 1;
         return;
       case "attempt_started": {
         const request = this.#live.get(event.ref.requestId);
@@ -156,6 +158,8 @@ class Reading {
     const times = { placedAtMs: Number.NaN, startedAtMs: Number.NaN, firstOutputAtMs: Number.NaN, endedAtMs: Number.NaN };
     const request: RecordedRequest = { spec, arrivedAtMs: atMs, ...times, outcome: "unfinished", attempts: 0, gpuId: "", statistics: null };
     this.#requests.push(request);
+    this.#disconnects += this.#disconnectsSince;
+    this.#disconnectsSince = 0;
     this.#live.set(spec.requestId, request);
   }
 

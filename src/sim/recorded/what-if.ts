@@ -145,6 +145,6 @@ function notesOf({ requests, refused, disconnects }: RecordedTraffic, { guessed,
     ...line(timedWork, "Work that is not measured in tokens may run on any GPU of its type, and tells how long it takes."),
     ...line(pinned + named + needy + timed > 0, `Not simulated: the pins of ${pinned} requests, the strategies that ${named} named, the memory and hardware that ${needy} asked for, the time-outs that ${timed} brought.`),
     ...line(refused > 0, `${refused} requests were refused and are left out.`),
-    ...line(disconnects > 0, `Nodes were lost ${disconnects} times; simulated ones stay.`),
+    ...line(disconnects > 0, `Connections to nodes that were lost meanwhile: ${disconnects}. Simulated nodes stay.`),
   ];
 }
