@@ -24,8 +24,8 @@ import { State } from "./state.js";
 const DIGEST_EVERY_RECORDS = 50_000;
 /** Samples older than this many report periods no longer count. */
 const FRESH_PERIODS = 2;
-/** How far behind a head that does not fit one is looked for that does. */
-const LOOK_AHEAD = 4;
+/** How many behind a head that does not fit are tried in its place. */
+const LOOK_AHEAD = 6;
 const NO_STATISTICS = { runMs: 0, firstOutputMs: 0, inputTokens: 0, outputTokens: 0, peakMemoryMib: 0 };
 
 export class Engine {

@@ -28,6 +28,7 @@ ${tile("Throughput", `${rateText(throughput.completedPerSecond)}/s`, `sent ${rat
 ${tile("Latency p50", durationText(total?.p50Ms ?? null), "due to end")}
 ${tile("Latency p95", durationText(total?.p95Ms ?? null), "due to end")}
 ${tile("Latency p99", durationText(total?.p99Ms ?? null), `max ${durationText(total?.maxMs ?? null)}`)}
+${report.attainment === null ? "" : tile("In time", shareText(report.attainment.share), `${countText(report.attainment.kept)} of ${countText(report.attainment.asked)} with an SLO`)}
 ${tile("In flight", countText(throughput.peakInFlight), "at most at once")}
 ${tile("Tokens out", `${countText(throughput.outputTokensPerSecond)}/s`, `in ${countText(throughput.inputTokensPerSecond)}/s`)}
 </section>
@@ -89,11 +90,12 @@ function tenantTable({ tenants }: ReplayReport): string {
     escapeHtml(each.tenant),
     countText(each.sent),
     countText(each.completed),
+    each.attainment === null ? "" : shareText(each.attainment.share),
     durationText(each.p50Ms),
     durationText(each.p95Ms),
     durationText(each.p99Ms),
   ]);
-  return table(["user", "sent", "completed", "p50", "p95", "p99"], rows);
+  return table(["user", "sent", "completed", tenants.some(({ attainment }) => attainment !== null) ? "in time" : "", "p50", "p95", "p99"], rows);
 }
 
 function gpuBars(gpus: readonly GpuUse[]): string {
@@ -121,6 +123,6 @@ function method({ plan, counts, heldBack, generatorBusyShare, verification }: Re
 <li>${held} The generator itself was busy ${shareText(generatorBusyShare)} of the time${generatorBusyShare < GENERATOR_LIMIT_SHARE ? "" : ": latencies include its own delays"}.</li>
 <li>${countText(counts.retries)} calls of Route and ${countText(counts.reconnects)} streams of Watch were made again; ${countText(counts.redispatched)} requests took more than one dispatch.</li>
 ${verified}<li>A GPU is busy while at least one request runs on it, as its runner measured.</li>
-<li>Run ${escapeHtml(plan.runId)}, seed ${plan.seed}; ${plan.traces.map((trace) => `${escapeHtml(trace.file)} (${trace.format}) as user ${escapeHtml(trace.tenant)}`).join(", ")}.</li>
+<li>Run ${escapeHtml(plan.runId)}, seed ${plan.seed}; ${plan.traces.map((trace) => `${escapeHtml(trace.file)} (${trace.format}) as user ${escapeHtml(trace.tenant)}${trace.users > 1 ? `-1 to -${trace.users}` : ""}`).join(", ")}.</li>
 </ul>`;
 }

@@ -64,8 +64,9 @@ export async function* spread(rows: AsyncIterable<TraceRow>, gridMs: number, ran
 interface OpenTrace {
   readonly source: TraceSource;
   readonly rows: AsyncIterator<TraceRow, void>;
+  readonly users: readonly string[];
   /** Draws the user of the next request. */
-  readonly user: () => number;
+  readonly lot: () => number;
   next: TraceRow;
   /** The trace's time at which the replay starts, ms. */
   originMs: number;
@@ -78,7 +79,7 @@ export async function* schedule(sources: readonly TraceSource[], options: Schedu
     for (const source of sources) {
       const rows = timedRows(source, options.seed);
       const first = await rows.next();
-      if (first.done !== true) open.push({ source, rows, user: userLot(source, options.seed), next: first.value, originMs: first.value.atMs });
+      if (first.done !== true) open.push({ source, rows, users: userNames(source), lot: userLot(source, options.seed), next: first.value, originMs: first.value.atMs });
     }
     alignCalendars(open);
     const dueMs = (trace: OpenTrace): number => trace.next.atMs - trace.originMs;
@@ -86,9 +87,10 @@ export async function* schedule(sources: readonly TraceSource[], options: Schedu
       const trace = open.reduce<OpenTrace | undefined>((first, each) => (first === undefined || dueMs(each) < dueMs(first) ? each : first), undefined);
       if (trace === undefined || dueMs(trace) >= options.durationMs) return;
       const { inputTokens, outputTokens, prefixHashes = [] } = trace.next;
-      const user = trace.user();
-      const { priorities } = trace.source;
-      yield { number, dueMs: dueMs(trace) / options.speed, tenant: userNames(trace.source)[user] ?? "", priority: priorities[user] ?? 0, inputTokens, outputTokens, prefixHashes };
+      const user = trace.lot();
+      const tenant = trace.users[user] ?? trace.source.tenant;
+      const priority = trace.source.priorities[user] ?? 0;
+      yield { number, dueMs: dueMs(trace) / options.speed, tenant, priority, inputTokens, outputTokens, prefixHashes };
       const following = await trace.rows.next();
       if (following.done === true) open = open.filter((each) => each !== trace);
       else trace.next = following.value;

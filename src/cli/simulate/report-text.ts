@@ -12,7 +12,7 @@ export function studyText({ scenario, fleet, durationMs, seeds, conditions }: St
   const plan = fleet ?? scenario.fleet;
   const gpus = "groups" in plan ? plan.groups.map((group) => `${group.gpus * group.nodes} ${group.kind}`).join(", ") : `${plan.openbGpus} GPUs of openb`;
   const { stragglers, slowdown, gpuFailures } = conditions.faults;
-  const faults = stragglers + gpuFailures === 0 ? "nothing goes wrong" : `${Math.round(stragglers * plannedGpus(plan))} of the GPUs take ${slowdown} times as long, ${gpuFailures} breaks on the way`;
+  const faults = stragglers + gpuFailures === 0 ? "nothing goes wrong" : `stragglers ${Math.round(stragglers * plannedGpus(plan))} (each ${slowdown} times as slow), GPUs that break on the way ${gpuFailures}`;
   return `${style.bold(scenario.title)}\n${gpus}; ${durationText(durationMs)} of requests, ${seeds.length === 1 ? `seed ${seeds[0]}` : `${seeds.length} seeds pooled`}; ${faults}\n`;
 }
 

@@ -93,13 +93,15 @@ export class EligibilityClass {
     if (this.#turns.size > MAX_STALE_TURNS + 2 * this.#lines.size) this.#turns = new Heap(isEarlierTurn, [...this.#lines.values()].map(({ turn }) => turn));
   }
 
-  /** Those behind the head that might fit where it does not, at most `most`: the same user's next ones. */
+  /**
+   * Some of those behind the head that might fit where it does not, at most `most`: of the same user the next, the second, the fourth
+   * and so on. The further behind, the more time one still has.
+   */
   *behind(most: number): Iterable<Waiting> {
     let entry = this.#headLine().waiting.head!.next;
-    for (let count = 0; entry && count < most; count += 1) {
-      const { next, value } = entry;
-      yield value;
-      entry = next;
+    for (let count = 0, stride = 1; entry && count < most; count += 1, stride *= 2) {
+      yield entry.value;
+      for (let step = 0; entry && step < stride; step += 1) entry = entry.next;
     }
   }
 

@@ -1,7 +1,7 @@
 // The recorded fleet as a simulated one: each GPU a kind that can be simulated, with the models and types that its runners served.
 import type { GpuKind } from "../../simulated-gpu/gpu-kinds.js";
 import { GPU_KIND_NAMES, GPU_KINDS } from "../../simulated-gpu/gpu-kinds.js";
-import { serviceTimes } from "../../simulated-gpu/service-times.js";
+import { ModelResidency } from "../../simulated-gpu/model-residency.js";
 import type { SimulatedNode } from "../fleets.js";
 import { initialModels, type ModelDemand } from "../initial-models.js";
 import { RecordingError } from "../../recording/step.js";
@@ -63,11 +63,12 @@ export interface Residency {
   readonly types: (readonly string[])[];
   /** Some runners serve any model: where those lie is a guess then. */
   readonly guessed: boolean;
+  /** Some served more models than they can hold at once. */
+  readonly crowded: boolean;
 }
 
 /** By GPU in the order of `recordedNodes`: what it held, as far as it is asked for, and the types that it served. */
 export function recordedResidency(traffic: RecordedTraffic, kinds: readonly GpuKind[], demands: readonly ModelDemand[], nameOf: (model: string) => string): Residency {
-  const asked = new Set(demands.map(({ modelId }) => modelId));
   const byNode = [...new Set(traffic.gpus.map(({ nodeId }) => nodeId))].flatMap((nodeId) => traffic.gpus.flatMap((gpu, index) => (gpu.nodeId === nodeId ? [{ ...gpu, index }] : [])));
   const served = byNode.map(({ nodeId, inventory, index }) => {
     const runners = (traffic.runners.get(nodeId) ?? []).filter(({ gpuIds }) => gpuIds.length === 0 || gpuIds.includes(inventory.gpuId));
@@ -81,16 +82,26 @@ export function recordedResidency(traffic: RecordedTraffic, kinds: readonly GpuK
   });
   const open = served.flatMap(({ models }, place) => (models.has("*") ? [place] : []));
   const guess = initialModels(open.map((place) => kinds[served[place]?.index ?? 0] ?? "T4"), demands);
+  // What is asked for most comes first where not all fit at once.
+  const byDemand = demands.toSorted((one, other) => other.inputRate + other.outputRate - one.inputRate - one.outputRate).map(({ modelId }) => modelId);
+  let crowded = false;
   const loaded = served.map(({ models, index }, place) => {
     if (models.has("*")) return guess[open.indexOf(place)] ?? [];
-    const own = [...models].filter((model) => asked.has(model));
-    for (const model of own) fits(kinds[index] ?? "T4", model);
-    return own;
+    const residency = new ModelResidency(kinds[index] ?? "T4");
+    return byDemand.filter((model) => {
+      if (!models.has(model)) return false;
+      const fits = residency.preload(model);
+      crowded ||= !fits;
+      return fits;
+    });
   });
-  return { loaded, types: served.map(({ types }) => types), guessed: open.length > 0 };
+  return { loaded, types: served.map(({ types }) => types), guessed: open.length > 0, crowded };
 }
 
-function fits(kind: GpuKind, model: string): void {
-  if (serviceTimes(kind, model).kvCapacityTokens > 0) return;
-  throw new RecordingError(`the model ${model} does not fit on ${kind} as it is simulated: say what to take it for with --model "${model}=NAME", or the GPU with --kind`);
+/** Throws a RecordingError when a model that is asked for lies nowhere. */
+export function checkPlaced(loaded: readonly (readonly string[])[], demands: readonly ModelDemand[]): void {
+  const missing = demands.find(({ modelId }) => !loaded.some((models) => models.includes(modelId)));
+  if (!missing) return;
+  const { modelId } = missing;
+  throw new RecordingError(`no simulated GPU has room for the model ${modelId}, or none served it: say what to take it for with --model "${modelId}=NAME", or give other GPUs with --fleet or --kind`);
 }

@@ -1,15 +1,14 @@
 // A recording simulated: as it was, and with something else. Gives runs of three kinds to be compared: what was measured, what the simulator
 // makes of the same, what it makes of another strategy, other settings, another fleet.
 import type { CoreSettings, HybridSettings } from "../../core/settings.js";
-import { GPU_KINDS, type GpuKind } from "../../simulated-gpu/gpu-kinds.js";
+import type { GpuKind } from "../../simulated-gpu/gpu-kinds.js";
 import { MODEL_NAMES } from "../../simulated-gpu/models.js";
 import type { Recording } from "../../recording/reader.js";
-import { RecordingError } from "../../recording/step.js";
 import { simpleFleet, type NodeGroup, type SimulatedNode } from "../fleets.js";
 import { initialModels, type ModelDemand } from "../initial-models.js";
 import type { SimulatedRun } from "../result.js";
 import { NO_FAULTS, simulate } from "../simulation.js";
-import { recordedKinds, recordedNodes, recordedResidency, type Residency } from "./fleet.js";
+import { checkPlaced, recordedKinds, recordedNodes, recordedResidency, type Residency } from "./fleet.js";
 import { judged, measuredRun } from "./measured-run.js";
 import { trafficOf, type RecordedTraffic } from "./traffic.js";
 import { demandsOf, recordedWorkload, TIMED_WORK, type RecordedWorkload } from "./workload.js";
@@ -99,6 +98,7 @@ export class RecordedWorld {
   simulated(name: string, change: Change): SimulatedRun {
     const fleet = change.fleet ? simpleFleet(change.fleet) : this.#nodes;
     const { loaded, types } = change.fleet ? this.#placedOn(fleet) : this.#residency;
+    checkPlaced(loaded, this.#demands);
     const run = simulate({
       policy: name,
       scenario: "recording",
@@ -121,10 +121,7 @@ export class RecordedWorld {
 
   #placedOn(fleet: readonly SimulatedNode[]): Pick<Residency, "loaded" | "types"> {
     const kinds = fleet.flatMap(({ gpus }) => gpus.map(({ kind }) => kind as GpuKind));
-    const loaded = initialModels(kinds, this.#demands);
-    const missing = this.#demands.find(({ modelId }) => !loaded.some((models) => models.includes(modelId)));
-    if (missing) throw new RecordingError(`no GPU of the fleet has room for the model ${missing.modelId}: take more GPUs, or larger ones (${Object.keys(GPU_KINDS).join(", ")})`);
-    return { loaded, types: kinds.map(() => []) };
+    return { loaded: initialModels(kinds, this.#demands), types: kinds.map(() => []) };
   }
 }
 
@@ -140,6 +137,7 @@ function notesOf({ requests, refused, disconnects }: RecordedTraffic, { guessed,
   return [
     ...line(models.length > 0, `Models that are not in the catalogue are taken for a dense one of 8 billion parameters: ${models.join(", ")}. Say better with --model.`),
     ...line(residency.guessed, "Some runners serve any model: which GPU holds which is guessed from what is asked for."),
+    ...line(residency.crowded, "Some runners served more models than the simulated GPU holds at once: those that are asked for most lie there."),
     ...line(guessed > 0, `${guessed} requests did not complete: they are taken to be as long as their likes.`),
     ...line(told > 0 && told < requests.length, `${told} of ${requests.length} requests told the length of their answer; the simulation tells that of all or of none.`),
     ...line(timedWork, "Work that is not measured in tokens may run on any GPU of its type, and tells how long it takes."),
