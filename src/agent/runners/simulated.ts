@@ -33,6 +33,8 @@ interface Ask {
   /** Work that is not tokens, ms; 0 for tokens. */
   readonly workMs: number;
   readonly memoryMib: number;
+  /** Memory of its own, which the next of its like is to be given; 0 for tokens, which lie in the cache that the engine has anyway. */
+  readonly peakMemoryMib: number;
   /** Jobs on the GPU when it came, itself included. */
   readonly concurrency: number;
   /** It ends half-way, as a fault. */
@@ -47,6 +49,8 @@ const FAULT_AT = 0.5;
 /** Live outputs per job at most; fewer for short ones, so that a fast replay is not spent on them. */
 const MAX_OUTPUTS = 8;
 const MIN_OUTPUT_GAP_MS = 250;
+/** The first token of an answer that takes longer than this is told when it is there. */
+const MIN_STREAMED_MS = 50;
 /** How often the progress is looked at, for each output. */
 const LOOKS_PER_OUTPUT = 4;
 /** What a timer can hold. */
@@ -108,7 +112,7 @@ export class SimulatedRunner implements Runner {
     const startedAt = performance.now();
     try {
       const { stopped, outputTokens, serviceMs, firstOutputMs } = await this.#work(job, ask, sink, stop);
-      const { inputTokens, memoryMib: peakMemoryMib } = ask;
+      const { inputTokens, peakMemoryMib } = ask;
       const statistics: JobStatistics = { runMs: performance.now() - startedAt, firstOutputMs, inputTokens, outputTokens, peakMemoryMib };
       if (stopped) {
         const [outcome, code] = this.#closed ? (["unavailable", "runner_closed"] as const) : (["cancelled", "cancelled"] as const);
@@ -131,17 +135,19 @@ export class SimulatedRunner implements Runner {
     const { gpuKind, speed } = this.#options;
     const startedAt = performance.now();
     const aloneMs = (ask.workMs || unloadedMs(gpuKind, job.modelId, ask.inputTokens, ask.outputTokens)) / speed;
-    const outputs = Math.max(1, Math.min(MAX_OUTPUTS, ask.outputTokens || MAX_OUTPUTS, Math.floor(aloneMs / MIN_OUTPUT_GAP_MS)));
+    const fewest = ask.outputTokens > 1 && aloneMs >= MIN_STREAMED_MS ? 2 : 1;
+    const outputs = Math.max(fewest, Math.min(MAX_OUTPUTS, ask.outputTokens || MAX_OUTPUTS, Math.floor(aloneMs / MIN_OUTPUT_GAP_MS)));
     let told = 0;
     let firstOutputMs = 0;
     const tell = (progress: number): void => {
       told += 1;
-      if (told === 1) firstOutputMs = performance.now() - startedAt;
+      firstOutputMs ||= performance.now() - startedAt;
       const done = ask.outputTokens > 0 ? `${Math.round(ask.outputTokens * progress)} of ${ask.outputTokens} tokens` : `part ${told} of ${outputs}`;
       emitOutput(sink, new TextEncoder().encode(`[simulated] ${done}\n`));
       sink.progress(progress, "simulated");
     };
     const tellFirst = (): void => {
+      firstOutputMs = performance.now() - startedAt;
       if (outputs > 1) tell(ask.outputTokens > 0 ? 1 / ask.outputTokens : 0);
     };
     const share = ask.faulty ? FAULT_AT : 1;
@@ -185,7 +191,7 @@ function askOf(job: Job, gpuKind: GpuKind, concurrency: number, faulty: boolean)
   const outputTokens = sized || timed ? job.outputTokens : DEFAULT_OUTPUT_TOKENS;
   const kvMib = (inputTokens + outputTokens) * serviceTimes(gpuKind, job.modelId).kvMibPerToken;
   const memoryMib = job.memoryMib > 0 ? job.memoryMib : Math.ceil(kvMib);
-  return { inputTokens, outputTokens, workMs: timed ? job.expectedDurationMs : 0, memoryMib, concurrency, faulty };
+  return { inputTokens, outputTokens, workMs: timed ? job.expectedDurationMs : 0, memoryMib, peakMemoryMib: job.memoryMib, concurrency, faulty };
 }
 
 /** `share` is how much of it is done. */

@@ -62,10 +62,15 @@ function shown(world: RecordedWorld, run: SimulatedRun): Measures {
 /** Each strategy with all other changes; the recorded one when there are only those. */
 function changes(world: RecordedWorld, { strategy, set, fleet }: WhatifOptions): [string, Change][] {
   if (fleet && !("groups" in fleet)) throw usageFailure("whatif simulates GPUs that are named: give --fleet such as 8xH100-80GB");
-  const hybrid = Object.entries(set.hybrid).map(([name, value]) => `hybrid.${name}=${String(value)}`);
-  const settings = Object.entries(set.settings).map(([name, value]) => `${name}=${String(value)}`);
+  const hybrid = Object.entries(set.hybrid).map(([name, value]) => `hybrid.${typed(name)}=${String(value)}`);
+  const settings = Object.entries(set.settings).map(([name, value]) => `${typed(name)}=${String(value)}`);
   const groups = (fleet?.groups ?? []).map(({ nodes, gpus, kind }) => `${nodes * gpus}x${kind}`);
   const words = [...settings, ...hybrid, ...groups];
   if (strategy === undefined && words.length === 0) return [];
   return (strategy ?? [world.strategy]).map((name) => [[name, ...words].join(", "), { strategy: name, settings: set.settings, hybrid: set.hybrid, ...(fleet && { fleet: fleet.groups }) }]);
+}
+
+/** A setting's name as it is typed. */
+function typed(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }

@@ -1,6 +1,9 @@
 import type { RequestFilter } from "../contract.js";
 import type { Prediction } from "../prediction.js";
 
+/** Share of the others' slack that each step of priority below 5 leaves alone: predictions err, and the most urgent should not pay for it. */
+const HOLDBACK = 0.15;
+
 /** No running request of the GPU would be pushed over its deadline: reading this prompt stops them, writing this answer slows them. */
 export const othersPromises = (prediction: Prediction): RequestFilter => ({
   name: "others_promises",
@@ -10,10 +13,11 @@ export const othersPromises = (prediction: Prediction): RequestFilter => ({
   keep(fleet, ask, candidates, count) {
     const { readMs, savedMs, addedStepMs } = prediction.make(fleet, ask, candidates, count);
     const { slackMs, tightTokens, stretch } = fleet.work;
+    const share = 1 - HOLDBACK * (5 - ask.spec.priority);
     let kept = 0;
     for (let k = 0; k < count; k += 1) {
       const gpu = candidates[k]!;
-      if (readMs[gpu]! - savedMs[gpu]! + tightTokens[gpu]! * addedStepMs[gpu]! * stretch[gpu]! <= slackMs[gpu]!) candidates[kept++] = gpu;
+      if (readMs[gpu]! - savedMs[gpu]! + tightTokens[gpu]! * addedStepMs[gpu]! * stretch[gpu]! <= slackMs[gpu]! * share) candidates[kept++] = gpu;
     }
     return kept;
   },

@@ -26,8 +26,8 @@ describe("telemetry", () => {
     devices.begin("sim-n1-0", 2000);
     const two = devices.sample("sim-n1-0");
     expect([devices.running("sim-n1-0"), devices.running("sim-n1-1")]).toEqual([2, 0]);
-    expect(one).toMatchObject({ memoryUsedMib: 1001, memoryFreeMib: 80_919, gpuUtilizationPercent: 60, clockEventReasons: 0 });
-    expect(two).toMatchObject({ memoryUsedMib: 3001, gpuUtilizationPercent: 84 });
+    expect(one).toMatchObject({ memoryUsedMib: 1001, memoryFreeMib: 80_919, gpuUtilizationPercent: 100, clockEventReasons: 0 });
+    expect(two).toMatchObject({ memoryUsedMib: 3001, gpuUtilizationPercent: 100 });
     for (const figure of ["temperatureCelsius", "powerUsageWatts", "memoryUtilizationPercent"] as const) {
       expect(Number(one[figure])).toBeGreaterThan(Number(idle[figure]));
       expect(Number(two[figure])).toBeGreaterThan(Number(one[figure]));
