@@ -39,6 +39,8 @@ export class Engine {
   /** The fleet's shape that the hopeless were judged by. */
   #shapeSeen = 0;
   #recordsUntilDigest = DIGEST_EVERY_RECORDS;
+  /** Those on GPUs that were late when they were placed: charged among the late. */
+  readonly #placedLate = new Set<RequestId>();
   /** Results of superseded attempts that were refused; for metrics. */
   lateResults = 0;
 
@@ -306,11 +308,14 @@ export class Engine {
   #settle({ spec, decision }: Request, gpu: number, { inputTokens, outputTokens, runMs }: RunStatistics): void {
     if (!decision) return;
     const { work } = this.state.fleet;
+    // Time on a GPU that is shared says nothing of its share of it.
+    if (inputTokens + outputTokens === 0 && (decision.estimate.inputTokens ?? 0) + (decision.estimate.outputTokens ?? 0) > 0) return;
     const actually = work.gpuMs(gpu, spec.modelId, { durationMs: runMs, inputTokens, outputTokens });
-    this.state.queue.settle(spec, actually - work.gpuMs(gpu, spec.modelId, decision.estimate));
+    this.state.queue.settle(spec, this.#placedLate.has(spec.requestId), actually - work.gpuMs(gpu, spec.modelId, decision.estimate));
   }
 
   #attemptOver(request: Request, fate: AttemptFate, error: RequestError | null, end: AttemptEnd | null, nowMs: number, step: Step): void {
+    this.#placedLate.delete(request.spec.requestId);
     if (fate === "succeeded" || fate === "unavailable" || fate === "lost") {
       const { fleet } = this.state;
       fleet.outcomes.ended(fleet.indexOf(request.gpuId as GpuId), nowMs - request.placedAtMs, fate !== "succeeded", nowMs);
@@ -338,6 +343,7 @@ export class Engine {
   }
 
   #end(request: Request, how: Extract<NextStep, { kind: "end" }>, end: AttemptEnd | null, nowMs: number, step: Step): void {
+    this.#placedLate.delete(request.spec.requestId);
     const result = end?.result ?? new Uint8Array();
     this.#emit(
       {
@@ -386,10 +392,12 @@ export class Engine {
     }
     const among = of.standing === "open" ? undefined : freed;
     if (this.#tryPlace(ask, freed, among, step)) return true;
-    const healsWithTime = this.#scheduler.healsWithTime;
-    // What is refused by the clock is refused for its own size: a smaller one behind it may fit.
-    if (healsWithTime) for (const next of of.behind(LOOK_AHEAD)) if (this.#tryPlace(this.#askOf(next, nowMs), freed, among, step)) return true;
+    const { refusedForSize } = this.#scheduler;
+    // The clock may also tell that it is too late for it.
+    const healsWithTime = this.#scheduler.healsWithTime || (head.spec.wishes !== undefined && !head.late);
+    if (refusedForSize) for (const next of of.behind(LOOK_AHEAD)) if (this.#tryPlace(this.#askOf(next, nowMs), freed, among, step)) return true;
     if (of.standing === "open") queue.refuse(of, this.#scheduler.hopeless(fleet, ask) ? "hopeless" : "refused", healsWithTime);
+    else if (healsWithTime) of.healsWithTime = true;
     return false;
   }
 
@@ -421,7 +429,7 @@ export class Engine {
     return { spec, estimate, avoidGpuId, seed: seedOf(spec.requestId, attempt + 1), acceptedAtMs, nowMs, late };
   }
 
-  #place({ spec, estimate, nowMs }: Ask, gpu: number, decision: Decision, step: Step): void {
+  #place({ spec, estimate, nowMs, late }: Ask, gpu: number, decision: Decision, step: Step): void {
     const { fleet, queue } = this.state;
     const { requestId, modelId, type } = spec;
     const request = this.state.requests.get(requestId)!;
@@ -430,6 +438,7 @@ export class Engine {
     const { nodeId, runners } = fleet.nodeOf[gpu]!;
     const runner = runners[fleet.runners.for(fleet, modelId, type).runnerOf[gpu]!];
     assert(runner !== undefined, "a GPU that was chosen has a runner");
+    if (late) this.#placedLate.add(requestId);
     queue.charge(requestId, fleet.work.gpuMs(gpu, modelId, estimate));
     this.#emit({ kind: "placed", requestId, attempt, gpuId, atMs: nowMs, memoryMib: estimate.memoryMib, decision }, step);
     step.effects.push({ kind: "dispatch", nodeId, request, attempt, gpuId, runner: runner.name });

@@ -33,9 +33,11 @@ interface Line {
   turn: Turn;
 }
 
+/** A line's place; it holds while virtual time and head are still these. Both only grow, or a new turn is made. */
 interface Turn {
   readonly share: Share;
   readonly virtualMs: number;
+  readonly head: Waiting;
 }
 
 /** Turns that have lost their meaning are swept when there are more of them. */
@@ -75,13 +77,20 @@ export class EligibilityClass {
 
   add(waiting: Waiting, share: Share): ListEntry<Waiting> {
     const { userId } = waiting.spec;
-    let line = this.#lines.get(userId);
+    const line = this.#lines.get(userId);
     if (!line) {
-      line = { waiting: new LinkedList(), turn: turnOf(share) };
-      this.#lines.set(userId, line);
-      this.#turns.push(line.turn);
+      const first: Line = { waiting: new LinkedList(), turn: turnOf(share, waiting) };
+      this.#lines.set(userId, first);
+      this.#turns.push(first.turn);
+      return first.waiting.append(waiting);
     }
-    return insertByDue(line.waiting, waiting);
+    const entry = insertByDue(line.waiting, waiting);
+    if (line.waiting.head === entry) {
+      line.turn = turnOf(share, waiting);
+      this.#turns.push(line.turn);
+      this.#sweep();
+    }
+    return entry;
   }
 
   remove(entry: ListEntry<Waiting>): void {
@@ -90,19 +99,31 @@ export class EligibilityClass {
     waiting.remove(entry);
     if (waiting.size > 0) return;
     this.#lines.delete(userId);
-    if (this.#turns.size > MAX_STALE_TURNS + 2 * this.#lines.size) this.#turns = new Heap(isEarlierTurn, [...this.#lines.values()].map(({ turn }) => turn));
+    this.#sweep();
   }
 
   /**
    * Some of those behind the head that might fit where it does not, at most `most`: of the same user the next, the second, the fourth
-   * and so on. The further behind, the more time one still has.
+   * and so on, then the first of other users. The further behind, the more time one still has.
    */
   *behind(most: number): Iterable<Waiting> {
-    let entry = this.#headLine().waiting.head!.next;
+    const own = this.#headLine();
+    let entry = own.waiting.head!.next;
     for (let count = 0, stride = 1; entry && count < most; count += 1, stride *= 2) {
       yield entry.value;
       for (let step = 0; entry && step < stride; step += 1) entry = entry.next;
     }
+    let others = 0;
+    for (const line of this.#lines.values()) {
+      if (line === own) continue;
+      if (others === most) return;
+      others += 1;
+      yield line.waiting.head!.value;
+    }
+  }
+
+  #sweep(): void {
+    if (this.#turns.size > MAX_STALE_TURNS + 2 * this.#lines.size) this.#turns = new Heap(isEarlierTurn, [...this.#lines.values()].map(({ turn }) => turn));
   }
 
   /** The line whose turn it is; brings turns up to date on the way. */
@@ -111,31 +132,40 @@ export class EligibilityClass {
       const turn = this.#turns.first!;
       const line = this.#lines.get(turn.share.userId);
       const current = line?.turn === turn;
-      if (line && current && turn.virtualMs === turn.share.virtualMs) return line;
+      const head = line?.waiting.head?.value;
+      if (line && current && turn.virtualMs === turn.share.virtualMs && turn.head === head) return line;
       this.#turns.pop();
-      if (!line || !current) continue;
-      line.turn = turnOf(turn.share);
+      if (!line || !current || !head) continue;
+      line.turn = turnOf(turn.share, head);
       this.#turns.push(line.turn);
     }
   }
 }
 
-/** Whether `a` comes before `b` of the same user. */
+/** Whether `a` comes before `b` of the same user, or of one with the same virtual time. */
 export function isEarlier(a: Waiting, b: Waiting): boolean {
   return a.dueAtMs < b.dueAtMs || (a.dueAtMs === b.dueAtMs && a.sequence < b.sequence);
 }
 
 function isEarlierTurn(a: Turn, b: Turn): boolean {
-  return a.virtualMs < b.virtualMs;
+  return a.virtualMs < b.virtualMs || (a.virtualMs === b.virtualMs && isEarlier(a.head, b.head));
 }
 
-function turnOf(share: Share): Turn {
-  return { share, virtualMs: share.virtualMs };
+function turnOf(share: Share, head: Waiting): Turn {
+  return { share, virtualMs: share.virtualMs, head };
 }
 
-/** Most go to the end; one that is due earlier, or is back for another attempt, finds its place from there. */
+/**
+ * Most go to the end; one that is due earlier, or is back for another attempt, finds its place from there or from the head, whichever is
+ * nearer: urgent requests need not pass all those that can wait.
+ */
 function insertByDue(line: LinkedList<Waiting>, waiting: Waiting): ListEntry<Waiting> {
-  let place = line.tail;
-  while (place && isEarlier(waiting, place.value)) place = place.previous;
-  return line.insertBefore(place ? place.next : line.head, waiting);
+  let before = line.tail;
+  let after = line.head;
+  for (;;) {
+    if (!before || !isEarlier(waiting, before.value)) return line.insertBefore(before ? before.next : line.head, waiting);
+    if (!after || isEarlier(waiting, after.value)) return line.insertBefore(after, waiting);
+    before = before.previous;
+    after = after.next;
+  }
 }

@@ -107,9 +107,9 @@ export class WaitingQueue {
     if (found) this.#share(found.of.band).charge(found.entry.value.spec.userId, gpuMs);
   }
 
-  /** By how much a charge was too low. */
-  settle({ priority, userId }: RequestSpec, gpuMs: number): void {
-    this.#share(priority).settle(userId, gpuMs);
+  /** By how much a charge was too low; `late` as it was when it was charged. */
+  settle(spec: RequestSpec, late: boolean, gpuMs: number): void {
+    this.#share(bandOf({ spec, late })).settle(spec.userId, gpuMs);
   }
 
   /**
@@ -246,7 +246,7 @@ function comesBefore(a: Place, b: Place): boolean {
   return isEarlier(a.head, b.head);
 }
 
-function bandOf({ spec, late }: Waiting): number {
+function bandOf({ spec, late }: Pick<Waiting, "spec" | "late">): number {
   return late ? Math.min(LATE_BAND, spec.priority) : spec.priority;
 }
 
@@ -254,9 +254,11 @@ function tokensOf(estimate: ResourceEstimate): number {
   return (estimate.inputTokens ?? 0) + (estimate.outputTokens ?? 0);
 }
 
-function classKey({ spec, late, estimate, avoidGpuId }: Waiting): string {
-  const { requirements } = spec;
+function classKey(waiting: Waiting): string {
+  const { spec, late, estimate, avoidGpuId } = waiting;
+  const { requirements, wishes } = spec;
   const memoryStep = Math.ceil(estimate.memoryMib / MEMORY_STEP_MIB);
-  const band = late ? LATE_BAND : spec.priority;
+  // What is promised something, and what is not, fit different GPUs.
+  const band = `${bandOf(waiting)}${late ? "late" : ""}${wishes ? "wishes" : ""}`;
   return `${band}\n${spec.modelId}\n${spec.type}\n${spec.specificGpuId}\n${spec.strategy}\n${avoidGpuId}\n${requirements.minComputeCapability},${requirements.computeUnits},${memoryStep}`;
 }

@@ -9,6 +9,7 @@ const OVERBOOKED = 1.5;
  */
 export const kvRoom: FromSettings<RequestFilter> = ({ hybrid }) => ({
   name: "kv_room",
+  bySize: true,
   applies: ({ estimate }) => estimate.outputTokens !== undefined,
   needed: ({ estimate }) => `room for ${(estimate.inputTokens ?? 0) + (estimate.outputTokens ?? 0)} tokens in the key-value cache`,
   keep(fleet, { estimate, spec, late }, candidates, count) {

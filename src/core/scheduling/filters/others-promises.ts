@@ -8,6 +8,7 @@ const HOLDBACK = 0.15;
 export const othersPromises = (prediction: Prediction): RequestFilter => ({
   name: "others_promises",
   healsWithTime: true,
+  bySize: true,
   applies: ({ estimate }) => estimate.outputTokens !== undefined,
   needed: () => "a GPU whose running requests can bear one more and still be in time",
   keep(fleet, ask, candidates, count) {
