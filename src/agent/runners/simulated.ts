@@ -87,8 +87,9 @@ export class SimulatedRunner implements Runner {
     const { devices, gpuKind, speed } = this.#options;
     let plan: Plan;
     try {
-      plan = planOf(job, gpuKind, devices.running(job.gpuId) + 1);
-      devices.begin(job.gpuId, plan.memoryMib);
+      plan = planOf(job, gpuKind, Math.max(...job.gpuIds.map((gpuId) => devices.running(gpuId))) + 1);
+      // All of them are known: what they run was just asked for.
+      for (const gpuId of job.gpuIds) devices.begin(gpuId, plan.memoryMib);
     } catch (error) {
       return unsuccessful("unavailable", "unknown_gpu", `No simulated GPU takes the job: ${(error as Error).message}`);
     }
@@ -131,7 +132,7 @@ export class SimulatedRunner implements Runner {
       }
       return { outcome: "succeeded", result, contentType: "application/json", statistics: statistics(tokens) };
     } finally {
-      devices.end(job.gpuId, plan.memoryMib);
+      for (const gpuId of job.gpuIds) devices.end(gpuId, plan.memoryMib);
     }
   }
 
@@ -163,7 +164,8 @@ function resultOf(job: Job, gpuKind: GpuKind, plan: Plan): Uint8Array {
   const result = {
     simulated: true,
     model: job.modelId,
-    gpu_id: job.gpuId,
+    gpu_id: job.gpuIds[0],
+    ...(job.gpuIds.length > 1 && { gpu_ids: job.gpuIds }),
     gpu_kind: gpuKind,
     input_tokens: plan.inputTokens,
     output_tokens: plan.outputTokens,

@@ -8,7 +8,7 @@ import { RankSet } from "../../lib/rank-set.js";
 import { LinkedList, type ListEntry } from "../../lib/linked-list.js";
 import type { ResourceEstimate } from "../model/decision.js";
 import type { GpuId, RequestId } from "../model/ids.js";
-import type { Priority, RequestSpec } from "../model/request.js";
+import { wishesOf, type Priority, type RequestSpec } from "../model/request.js";
 import { FairShare, type Share } from "./fair-share.js";
 
 /** A request in line. `sequence` is its place in the order of acceptance and survives a retry. */
@@ -359,7 +359,7 @@ function classKey({ spec, late, estimate, avoidGpuId }: Waiting): string {
   const { requirements } = spec;
   const memoryStep = Math.ceil(estimate.memoryMib / MEMORY_STEP_MIB);
   const band = late ? LATE_BAND : spec.priority;
-  return `${band}\n${spec.modelId}\n${spec.type}\n${spec.specificGpuId}\n${spec.strategy}\n${avoidGpuId}\n${requirements.minComputeCapability},${requirements.computeUnits},${memoryStep}`;
+  return `${band}\n${spec.modelId}\n${spec.type}\n${spec.specificGpuId}\n${spec.strategy}\n${avoidGpuId}\n${requirements.minComputeCapability},${requirements.computeUnits},${memoryStep},${wishesOf(spec).gpus}`;
 }
 
 /** Most go to the end; one that is due earlier, or is back for another attempt, finds its place from there. */

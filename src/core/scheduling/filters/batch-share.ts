@@ -1,4 +1,4 @@
-import type { FromSettings, RequestFilter } from "../contract.js";
+import { keepAll, type FromSettings, type RequestFilter } from "../contract.js";
 import type { Prediction } from "../prediction.js";
 
 /**
@@ -26,5 +26,6 @@ export const batchShare =
       }
       return kept;
     },
+    keepWhenIdle: keepAll,
     everPasses: () => true,
   });

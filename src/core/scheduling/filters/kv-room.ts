@@ -1,4 +1,4 @@
-import type { FromSettings, RequestFilter } from "../contract.js";
+import { keepAll, type FromSettings, type RequestFilter } from "../contract.js";
 
 /**
  * Room in the key-value cache for prompt and answer. Batch work leaves a share of it to others. A GPU whose cache is not known,
@@ -20,5 +20,6 @@ export const kvRoom: FromSettings<RequestFilter> = ({ hybrid }) => ({
     }
     return kept;
   },
+  keepWhenIdle: keepAll,
   everPasses: () => true,
 });

@@ -1,4 +1,4 @@
-import type { RequestFilter } from "../contract.js";
+import { keepAll, type RequestFilter } from "../contract.js";
 import type { Prediction } from "../prediction.js";
 
 /** No running request of the GPU would be pushed over its deadline: reading this prompt stops them, writing this answer slows them. */
@@ -17,5 +17,6 @@ export const othersPromises = (prediction: Prediction): RequestFilter => ({
     }
     return kept;
   },
+  keepWhenIdle: keepAll,
   everPasses: () => true,
 });
