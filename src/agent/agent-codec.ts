@@ -95,7 +95,8 @@ export function jobOf(dispatch: Dispatch, ref: AttemptRef): Job {
   return {
     requestId: ref.requestId,
     attempt: ref.attempt,
-    gpuId: dispatch.gpuId,
+    // A router that knows of one GPU per request names that alone.
+    gpuIds: dispatch.gpuIds.length > 0 ? dispatch.gpuIds : [dispatch.gpuId],
     modelId: dispatch.modelId,
     type: dispatch.type,
     userId: dispatch.userId,

@@ -21,7 +21,7 @@ export type RouteOutcome =
       readonly kind: "accepted";
       readonly requestId: RequestId;
       readonly phase: Phase;
-      readonly gpuId: GpuId | "";
+      readonly gpuIds: readonly GpuId[];
       /** UTC ms; 0 when unknown. */
       readonly estimatedStartAtMs: number;
       readonly estimatedCompletionAtMs: number;

@@ -57,7 +57,7 @@ function row(gpu: Gpu, style: Style): readonly string[] {
     memory === undefined ? "-" : String(memory.reservedMib),
     sampled && gpu.temperatureCelsius !== undefined ? `${Math.round(gpu.temperatureCelsius)} °C` : "-",
     sampled && power !== undefined && power.usageWatts > 0 ? `${Math.round(power.usageWatts)} W` : "-",
-    String(gpu.activeRequests),
+    gpu.exclusive ? `${gpu.activeRequests} alone` : String(gpu.activeRequests),
     age === null ? "never" : age > STALE_MS ? style.yellow(durationText(age)) : durationText(age),
     truncate(printable(gpu.models.join(",")), 32),
   ];

@@ -7,7 +7,7 @@ import { ExitCode } from "./failure.js";
 import { jsonDocument } from "./json-output.js";
 import { wholeNumber } from "./option-parsers.js";
 import { durationText, printable, timeText } from "./quantity-text.js";
-import { errorText, stateText } from "./request-text.js";
+import { errorText, gpusText, stateText } from "./request-text.js";
 import { CALL_DEADLINE_MS, routerCommand, withRouter, type CommandContext, type RouterOptions, type RouterSession } from "./router-command.js";
 import type { Style } from "./style.js";
 import { write } from "./terminal.js";
@@ -94,7 +94,7 @@ function listTable(requests: readonly RequestInfo[], style: Style): string {
       String(request.priority),
       truncate(printable(request.modelId), 32),
       truncate(printable(request.userId), 24),
-      printable(request.assignedGpu) || "-",
+      truncate(gpusText(request), 40) || "-",
       timeText(request.acceptedTime),
       request.startTime === undefined ? "-" : durationText(Number(request.durationMs)),
       truncate(errorText(request), 60),

@@ -35,7 +35,7 @@ export function queueWaitMs(request: RequestInfo): number | null {
 /** Where a request stands, in one line without its id. */
 export function standingText(request: RequestInfo, style: Style): string {
   const state = stateText(request.state, style);
-  const on = request.assignedGpu === "" ? "" : ` on ${printable(request.assignedGpu)}`;
+  const on = onText(request);
   switch (request.state) {
     case RequestState.QUEUED:
       return `${state}, ${countText(request.queuePosition)} ahead`;
@@ -46,6 +46,17 @@ export function standingText(request: RequestInfo, style: Style): string {
     default:
       return `${state}${on} after ${durationText(Number(request.durationMs))}`;
   }
+}
+
+/** The GPUs of a request or of the answer to a route, with commas between; "" without any. A router of old tells of one only. */
+export function gpusText({ assignedGpu, assignedGpus }: Pick<RequestInfo, "assignedGpu" | "assignedGpus">): string {
+  return (assignedGpus.length > 0 ? assignedGpus : assignedGpu === "" ? [] : [assignedGpu]).map(printable).join(", ");
+}
+
+/** " on …" for where it is; "" when it is nowhere. */
+export function onText(where: Pick<RequestInfo, "assignedGpu" | "assignedGpus">): string {
+  const gpus = gpusText(where);
+  return gpus === "" ? "" : ` on ${gpus}`;
 }
 
 function sloText({ firstOutputMs, totalMs }: Slo): string {
@@ -64,9 +75,9 @@ export function requestDetails(request: RequestInfo, style: Style): string {
     ["priority", String(request.priority)],
   ];
   if (request.state === RequestState.QUEUED) rows.push(["ahead in queue", countText(request.queuePosition)]);
-  if (request.assignedGpu !== "") rows.push(["gpu", printable(request.assignedGpu)]);
+  if (request.assignedGpu !== "") rows.push(["gpu", gpusText(request)]);
   if (request.attempts > 0) rows.push(["attempts", String(request.attempts)]);
-  if (request.gpus > 1) rows.push(["gpus", countText(request.gpus)]);
+  if (request.gpus > 1) rows.push(["gpus at once", countText(request.gpus)]);
   if (request.slo !== undefined) rows.push(["slo", sloText(request.slo)]);
   if (request.deadline !== undefined) rows.push(["deadline", timeText(request.deadline)]);
   rows.push(["accepted", timeText(request.acceptedTime)]);

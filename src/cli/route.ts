@@ -7,6 +7,7 @@ import { jsonDocument } from "./json-output.js";
 import { countText, printable, timeText } from "./quantity-text.js";
 import { addRequestOptions, routeRequestFrom, type RequestOptions } from "./request-options.js";
 import { CALL_DEADLINE_MS, routerCommand, withRouter, type CommandContext, type RouterOptions } from "./router-command.js";
+import { onText } from "./request-text.js";
 import { showWatch } from "./show-watch.js";
 import type { Style } from "./style.js";
 import { write } from "./terminal.js";
@@ -49,7 +50,7 @@ function routeText(response: RouteResponse, style: Style): string {
   const standing =
     response.status === RouteStatus.QUEUED
       ? `queued, ${countText(response.queuePosition)} ahead`
-      : `accepted${response.assignedGpu === "" ? "" : ` on ${printable(response.assignedGpu)}`}`;
+      : `accepted${onText(response)}`;
   const lines = [`${style.bold(id)} ${standing}`];
   if (response.estimatedCompletionTime !== undefined) lines.push(`  expected to end ${timeText(response.estimatedCompletionTime)}`);
   if (response.message !== "") lines.push(`  ${printable(response.message)}`);

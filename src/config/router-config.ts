@@ -27,6 +27,7 @@ const schema = z.strictObject({
       strategy: z.string().min(1).default(defaults.strategy),
       weights: z.record(z.string(), z.number()).default({ ...defaults.weights }),
       priority_headroom: share.default(defaults.priorityHeadroom),
+      exclusive_types: z.array(z.string().regex(/^[a-z][a-z0-9_-]{0,62}$/, "must be request types: lower-case words")).max(64).default([...defaults.exclusiveTypes]),
       place_models: z.boolean().default(defaults.hybrid.placement),
       prefix_affinity: z.boolean().default(defaults.hybrid.affinity),
     })
@@ -156,6 +157,7 @@ function settle(file: z.output<typeof schema>): RouterConfig {
       priorityHeadroom: file.load_balancer.priority_headroom,
       taskMappings: multiGpu.task_specific_mappings,
       hybrid: { ...defaults.hybrid, placement: file.load_balancer.place_models, affinity: file.load_balancer.prefix_affinity },
+      exclusiveTypes: file.load_balancer.exclusive_types,
       maxWaitMs: file.request_router.max_wait * 1000,
       maxConcurrentTasksPerGpu: multiGpu.max_concurrent_tasks_per_gpu,
       memoryThreshold: multiGpu.memory_threshold,

@@ -5,11 +5,13 @@ import { assert, unreachable } from "../lib/assert.js";
 import { hash32, seededRandom } from "../lib/random.js";
 import { Estimator } from "./estimate/estimator.js";
 import type { AttemptEnd, Event, Step, SubmitOutcome } from "./events.js";
+import type { Fleet } from "./fleet/fleet.js";
+import type { WorkLedger } from "./fleet/work-ledger.js";
 import { nextStep, stopped, type AttemptFate, type NextStep } from "./failover/attempt-ends.js";
 import type { Decision } from "./model/decision.js";
 import type { GpuInventory } from "./model/gpu.js";
 import type { AttemptRef, GpuId, NodeId, RequestId } from "./model/ids.js";
-import { wishesOf, type Request, type RequestError, type RequestSpec, type RunStatistics } from "./model/request.js";
+import { gpusOf, isExclusive, wishesOf, type Request, type RequestError, type RequestSpec, type RunStatistics } from "./model/request.js";
 import { apply, STOP_GRACE_MS, type Record } from "./records.js";
 import type { EligibilityClass, Waiting } from "./queue/waiting-queue.js";
 import type { Ask } from "./scheduling/contract.js";
@@ -80,8 +82,8 @@ export class Engine {
   /** What would be decided now for `spec`. Changes nothing. */
   explain(spec: RequestSpec, nowMs: number): Decision {
     const estimate = this.#estimator.estimate(spec);
-    const ask: Ask = { spec, estimate, avoidGpuId: "", seed: seedOf(spec.requestId, 0), acceptedAtMs: nowMs, nowMs, late: false };
-    return this.#scheduler.explain(this.state.fleet, ask);
+    const waiting = { spec, estimate, avoidGpuId: "", acceptedAtMs: nowMs, late: false } as const;
+    return this.#scheduler.explain(this.state.fleet, this.#askOf(waiting, 0, nowMs));
   }
 
   #handle(event: Event, nowMs: number, step: Step): void {
@@ -194,7 +196,7 @@ export class Engine {
       if (request.stop) {
         if (request.stop.atMs + STOP_GRACE_MS <= nowMs) this.#end(request, stopped(request.stop), null, nowMs, step);
       } else if (request.deadlineAtMs > 0 && request.deadlineAtMs <= nowMs) {
-        const where = request.phase === "queued" ? "waiting for a GPU" : `on ${request.gpuId}`;
+        const where = request.phase === "queued" ? "waiting for a GPU" : `on ${gpusOf(request).join(", ")}`;
         const reason = `Not done within ${request.deadlineAtMs - request.acceptedAtMs} ms; it was ${where}.`;
         this.#stop(request, { cause: "timeout", reason, atMs: nowMs }, nowMs, step);
       }
@@ -254,7 +256,7 @@ export class Engine {
     if (gpu < 0 || fleet.nodeOf[gpu]!.nodeId !== nodeId) return;
     fleet.takeOut(gpu, reason, nowMs + this.#settings.gpuCooldownMs);
     for (const request of this.state.onNode(nodeId)) {
-      if (request.gpuId !== gpuId) continue;
+      if (!gpusOf(request).includes(gpuId)) continue;
       step.effects.push({ kind: "cancel_attempt", nodeId, ref: { requestId: request.spec.requestId, attempt: request.attempt } });
       // Work that must not run twice waits for the agent's word that it has stopped: the node lives and will say so.
       if (request.spec.idempotent) this.#attemptOver(request, "lost", { code: "gpu_lost", message: reason }, null, nowMs, step);
@@ -281,44 +283,57 @@ export class Engine {
       step.effects.push({ kind: "acknowledge", nodeId, ref });
       return;
     }
-    const gpu = this.state.fleet.indexOf(request.gpuId as GpuId);
     // An end without a start: the start was lost with a stream. The facts need both.
     if (request.phase === "placed" && end.outcome === "succeeded") {
       this.#emit({ kind: "started", requestId: ref.requestId, attempt: ref.attempt, atMs: nowMs }, step);
     }
-    if (end.outcome === "succeeded" || end.outcome === "unavailable") this.#learn(request, gpu, end, nowMs);
+    if (end.outcome === "succeeded" || end.outcome === "unavailable") this.#learn(request, end, nowMs);
     this.#attemptOver(request, end.outcome, end.error, end, nowMs, step);
     step.effects.push({ kind: "acknowledge", nodeId, ref });
   }
 
-  #learn(request: Request, gpu: number, end: AttemptEnd, nowMs: number): void {
+  #learn(request: Request, end: AttemptEnd, nowMs: number): void {
     const { fleet } = this.state;
+    const gpus = this.#indexesOf(request);
     const fault = end.outcome === "unavailable";
-    fleet.learnOutcome(gpu, fault);
-    if (fault && fleet.errorRate[gpu]! > this.#settings.errorThreshold) {
-      fleet.takeOut(gpu, `error rate ${fleet.errorRate[gpu]!.toFixed(2)}`, nowMs + this.#settings.gpuCooldownMs);
+    // Of several GPUs any may be the one to blame.
+    for (const gpu of gpus) {
+      fleet.learnOutcome(gpu, fault);
+      if (fault && fleet.errorRate[gpu]! > this.#settings.errorThreshold) {
+        fleet.takeOut(gpu, `error rate ${fleet.errorRate[gpu]!.toFixed(2)}`, nowMs + this.#settings.gpuCooldownMs);
+      }
     }
     if (fault || !end.statistics) return;
-    this.#settle(request, gpu, end.statistics);
+    this.#settle(request, end.statistics);
     const speed = this.#estimator.learn(request.spec, end.statistics);
-    if (speed >= 0) fleet.learnSpeed(gpu, speed);
+    if (speed >= 0) for (const gpu of gpus) fleet.learnSpeed(gpu, speed);
+  }
+
+  #indexesOf(request: Request): readonly number[] {
+    return gpusOf(request).map((gpuId) => this.state.fleet.indexOf(gpuId));
   }
 
   /** The user's share is charged what it really took. */
-  #settle({ spec, decision }: Request, gpu: number, { inputTokens, outputTokens, runMs }: RunStatistics): void {
+  #settle(request: Request, { inputTokens, outputTokens, runMs }: RunStatistics): void {
+    const { spec, decision } = request;
     if (!decision) return;
-    const { work } = this.state.fleet;
     // Time on a GPU that is shared says nothing of its share of it.
     if (inputTokens + outputTokens === 0 && (decision.estimate.inputTokens ?? 0) + (decision.estimate.outputTokens ?? 0) > 0) return;
-    const actually = work.gpuMs(gpu, spec.modelId, { durationMs: runMs, inputTokens, outputTokens });
-    this.state.queue.settle(spec, this.#placedLate.has(spec.requestId), actually - work.gpuMs(gpu, spec.modelId, decision.estimate));
+    const gpus = this.#indexesOf(request);
+    const actually = this.#gpuMs(gpus, spec, { durationMs: runMs, inputTokens, outputTokens });
+    this.state.queue.settle(spec, this.#placedLate.has(spec.requestId), actually - this.#gpuMs(gpus, spec, decision.estimate));
+  }
+
+  /** GPU time of a request, over all its GPUs, ms. */
+  #gpuMs(gpus: readonly number[], { modelId }: RequestSpec, of: Parameters<WorkLedger["gpuMs"]>[2]): number {
+    const { work } = this.state.fleet;
+    return gpus.length === 1 ? work.gpuMs(gpus[0]!, modelId, of) : gpus.length * of.durationMs;
   }
 
   #attemptOver(request: Request, fate: AttemptFate, error: RequestError | null, end: AttemptEnd | null, nowMs: number, step: Step): void {
     this.#placedLate.delete(request.spec.requestId);
     if (fate === "succeeded" || fate === "unavailable" || fate === "lost") {
-      const { fleet } = this.state;
-      fleet.outcomes.ended(fleet.indexOf(request.gpuId as GpuId), nowMs - request.placedAtMs, fate !== "succeeded", nowMs);
+      for (const gpu of this.#indexesOf(request)) this.state.fleet.outcomes.ended(gpu, nowMs - request.placedAtMs, fate !== "succeeded", nowMs);
     }
     const jitter = seededRandom(seedOf(request.spec.requestId, request.attempt))();
     const next = nextStep(request, fate, error, this.#settings, jitter);
@@ -385,7 +400,7 @@ export class Engine {
   #serve(of: EligibilityClass, freed: number[], nowMs: number, step: Step): boolean {
     const { queue, fleet } = this.state;
     const { head } = of;
-    const ask = this.#askOf(head, nowMs);
+    const ask = this.#askOf(head, this.#nextAttempt(head), nowMs);
     if (!head.late && this.#scheduler.tooLate(fleet, ask)) {
       this.#tooLate(head, nowMs, step);
       return true;
@@ -395,7 +410,7 @@ export class Engine {
     const { refusedForSize } = this.#scheduler;
     // The clock may also tell that it is too late for it.
     const healsWithTime = this.#scheduler.healsWithTime || (head.spec.wishes !== undefined && !head.late);
-    if (refusedForSize) for (const next of of.behind(LOOK_AHEAD)) if (this.#tryPlace(this.#askOf(next, nowMs), freed, among, step)) return true;
+    if (refusedForSize) for (const next of of.behind(LOOK_AHEAD)) if (this.#tryPlace(this.#askOf(next, this.#nextAttempt(next), nowMs), freed, among, step)) return true;
     if (of.standing === "open") queue.refuse(of, this.#scheduler.hopeless(fleet, ask) ? "hopeless" : "refused", healsWithTime);
     else if (healsWithTime) of.healsWithTime = true;
     return false;
@@ -403,10 +418,11 @@ export class Engine {
 
   #tryPlace(ask: Ask, freed: number[], among: readonly number[] | undefined, step: Step): boolean {
     const { fleet } = this.state;
-    const choice = this.#scheduler.choose(fleet, ask, among);
+    // One GPU that was freed may complete a node's.
+    const choice = this.#scheduler.choose(fleet, ask, among && ask.gpus > 1 ? besides(fleet, among) : among);
     if (!choice) return false;
-    this.#place(ask, choice.gpu, choice.decision, step);
-    if (fleet.blocked[choice.gpu] !== 0 && freed.includes(choice.gpu)) freed.splice(freed.indexOf(choice.gpu), 1);
+    this.#place(ask, choice.gpus, choice.decision, step);
+    for (const gpu of choice.gpus) if (fleet.blocked[gpu] !== 0 && freed.includes(gpu)) freed.splice(freed.indexOf(gpu), 1);
     return true;
   }
 
@@ -423,25 +439,31 @@ export class Engine {
     this.#end(request, { kind: "end", phase: "failed", error: { code: "too_late", message } }, null, nowMs, step);
   }
 
-  #askOf(waiting: Waiting, nowMs: number): Ask {
-    const { spec, estimate, avoidGpuId, acceptedAtMs, late } = waiting;
-    const { attempt } = this.state.requests.get(spec.requestId)!;
-    return { spec, estimate, avoidGpuId, seed: seedOf(spec.requestId, attempt + 1), acceptedAtMs, nowMs, late };
+  #nextAttempt({ spec }: Waiting): number {
+    return this.state.requests.get(spec.requestId)!.attempt + 1;
   }
 
-  #place({ spec, estimate, nowMs, late }: Ask, gpu: number, decision: Decision, step: Step): void {
+  #askOf({ spec, estimate, avoidGpuId, acceptedAtMs, late }: Omit<Waiting, "sequence" | "dueAtMs">, attempt: number, nowMs: number): Ask {
+    const exclusive = isExclusive(spec, this.#settings.exclusiveTypes);
+    return { spec, estimate, avoidGpuId, seed: seedOf(spec.requestId, attempt), acceptedAtMs, nowMs, late, gpus: wishesOf(spec).gpus, exclusive };
+  }
+
+  #place({ spec, estimate, nowMs, late }: Ask, gpus: readonly number[], decision: Decision, step: Step): void {
     const { fleet, queue } = this.state;
     const { requestId, modelId, type } = spec;
     const request = this.state.requests.get(requestId)!;
     const attempt = request.attempt + 1;
-    const { gpuId } = fleet.inventory[gpu]!;
-    const { nodeId, runners } = fleet.nodeOf[gpu]!;
-    const runner = runners[fleet.runners.for(fleet, modelId, type).runnerOf[gpu]!];
+    const first = gpus[0]!;
+    const gpuIds = gpus.map((gpu) => fleet.inventory[gpu]!.gpuId);
+    const gpuId = gpuIds[0]!;
+    const several = gpus.length > 1 ? { gpuIds } : {};
+    const { nodeId, runners } = fleet.nodeOf[first]!;
+    const runner = runners[fleet.runners.for(fleet, modelId, type, gpus.length).runnerOf[first]!];
     assert(runner !== undefined, "a GPU that was chosen has a runner");
     if (late) this.#placedLate.add(requestId);
-    queue.charge(requestId, fleet.work.gpuMs(gpu, modelId, estimate));
-    this.#emit({ kind: "placed", requestId, attempt, gpuId, atMs: nowMs, memoryMib: estimate.memoryMib, decision }, step);
-    step.effects.push({ kind: "dispatch", nodeId, request, attempt, gpuId, runner: runner.name });
+    queue.charge(requestId, this.#gpuMs(gpus, spec, estimate));
+    this.#emit({ kind: "placed", requestId, attempt, gpuId, ...several, atMs: nowMs, memoryMib: estimate.memoryMib, decision }, step);
+    step.effects.push({ kind: "dispatch", nodeId, request, attempt, gpuId, ...several, runner: runner.name });
     step.effects.push({ kind: "changed", requestId });
   }
 
@@ -450,6 +472,11 @@ export class Engine {
     step.records.push(record);
     this.#recordsUntilDigest -= 1;
   }
+}
+
+/** The GPUs of all nodes that have one of `gpus`. */
+function besides(fleet: Fleet, gpus: readonly number[]): number[] {
+  return [...new Set(gpus.map((gpu) => fleet.nodeOf[gpu]!))].flatMap((node) => node.gpus).sort((a, b) => a - b);
 }
 
 function seedOf(requestId: RequestId, attempt: number): number {

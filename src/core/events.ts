@@ -46,7 +46,16 @@ export type Event =
 
 /** What the router does once the step's records are durable. */
 export type Effect =
-  | { readonly kind: "dispatch"; readonly nodeId: NodeId; readonly request: Request; readonly attempt: number; readonly gpuId: GpuId; readonly runner: string }
+  /** `gpuIds` is all of them when it runs on several, `gpuId` first. */
+  | {
+      readonly kind: "dispatch";
+      readonly nodeId: NodeId;
+      readonly request: Request;
+      readonly attempt: number;
+      readonly gpuId: GpuId;
+      readonly gpuIds?: readonly GpuId[];
+      readonly runner: string;
+    }
   | { readonly kind: "cancel_attempt"; readonly nodeId: NodeId; readonly ref: AttemptRef }
   /** The agent may forget the attempt. */
   | { readonly kind: "acknowledge"; readonly nodeId: NodeId; readonly ref: AttemptRef }

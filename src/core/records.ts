@@ -4,7 +4,7 @@ import { assert, unreachable } from "../lib/assert.js";
 import type { Decision, ResourceEstimate } from "./model/decision.js";
 import type { GpuInventory } from "./model/gpu.js";
 import type { GpuId, NodeId, RequestId } from "./model/ids.js";
-import type { Request, RequestError, RequestSpec, ResultInfo, RunStatistics, StopWish } from "./model/request.js";
+import { gpusOf, type Request, type RequestError, type RequestSpec, type ResultInfo, type RunStatistics, type StopWish } from "./model/request.js";
 import type { State } from "./state.js";
 
 export type Record =
@@ -25,7 +25,10 @@ export type Record =
       readonly requestId: RequestId;
       readonly attempt: number;
       readonly gpuId: GpuId;
+      /** All of them when it runs on several, `gpuId` first. */
+      readonly gpuIds?: readonly GpuId[];
       readonly atMs: number;
+      /** On each GPU. */
       readonly memoryMib: number;
       readonly decision: Decision;
     }
@@ -77,7 +80,7 @@ export function apply(state: State, record: Record): void {
       assert(request.phase === "placed" && request.attempt === record.attempt, "only a placed attempt starts");
       request.phase = "running";
       request.startedAtMs = record.atMs;
-      state.fleet.started(state.fleet.indexOf(request.gpuId as GpuId), state.reservedMib(request));
+      state.started(request);
       return;
     }
     case "stop_requested":
@@ -93,6 +96,7 @@ export function apply(state: State, record: Record): void {
       request.progress = 0;
       const avoidGpuId = request.gpuId;
       request.gpuId = "";
+      delete request.gpuIds;
       request.nodeId = "";
       state.waitAgain(request, record.estimate, avoidGpuId, record.retryAtMs, record.atMs);
       return;
@@ -152,17 +156,18 @@ function applyAccepted(state: State, record: Extract<Record, { kind: "accepted" 
 function applyPlaced(state: State, record: Extract<Record, { kind: "placed" }>): void {
   const request = live(state, record.requestId);
   assert(request.phase === "queued" && record.attempt === request.attempt + 1, "only a waiting request is placed");
-  const gpu = state.fleet.indexOf(record.gpuId);
-  assert(gpu >= 0, "a request is placed on a known GPU");
+  const gpus = gpusOf(record).map((gpuId) => state.fleet.indexOf(gpuId));
+  assert(!gpus.includes(-1), "a request is placed on known GPUs");
   state.leaveQueue(record.requestId);
   request.phase = "placed";
   request.attempt = record.attempt;
   request.gpuId = record.gpuId;
-  request.nodeId = state.fleet.nodeOf[gpu]!.nodeId;
+  if (record.gpuIds) request.gpuIds = record.gpuIds;
+  request.nodeId = state.fleet.nodeOf[gpus[0]!]!.nodeId;
   request.placedAtMs = record.atMs;
   request.startedAtMs = 0;
   request.decision = record.decision;
-  state.hold(request, gpu, record.memoryMib, record.decision.estimate, record.atMs);
+  state.hold(request, gpus, record.memoryMib, record.decision.estimate, record.atMs);
 }
 
 function live(state: State, requestId: RequestId): Request {

@@ -35,6 +35,8 @@ export interface CoreSettings {
   /** GPUs by request type for `task_specific`, each by its id or as "gpu_3" by its index; a type that is not there goes anywhere. */
   readonly taskMappings: Readonly<Record<string, readonly string[]>>;
   readonly hybrid: HybridSettings;
+  /** Request types that have their GPUs to themselves; whatever runs on several GPUs at once has so anyway. */
+  readonly exclusiveTypes: readonly string[];
   /** A request that has waited this long goes before all others, whatever its priority, ms. */
   readonly maxWaitMs: number;
   /** Most requests that one GPU holds at a time. */
@@ -80,6 +82,7 @@ export const DEFAULT_CORE_SETTINGS: CoreSettings = {
     affinity: true,
     delayWeight: 1,
   },
+  exclusiveTypes: ["training", "fine-tuning"],
   maxWaitMs: 600_000,
   priorityHeadroom: 0.5,
   taskMappings: {},

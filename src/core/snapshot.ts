@@ -4,7 +4,7 @@ import type { StateFilter } from "./fleet/fleet.js";
 import type { ResourceEstimate } from "./model/decision.js";
 import type { GpuInventory } from "./model/gpu.js";
 import type { GpuId, NodeId } from "./model/ids.js";
-import type { Request } from "./model/request.js";
+import { gpusOf, type Request } from "./model/request.js";
 import { STOP_GRACE_MS } from "./records.js";
 import { State, type StateLimits } from "./state.js";
 
@@ -63,9 +63,9 @@ export function restoreSnapshot(snapshot: Snapshot, stateFilters: readonly State
     if (waiting) {
       state.waitAgain(restored, waiting.estimate, waiting.avoidGpuId, waiting.retryAtMs, 0);
     } else {
-      const gpu = state.fleet.indexOf(restored.gpuId as GpuId);
-      state.hold(restored, gpu, reservedMib, restored.decision!.estimate, restored.placedAtMs);
-      if (restored.phase === "running") state.fleet.started(gpu, reservedMib);
+      const gpus = gpusOf(restored).map((gpuId) => state.fleet.indexOf(gpuId));
+      state.hold(restored, gpus, reservedMib, restored.decision!.estimate, restored.placedAtMs);
+      if (restored.phase === "running") state.started(restored);
     }
   }
   assert(state.digest() === snapshot.digest, "a snapshot restores the state it was taken of");

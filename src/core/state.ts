@@ -7,7 +7,7 @@ import { Fleet, type LoadLimits, type StateFilter } from "./fleet/fleet.js";
 import { BLOCK_TOKENS } from "./fleet/prefix-index.js";
 import type { ResourceEstimate } from "./model/decision.js";
 import type { GpuId, NodeId, RequestId } from "./model/ids.js";
-import { dueAtMs, isTerminal, wishesOf, type Request, type RunStatistics } from "./model/request.js";
+import { dueAtMs, isExclusive, isTerminal, wishesOf, type Request, type RunStatistics } from "./model/request.js";
 import { WaitingQueue, type Waiting } from "./queue/waiting-queue.js";
 
 /** Width of the deadline buckets: a time-out is at most this late. */
@@ -23,15 +23,20 @@ export interface Retry {
 export interface StateLimits extends LoadLimits {
   /** How long a band may keep another waiting, ms. */
   readonly maxWaitMs: number;
+  /** Request types that have their GPUs to themselves. */
+  readonly exclusiveTypes: readonly string[];
 }
 
 /** Without a wish a request is due this long after its acceptance: those with a deadline go before it, but not for ever. */
 const UNHURRIED_MS = 60_000;
 
-/** What a live attempt holds on its GPU. */
+/** What a live attempt holds. */
 interface Holding {
-  readonly gpu: number;
+  readonly gpus: readonly number[];
+  /** On each of them. */
   readonly memoryMib: number;
+  /** Nobody else may use them. */
+  readonly exclusive: boolean;
 }
 
 export class State {
@@ -42,6 +47,7 @@ export class State {
   endedCount = 0;
   readonly fleet: Fleet;
   readonly queue: WaitingQueue;
+  readonly #exclusiveTypes: readonly string[];
   readonly deadlines = new TimerWheel<RequestId>(DEADLINE_BUCKET_MS);
   readonly retries = new TimerWheel<RequestId>(DEADLINE_BUCKET_MS);
   readonly #retrying = new ChurnMap<RequestId, Retry>();
@@ -52,6 +58,7 @@ export class State {
   constructor(stateFilters: readonly StateFilter[], limits: StateLimits) {
     this.fleet = new Fleet(stateFilters, limits);
     this.queue = new WaitingQueue(limits.maxWaitMs);
+    this.#exclusiveTypes = limits.exclusiveTypes;
   }
 
   /** Requests placed or running on a node, in the order of acceptance: the same however this state came about. */
@@ -70,7 +77,7 @@ export class State {
     return live.sort((a, b) => a.sequence - b.sequence);
   }
 
-  /** MiB that the request's live attempt reserves; 0 without one. */
+  /** MiB that the request's live attempt reserves on each of its GPUs; 0 without one. */
   reservedMib(request: Request): number {
     return this.#holdings.get(request.spec.requestId)?.memoryMib ?? 0;
   }
@@ -79,15 +86,22 @@ export class State {
     return this.#retrying.size;
   }
 
-  hold(request: Request, gpu: number, memoryMib: number, estimate: ResourceEstimate, atMs: number): void {
-    this.#holdings.set(request.spec.requestId, { gpu, memoryMib });
+  /** Takes `gpus`, all of one node, for the live attempt of a request. */
+  hold(request: Request, gpus: readonly number[], memoryMib: number, estimate: ResourceEstimate, atMs: number): void {
+    const exclusive = isExclusive(request.spec, this.#exclusiveTypes);
+    this.#holdings.set(request.spec.requestId, { gpus, memoryMib, exclusive });
     let onNode = this.#onNode.get(request.nodeId as NodeId);
     if (!onNode) {
       onNode = new Set();
       this.#onNode.set(request.nodeId as NodeId, onNode);
     }
     onNode.add(request.spec.requestId);
-    this.fleet.place(gpu, memoryMib);
+    for (const gpu of gpus) this.fleet.place(gpu, memoryMib, exclusive);
+    // Several GPUs that work as one are none of the kinds that rates are known of, and nobody else may come to them.
+    if (gpus.length === 1) this.#holdTokens(request, gpus[0]!, estimate, atMs);
+  }
+
+  #holdTokens(request: Request, gpu: number, estimate: ResourceEstimate, atMs: number): void {
     const { inputTokens = 0, outputTokens = 0 } = estimate;
     const { requestId, modelId } = request.spec;
     const { prefixHashes } = wishesOf(request.spec);
@@ -105,8 +119,14 @@ export class State {
     const onNode = this.#onNode.get(request.nodeId as NodeId);
     onNode?.delete(requestId);
     if (onNode?.size === 0) this.#onNode.delete(request.nodeId as NodeId);
-    this.fleet.work.release(holding.gpu, requestId, atMs, measured);
-    this.fleet.release(holding.gpu, holding.memoryMib, request.phase === "running");
+    for (const gpu of holding.gpus) this.fleet.work.release(gpu, requestId, atMs, measured);
+    for (const gpu of holding.gpus) this.fleet.release(gpu, holding.memoryMib, request.phase === "running", holding.exclusive);
+  }
+
+  /** The runner of a request's live attempt has begun, on all its GPUs. */
+  started(request: Request): void {
+    const { gpus, memoryMib } = this.#holdings.get(request.spec.requestId)!;
+    for (const gpu of gpus) this.fleet.started(gpu, memoryMib);
   }
 
   /** In line for the first time. */
@@ -155,9 +175,9 @@ export class State {
   digest(): number {
     let digest = hash32(`${this.epoch},${this.nextSequence},${this.endedCount},${this.requests.size},${this.fleet.size}`);
     for (const request of this.requests.values()) {
-      const gpu = request.phase === "queued" ? -1 : this.#holdings.get(request.spec.requestId)!.gpu;
       digest = fold(digest, request.sequence);
-      digest = fold(digest, gpu);
+      if (request.phase === "queued") digest = fold(digest, -1);
+      else for (const gpu of this.#holdings.get(request.spec.requestId)!.gpus) digest = fold(digest, gpu);
       digest = fold(digest, request.attempt * 4 + (request.phase === "running" ? 2 : 0) + (request.stop ? 1 : 0));
     }
     return digest;
@@ -165,8 +185,9 @@ export class State {
 
   /** Checks what must hold after every step; throws on the first that does not. For tests and `doctor`. O(live requests + GPUs). */
   check(): void {
-    const { active, reservedMib, size } = this.fleet;
+    const { active, exclusive, reservedMib, size } = this.fleet;
     const countOf = new Int32Array(size);
+    const exclusiveOf = new Int32Array(size);
     const reservedOf = new Float64Array(size);
     let queuedBytes = 0;
     for (const [requestId, request] of this.requests) {
@@ -180,13 +201,18 @@ export class State {
       assert(!placed || (waiting === null && !this.#retrying.has(requestId)), "what is placed does not wait");
       queuedBytes += waiting?.spec.payload.byteLength ?? 0;
       if (!holding) continue;
-      countOf[holding.gpu]! += 1;
-      reservedOf[holding.gpu]! += holding.memoryMib;
+      assert(new Set(holding.gpus).size === holding.gpus.length, "a request holds a GPU once");
+      for (const gpu of holding.gpus) {
+        countOf[gpu]! += 1;
+        if (holding.exclusive) exclusiveOf[gpu]! += 1;
+        reservedOf[gpu]! += holding.memoryMib;
+      }
     }
     assert(this.queue.size + this.#retrying.size + this.#holdings.size === this.requests.size, "only live requests wait or hold a GPU");
     assert(this.queue.bytes === queuedBytes, "the queue counts its payload bytes");
     for (let gpu = 0; gpu < size; gpu += 1) {
       assert(countOf[gpu] === active[gpu], "the ledger counts what is placed");
+      assert(exclusiveOf[gpu] === exclusive[gpu], "the ledger counts what has its GPUs to itself");
       assert(Math.abs(reservedOf[gpu]! - reservedMib[gpu]!) < 1e-6, "the ledger reserves what placed requests hold");
     }
   }

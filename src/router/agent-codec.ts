@@ -137,12 +137,13 @@ export function attemptEndOf(ended: AttemptEnded): AttemptEnd {
   };
 }
 
-export function dispatchOf({ request, attempt, gpuId, runner }: Extract<Effect, { kind: "dispatch" }>, nowMs: number): Dispatch {
+export function dispatchOf({ request, attempt, gpuId, gpuIds = [], runner }: Extract<Effect, { kind: "dispatch" }>, nowMs: number): Dispatch {
   const { spec, deadlineAtMs } = request;
   const { requirements } = spec;
   return create(DispatchSchema, {
     ref: protoRef({ requestId: spec.requestId, attempt }),
     gpuId,
+    gpuIds: [...gpuIds],
     runner,
     modelId: spec.modelId,
     type: spec.type,

@@ -82,6 +82,7 @@ export class GpuViews {
       performanceIndex: fleet.performanceIndex[gpu]!,
       errorRate: fleet.errorRate[gpu]!,
       activeRequests: fleet.active[gpu]!,
+      exclusive: fleet.exclusive[gpu]! > 0,
       queuedRequests: queue.pinnedTo(inventory.gpuId),
       models: [...new Set(served.flatMap((runner) => runner.models))],
       engineLoads: served.flatMap(({ name }): RunnerLoad[] => {

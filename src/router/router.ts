@@ -6,7 +6,7 @@ import type { AgentTerms, RetentionLimits } from "../config/router-config.js";
 import type { Effect } from "../core/events.js";
 import type { Decision } from "../core/model/decision.js";
 import type { RequestId } from "../core/model/ids.js";
-import { isTerminal, type Request, type RequestSpec } from "../core/model/request.js";
+import { gpusOf, isTerminal, type Request, type RequestSpec } from "../core/model/request.js";
 import type { CoreSettings } from "../core/settings.js";
 import type { LmdbJournal } from "../journal/lmdb-journal.js";
 import type { Recorder } from "../recording/recorder.js";
@@ -195,7 +195,7 @@ export class Router implements RouterPort {
   }
 
   #accepted(request: Request): RouteOutcome {
-    const { spec, phase, gpuId } = request;
+    const { spec, phase } = request;
     const { queue } = this.#loop.engine.state;
     const queued = phase === "queued";
     const queuePosition = queued ? Math.max(0, queue.lengthBefore(spec.priority) - 1) : 0;
@@ -206,7 +206,7 @@ export class Router implements RouterPort {
       kind: "accepted",
       requestId: spec.requestId,
       phase,
-      gpuId,
+      gpuIds: gpusOf(request),
       estimatedStartAtMs: queued && startAtMs === 0 ? 0 : startAtMs,
       estimatedCompletionAtMs: isTerminal(phase) ? request.endedAtMs : startAtMs === 0 ? 0 : startAtMs + durationMs,
       queuePosition,

@@ -8,7 +8,7 @@ import path from "node:path";
 import { RequestStateSchema } from "../../gen/gpurouter/v1/router_pb.js";
 import { ApiError, type Outcome } from "../../src/api/outcomes.js";
 import { loadAgentConfig } from "../../src/config/agent-config.js";
-import { requestFilters, stateFilters, strategies } from "../../src/core/scheduling/registry.js";
+import { lastFilters, requestFilters, stateFilters, strategies } from "../../src/core/scheduling/registry.js";
 import { DEFAULT_CORE_SETTINGS } from "../../src/core/settings.js";
 import { loadRouterConfig } from "../../src/config/router-config.js";
 import { CLI, ROOT, startRealFleet, type RealFleet } from "../interop/real-fleet.js";
@@ -171,7 +171,7 @@ describe("docs/architecture.md", () => {
   const first = (cells: readonly string[]): string => /`(\w+)`/.exec(cells[0] ?? "")?.[1] ?? "";
 
   always("it names every filter, in the order in which they run", () => {
-    const real = [...stateFilters(DEFAULT_CORE_SETTINGS), ...requestFilters(DEFAULT_CORE_SETTINGS)].map(({ name }) => name);
+    const real = [...stateFilters(DEFAULT_CORE_SETTINGS), ...requestFilters(DEFAULT_CORE_SETTINGS), ...lastFilters].map(({ name }) => name);
     expect(table("docs/architecture.md", "filters, in their order").map(first)).toEqual(real);
   });
 

@@ -70,6 +70,16 @@ const gate = (name) => new Promise((resolve) => { const timer = setInterval(() =
 })();
 `;
 
+// Says which GPUs it sees, when the test lets it.
+const PAIR = `
+const fs = require("node:fs");
+const timer = setInterval(() => {
+  if (!fs.existsSync(process.argv[1] + "/go")) return;
+  clearInterval(timer);
+  console.log(JSON.stringify({ visible: process.env.CUDA_VISIBLE_DEVICES }));
+}, 5);
+`;
+
 // Starts a child of its own, tells both pids, and ignores a polite request to end.
 const STUBBORN = `
 const { spawn } = require("node:child_process");
@@ -104,6 +114,36 @@ describe("A command of the node's operator", () => {
     expect(result).toMatchObject({ request: "lora-1", gpu: routed.assignedGpu });
     expect(result.adapter).toHaveLength(100_000);
     expect(attemptEnds([agent])).toMatchObject([{ request: "lora-1", attempt: 1, outcome: "succeeded", gpu: routed.assignedGpu }]);
+  });
+
+  test("runs on two GPUs at once, sees both, has them to itself and frees both", async () => {
+    const folder = await temporaryFolder();
+    const { client, grpcAddress } = await startRouter();
+    const runners = { exec: [{ name: "train-pair", argv: [process.execPath, "-e", PAIR, folder] }] };
+    await startAgent({ nodeId: "node-a", router: grpcAddress, gpus: 2, speed: 1000, runners });
+    const all = (await client.gpuStatus({})).gpus.map(({ gpuId }) => gpuId);
+    const routed = await client.route({ requestId: "pair", modelId: "train-pair", type: "training", gpus: 2 });
+    expect([...routed.assignedGpus].sort()).toEqual([...all].sort());
+    await eventually("it runs", async () => (await client.status({ requestId: "pair" })).request?.startTime);
+    expect((await client.gpuStatus({})).gpus.map(({ activeRequests, exclusive }) => [activeRequests, exclusive])).toEqual([[1, true], [1, true]]);
+
+    // Nobody comes beside it, and nothing larger than the node is ever placed.
+    const small = await client.route({ requestId: "small", modelId: "other" });
+    const large = await client.route({ requestId: "large", modelId: "train-pair", type: "training", gpus: 3 });
+    expect([small.assignedGpus, large.assignedGpus]).toEqual([[], []]);
+    expect(large.message).toContain("No connected GPU can take it");
+    const explained = await client.explain({ target: { case: "requestId", value: "small" } });
+    expect(explained.decision?.filters).toMatchObject([{ filter: "exclusive", removed: 2, needed: "a GPU that no other request has to itself" }]);
+
+    writeFileSync(path.join(folder, "go"), "");
+    const end = await eventually("it ends", async () => {
+      const { request } = await client.status({ requestId: "pair" });
+      return request?.state === RequestState.COMPLETED && request;
+    });
+    expect(end).toMatchObject({ gpus: 2, attempts: 1, assignedGpu: routed.assignedGpu, assignedGpus: routed.assignedGpus });
+    expect(JSON.parse(Buffer.from(end.result).toString())).toEqual({ visible: routed.assignedGpus.join(",") });
+    await eventually("what waited is served", async () => (await client.status({ requestId: "small" })).request?.state === RequestState.COMPLETED);
+    expect((await client.gpuStatus({})).gpus.map(({ activeRequests, exclusive }) => [activeRequests, exclusive])).toEqual([[0, false], [0, false]]);
   });
 
   test("is killed with everything it started when its request is cancelled", async () => {

@@ -2,7 +2,7 @@
 import { assert } from "../../src/lib/assert.js";
 import type { Event, Step } from "../../src/core/events.js";
 import type { RunnerInfo } from "../../src/core/model/gpu.js";
-import type { RequestSpec } from "../../src/core/model/request.js";
+import { isExclusive, wishesOf, type RequestSpec } from "../../src/core/model/request.js";
 import type { Record } from "../../src/core/records.js";
 import type { CoreSettings } from "../../src/core/settings.js";
 
@@ -10,7 +10,7 @@ interface Life {
   readonly spec: RequestSpec;
   attempt: number;
   /** Where its live attempt is; null while it waits. */
-  at: { readonly gpuId: string; readonly nodeId: string; readonly memoryMib: number } | null;
+  at: { readonly gpuIds: readonly string[]; readonly nodeId: string; readonly memoryMib: number } | null;
   started: boolean;
   stopping: boolean;
 }
@@ -122,26 +122,35 @@ export class Oracle {
     assert(life.at === null, "at most one attempt is live");
     assert(record.attempt === life.attempt + 1, "attempts count up by one");
     assert(!life.stopping, "what is to stop is not placed");
-    const gpu = this.#gpus.get(record.gpuId);
-    const node = gpu && this.#nodes.get(gpu.nodeId);
-    assert(gpu !== undefined && node !== undefined && node.connected && node.gpus.has(record.gpuId), "work goes to GPUs that a connected node reports");
     const { modelId, specificGpuId, requirements } = life.spec;
-    assert(node.runners.some((runner) => runner.models.includes("*") || runner.models.includes(modelId)), "a runner serves the model");
-    assert(specificGpuId === "" || specificGpuId === record.gpuId, "a pin is kept");
-    assert(gpu.computeCapability >= requirements.minComputeCapability, "the GPU is capable");
-    assert(record.decision.candidates[0]?.gpuId === record.gpuId, "the decision's first candidate is the choice");
-    const beside = [...this.lives.values()].filter((other) => other.at?.gpuId === record.gpuId);
-    assert(beside.length < maxConcurrentTasksPerGpu, "no GPU is above its slots");
-    const reservedMib = beside.reduce((sum, other) => sum + (other.at?.memoryMib ?? 0), record.memoryMib);
-    assert(record.memoryMib === 0 || reservedMib <= gpu.memoryTotalMib * memoryThreshold, "no GPU is above its memory threshold");
+    const gpuIds = record.gpuIds ?? [record.gpuId];
+    assert(gpuIds[0] === record.gpuId && new Set(gpuIds).size === wishesOf(life.spec).gpus, "work gets as many GPUs as it asks for, all at once");
+    assert(gpuIds.every((gpuId, place) => record.decision.candidates[place]?.gpuId === gpuId), "the decision's first candidates are the choice");
+    const nodeIds = new Set(gpuIds.map((gpuId) => this.#gpus.get(gpuId)?.nodeId));
+    const nodeId = [...nodeIds][0];
+    assert(nodeIds.size === 1 && nodeId !== undefined, "all GPUs of an attempt are of one node");
+    const node = this.#nodes.get(nodeId);
+    const runner = node?.runners.find((one) => (one.models.includes("*") || one.models.includes(modelId)) && gpuIds.every((gpuId) => one.gpuIds.length === 0 || one.gpuIds.some((id) => id === gpuId)));
+    assert(node !== undefined && runner !== undefined, "one runner serves the model on all of them");
+    for (const gpuId of gpuIds) {
+      const gpu = this.#gpus.get(gpuId)!;
+      assert(node.connected && node.gpus.has(gpuId), "work goes to GPUs that a connected node reports");
+      assert(specificGpuId === "" || specificGpuId === gpuId, "a pin is kept");
+      assert(gpu.computeCapability >= requirements.minComputeCapability, "the GPU is capable");
+      const beside = [...this.lives.values()].filter((other) => other.at?.gpuIds.includes(gpuId));
+      assert(beside.length < maxConcurrentTasksPerGpu, "no GPU is above its slots");
+      assert(beside.length === 0 || ![life, ...beside].some(({ spec }) => isExclusive(spec, this.#settings.exclusiveTypes)), "who has a GPU to itself shares it with nobody");
+      const reservedMib = beside.reduce((sum, other) => sum + (other.at?.memoryMib ?? 0), record.memoryMib);
+      assert(record.memoryMib === 0 || reservedMib <= gpu.memoryTotalMib * memoryThreshold, "no GPU is above its memory threshold");
+    }
     life.attempt = record.attempt;
-    life.at = { gpuId: record.gpuId, nodeId: gpu.nodeId, memoryMib: record.memoryMib };
+    life.at = { gpuIds, nodeId, memoryMib: record.memoryMib };
     life.started = false;
   }
 
   #judgeEffects(step: Step): void {
-    const placed = step.records.flatMap((record) => (record.kind === "placed" ? [`${record.requestId}#${record.attempt} on ${record.gpuId}`] : []));
-    const dispatched = step.effects.flatMap((effect) => (effect.kind === "dispatch" ? [`${effect.request.spec.requestId}#${effect.attempt} on ${effect.gpuId}`] : []));
+    const placed = step.records.flatMap((record) => (record.kind === "placed" ? [`${record.requestId}#${record.attempt} on ${(record.gpuIds ?? [record.gpuId]).join("+")}`] : []));
+    const dispatched = step.effects.flatMap((effect) => (effect.kind === "dispatch" ? [`${effect.request.spec.requestId}#${effect.attempt} on ${(effect.gpuIds ?? [effect.gpuId]).join("+")}`] : []));
     assert(placed.join() === dispatched.join(), "each placement is dispatched once and nothing else is");
     const ends = step.records.flatMap((record) => (record.kind === "ended" ? [record.requestId] : []));
     assert(ends.join() === step.ended.map(({ request }) => request.spec.requestId).join(), "each end is handed over once");

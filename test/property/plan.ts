@@ -14,6 +14,8 @@ export type Command =
       readonly gpu: string;
       readonly capability: number;
       readonly strategy: string;
+      readonly type: string;
+      readonly gpus: number;
     }
   | { readonly do: "resubmit"; readonly pick: number; readonly same: boolean }
   | { readonly do: "cancel"; readonly pick: number }
@@ -42,7 +44,9 @@ const submit = fc.record({
   timeoutMs: fc.constantFrom(0, 400, 5_000, 1_000_000),
   gpu: fc.constantFrom("", "", "", "", "g0", "g3", "g99"),
   capability: fc.constantFrom(0, 0, 0, 8_010, 9_000),
-  strategy: fc.constantFrom("", "least_loaded"),
+  strategy: fc.constantFrom("", "least_loaded", "hybrid", "power_of_two"),
+  type: fc.constantFrom("inference", "inference", "inference", "training"),
+  gpus: fc.constantFrom(1, 1, 1, 1, 2, 2, 3),
 });
 
 const command: fc.Arbitrary<Command> = fc.oneof(

@@ -5,10 +5,11 @@ import { Engine } from "../../src/core/engine.js";
 import type { Event, Step } from "../../src/core/events.js";
 import type { GpuInventory, RunnerInfo } from "../../src/core/model/gpu.js";
 import type { AttemptRef, NodeId } from "../../src/core/model/ids.js";
+import { wishesOf } from "../../src/core/model/request.js";
 import type { Record } from "../../src/core/records.js";
 import type { CoreSettings } from "../../src/core/settings.js";
 import { takeSnapshot, type Snapshot } from "../../src/core/snapshot.js";
-import { end, gpuId, inventory, modelId, nodeId, ref, requestId, runner, sample, settings, spec } from "../unit/core/build.js";
+import { end, gpuId, inventory, modelId, nodeId, ref, requestId, runner, sample, settings, spec, wishes } from "../unit/core/build.js";
 import { Oracle } from "./oracle.js";
 import { NODES, type Command } from "./plan.js";
 
@@ -155,12 +156,13 @@ class World {
     }
     for (const [id, life] of this.oracle.lives) {
       const { requirements, specificGpuId } = life.spec;
-      const possible = [...GPUS, MOVING_GPU].some(
-        (gpu) =>
-          (specificGpuId === "" || specificGpuId === gpu.gpuId) &&
-          gpu.computeCapability >= requirements.minComputeCapability &&
-          gpu.memoryTotalMib * LIMITS.memoryThreshold >= requirements.memoryMib,
-      );
+      const fits = (gpu: GpuInventory): boolean =>
+        (specificGpuId === "" || specificGpuId === gpu.gpuId) &&
+        gpu.computeCapability >= requirements.minComputeCapability &&
+        gpu.memoryTotalMib * LIMITS.memoryThreshold >= requirements.memoryMib;
+      // The one that moves is where it was reported last.
+      const nodes = Array.from({ length: NODES }, (_, node) => gpusOf(node, node === NODES - 1 ? everything : 3));
+      const possible = nodes.some((gpus) => gpus.filter(fits).length >= wishesOf(life.spec).gpus);
       assert(!possible, `request ${id} can be served and must have ended`);
       this.step({ kind: "cancel", requestId: requestId(id), reason: "it can never run" });
     }
@@ -284,8 +286,9 @@ class World {
   }
 
   #spec(id: string, command: Extract<Command, { do: "submit" }>) {
-    const { priority, model, memoryMib, timeoutMs, gpu, capability, strategy } = command;
-    return spec(id, { priority, model, timeoutMs, gpu, strategy, requirements: { memoryMib, minComputeCapability: capability }, payload: new Uint8Array(20) });
+    const { priority, model, memoryMib, timeoutMs, gpu, capability, strategy, type, gpus } = command;
+    const wished = gpus > 1 ? { wishes: wishes({ gpus }) } : {};
+    return spec(id, { priority, model, timeoutMs, gpu, strategy, type, ...wished, requirements: { memoryMib, minComputeCapability: capability }, payload: new Uint8Array(20) });
   }
 
   #pick<T>(from: readonly T[], pick: number): T | undefined {

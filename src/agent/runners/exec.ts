@@ -1,7 +1,7 @@
 // The runner for one command that the operator of the node allowed by name. Made by `index.ts`, one per command.
 //
 // A request names the command (its model id) and gives it bytes on stdin. Nothing of a request reaches a program path,
-// an argument or a shell. The command sees one GPU and the environment of `exec/environment.ts`.
+// an argument or a shell. The command sees its GPUs, no others, and the environment of `exec/environment.ts`.
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -5,8 +5,8 @@ export interface Job {
   readonly requestId: string;
   /** Counts from 1. */
   readonly attempt: number;
-  /** The GPU that the router chose. */
-  readonly gpuId: string;
+  /** The GPUs that the router chose, at least one: the work runs on all of them at once. */
+  readonly gpuIds: readonly string[];
   readonly modelId: string;
   /** "inference", "training", … */
   readonly type: string;

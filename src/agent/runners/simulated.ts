@@ -1,5 +1,6 @@
 // The runner without hardware: takes the time and the memory that the work would take, and says so in its result.
 // Made by `index.ts`. Tells the simulated GPUs what runs on them; how long it takes is the batching engine's, which the simulator has too.
+import { assert } from "../../lib/assert.js";
 import { hash32, seededRandom } from "../../lib/random.js";
 import type { GpuKind } from "../../simulated-gpu/gpu-kinds.js";
 import { serviceTimes, unloadedMs } from "../../simulated-gpu/service-times.js";
@@ -104,8 +105,9 @@ export class SimulatedRunner implements Runner {
     const { devices, gpuKind } = this.#options;
     let ask: Ask;
     try {
-      ask = askOf(job, gpuKind, devices.running(job.gpuId) + 1, this.#faulty(job));
-      devices.begin(job.gpuId, ask.memoryMib);
+      ask = askOf(job, gpuKind, Math.max(...job.gpuIds.map((gpuId) => devices.running(gpuId))) + 1, this.#faulty(job));
+      // All of them are known: what they run was just asked for.
+      for (const gpuId of job.gpuIds) devices.begin(gpuId, ask.memoryMib);
     } catch (error) {
       return unsuccessful("unavailable", "unknown_gpu", `No simulated GPU takes the job: ${(error as Error).message}`);
     }
@@ -126,7 +128,7 @@ export class SimulatedRunner implements Runner {
       }
       return { outcome: "succeeded", result, contentType: "application/json", statistics };
     } finally {
-      devices.end(job.gpuId, ask.memoryMib);
+      for (const gpuId of job.gpuIds) devices.end(gpuId, ask.memoryMib);
     }
   }
 
@@ -162,8 +164,15 @@ export class SimulatedRunner implements Runner {
       },
     };
     const lookEveryMs = outputs > 1 ? Math.min(MAX_TIMER_MS, aloneMs / (outputs * LOOKS_PER_OUTPUT)) : Number.POSITIVE_INFINITY;
-    this.#lastJob += 1;
-    const worked = await workThrough(this.#gpu(job.gpuId), gpuJob(this.#lastJob, job.modelId, ask, share), listener, lookEveryMs, stop);
+    // All of its GPUs do the same; the first one tells of it.
+    const silent = { started: () => {}, firstOutput: () => {}, progress: () => {} };
+    const works = job.gpuIds.map((gpuId, index) => {
+      this.#lastJob += 1;
+      const gpuWork = gpuJob(this.#lastJob, job.modelId, ask, share);
+      return workThrough(this.#gpu(gpuId), gpuWork, index === 0 ? listener : silent, index === 0 ? lookEveryMs : Number.POSITIVE_INFINITY, stop);
+    });
+    const [worked] = await Promise.all(works);
+    assert(worked !== undefined, "a job has a GPU");
     if (!worked.stopped && !ask.faulty) tell(1);
     return { ...worked, firstOutputMs };
   }
@@ -204,7 +213,8 @@ function resultOf(job: Job, gpuKind: GpuKind, ask: Ask, serviceMs: number): Uint
   const result = {
     simulated: true,
     model: job.modelId,
-    gpu_id: job.gpuId,
+    gpu_id: job.gpuIds[0],
+    ...(job.gpuIds.length > 1 && { gpu_ids: job.gpuIds }),
     gpu_kind: gpuKind,
     input_tokens: ask.inputTokens,
     output_tokens: ask.outputTokens,

@@ -59,6 +59,7 @@ export function gpu(view: GpuView): Gpu {
     performanceIndex: view.performanceIndex,
     errorRate: view.errorRate,
     activeRequests: uint32(view.activeRequests),
+    exclusive: view.exclusive,
     queuedRequests: uint32(view.queuedRequests),
     simulated: inventory.simulated,
     models: [...view.models],

@@ -10,7 +10,7 @@ import {
   type RouteResponse,
   type WatchResponse,
 } from "../../../gen/gpurouter/v1/router_pb.js";
-import { wishesOf, type Phase } from "../../core/model/request.js";
+import { gpusOf, wishesOf, type Phase } from "../../core/model/request.js";
 import type { RequestView, RouteOutcome, WatchEvent } from "../router-port.js";
 import { timestamp, uint32, uint64 } from "./scalars.js";
 
@@ -28,7 +28,8 @@ export function routeResponse(outcome: Extract<RouteOutcome, { kind: "accepted" 
   return create(RouteResponseSchema, {
     requestId: outcome.requestId,
     status: outcome.phase === "queued" ? RouteStatus.QUEUED : RouteStatus.ACCEPTED,
-    assignedGpu: outcome.gpuId,
+    assignedGpu: outcome.gpuIds[0] ?? "",
+    assignedGpus: [...outcome.gpuIds],
     estimatedStartTime: timestamp(outcome.estimatedStartAtMs),
     estimatedCompletionTime: timestamp(outcome.estimatedCompletionAtMs),
     queuePosition: uint32(outcome.queuePosition),
@@ -79,6 +80,7 @@ function withoutResult(view: RequestView, nowMs: number): Omit<MessageInitShape<
     priority: spec.priority,
     state: STATES[request.phase],
     assignedGpu: request.gpuId,
+    assignedGpus: [...gpusOf(request)],
     acceptedTime: timestamp(request.acceptedAtMs),
     startTime: timestamp(request.startedAtMs),
     completionTime: timestamp(request.endedAtMs),

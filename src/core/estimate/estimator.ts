@@ -1,7 +1,7 @@
 // The resource estimator (C3): what a request will need and how long it will take, from what it says, else from what the likes of it took.
 // What it learns is not durable: it is learned again within a few outcomes.
 import type { ResourceEstimate } from "../model/decision.js";
-import type { RequestSpec, RunStatistics } from "../model/request.js";
+import { wishesOf, type RequestSpec, type RunStatistics } from "../model/request.js";
 
 /** Share by which one outcome moves a learned mean. */
 const GAIN = 0.1;
@@ -81,9 +81,11 @@ export class Estimator {
 }
 
 function ofUser(spec: RequestSpec): string {
-  return `${spec.type}\n${spec.modelId}\n${spec.userId}`;
+  return `${ofModel(spec)}\n${spec.userId}`;
 }
 
+/** Work on several GPUs takes another time than the same on one. */
 function ofModel(spec: RequestSpec): string {
-  return `${spec.type}\n${spec.modelId}`;
+  const { gpus } = wishesOf(spec);
+  return gpus > 1 ? `${spec.type}\n${spec.modelId}\n${gpus} GPUs` : `${spec.type}\n${spec.modelId}`;
 }

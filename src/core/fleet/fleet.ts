@@ -70,6 +70,8 @@ export class Fleet {
   powerLimitWatts = new Float64Array(FIRST_CAPACITY);
   // The ledger.
   active = new Int32Array(FIRST_CAPACITY);
+  /** Requests that have the GPU to themselves; more than 1 only after the setting changed while they ran. */
+  exclusive = new Int32Array(FIRST_CAPACITY);
   reservedMib = new Float64Array(FIRST_CAPACITY);
   // The last sample; NaN for what the device cannot say. Time 0 means that there is none.
   sampleAtMs = new Float64Array(FIRST_CAPACITY);
@@ -180,9 +182,10 @@ export class Fleet {
   }
 
   /** Counts a placement at once, before any telemetry can show it. */
-  place(gpu: number, memoryMib: number): void {
+  place(gpu: number, memoryMib: number, exclusive = false): void {
     this.outcomes.place(gpu);
     this.active[gpu]! += 1;
+    if (exclusive) this.exclusive[gpu]! += 1;
     this.activeSince[gpu]! += 1;
     this.reservedMib[gpu]! += memoryMib;
     this.memorySinceMib[gpu]! += memoryMib;
@@ -197,9 +200,10 @@ export class Fleet {
     this.#notStartedMib[gpu]! -= memoryMib;
   }
 
-  release(gpu: number, memoryMib: number, hadStarted: boolean): void {
+  release(gpu: number, memoryMib: number, hadStarted: boolean, exclusive = false): void {
     assert(this.active[gpu]! > 0, "a GPU releases only what was placed on it");
     this.active[gpu]! -= 1;
+    if (exclusive) this.exclusive[gpu]! -= 1;
     this.activeSince[gpu]! -= 1;
     this.reservedMib[gpu]! -= memoryMib;
     this.memorySinceMib[gpu]! -= memoryMib;
@@ -377,6 +381,7 @@ export class Fleet {
     this.computeCapability = widerInt(this.computeCapability);
     this.multiprocessorCount = widerInt(this.multiprocessorCount);
     this.active = widerInt(this.active);
+    this.exclusive = widerInt(this.exclusive);
     this.activeSince = widerInt(this.activeSince);
     this.#notStarted = widerInt(this.#notStarted);
     this.#activeAtSample = widerInt(this.#activeAtSample);

@@ -11,9 +11,14 @@ export interface RunnerSource {
 /** Bound on cached pairs; above it the cache starts anew. */
 const MAX_TABLES = 1_000;
 
+/** Of one node; what the column of ordinals can hold. */
+const MAX_RUNNERS = 2 ** 15;
+
 /** For each GPU the ordinal of the first runner of its node that serves the pair, or -1. */
 export interface RunnerTable {
   readonly runnerOf: Int16Array;
+  /** The same number for GPUs of one node with the same runner, -1 without one: work on several GPUs keeps within it. */
+  readonly teamOf: Int32Array;
   /** Whether every GPU has one. */
   readonly everywhere: boolean;
   /** Whether any GPU has one. */
@@ -25,14 +30,16 @@ export class RunnerTables {
   readonly #tables = new Map<string, Map<string, RunnerTable>>();
   #count = 0;
 
-  for(source: RunnerSource, modelId: string, type: string): RunnerTable {
-    const known = this.#tables.get(modelId)?.get(type);
+  /** For work on `gpus` GPUs at once, of which a runner must have as many. */
+  for(source: RunnerSource, modelId: string, type: string, gpus = 1): RunnerTable {
+    const kind = gpus === 1 ? type : `${type}\n${gpus}`;
+    const known = this.#tables.get(modelId)?.get(kind);
     if (known) return known;
     if (this.#count >= MAX_TABLES) this.invalidate();
-    const table = build(source, modelId, type);
+    const table = build(source, modelId, type, gpus);
     const ofModel = this.#tables.get(modelId);
-    if (ofModel) ofModel.set(type, table);
-    else this.#tables.set(modelId, new Map([[type, table]]));
+    if (ofModel) ofModel.set(kind, table);
+    else this.#tables.set(modelId, new Map([[kind, table]]));
     this.#count += 1;
     return table;
   }
@@ -44,13 +51,22 @@ export class RunnerTables {
   }
 }
 
-function build(source: RunnerSource, modelId: string, type: string): RunnerTable {
+function build(source: RunnerSource, modelId: string, type: string, gpus: number): RunnerTable {
   const runnerOf = new Int16Array(source.size).fill(-1);
+  const teamOf = new Int32Array(source.size).fill(-1);
+  const nodes = new Map<object, number>();
   for (let gpu = 0; gpu < source.size; gpu += 1) {
     const gpuId = source.inventory[gpu]?.gpuId ?? "";
-    runnerOf[gpu] = (source.nodeOf[gpu]?.runners ?? []).findIndex((runner) => serves(runner, gpuId, modelId, type));
+    const node = source.nodeOf[gpu]!;
+    const { runners } = node;
+    const place = runners.findIndex((runner) => (gpus === 1 || runner.gpuIds.length === 0 || runner.gpuIds.length >= gpus) && serves(runner, gpuId, modelId, type));
+    runnerOf[gpu] = place;
+    if (gpus === 1 || place < 0) continue;
+    const ordinal = nodes.get(node) ?? nodes.size;
+    nodes.set(node, ordinal);
+    teamOf[gpu] = ordinal * MAX_RUNNERS + place;
   }
-  return { runnerOf, everywhere: !runnerOf.includes(-1), somewhere: runnerOf.some((runner) => runner >= 0) };
+  return { runnerOf, teamOf, everywhere: !runnerOf.includes(-1), somewhere: runnerOf.some((runner) => runner >= 0) };
 }
 
 function serves(runner: RunnerInfo, gpuId: string, modelId: string, type: string): boolean {

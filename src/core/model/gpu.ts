@@ -112,6 +112,8 @@ export interface GpuView {
   /** 0..1, decayed. */
   readonly errorRate: number;
   readonly activeRequests: number;
+  /** A request has it to itself. */
+  readonly exclusive: boolean;
   /** Waiting requests that are pinned to it. */
   readonly queuedRequests: number;
   readonly models: readonly string[];

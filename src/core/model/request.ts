@@ -8,7 +8,7 @@ export const DEFAULT_PRIORITY: Priority = 3;
 
 /** What the work needs; 0 means unknown. */
 export interface Requirements {
-  /** GPU memory of the request itself, MiB. */
+  /** GPU memory of the request itself, on each of its GPUs, MiB. */
   readonly memoryMib: number;
   /** Streaming multiprocessors at least. */
   readonly computeUnits: number;
@@ -59,6 +59,11 @@ export const NO_WISHES: Wishes = {
 
 export function wishesOf(spec: RequestSpec): Wishes {
   return spec.wishes ?? NO_WISHES;
+}
+
+/** Whether it has its GPUs to itself: work of certain types, and whatever runs on several GPUs at once. */
+export function isExclusive(spec: RequestSpec, exclusiveTypes: readonly string[]): boolean {
+  return wishesOf(spec).gpus > 1 || exclusiveTypes.includes(spec.type);
 }
 
 /** When a request should have ended, UTC ms; Infinity when it brings no such wish. */
@@ -149,6 +154,8 @@ export interface Request {
   attempt: number;
   /** The GPU of the present or last attempt; "" before the first. */
   gpuId: GpuId | "";
+  /** All GPUs of an attempt that has several, `gpuId` first. */
+  gpuIds?: readonly GpuId[];
   nodeId: NodeId | "";
   placedAtMs: number;
   startedAtMs: number;
@@ -162,6 +169,11 @@ export interface Request {
   statistics: RunStatistics | null;
   /** The decision of the last placement. */
   decision: Decision | null;
+}
+
+/** The GPUs of the present or last attempt; none before the first. */
+export function gpusOf({ gpuId, gpuIds }: Pick<Request, "gpuId" | "gpuIds">): readonly GpuId[] {
+  return gpuIds ?? (gpuId === "" ? [] : [gpuId]);
 }
 
 /** Whether a phase is final. */

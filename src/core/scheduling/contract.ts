@@ -22,6 +22,10 @@ export interface Ask {
   readonly nowMs: number;
   /** It cannot be in time any more: nothing was promised to it. */
   readonly late: boolean;
+  /** GPUs of one node that it runs on at once. */
+  readonly gpus: number;
+  /** It has its GPUs to itself. */
+  readonly exclusive: boolean;
 }
 
 /**
@@ -36,12 +40,19 @@ export interface RequestFilter {
   needed(ask: Ask): string;
   /** Moves the GPUs that pass to the front of `candidates` and returns how many they are. Keeps their order. */
   keep(fleet: Fleet, ask: Ask, candidates: Int32Array, count: number): number;
+  /** The same as if the GPUs held none of our requests; left out where that makes no difference. For what is to come. */
+  keepWhenIdle?(fleet: Fleet, ask: Ask, candidates: Int32Array, count: number): number;
   /** True when a GPU that it removes may pass later though nothing happens to it: it judges by the clock. */
   readonly healsWithTime?: boolean;
   /** True when it judges by what classes of waiting requests do not go by: where one of them is refused, the next may pass. */
   readonly bySize?: boolean;
   /** False when no GPU of the fleet passes, whatever its load. Only asked when it applies and nothing fitted. */
   everPasses(fleet: Fleet, ask: Ask): boolean;
+}
+
+/** What `keepWhenIdle` is where an idle GPU always passes. */
+export function keepAll(_fleet: Fleet, _ask: Ask, _candidates: Int32Array, count: number): number {
+  return count;
 }
 
 /**

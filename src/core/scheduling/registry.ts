@@ -3,6 +3,9 @@ import type { CoreSettings } from "../settings.js";
 import type { RequestFilter, StateFilter, Strategy } from "./contract.js";
 import { avoid } from "./filters/avoid.js";
 import { capability } from "./filters/capability.js";
+import { empty } from "./filters/empty.js";
+import { exclusive } from "./filters/exclusive.js";
+import { gang } from "./filters/gang.js";
 import { health } from "./filters/health.js";
 import { memory } from "./filters/memory.js";
 import { model } from "./filters/model.js";
@@ -30,13 +33,16 @@ import { weighted } from "./strategies/weighted.js";
 
 /** What keeps a GPU from all work; the order is that of Explain. */
 export function stateFilters(settings: CoreSettings): readonly StateFilter[] {
-  return [status, health(settings), slots(settings), utilization(settings)];
+  return [status, health(settings), exclusive, slots(settings), utilization(settings)];
 }
 
 /** In the order in which they run: the most selective first, `avoid` last because it yields when nothing else is left. */
 export function requestFilters(settings: CoreSettings): readonly RequestFilter[] {
-  return [pin, model, capability, memory(settings), avoid];
+  return [pin, model, capability, empty, memory(settings), avoid];
 }
+
+/** Those that judge what all others, a strategy's own too, have left. */
+export const lastFilters: readonly RequestFilter[] = [gang];
 
 export function strategies(settings: CoreSettings): readonly Strategy[] {
   return [

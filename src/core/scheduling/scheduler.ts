@@ -4,15 +4,19 @@ import type { Fleet } from "../fleet/fleet.js";
 import type { Candidate, Decision, FilterCount } from "../model/decision.js";
 import type { CoreSettings } from "../settings.js";
 import type { Ask } from "./contract.js";
-import { requestFilters, strategies } from "./registry.js";
+import { teamsOf } from "./filters/gang.js";
+import { lastFilters, requestFilters, strategies } from "./registry.js";
 import { StrategyScore } from "./strategy-score.js";
 
 /** The choice and three runners-up are described. */
 const DESCRIBED = 4;
 
-/** A choice: the GPU's index and how it came about. */
+/** A choice and how it came about. */
 export interface Choice {
+  /** Index of the best. */
   readonly gpu: number;
+  /** All of them, of one node, best first: as many as were asked for. */
+  readonly gpus: readonly number[];
   readonly decision: Decision;
 }
 
@@ -33,7 +37,7 @@ export class Scheduler {
   /** Throws when settings name an unknown strategy or weight. */
   constructor(settings: CoreSettings, stateFilterCount: number) {
     const common = requestFilters(settings);
-    this.#strategies = new Map(strategies(settings).map((strategy) => [strategy.name, new StrategyScore(strategy, common)]));
+    this.#strategies = new Map(strategies(settings).map((strategy) => [strategy.name, new StrategyScore(strategy, common, lastFilters)]));
     const strategy = this.#strategies.get(settings.strategy);
     if (!strategy) throw new RangeError(`Unknown strategy "${settings.strategy}": use ${this.strategyNames.join(", ")}.`);
     this.#defaultStrategy = strategy;
@@ -85,11 +89,42 @@ export class Scheduler {
     const candidates = this.#candidates;
     const totals = this.#totals;
     const strategy = this.#strategyOf(ask);
-    const count = strategy.sample ? strategy.sample(ask, candidates, passed) : passed;
+    // A draw of a few GPUs would seldom hold a node's worth of them.
+    const count = strategy.sample && ask.gpus === 1 ? strategy.sample(ask, candidates, passed) : passed;
     strategy.score(fleet, ask, candidates, count, totals);
-    const ranked = this.#pick(count, ask.seed, strategy.tieShare);
+    const ranked = ask.gpus > 1 ? this.#pickTeam(fleet, ask, count, strategy.tieShare) : this.#pick(count, ask.seed, strategy.tieShare);
     const described = ranked.map((k) => describeCandidate(fleet, ask, strategy, candidates[k]!, totals[k]!));
-    return { gpu: candidates[ranked[0]!]!, decision: this.#describe(fleet, ask, passed, described) };
+    const gpus = ranked.slice(0, ask.gpus).map((k) => candidates[k]!);
+    return { gpu: gpus[0]!, gpus, decision: this.#describe(fleet, ask, passed, described) };
+  }
+
+  /**
+   * Places of the GPUs that work together, best first: of each node the best, of the nodes the one where these sum up to most. A node
+   * where the last attempt ended comes after all others.
+   */
+  #pickTeam(fleet: Fleet, ask: Ask, count: number, tieShare: number): number[] {
+    const totals = this.#totals;
+    const candidates = this.#candidates;
+    const teamOf = teamsOf(fleet, ask);
+    const teams = new Map<number, number[]>();
+    for (let k = 0; k < count; k += 1) {
+      const team = teamOf[candidates[k]!]!;
+      const places = teams.get(team);
+      if (places) places.push(k);
+      else teams.set(team, [k]);
+    }
+    const avoided = ask.avoidGpuId === "" ? -1 : fleet.indexOf(ask.avoidGpuId);
+    if (teams.size > 1 && avoided >= 0) teams.delete(teamOf[avoided]!);
+    let best = Number.NEGATIVE_INFINITY;
+    const sums: { readonly places: readonly number[]; readonly sum: number }[] = [];
+    for (const all of teams.values()) {
+      const places = all.sort((a, b) => totals[b]! - totals[a]! || candidates[a]! - candidates[b]!).slice(0, ask.gpus);
+      const sum = places.reduce((so, k) => so + totals[k]!, 0);
+      best = Math.max(best, sum);
+      sums.push({ places, sum });
+    }
+    const tied = sums.filter(({ sum }) => sum >= tieBound(best, tieShare));
+    return [...tied[Math.floor(seededRandom(ask.seed)() * tied.length)]!.places];
   }
 
   #describe(fleet: Fleet, ask: Ask, count: number, candidates: readonly Candidate[]): Decision {

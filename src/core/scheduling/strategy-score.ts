@@ -24,7 +24,7 @@ export class StrategyScore {
   readonly tieShare: number;
   readonly sample: Strategy["sample"];
   readonly tooLate: NonNullable<Strategy["tooLate"]>;
-  /** Those of every strategy, then its own. */
+  /** Those of every strategy, its own, and those that come last. */
   readonly filters: readonly RequestFilter[];
   readonly #scorers: Strategy["scorers"];
   /** null when some follow the fleet. */
@@ -35,12 +35,12 @@ export class StrategyScore {
   readonly #uniform: Weighted<UniformScorer>[] = [];
   readonly #columns = new Map<string, Column>();
 
-  constructor(strategy: Strategy, commonFilters: readonly RequestFilter[]) {
+  constructor(strategy: Strategy, commonFilters: readonly RequestFilter[], lastFilters: readonly RequestFilter[] = []) {
     this.name = strategy.name;
     this.tieShare = strategy.tieShare ?? TIE_SHARE;
     this.sample = strategy.sample;
     this.tooLate = strategy.tooLate ?? never;
-    this.filters = [...commonFilters, ...(strategy.filters ?? [])];
+    this.filters = [...commonFilters, ...(strategy.filters ?? []), ...lastFilters];
     this.#scorers = strategy.scorers;
     const weights: ScorerWeight[] = [];
     for (const term of strategy.scorers) {

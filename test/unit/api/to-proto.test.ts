@@ -37,6 +37,7 @@ describe("a request", () => {
       priority: 3,
       state: RequestState.FAILED,
       assignedGpu: "sim-0",
+      assignedGpus: ["sim-0"],
       acceptedTime: timestampFromMs(1_000),
       startTime: timestampFromMs(2_000),
       completionTime: timestampFromMs(5_000),
@@ -69,6 +70,12 @@ describe("a request", () => {
     }
   });
 
+  test("on several GPUs names the first and all, and none while it waits", () => {
+    const placed = requestInfo(viewOf({ phase: "placed", gpuId: "sim-1" as GpuId, gpuIds: ["sim-1", "sim-0"] as GpuId[] }), 0);
+    expect([placed.assignedGpu, placed.assignedGpus]).toEqual(["sim-1", ["sim-1", "sim-0"]]);
+    expect(requestInfo(viewOf({ gpuId: "" }), 0).assignedGpus).toEqual([]);
+  });
+
   test("that runs has run until now", () => {
     expect(requestInfo(viewOf({ phase: "running", startedAtMs: 2_000 }), 9_000).durationMs).toBe(7_000n);
   });
@@ -87,16 +94,16 @@ describe("a request", () => {
     ["cancelled", RequestState.CANCELLED, RouteStatus.ACCEPTED],
   ])("that is %s has its state and route status", (phase, state, status) => {
     expect(requestInfo(viewOf({ phase }), 0).state).toBe(state);
-    const answer = { gpuId: "", estimatedStartAtMs: 0, estimatedCompletionAtMs: 5, queuePosition: 0, message: "" } as const;
+    const answer = { gpuIds: ["sim-0", "sim-1"] as GpuId[], estimatedStartAtMs: 0, estimatedCompletionAtMs: 5, queuePosition: 0, message: "" } as const;
     const response = routeResponse({ kind: "accepted", requestId: requestId("r"), phase, ...answer });
-    expect(response.status).toBe(status);
+    expect(response).toMatchObject({ status, assignedGpu: "sim-0", assignedGpus: ["sim-0", "sim-1"] });
     expect([response.estimatedStartTime, response.estimatedCompletionTime]).toEqual([undefined, timestampFromMs(5)]);
   });
 });
 
 describe("a GPU", () => {
   test("is shown with its telemetry", () => {
-    expect(gpu(gpuOf("sim-0", { telemetry: telemetryOf("sim-0"), telemetryAgeMs: 40, memoryReservedMib: 9, index: 3, activeRequests: 2 }))).toMatchObject({
+    expect(gpu(gpuOf("sim-0", { telemetry: telemetryOf("sim-0"), telemetryAgeMs: 40, memoryReservedMib: 9, index: 3, activeRequests: 2, exclusive: true }))).toMatchObject({
       gpuId: "sim-0",
       index: 3,
       nodeId: "node-1",
@@ -111,6 +118,7 @@ describe("a GPU", () => {
       uptimeSeconds: 10n,
       clockEventReasons: 4n,
       activeRequests: 2,
+      exclusive: true,
       simulated: true,
       models: ["*"],
       multiprocessorCount: 132,

@@ -5,7 +5,7 @@ import { Fleet } from "../../../src/core/fleet/fleet.js";
 import type { ResourceEstimate } from "../../../src/core/model/decision.js";
 import type { GpuInventory, GpuTelemetry, RunnerInfo } from "../../../src/core/model/gpu.js";
 import type { AttemptRef, GpuId, ModelId, NodeId, RequestId, UserId } from "../../../src/core/model/ids.js";
-import type { Request, RequestSpec, Requirements } from "../../../src/core/model/request.js";
+import { gpusOf, isExclusive, NO_WISHES, wishesOf, type Request, type RequestSpec, type Requirements, type Wishes } from "../../../src/core/model/request.js";
 import type { Record } from "../../../src/core/records.js";
 import type { Ask } from "../../../src/core/scheduling/contract.js";
 import { stateFilters } from "../../../src/core/scheduling/registry.js";
@@ -47,13 +47,29 @@ export function spec(id: string, over: SpecOver = {}): RequestSpec {
   };
 }
 
+/** The wishes of work on several GPUs, and others. */
+export function wishes(over: Partial<Wishes>): Wishes {
+  return { ...NO_WISHES, ...over };
+}
+
 export function estimate(over: Partial<ResourceEstimate> = {}): ResourceEstimate {
   return { memoryMib: 0, durationMs: 1_000, source: "default", ...over };
 }
 
 export function ask(over: SpecOver & { readonly memoryMib?: number; readonly avoid?: string; readonly seed?: number; readonly nowMs?: number } = {}): Ask {
   const { memoryMib, avoid, seed = 1, nowMs = 1_000_000, ...rest } = over;
-  return { spec: spec("ask", rest), estimate: estimate({ memoryMib: memoryMib ?? 0 }), avoidGpuId: gpuId(avoid ?? ""), seed, acceptedAtMs: nowMs, nowMs, late: false };
+  const asked = spec("ask", rest);
+  return {
+    spec: asked,
+    estimate: estimate({ memoryMib: memoryMib ?? 0 }),
+    avoidGpuId: gpuId(avoid ?? ""),
+    seed,
+    acceptedAtMs: nowMs,
+    nowMs,
+    late: false,
+    gpus: wishesOf(asked).gpus,
+    exclusive: isExclusive(asked, DEFAULT_CORE_SETTINGS.exclusiveTypes),
+  };
 }
 
 export function inventory(id: string, over: Partial<GpuInventory> = {}): GpuInventory {
@@ -196,7 +212,7 @@ export function told(step: Step): string[] {
   return step.effects.flatMap((effect: Effect) => {
     switch (effect.kind) {
       case "dispatch":
-        return [`dispatch ${effect.request.spec.requestId}#${effect.attempt} to ${effect.gpuId}`];
+        return [`dispatch ${effect.request.spec.requestId}#${effect.attempt} to ${gpusOf(effect).join("+")}`];
       case "cancel_attempt":
         return [`cancel ${effect.ref.requestId}#${effect.ref.attempt} on ${effect.nodeId}`];
       case "acknowledge":

@@ -43,7 +43,7 @@ describe("apply refuses", () => {
     ["a second acceptance", { kind: "accepted", spec: spec("r1"), atMs: 1, sequence: 9, deadlineAtMs: 0, estimate: estimate() }, "a request is accepted once"],
     ["a placement of what is placed", placed("r2", 2), "only a waiting request is placed"],
     ["a placement that skips an attempt", placed("r1", 2), "only a waiting request is placed"],
-    ["a placement on an unknown GPU", placed("r1", 1, "g9"), "a request is placed on a known GPU"],
+    ["a placement on an unknown GPU", placed("r1", 1, "g9"), "a request is placed on known GPUs"],
     ["a placement of what has ended", placed("r3", 2), "request r3 is live"],
     ["a start of what waits", { kind: "started", requestId: requestId("r1"), attempt: 0, atMs: 1 }, "only a placed attempt starts"],
     ["a start of another attempt", { kind: "started", requestId: requestId("r2"), attempt: 2, atMs: 1 }, "only a placed attempt starts"],

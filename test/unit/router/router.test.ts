@@ -72,7 +72,7 @@ function ends(stream: FakeStream, requestId: string, result = "the result"): voi
 describe("Route", () => {
   test("takes a request once: the same again is the same, another content under its id is refused, while it lives and after", async () => {
     const stream = agent();
-    expect(await router.route(specOf("a"))).toMatchObject({ kind: "accepted", phase: "placed", gpuId: "GPU-0" });
+    expect(await router.route(specOf("a"))).toMatchObject({ kind: "accepted", phase: "placed", gpuIds: ["GPU-0"] });
     expect(await router.route(specOf("a"))).toMatchObject({ kind: "accepted", phase: "placed" });
     expect(await router.route(specOf("a", { contentHash: "other" }))).toEqual({ kind: "id_conflict", requestId: "a" });
     await dispatched(stream, "a");

@@ -23,12 +23,13 @@ export function commandEnvironment(
     TMPDIR: directory,
     ...listed,
     // UUIDs of GPUs and of MIG instances alike. By PCI order, so that an index in a log means what nvidia-smi means.
-    CUDA_VISIBLE_DEVICES: job.gpuId,
+    CUDA_VISIBLE_DEVICES: job.gpuIds.join(","),
     CUDA_DEVICE_ORDER: "PCI_BUS_ID",
     GPU_ROUTER_REQUEST_ID: job.requestId,
     GPU_ROUTER_ATTEMPT: String(job.attempt),
     GPU_ROUTER_MODEL_ID: job.modelId,
-    GPU_ROUTER_GPU_ID: job.gpuId,
+    GPU_ROUTER_GPU_ID: job.gpuIds[0] ?? "",
+    GPU_ROUTER_GPU_IDS: job.gpuIds.join(","),
     GPU_ROUTER_RESULT_FILE: resultFile,
   };
 }

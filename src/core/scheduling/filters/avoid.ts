@@ -1,9 +1,12 @@
 import type { RequestFilter } from "../contract.js";
 
-/** A retry goes to another GPU than the one of its last attempt, unless that is the only one left. */
+/**
+ * A retry goes to another GPU than the one of its last attempt, unless that is the only one left. Of several GPUs the one to blame is
+ * not known: the scheduler then prefers another node.
+ */
 export const avoid: RequestFilter = {
   name: "avoid",
-  applies: (ask) => ask.avoidGpuId !== "",
+  applies: (ask) => ask.avoidGpuId !== "" && ask.gpus === 1,
   needed: (ask) => `another GPU than ${ask.avoidGpuId}, where the last attempt ended`,
   keep(fleet, ask, candidates, count) {
     const avoided = ask.avoidGpuId === "" ? -1 : fleet.indexOf(ask.avoidGpuId);

@@ -1,4 +1,4 @@
-import type { FromSettings, RequestFilter } from "../contract.js";
+import { keepAll, type FromSettings, type RequestFilter } from "../contract.js";
 import type { Prediction } from "../prediction.js";
 
 /**
@@ -27,5 +27,6 @@ export const batchShare =
       }
       return kept;
     },
+    keepWhenIdle: keepAll,
     everPasses: () => true,
   });

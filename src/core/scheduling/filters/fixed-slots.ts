@@ -1,4 +1,4 @@
-import type { FromSettings, RequestFilter } from "../contract.js";
+import { keepAll, type FromSettings, type RequestFilter } from "../contract.js";
 
 /** A GPU holds at most `hybrid.fixed_slots` requests: what `hybrid` goes by when it is not to size slots by promises. */
 export const fixedSlots: FromSettings<RequestFilter> = ({ hybrid }) => ({
@@ -13,5 +13,6 @@ export const fixedSlots: FromSettings<RequestFilter> = ({ hybrid }) => ({
     }
     return kept;
   },
+  keepWhenIdle: keepAll,
   everPasses: () => true,
 });

@@ -1,4 +1,4 @@
-import type { FromSettings, RequestFilter } from "../contract.js";
+import { keepAll, type FromSettings, type RequestFilter } from "../contract.js";
 
 const HIGHEST = 5;
 
@@ -25,6 +25,7 @@ export const headroom: FromSettings<RequestFilter> = ({ maxConcurrentTasksPerGpu
       }
       return kept;
     },
+    keepWhenIdle: keepAll,
     everPasses: () => true,
   };
 };

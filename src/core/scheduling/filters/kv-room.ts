@@ -1,4 +1,4 @@
-import type { FromSettings, RequestFilter } from "../contract.js";
+import { keepAll, type FromSettings, type RequestFilter } from "../contract.js";
 
 /** Share of a cache that batch work may ask for where it is alone. */
 const OVERBOOKED = 1.5;
@@ -26,5 +26,6 @@ export const kvRoom: FromSettings<RequestFilter> = ({ hybrid }) => ({
     }
     return kept;
   },
+  keepWhenIdle: keepAll,
   everPasses: () => true,
 });

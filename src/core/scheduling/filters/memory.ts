@@ -18,6 +18,16 @@ export const memory: FromSettings<RequestFilter> = (settings) => ({
     }
     return kept;
   },
+  keepWhenIdle(fleet, ask, candidates, count) {
+    const { memoryMib } = ask.estimate;
+    const { memoryTotalMib } = fleet;
+    let kept = 0;
+    for (let k = 0; k < count; k += 1) {
+      const gpu = candidates[k]!;
+      if (memoryTotalMib[gpu]! * settings.memoryThreshold >= memoryMib) candidates[kept++] = gpu;
+    }
+    return kept;
+  },
   everPasses(fleet, ask) {
     const { memoryMib } = ask.estimate;
     return fleet.inventory.some((gpu) => gpu.memoryTotalMib * settings.memoryThreshold >= memoryMib);

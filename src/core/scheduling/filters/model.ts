@@ -4,9 +4,9 @@ import type { RequestFilter } from "../contract.js";
 export const model: RequestFilter = {
   name: "model",
   applies: () => true,
-  needed: (ask) => `a runner that serves ${ask.spec.modelId} for ${ask.spec.type}`,
+  needed: ({ spec, gpus }) => `a runner that serves ${spec.modelId} for ${spec.type}${gpus > 1 ? ` on ${gpus} GPUs` : ""}`,
   keep(fleet, ask, candidates, count) {
-    const { runnerOf, everywhere } = fleet.runners.for(fleet, ask.spec.modelId, ask.spec.type);
+    const { runnerOf, everywhere } = fleet.runners.for(fleet, ask.spec.modelId, ask.spec.type, ask.gpus);
     if (everywhere) return count;
     let kept = 0;
     for (let k = 0; k < count; k += 1) {
@@ -15,5 +15,5 @@ export const model: RequestFilter = {
     }
     return kept;
   },
-  everPasses: (fleet, ask) => fleet.runners.for(fleet, ask.spec.modelId, ask.spec.type).somewhere,
+  everPasses: (fleet, ask) => fleet.runners.for(fleet, ask.spec.modelId, ask.spec.type, ask.gpus).somewhere,
 };

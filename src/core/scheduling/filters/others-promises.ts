@@ -1,4 +1,4 @@
-import type { RequestFilter } from "../contract.js";
+import { keepAll, type RequestFilter } from "../contract.js";
 import type { Prediction } from "../prediction.js";
 
 /** Share of the others' slack that each step of priority below 5 leaves alone: predictions err, and the most urgent should not pay for it. */
@@ -22,5 +22,6 @@ export const othersPromises = (prediction: Prediction): RequestFilter => ({
     }
     return kept;
   },
+  keepWhenIdle: keepAll,
   everPasses: () => true,
 });

@@ -1,5 +1,5 @@
 import { dueAtMs, firstOutputDueAtMs } from "../../model/request.js";
-import type { RequestFilter } from "../contract.js";
+import { keepAll, type RequestFilter } from "../contract.js";
 import type { Prediction } from "../prediction.js";
 
 /** The GPU can begin to answer in time and be done in time, as predicted with this request on it. Only for requests that want it. */
@@ -24,5 +24,6 @@ export const ownPromise = (prediction: Prediction): RequestFilter => ({
     }
     return kept;
   },
+  keepWhenIdle: keepAll,
   everPasses: () => true,
 });

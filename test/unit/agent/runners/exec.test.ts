@@ -75,10 +75,10 @@ describe("a command", () => {
     expect(await sh("true").run(aJob({ modelId: "/bin/sh" }), new RecordingSink(), LIMITS, never)).toMatchObject({ outcome: "unavailable", code: "unknown_command" });
   });
 
-  test("sees its GPU, its attempt, what the operator listed, and nothing else of the agent", async () => {
+  test("sees its GPUs, its attempt, what the operator listed, and nothing else of the agent", async () => {
     const agentEnv = { PATH: process.env["PATH"], HOME: "/home/agent", LANG: "C.UTF-8", VLLM_API_KEY: "secret", LD_PRELOAD: "", NODE_OPTIONS: "--no-warnings" };
     const runner = command([process.execPath, "-p", "JSON.stringify(process.env)"], { env: { LISTED: "yes", HOME: "/srv/home" } }, agentEnv);
-    const outcome = await runner.run(aJob({ requestId: "r-7", attempt: 3, gpuId: "MIG-0001" }), new RecordingSink(), LIMITS, never);
+    const outcome = await runner.run(aJob({ requestId: "r-7", attempt: 3, gpuIds: ["MIG-0001", "MIG-0002"] }), new RecordingSink(), LIMITS, never);
     const seen = JSON.parse(textOf(outcome)) as Record<string, string>;
     const directory = seen["TMPDIR"] ?? "";
     expect(seen).toEqual({
@@ -87,12 +87,13 @@ describe("a command", () => {
       LANG: "C.UTF-8",
       LISTED: "yes",
       TMPDIR: expect.stringContaining("gpu-router-exec-"),
-      CUDA_VISIBLE_DEVICES: "MIG-0001",
+      CUDA_VISIBLE_DEVICES: "MIG-0001,MIG-0002",
       CUDA_DEVICE_ORDER: "PCI_BUS_ID",
       GPU_ROUTER_REQUEST_ID: "r-7",
       GPU_ROUTER_ATTEMPT: "3",
       GPU_ROUTER_MODEL_ID: "m",
       GPU_ROUTER_GPU_ID: "MIG-0001",
+      GPU_ROUTER_GPU_IDS: "MIG-0001,MIG-0002",
       GPU_ROUTER_RESULT_FILE: join(directory, "gpu-router-result"),
     });
     expect(existsSync(directory)).toBe(false);

@@ -39,7 +39,7 @@ describe("the simulated runner", () => {
     expect(runner.describe()).toEqual({ models: ["*"], types: [], gpuIds: [] });
     expect([runner.name, runner.kind]).toEqual(["simulated", "simulated"]);
     const sink = new RecordingSink();
-    const outcome = await runner.run(aJob({ gpuId: "sim-0", inputTokens: 100, outputTokens: 20, memoryMib: 77 }), sink, LIMITS, never);
+    const outcome = await runner.run(aJob({ gpuIds: ["sim-0"], inputTokens: 100, outputTokens: 20, memoryMib: 77 }), sink, LIMITS, never);
     expect(outcome).toMatchObject({ outcome: "succeeded", contentType: "application/json", statistics: { inputTokens: 100, outputTokens: 20, peakMemoryMib: 77 } });
     expect(resultOf(outcome)).toEqual({
       simulated: true,
@@ -63,9 +63,17 @@ describe("the simulated runner", () => {
     expect(outcome.statistics.runMs).toBeLessThan(expected + 500);
   });
 
+  test("runs on all its GPUs at once and frees all of them", async () => {
+    const { runner, devices } = start({ speed: 1000 });
+    const ended = runner.run(aJob({ gpuIds: ["a", "b"], expectedDurationMs: 1_000 }), new RecordingSink(), LIMITS, never);
+    expect([devices.running("a"), devices.running("b")]).toEqual([1, 1]);
+    expect(resultOf(await ended)).toMatchObject({ gpu_id: "a", gpu_ids: ["a", "b"] });
+    expect([devices.running("a"), devices.running("b")]).toEqual([0, 0]);
+  });
+
   test("is slower for those who come later to the same GPU, and only there", async () => {
     const { runner, devices } = start({ speed: 20 });
-    const jobs = ["a", "a", "b"].map((gpuId) => runner.run(aJob({ gpuId, inputTokens: 4000, outputTokens: 100 }), new RecordingSink(), LIMITS, never));
+    const jobs = ["a", "a", "b"].map((gpuId) => runner.run(aJob({ gpuIds: [gpuId], inputTokens: 4000, outputTokens: 100 }), new RecordingSink(), LIMITS, never));
     expect([devices.running("a"), devices.running("b")]).toEqual([2, 1]);
     const results = (await Promise.all(jobs)).map(resultOf);
     expect(results.map((result) => result["concurrency"])).toEqual([1, 2, 1]);
@@ -107,7 +115,7 @@ describe("the simulated runner", () => {
   test("a cancel ends it at once and frees the device", async () => {
     const { runner, devices } = start({ speed: 1 });
     const abort = new AbortController();
-    const running = runner.run(aJob({ gpuId: "a", expectedDurationMs: 30 * 24 * 3_600_000 }), new RecordingSink(), LIMITS, abort.signal);
+    const running = runner.run(aJob({ gpuIds: ["a"], expectedDurationMs: 30 * 24 * 3_600_000 }), new RecordingSink(), LIMITS, abort.signal);
     expect(devices.running("a")).toBe(1);
     abort.abort();
     expect(await running).toMatchObject({ outcome: "cancelled", code: "cancelled" });
@@ -117,7 +125,7 @@ describe("the simulated runner", () => {
 
   test("close ends what runs as unavailable and takes no more", async () => {
     const { runner, devices } = start({ speed: 1 });
-    const running = runner.run(aJob({ gpuId: "a", expectedDurationMs: 3_600_000 }), new RecordingSink(), LIMITS, never);
+    const running = runner.run(aJob({ gpuIds: ["a"], expectedDurationMs: 3_600_000 }), new RecordingSink(), LIMITS, never);
     await runner.close();
     expect(await running).toMatchObject({ outcome: "unavailable", code: "runner_closed" });
     expect(devices.running("a")).toBe(0);
@@ -126,8 +134,8 @@ describe("the simulated runner", () => {
 
   test("a GPU that the node does not have is an outcome, not an exception", async () => {
     const runner = new SimulatedRunner({ devices: new ProbedDevices("n", ["T4"]), gpuKind: "T4", speed: Number.POSITIVE_INFINITY });
-    expect(await runner.run(aJob({ gpuId: "sim-n-0" }), new RecordingSink(), LIMITS, never)).toMatchObject({ outcome: "succeeded" });
-    expect(await runner.run(aJob({ gpuId: "sim-n-1" }), new RecordingSink(), LIMITS, never)).toMatchObject({ outcome: "unavailable", code: "unknown_gpu" });
+    expect(await runner.run(aJob({ gpuIds: ["sim-n-0"] }), new RecordingSink(), LIMITS, never)).toMatchObject({ outcome: "succeeded" });
+    expect(await runner.run(aJob({ gpuIds: ["sim-n-1"] }), new RecordingSink(), LIMITS, never)).toMatchObject({ outcome: "unavailable", code: "unknown_gpu" });
   });
 
   test("a result over the limit fails", async () => {

@@ -27,6 +27,20 @@ describe("RunnerTables", () => {
     expect([table.somewhere, table.everywhere]).toEqual([expected.some((at) => at >= 0), expected.every((at) => at >= 0)]);
   });
 
+  test("puts GPUs of one node with the same runner together, and leaves out runners with fewer GPUs than the work needs", () => {
+    const both = runner({ models: ["*"], gpuIds: [gpuId("g0"), gpuId("g1")] });
+    const node = { runners: [onlyG1, both] };
+    const other = { runners: [any] };
+    const fleet = { size: 4, inventory: ["g0", "g1", "g2", "g3"].map((id) => ({ gpuId: id })), nodeOf: [node, node, node, other] };
+    const tables = new RunnerTables();
+    const alone = tables.for(fleet, "m", "training");
+    const pair = tables.for(fleet, "m", "training", 2);
+    const three = tables.for(fleet, "m", "training", 3);
+    expect([alone.runnerOf, pair.runnerOf, three.runnerOf].map((column) => [...column])).toEqual([[1, 0, -1, 0], [1, 1, -1, 0], [-1, -1, -1, 0]]);
+    const [a, b, none, far] = pair.teamOf;
+    expect([a === b, a === far, none]).toEqual([true, false, -1]);
+  });
+
   test("keeps a table until it is told of a change", () => {
     const tables = new RunnerTables();
     const first = tables.for(source([any]), "m", "inference");

@@ -4,11 +4,13 @@ import type { Fleet } from "../../../../src/core/fleet/fleet.js";
 import type { Ask, RequestFilter } from "../../../../src/core/scheduling/contract.js";
 import { avoid } from "../../../../src/core/scheduling/filters/avoid.js";
 import { capability } from "../../../../src/core/scheduling/filters/capability.js";
+import { empty } from "../../../../src/core/scheduling/filters/empty.js";
+import { gang } from "../../../../src/core/scheduling/filters/gang.js";
 import { memory } from "../../../../src/core/scheduling/filters/memory.js";
 import { model } from "../../../../src/core/scheduling/filters/model.js";
 import { pin } from "../../../../src/core/scheduling/filters/pin.js";
 import { computeCapability } from "../../../../src/core/model/request.js";
-import { ask, fleetOf, gpuId, inventory, modelId, nodeId, runner, sample, settings } from "../build.js";
+import { ask, fleetOf, gpuId, inventory, modelId, nodeId, runner, sample, settings, wishes } from "../build.js";
 
 /** The indexes that a filter keeps of all GPUs. */
 function kept(filter: RequestFilter, fleet: Fleet, wanted: Ask, among = fleet.inventory.map((_, gpu) => gpu)): number[] {
@@ -121,6 +123,43 @@ describe("memory", () => {
   });
 });
 
+describe("empty", () => {
+  const fleet = fleetOf([inventory("g0"), inventory("g1"), inventory("g2")]);
+  fleet.place(1, 0);
+
+  test("leaves GPUs that hold nothing to work that wants them for itself", () => {
+    expect(kept(empty, fleet, ask({ type: "training" }))).toEqual([0, 2]);
+    expect(empty.keepWhenIdle!(fleet, ask({ type: "training" }), Int32Array.of(0, 1, 2), 3)).toBe(3);
+  });
+
+  test("is asked of training, fine-tuning and work on several GPUs only", () => {
+    const asks = [ask(), ask({ type: "training" }), ask({ type: "fine-tuning" }), ask({ wishes: wishes({ gpus: 2 }) })];
+    expect(asks.map((one) => empty.applies(one))).toEqual([false, true, true, true]);
+  });
+});
+
+describe("gang", () => {
+  const fleet = fleetOf([inventory("g0"), inventory("g1"), inventory("g2")]);
+  fleet.register(3, nodeId("other"), inventory("g3"));
+  fleet.register(4, nodeId("other"), inventory("g4"));
+  fleet.setRunners(nodeId("other"), [runner({ gpuIds: [gpuId("g3")] }), runner({ name: "second", gpuIds: [gpuId("g4")] })]);
+
+  test.each([
+    [2, [0, 1, 2, 3, 4], [0, 1, 2]],
+    [3, [0, 1, 2, 3, 4], [0, 1, 2]],
+    [3, [0, 2, 3, 4], []],
+    [4, [0, 1, 2, 3, 4], []],
+  ])("for %i GPUs of one node and one of its runners keeps of %j: %j", (gpus, among, expected) => {
+    expect(kept(gang, fleet, ask({ wishes: wishes({ gpus }) }), among)).toEqual(expected);
+    expect(gang.everPasses(fleet, ask({ wishes: wishes({ gpus }) }))).toBe(gpus <= 3);
+  });
+
+  test("says what it needs, and is not asked of work on one GPU", () => {
+    expect(gang.needed(ask({ wishes: wishes({ gpus: 4 }) }))).toBe("4 such GPUs on one node, for one runner");
+    expect(gang.applies(ask())).toBe(false);
+  });
+});
+
 describe("avoid", () => {
   const fleet = fleetOf([inventory("g0"), inventory("g1"), inventory("g2")]);
 
@@ -136,5 +175,6 @@ describe("avoid", () => {
 
   test("is asked only of retries", () => {
     expect([avoid.applies(ask()), avoid.applies(ask({ avoid: "g1" }))]).toEqual([false, true]);
+    expect(avoid.applies(ask({ avoid: "g1", wishes: wishes({ gpus: 2 }) }))).toBe(false);
   });
 });

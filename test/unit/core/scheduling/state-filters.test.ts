@@ -52,11 +52,20 @@ test.each<[string, string[], (fleet: Fleet) => void]>([
   expect(blocking(prepare)).toEqual(expected);
 });
 
+test("exclusive keeps everybody off a GPU that a request has to itself", () => {
+  const fleet = fleetOf([inventory("g0")]);
+  fleet.place(0, 0, true);
+  expect(fleet.blocked[0]).not.toBe(0);
+  fleet.release(0, 0, true, true);
+  expect(fleet.blocked[0]).toBe(0);
+});
+
 test("each says in words what it needs", () => {
   const { stateFilters } = fleetOf([], { maxConcurrentTasksPerGpu: 2, utilizationThreshold: 0.8, maxTemperatureCelsius: 70 });
   expect(stateFilters.map((filter) => filter.needed)).toEqual([
     "a GPU whose node is connected",
     "a GPU below 70 °C with an error rate of at most 0.1, not in cool-down",
+    "a GPU that no other request has to itself",
     "a GPU with fewer than 2 requests",
     "a GPU less than 80 % busy with work of others",
   ]);
