@@ -6,6 +6,7 @@ import type { GpuKind } from "../../simulated-gpu/gpu-kinds.js";
 import { serviceTimes, unloadedMs } from "../../simulated-gpu/service-times.js";
 import { emitOutput, unsuccessful } from "./outcome.js";
 import type { Job, JobOutcome, JobSink, JobStatistics, Runner, RunnerDescription } from "./runner.js";
+import { askedLength } from "./simulated/asked-length.js";
 import { RealTimeGpu, type RealTimeJob } from "./simulated/real-time-gpu.js";
 import { workThrough, type Worked } from "./simulated/work-through.js";
 
@@ -197,7 +198,7 @@ function askOf(job: Job, gpuKind: GpuKind, concurrency: number, faulty: boolean)
   // Work that is not measured in tokens, such as training, takes as long as it expects to on a GPU of its own.
   const timed = !sized && job.expectedDurationMs > 0;
   const inputTokens = sized || timed ? job.inputTokens : DEFAULT_INPUT_TOKENS;
-  const outputTokens = sized || timed ? job.outputTokens : DEFAULT_OUTPUT_TOKENS;
+  const outputTokens = timed ? 0 : job.outputTokens || askedLength(job.payload) || (sized ? 0 : DEFAULT_OUTPUT_TOKENS);
   const kvMib = (inputTokens + outputTokens) * serviceTimes(gpuKind, job.modelId).kvMibPerToken;
   const memoryMib = job.memoryMib > 0 ? job.memoryMib : Math.ceil(kvMib);
   return { inputTokens, outputTokens, workMs: timed ? job.expectedDurationMs : 0, memoryMib, peakMemoryMib: job.memoryMib, concurrency, faulty };
