@@ -60,7 +60,7 @@ function figuresOf(measures: Measures): Figures {
 
 async function real(stage: Stage, strategy: string): Promise<Figures> {
   const router = await startRouter({ config: configOf(strategy) });
-  await Promise.all(FLEET.map(({ nodeId, gpus }) => startAgent({ nodeId, router: router.grpcAddress, gpus: gpus.length, kind: gpus[0]!.kind })));
+  const agents = await Promise.all(FLEET.map(({ nodeId, gpus }) => startAgent({ nodeId, router: router.grpcAddress, gpus: gpus.length, kind: gpus[0]!.kind })));
   const file = path.join(await mkdtemp(path.join(tmpdir(), "gpu-router-validation-")), `${strategy}.jsonl`);
   const options = [
     ["--from", `${FROM_MINUTES}m`],
@@ -76,6 +76,9 @@ async function real(stage: Stage, strategy: string): Promise<Figures> {
     ["--outcomes", file],
   ].flat();
   const report = await startReplay(router.grpcAddress, [AZURE_CONV, AZURE_CODE], options).report;
+  const { readFileSync } = await import("node:fs");
+  const cpu = [router.process, ...agents].map(({ child }) => readFileSync(`/proc/${child.pid}/stat`, "utf8").split(" ").slice(13, 15).reduce((a, b) => a + Number(b) / 100, 0));
+  process.stderr.write(`cpu s ${cpu.join(" ")}\n`);
   await router.process.stop();
   process.stderr.write(`${strategy}: ${JSON.stringify({ ...report.counts, latencies: report.latencies.map(({ curve: _, ...rest }: any) => rest), lateness: (report as any).lateness, gen: (report as any).generator_busy_share, load: loadavg(), gpus: report.gpus.map((g) => g.requests) })}\n`);
   return figuresOf(measure(recordedRun(file, stage, strategy), stage.requests.at(-1)!.dueMs));

@@ -95,9 +95,9 @@ describe("others_promises", () => {
   test("does not admit two prompts of which each alone would do", () => {
     const one = fleet(A100);
     put(one, 0, "tight", { dueAtMs: NOW + 3_000 });
-    const long = (): Ask => ask({ nowMs: NOW, tokens: [9_000, 1], priority: 5 });
+    const long = (): Ask => ask({ nowMs: NOW, tokens: [13_000, 1], priority: 5 });
     expect(kept(filter(), one, long())).toEqual([0]);
-    put(one, 0, "first", { inputTokens: 9_000, outputTokens: 1 });
+    put(one, 0, "first", { inputTokens: 13_000, outputTokens: 1 });
     expect(kept(filter(), one, long())).toEqual([]);
   });
 
