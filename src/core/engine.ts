@@ -19,6 +19,7 @@ import { stateFilters } from "./scheduling/registry.js";
 import { Scheduler } from "./scheduling/scheduler.js";
 import type { CoreSettings } from "./settings.js";
 import { ModelPlacement } from "./placement/model-placement.js";
+import { Reserver } from "./placement/reserver.js";
 import { restoreSnapshot, type Snapshot } from "./snapshot.js";
 import { State } from "./state.js";
 
@@ -36,6 +37,7 @@ export class Engine {
   readonly #scheduler: Scheduler;
   readonly #estimator = new Estimator();
   readonly #placement: ModelPlacement;
+  readonly #reserver: Reserver;
   /** Since when a node that may hold work is not connected, ms. */
   readonly #silentSince = new Map<NodeId, number>();
   /** The fleet's shape that the hopeless were judged by. */
@@ -51,6 +53,7 @@ export class Engine {
     this.#settings = settings;
     this.state = snapshot ? restoreSnapshot(snapshot, filters, settings) : new State(filters, settings);
     this.#placement = new ModelPlacement(this.state.fleet, settings);
+    this.#reserver = new Reserver(this.state, this.#scheduler);
   }
 
   get strategyNames(): readonly string[] {
@@ -77,11 +80,12 @@ export class Engine {
     return step;
   }
 
-  /** What would be decided now for `spec`. Changes nothing. */
+  /** What would be decided now for `spec`, which may be that of a request that waits. Changes nothing. */
   explain(spec: RequestSpec, nowMs: number): Decision {
-    const estimate = this.#estimator.estimate(spec);
-    const waiting = { spec, estimate, avoidGpuId: "", acceptedAtMs: nowMs, late: false } as const;
-    return this.#scheduler.explain(this.state.fleet, this.#askOf(waiting, 0, nowMs));
+    const exclusive = isExclusive(spec, this.#settings.exclusiveTypes);
+    const asked = { spec, estimate: this.#estimator.estimate(spec), exclusive, avoidGpuId: "", acceptedAtMs: nowMs, late: false } as const;
+    const waiting = this.state.queue.get(spec.requestId);
+    return this.#scheduler.explain(this.state.fleet, this.#askOf(waiting?.spec === spec ? waiting : asked, 0, nowMs));
   }
 
   #handle(event: Event, nowMs: number, step: Step): void {
@@ -302,7 +306,7 @@ export class Engine {
     }
     if (fault || !end.statistics) return;
     this.#settle(request, end.statistics);
-    const speed = this.#estimator.learn(request.spec, end.statistics);
+    const speed = this.#estimator.learn(request.spec, end.statistics, request.decision?.estimate.durationMs);
     if (speed >= 0) for (const gpu of gpus) fleet.learnSpeed(gpu, speed);
   }
 
@@ -371,11 +375,17 @@ export class Engine {
 
   // -- Scheduling -------------------------------------------------------------------------------------------------------
 
+  /** Places what fits, then keeps GPUs for what needs more than is free; whom that no longer concerns makes room for others. */
+  #schedule(nowMs: number, step: Step): void {
+    do this.#pass(nowMs, step);
+    while (this.#reserver.settle(nowMs, (waiting) => this.#askOf(waiting, this.#nextAttempt(waiting), nowMs)));
+  }
+
   /**
    * Places waiting requests until nothing fits: highest band first, earliest first within it. A class whose head fitted
    * nowhere is tried again only against GPUs that changed since, so a pass never grows with the queue.
    */
-  #schedule(nowMs: number, step: Step): void {
+  #pass(nowMs: number, step: Step): void {
     const { queue, fleet } = this.state;
     // By index, so that a tie does not hang on the order in which GPUs changed.
     const freed = queue.size > 0 ? [...fleet.freed].sort((a, b) => a - b) : [];
@@ -433,9 +443,12 @@ export class Engine {
     return this.state.requests.get(spec.requestId)!.attempt + 1;
   }
 
-  #askOf({ spec, estimate, avoidGpuId, acceptedAtMs, late }: Omit<Waiting, "sequence" | "dueAtMs">, attempt: number, nowMs: number): Ask {
-    const exclusive = isExclusive(spec, this.#settings.exclusiveTypes);
-    return { spec, estimate, avoidGpuId, seed: seedOf(spec.requestId, attempt), acceptedAtMs, nowMs, late, gpus: wishesOf(spec).gpus, exclusive };
+  #askOf(waiting: Omit<Waiting, "sequence" | "dueAtMs">, attempt: number, nowMs: number): Ask {
+    const { spec, estimate, avoidGpuId, acceptedAtMs, late, exclusive } = waiting;
+    const { fleet, queue } = this.state;
+    const band = queue.bandOf(waiting, nowMs);
+    const spread = fleet.reservations.size > 0 ? this.#estimator.spread(spec) : 1;
+    return { spec, estimate, avoidGpuId, seed: seedOf(spec.requestId, attempt), acceptedAtMs, nowMs, late, gpus: wishesOf(spec).gpus, exclusive, band, spread };
   }
 
   #place({ spec, estimate, nowMs }: Ask, gpus: readonly number[], decision: Decision, step: Step): void {

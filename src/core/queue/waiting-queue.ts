@@ -21,6 +21,8 @@ export interface Waiting {
   /** It cannot be in time any more. */
   readonly late: boolean;
   readonly estimate: ResourceEstimate;
+  /** It wants its GPUs to itself. */
+  readonly exclusive: boolean;
   /** The GPU that failed it last, to be avoided while there is another; "" when none. */
   readonly avoidGpuId: GpuId | "";
 }
@@ -74,6 +76,10 @@ export class WaitingQueue {
   /** Sequences of those that wait, by priority. */
   readonly #bands = new Map<Priority, RankSet>(PRIORITIES.map((priority) => [priority, new RankSet()]));
   readonly #shares = new Map<number, FairShare>(BANDS.map((band) => [band, new FairShare()]));
+  /** Classes whose requests want their GPUs to themselves. */
+  readonly #exclusive = new Set<EligibilityClass>();
+  /** Such requests that have come, ever. */
+  exclusiveArrivals = 0;
   readonly #pinned = new Map<GpuId, number>();
   #bytes = 0;
 
@@ -96,6 +102,10 @@ export class WaitingQueue {
     return this.#byStanding.open.size > 0;
   }
 
+  get hasExclusive(): boolean {
+    return this.#exclusive.size > 0;
+  }
+
   push(waiting: Waiting): void {
     const { userId, requestId } = waiting.spec;
     const key = classKey(waiting);
@@ -113,7 +123,9 @@ export class WaitingQueue {
       };
       this.#classes.set(key, of);
       this.#byStanding.open.add(of);
+      if (waiting.exclusive) this.#exclusive.add(of);
     }
+    if (waiting.exclusive) this.exclusiveArrivals += 1;
     const share = this.#share(of.band).arrive(userId);
     let line = of.lines.get(userId);
     if (!line) {
@@ -145,6 +157,7 @@ export class WaitingQueue {
     if (of.lines.size === 0) {
       this.#classes.delete(of.key);
       this.#byStanding[of.standing].delete(of);
+      this.#exclusive.delete(of);
     } else {
       this.#judgeHead(of);
     }
@@ -213,6 +226,13 @@ export class WaitingQueue {
     return new Heap(comesBefore, places);
   }
 
+  /** The same for those who want their GPUs to themselves and may get them some day. */
+  exclusiveLine(nowMs: number): Heap<Place> {
+    const places: Place[] = [];
+    for (const of of this.#exclusive) if (of.standing !== "hopeless") places.push(this.#place(of, nowMs));
+    return new Heap(comesBefore, places);
+  }
+
   /** Takes the next class out of a line; undefined at its end. A user who was served meanwhile has moved back. */
   next(line: Heap<Place>, nowMs: number): EligibilityClass | undefined {
     for (let place = line.pop(); place; place = line.pop()) {
@@ -230,8 +250,13 @@ export class WaitingQueue {
 
   #place(of: EligibilityClass, nowMs: number): Place {
     const head = this.head(of);
-    const overdue = nowMs - head.acceptedAtMs > this.#maxWaitMs;
-    return { of, band: overdue ? Number.POSITIVE_INFINITY : of.band, virtualMs: overdue ? 0 : of.turns.first!.virtualMs, head };
+    const band = this.bandOf(head, nowMs);
+    return { of, band, virtualMs: band === Number.POSITIVE_INFINITY ? 0 : of.turns.first!.virtualMs, head };
+  }
+
+  /** Whose turn it is: by priority; the late before priority 1; Infinity for who has waited too long. */
+  bandOf(waiting: Pick<Waiting, "spec" | "late" | "acceptedAtMs">, nowMs: number): number {
+    return nowMs - waiting.acceptedAtMs > this.#maxWaitMs ? Number.POSITIVE_INFINITY : bandOf(waiting);
   }
 
   /** Notes that the head of a class fitted no GPU. */
@@ -347,7 +372,7 @@ function isEarlier(a: Waiting, b: Waiting): boolean {
   return a.dueAtMs < b.dueAtMs || (a.dueAtMs === b.dueAtMs && a.sequence < b.sequence);
 }
 
-function bandOf({ spec, late }: Waiting): number {
+function bandOf({ spec, late }: Pick<Waiting, "spec" | "late">): number {
   return late ? Math.min(LATE_BAND, spec.priority) : spec.priority;
 }
 

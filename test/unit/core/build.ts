@@ -69,6 +69,8 @@ export function ask(over: SpecOver & { readonly memoryMib?: number; readonly avo
     late: false,
     gpus: wishesOf(asked).gpus,
     exclusive: isExclusive(asked, DEFAULT_CORE_SETTINGS.exclusiveTypes),
+    band: asked.priority,
+    spread: 1,
   };
 }
 
