@@ -11,23 +11,32 @@ import { write } from "./terminal.js";
 
 interface ExplainOptions extends RouterOptions, RequestOptions {
   readonly dryRun?: true;
+  readonly recording?: string;
 }
 
 /** Adds the command. */
 export function registerExplain(program: Command, context: CommandContext): void {
   addRequestOptions(routerCommand(program, "explain [id]", "Show why a request went where it went, or where one would go now"), false)
     .option("--dry-run", "decide for the request that the options describe; nothing is placed")
+    .option("--recording <file>", "ask a recording instead of a router, and decide again from it")
     .addHelpText(
       "after",
       `
 Examples:
   $ gpu-router explain order-4711
+  $ gpu-router explain --recording friday.rec order-4711
   $ gpu-router explain --dry-run --model llama-2-70b --memory 60000 --priority 5
   $ gpu-router explain --dry-run --model llama-2-70b --input-tokens 4000 --slo-first-output 500ms --when-late fail`,
     )
     .action(async (id: string | undefined, options: ExplainOptions) => {
       if (id === undefined && options.model === undefined) throw usageFailure("explain needs a request: give its ID, or --dry-run with at least --model");
       if (id !== undefined && (options.model !== undefined || options.dryRun === true)) throw usageFailure("explain takes an ID or a dry run, not both");
+      if (options.recording !== undefined) {
+        if (id === undefined) throw usageFailure("explain --recording takes the ID of a request: nothing can be placed in a recording");
+        const { explainRecorded } = await import("./whatif/explain-recorded.js");
+        context.exitCode = await explainRecorded(context, options.recording, id, options.json === true);
+        return;
+      }
       const target =
         id === undefined
           ? ({ case: "dryRun", value: await routeRequestFrom(options, context.terminal.stdin) } as const)

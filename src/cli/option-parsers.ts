@@ -12,6 +12,12 @@ export function wholeNumber(minimum: number, maximum: number): (text: string) =>
   };
 }
 
+/** Parses one priority, or several with commas between. */
+export function priorityList(text: string): readonly number[] {
+  if (!/^[1-5](,[1-5]){0,999}$/.test(text)) throw new InvalidArgumentError("Give a whole number from 1 to 5, or several with commas between, such as 5,3.");
+  return text.split(",").map(Number);
+}
+
 /** A parser of numbers within bounds; the minimum itself is allowed only when `inclusive`. */
 export function decimalNumber(minimum: number, maximum: number, inclusive = false): (text: string) => number {
   return (text) => {

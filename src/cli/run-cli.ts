@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 
 import { registerAgent } from "./agent.js";
 import { registerCancel } from "./cancel.js";
+import { registerCapacity } from "./capacity.js";
 import { registerExplain } from "./explain.js";
 import { describeFailure, ExitCode } from "./failure.js";
 import { registerGpus } from "./gpus.js";
@@ -14,11 +15,13 @@ import { registerReplay } from "./replay.js";
 import { registerRoute } from "./route.js";
 import type { CommandContext } from "./router-command.js";
 import { registerServe } from "./serve.js";
+import { registerSimulate } from "./simulate.js";
 import { registerStatus } from "./status.js";
 import { styleFor } from "./style.js";
 import type { Terminal } from "./terminal.js";
 import { registerUp } from "./up.js";
 import { registerWatch } from "./watch.js";
+import { registerWhatif } from "./whatif.js";
 
 /** Runs `gpu-router` with the arguments behind its name. Resolves with the exit code: 0 ok, 1 failed, 2 bad usage; see each command for more. */
 export async function runCli(args: readonly string[], terminal: Terminal): Promise<number> {
@@ -72,5 +75,9 @@ Exit codes: 0 done, 1 failed, 2 bad usage, 3 the request was cancelled, 130 inte
   registerGpus(program, context);
   registerExplain(program, context);
   registerReplay(program, context);
+  program.commandsGroup("Plan it:");
+  registerSimulate(program, context);
+  registerCapacity(program, context);
+  registerWhatif(program, context);
   return program;
 }

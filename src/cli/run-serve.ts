@@ -3,13 +3,14 @@ import { pino } from "pino";
 import { loadRouterConfig, type RouterConfig } from "../config/router-config.js";
 import { startDaemon } from "../router/daemon.js";
 import { CliFailure, usageFailure } from "./failure.js";
+import { packageVersion } from "./package-version.js";
 import type { ServeOptions } from "./serve.js";
 import { exitOnJournalFailure, untilStopped } from "./until-stopped.js";
 
 export async function runServe(options: ServeOptions): Promise<void> {
   const config = routerConfig(options);
   const log = pino({ level: config.logLevel, timestamp: pino.stdTimeFunctions.isoTime, base: { name: "gpu-router" } });
-  const daemon = await startDaemon(config, log, exitOnJournalFailure((text) => process.stderr.write(text)));
+  const daemon = await startDaemon(config, packageVersion(), log, exitOnJournalFailure((text) => process.stderr.write(text)));
   const stopped = untilStopped(() => daemon.stop(Number(options.grace) * 1000), (text) => log.info(text));
   log.info({ grpc: daemon.grpcAddress, http: daemon.httpAddress, epoch: daemon.epoch, data: config.dataDirectory }, "listening");
   await stopped;
@@ -17,13 +18,14 @@ export async function runServe(options: ServeOptions): Promise<void> {
 }
 
 /** The configuration with the options of the command line over it. */
-export function routerConfig(options: Pick<ServeOptions, "config" | "data" | "grpcPort" | "httpPort">): RouterConfig {
+export function routerConfig(options: Pick<ServeOptions, "config" | "data" | "grpcPort" | "httpPort" | "record" | "hashUsers">): RouterConfig {
   const config = usable(() => loadRouterConfig(options.config, process.env));
   return {
     ...config,
     dataDirectory: options.data ?? config.dataDirectory,
     grpcPort: options.grpcPort === undefined ? config.grpcPort : portOf(options.grpcPort, "--grpc-port"),
     httpPort: options.httpPort === undefined ? config.httpPort : portOf(options.httpPort, "--http-port"),
+    recording: { ...config.recording, file: options.record ?? config.recording.file, hashUsers: options.hashUsers ?? config.recording.hashUsers },
   };
 }
 

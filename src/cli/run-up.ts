@@ -3,6 +3,7 @@ import { pino } from "pino";
 import { loadAgentConfig, type AgentConfig } from "../config/agent-config.js";
 import { startDaemon, type Daemon } from "../router/daemon.js";
 import { usageFailure } from "./failure.js";
+import { packageVersion } from "./package-version.js";
 import { routerConfig, usable } from "./run-serve.js";
 import { startAgent, type StartedAgent } from "./start-agent.js";
 import { styleFor, type Style } from "./style.js";
@@ -14,7 +15,7 @@ export async function runUp(options: UpOptions): Promise<void> {
   const agentConfig = withSimulated(usable(() => loadAgentConfig(options.agentConfig, process.env)), options.simulate);
   // Only what needs attention: the terminal is for people here.
   const log = pino({ level: process.env["LOG_LEVEL"] ?? "warn", timestamp: pino.stdTimeFunctions.isoTime }, pino.destination(2));
-  const daemon = await startDaemon(config, log, exitOnJournalFailure((text) => process.stderr.write(text)));
+  const daemon = await startDaemon(config, packageVersion(), log, exitOnJournalFailure((text) => process.stderr.write(text)));
   const started = await startAgent({ ...agentConfig, routerAddress: daemon.grpcAddress }, log, { maySimulate: true }).catch(async (error: unknown) => {
     await daemon.stop(0);
     throw error;

@@ -6,6 +6,8 @@ export interface ServeOptions {
   readonly data?: string;
   readonly grpcPort?: string;
   readonly httpPort?: string;
+  readonly record?: string;
+  readonly hashUsers?: true;
   readonly grace: string;
 }
 
@@ -18,6 +20,8 @@ export function registerServe(program: Command): void {
     .option("--data <folder>", "where the journal lies")
     .option("--grpc-port <port>", "gRPC port")
     .option("--http-port <port>", "HTTP port")
+    .option("--record <file>", "record what comes and what is decided, without payloads, for `gpu-router whatif`")
+    .option("--hash-users", "record users and sessions under other names")
     .option("--grace <seconds>", "how long calls under way may take when stopping", "5")
     .addHelpText(
       "after",

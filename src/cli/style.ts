@@ -13,3 +13,8 @@ export function styleFor(stream: TerminalStream, env: Terminal["env"]): Style {
     enabled && text !== "" ? `\u001B[${CODES[name][0]}m${text}\u001B[${CODES[name][1]}m` : text;
   return { bold: paint("bold"), dim: paint("dim"), red: paint("red"), green: paint("green"), yellow: paint("yellow"), cyan: paint("cyan") };
 }
+
+const plain = (text: string): string => text;
+
+/** Never any colours: for text that goes into files. */
+export const styleOff: Style = { bold: plain, dim: plain, red: plain, green: plain, yellow: plain, cyan: plain };

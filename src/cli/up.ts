@@ -7,6 +7,8 @@ export interface UpOptions {
   readonly data?: string;
   readonly grpcPort?: string;
   readonly httpPort?: string;
+  readonly record?: string;
+  readonly hashUsers?: true;
   readonly simulate?: string;
   readonly json?: true;
   readonly grace: string;
@@ -22,6 +24,8 @@ export function registerUp(program: Command): void {
     .option("--data <folder>", "where the journal lies")
     .option("--grpc-port <port>", "gRPC port")
     .option("--http-port <port>", "HTTP port")
+    .option("--record <file>", "record what comes and what is decided, without payloads, for `gpu-router whatif`")
+    .option("--hash-users", "record users and sessions under other names")
     .option("--simulate <gpus>", "use this many simulated GPUs, whatever the machine has")
     .option("--json", "one JSON line when ready instead of text")
     .option("--grace <seconds>", "how long running work may take when stopping", "30")

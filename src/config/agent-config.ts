@@ -6,8 +6,22 @@ import { isAbsolute } from "node:path";
 import { z } from "zod";
 import { readYaml } from "./read-yaml.js";
 
-/** As in `agent/runners/service-time.ts` and `agent/probes/gpu-kinds.ts`; a test holds the three together. */
-const GPU_KINDS = ["A100-80GB", "H100-80GB", "H200", "L40S", "A10G", "T4", "RTX-4090"] as const;
+/** As in `simulated-gpu/gpu-kinds.ts`, which config/ does not import; a test holds the two together. */
+const GPU_KINDS = [
+  "B200",
+  "H200",
+  "H100-80GB",
+  "A100-80GB",
+  "RTX-PRO-6000",
+  "A100-40GB",
+  "RTX-4090",
+  "V100-32GB",
+  "V100-16GB",
+  "L40S",
+  "P100",
+  "A10G",
+  "T4",
+] as const;
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 const PROBE_MODES = ["auto", "nvml", "nvidia-smi", "recorded", "simulated"] as const;
 /** The name of the one simulated runner. */

@@ -79,6 +79,7 @@ const schema = z.strictObject({
       keep_finished_requests: z.int().min(0).max(100_000_000).default(1_000_000),
     })
     .prefault({}),
+  recording: z.strictObject({ file: z.string().default(""), max_mib: z.int().min(1).max(1 << 20).default(1024), hash_users: z.boolean().default(false) }).prefault({}),
   log_level: z.enum(LOG_LEVELS).default("info"),
 });
 
@@ -97,6 +98,14 @@ export interface RetentionLimits {
   readonly finishedAtMost: number;
 }
 
+/** What is written down of a life of the router, to be looked at later. */
+export interface RecordingConfig {
+  /** "" for no recording. */
+  readonly file: string;
+  readonly maxBytes: number;
+  readonly hashUsers: boolean;
+}
+
 export interface RouterConfig {
   readonly host: string;
   readonly httpPort: number;
@@ -107,6 +116,7 @@ export interface RouterConfig {
   readonly core: CoreSettings;
   readonly agentTerms: AgentTerms;
   readonly retention: RetentionLimits;
+  readonly recording: RecordingConfig;
 }
 
 /** A configuration that cannot be used; the message names the file, each key, and what is allowed there. */
@@ -170,5 +180,6 @@ function settle(file: z.output<typeof schema>): RouterConfig {
       maxResultBytes: agents.max_result_bytes,
     },
     retention: { finishedForMs: journal.keep_finished_hours * 3_600_000, finishedAtMost: journal.keep_finished_requests },
+    recording: { file: file.recording.file, maxBytes: file.recording.max_mib * 1024 * 1024, hashUsers: file.recording.hash_users },
   };
 }

@@ -27,8 +27,8 @@ import { State } from "./state.js";
 const DIGEST_EVERY_RECORDS = 50_000;
 /** Samples older than this many report periods no longer count. */
 const FRESH_PERIODS = 2;
-/** How far behind a head that does not fit one is looked for that does. */
-const LOOK_AHEAD = 4;
+/** How many behind a head that does not fit are tried in its place. */
+const LOOK_AHEAD = 6;
 const NO_STATISTICS = { runMs: 0, firstOutputMs: 0, inputTokens: 0, outputTokens: 0, peakMemoryMib: 0 };
 
 export class Engine {
@@ -43,6 +43,8 @@ export class Engine {
   /** The fleet's shape that the hopeless were judged by. */
   #shapeSeen = 0;
   #recordsUntilDigest = DIGEST_EVERY_RECORDS;
+  /** Those on GPUs that were late when they were placed: charged among the late. */
+  readonly #placedLate = new Set<RequestId>();
   /** Results of superseded attempts that were refused; for metrics. */
   lateResults = 0;
 
@@ -209,8 +211,9 @@ export class Engine {
       const error = { code: "node_lost", message: `Node ${nodeId} was silent for ${nowMs - sinceMs} ms.` };
       for (const request of state.onNode(nodeId)) this.#attemptOver(request, "lost", error, null, nowMs, step);
     }
+    state.fleet.work.follow(nowMs);
     state.queue.reopenHealing();
-    for (const order of this.#placement.tick(nowMs)) step.effects.push(order);
+    for (const order of this.#placement.tick(nowMs, state.queue.heads())) step.effects.push(order);
     state.fleet.expireCooldowns(nowMs);
     state.fleet.forgetStaleSamples(nowMs, FRESH_PERIODS * this.#settings.telemetryIntervalMs);
   }
@@ -318,18 +321,22 @@ export class Engine {
   #settle(request: Request, { inputTokens, outputTokens, runMs }: RunStatistics): void {
     const { spec, decision } = request;
     if (!decision) return;
+    // Time on a GPU that is shared says nothing of its share of it.
+    if (inputTokens + outputTokens === 0 && (decision.estimate.inputTokens ?? 0) + (decision.estimate.outputTokens ?? 0) > 0) return;
     const gpus = this.#indexesOf(request);
     const actually = this.#gpuMs(gpus, spec, { durationMs: runMs, inputTokens, outputTokens });
-    this.state.queue.settle(spec, actually - this.#gpuMs(gpus, spec, decision.estimate));
+    this.state.queue.settle(spec, this.#placedLate.has(spec.requestId), actually - this.#gpuMs(gpus, spec, decision.estimate));
   }
 
   /** GPU time of a request, over all its GPUs, ms. */
   #gpuMs(gpus: readonly number[], { modelId }: RequestSpec, of: Parameters<WorkLedger["gpuMs"]>[2]): number {
     const { work } = this.state.fleet;
-    return gpus.length === 1 ? work.gpuMs(gpus[0]!, modelId, of) : gpus.length * of.durationMs;
+    if (gpus.length > 1) return gpus.length * of.durationMs;
+    return work.gpuMs(gpus[0]!, modelId, of);
   }
 
   #attemptOver(request: Request, fate: AttemptFate, error: RequestError | null, end: AttemptEnd | null, nowMs: number, step: Step): void {
+    this.#placedLate.delete(request.spec.requestId);
     if (fate === "succeeded" || fate === "unavailable" || fate === "lost") {
       for (const gpu of this.#indexesOf(request)) this.state.fleet.outcomes.ended(gpu, nowMs - request.placedAtMs, fate !== "succeeded", nowMs);
     }
@@ -356,6 +363,7 @@ export class Engine {
   }
 
   #end(request: Request, how: Extract<NextStep, { kind: "end" }>, end: AttemptEnd | null, nowMs: number, step: Step): void {
+    this.#placedLate.delete(request.spec.requestId);
     const result = end?.result ?? new Uint8Array();
     this.#emit(
       {
@@ -402,7 +410,7 @@ export class Engine {
   /** Places the head of a class, or one soon behind it that fits where the head does not. False when there was nothing to do. */
   #serve(of: EligibilityClass, freed: number[], nowMs: number, step: Step): boolean {
     const { queue, fleet } = this.state;
-    const head = queue.head(of);
+    const { head } = of;
     const ask = this.#askOf(head, this.#nextAttempt(head), nowMs);
     if (!head.late && this.#scheduler.tooLate(fleet, ask)) {
       this.#tooLate(head, nowMs, step);
@@ -410,10 +418,12 @@ export class Engine {
     }
     const among = of.standing === "open" ? undefined : freed;
     if (this.#tryPlace(ask, freed, among, step)) return true;
-    const healsWithTime = this.#scheduler.healsWithTime;
-    // What is refused by the clock is refused for its own size: a smaller one behind it may fit.
-    if (healsWithTime) for (const next of queue.behind(of, LOOK_AHEAD)) if (this.#tryPlace(this.#askOf(next, this.#nextAttempt(next), nowMs), freed, among, step)) return true;
+    const { refusedForSize } = this.#scheduler;
+    // The clock may also tell that it is too late for it.
+    const healsWithTime = this.#scheduler.healsWithTime || (head.spec.wishes !== undefined && !head.late);
+    if (refusedForSize) for (const next of of.behind(LOOK_AHEAD)) if (this.#tryPlace(this.#askOf(next, this.#nextAttempt(next), nowMs), freed, among, step)) return true;
     if (of.standing === "open") queue.refuse(of, this.#scheduler.hopeless(fleet, ask) ? "hopeless" : "refused", healsWithTime);
+    else if (healsWithTime) of.healsWithTime = true;
     return false;
   }
 
@@ -431,6 +441,7 @@ export class Engine {
   #tooLate({ spec, late }: Waiting, nowMs: number, step: Step): void {
     assert(!late, "a request is late once");
     const request = this.state.requests.get(spec.requestId)!;
+    this.#placement.missed(spec.modelId);
     if (wishesOf(spec).whenLate === "demote") {
       this.state.queue.demote(spec.requestId);
       return;
@@ -451,7 +462,7 @@ export class Engine {
     return { spec, estimate, avoidGpuId, seed: seedOf(spec.requestId, attempt), acceptedAtMs, nowMs, late, gpus: wishesOf(spec).gpus, exclusive, band, spread };
   }
 
-  #place({ spec, estimate, nowMs }: Ask, gpus: readonly number[], decision: Decision, step: Step): void {
+  #place({ spec, estimate, nowMs, late }: Ask, gpus: readonly number[], decision: Decision, step: Step): void {
     const { fleet, queue } = this.state;
     const { requestId, modelId, type } = spec;
     const request = this.state.requests.get(requestId)!;
@@ -463,6 +474,7 @@ export class Engine {
     const { nodeId, runners } = fleet.nodeOf[first]!;
     const runner = runners[fleet.runners.for(fleet, modelId, type, gpus.length).runnerOf[first]!];
     assert(runner !== undefined, "a GPU that was chosen has a runner");
+    if (late) this.#placedLate.add(requestId);
     queue.charge(requestId, this.#gpuMs(gpus, spec, estimate));
     this.#emit({ kind: "placed", requestId, attempt, gpuId, ...several, atMs: nowMs, memoryMib: estimate.memoryMib, decision }, step);
     step.effects.push({ kind: "dispatch", nodeId, request, attempt, gpuId, ...several, runner: runner.name });

@@ -67,7 +67,7 @@ export interface CoreSettings {
 
 /** The requirements' defaults (rows R2-R4, F1, F4). */
 export const DEFAULT_CORE_SETTINGS: CoreSettings = {
-  strategy: "weighted",
+  strategy: "hybrid",
   weights: { usage: 0.35, priority: 0.25, type_compatibility: 0.15, performance: 0.15, health: 0.1 },
   hybrid: {
     lateBinding: true,

@@ -12,6 +12,7 @@ import {
   type Dispatch,
   type GpuInfo,
   type GpuTelemetry as ProtoTelemetry,
+  type LoadableModel as ProtoLoadable,
   type ModelOrder as ProtoOrder,
   type RunnerInfo as ProtoRunner,
   type RunnerList,
@@ -19,7 +20,7 @@ import {
 } from "../../gen/gpurouter/v1/agent_pb.js";
 import { ResourceRequirementsSchema, type ResourceRequirements } from "../../gen/gpurouter/v1/router_pb.js";
 import type { AttemptEnd, AttemptOutcome, Effect, Event } from "../core/events.js";
-import type { GpuInventory, GpuTelemetry, ModelOrder, RunnerInfo, RunnerLoad } from "../core/model/gpu.js";
+import type { GpuInventory, GpuTelemetry, LoadableModel, ModelOrder, RunnerInfo, RunnerLoad } from "../core/model/gpu.js";
 import type { AttemptRef, GpuId, ModelId, NodeId, RequestId } from "../core/model/ids.js";
 import { computeCapability, computeCapabilityText, type Requirements } from "../core/model/request.js";
 
@@ -63,7 +64,7 @@ function runnerOf({ name, kind, models, types, gpuIds, loadable, kvCapacityToken
     models: models as ModelId[],
     types,
     gpuIds: gpuIds as GpuId[],
-    ...(loadable.length > 0 && { loadable: loadable.map(({ modelId, memoryMib, loadMs }) => ({ modelId: modelId as ModelId, memoryMib, loadMs: Number(loadMs) })) }),
+    ...(loadable.length > 0 && { loadable: loadable.map(loadableOf) }),
     ...(kvCapacityTokens > 0n && { kvCapacityTokens: Number(kvCapacityTokens) }),
   };
 }
@@ -173,4 +174,8 @@ function requirementsMessage(requirements: Requirements): ResourceRequirements {
     inputTokens: requirements.inputTokens,
     outputTokens: requirements.outputTokens,
   });
+}
+
+function loadableOf({ modelId, memoryMib, loadMs, kvBytesPerToken }: ProtoLoadable): LoadableModel {
+  return { modelId: modelId as ModelId, memoryMib, loadMs: Number(loadMs), ...(kvBytesPerToken > 0 && { kvBytesPerToken }) };
 }

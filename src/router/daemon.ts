@@ -7,6 +7,7 @@ import { createHttpServer } from "../api/http-server.js";
 import { createRouterService } from "../api/router-service.js";
 import type { RouterConfig } from "../config/router-config.js";
 import { LmdbJournal } from "../journal/lmdb-journal.js";
+import { Recorder } from "../recording/recorder.js";
 import { monotonicClock } from "./clock.js";
 import { Router } from "./router.js";
 
@@ -27,10 +28,12 @@ export interface Daemon {
   stop(graceMs: number): Promise<void>;
 }
 
-/** Rejects with what to do when a port, the data directory or the journal cannot be used. */
-export async function startDaemon(config: RouterConfig, log: Logger, onJournalFailure: (error: Error) => void): Promise<Daemon> {
+/** `version` is that of gpu-router. Rejects with what to do when a port, the data directory or the journal cannot be used. */
+export async function startDaemon(config: RouterConfig, version: string, log: Logger, onJournalFailure: (error: Error) => void): Promise<Daemon> {
   const journal = await LmdbJournal.open(config.dataDirectory);
   let httpAddress = "";
+  const { recording } = config;
+  const recorder = recording.file === "" ? null : await Recorder.open({ ...recording, settings: config.core, version, log });
   let router: Router;
   try {
     router = new Router({
@@ -42,8 +45,10 @@ export async function startDaemon(config: RouterConfig, log: Logger, onJournalFa
       log,
       resultBaseUrl: () => (httpAddress === "" ? "" : `http://${httpAddress}`),
       onJournalFailure,
+      recorder,
     });
   } catch (error) {
+    await recorder?.close(0);
     await journal.close();
     throw error;
   }

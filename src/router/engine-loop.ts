@@ -6,6 +6,7 @@ import type { Record } from "../core/records.js";
 import type { CoreSettings } from "../core/settings.js";
 import { takeSnapshot } from "../core/snapshot.js";
 import type { LmdbJournal } from "../journal/lmdb-journal.js";
+import type { Recorder } from "../recording/recorder.js";
 import type { Clock } from "./clock.js";
 import { History } from "./history.js";
 
@@ -32,6 +33,8 @@ export interface EngineLoopOptions {
   readonly prepare: (effect: Effect) => (() => void) | null;
   /** The journal refused a commit: memory is ahead of the disk, the process must end. */
   readonly onJournalFailure: (error: Error) => void;
+  /** Is told everything that the engine is given, from its start on. */
+  readonly recorder?: Recorder | null;
 }
 
 export class EngineLoop {
@@ -52,7 +55,11 @@ export class EngineLoop {
     this.#options = options;
     const { snapshot, records } = options.journal.recover();
     this.engine = new Engine(options.settings, snapshot);
-    for (const record of records) this.engine.replay(record);
+    options.recorder?.recovered(snapshot);
+    for (const record of records) {
+      this.engine.replay(record);
+      options.recorder?.replayed(record);
+    }
     this.history = new History(options.journal);
     this.#recordedSequence = options.journal.nextSequence - 1;
     this.#durableSequence = this.#recordedSequence;
@@ -70,7 +77,9 @@ export class EngineLoop {
 
   /** Steps the engine now. Its effects follow when its records are durable. */
   step(event: Event): Step {
-    const step = this.engine.step(event, this.#options.clock.now());
+    const nowMs = this.#options.clock.now();
+    const step = this.engine.step(event, nowMs);
+    this.#options.recorder?.stepped(event, nowMs, step.records);
     for (const record of step.records) this.#records.push(record);
     for (const ended of step.ended) {
       this.#ended.push(ended);
@@ -87,7 +96,12 @@ export class EngineLoop {
 
   /** Resolves when everything that was recorded before the call is durable. Never resolves after a journal failure. */
   durable(): Promise<void> {
-    return new Promise((resolve) => this.#whenDurable(resolve));
+    return this.onceDurable(undefined);
+  }
+
+  /** Resolves to `value` when everything that was recorded before the call is durable: one promise, where each counts. */
+  onceDurable<T>(value: T): Promise<T> {
+    return new Promise((resolve) => this.#whenDurable(() => resolve(value)));
   }
 
   /** Resolves when nothing is left to commit and a snapshot has been written, so that the next start is quick; or when the journal has failed. */

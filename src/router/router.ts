@@ -9,6 +9,7 @@ import type { RequestId } from "../core/model/ids.js";
 import { gpusOf, isTerminal, type Request, type RequestSpec } from "../core/model/request.js";
 import type { CoreSettings } from "../core/settings.js";
 import type { LmdbJournal } from "../journal/lmdb-journal.js";
+import type { Recorder } from "../recording/recorder.js";
 import { AgentSessions } from "./agent-sessions.js";
 import type { Clock } from "./clock.js";
 import { DiskGuard } from "./disk-guard.js";
@@ -33,6 +34,8 @@ export interface RouterOptions {
   /** Where results can be fetched, such as "http://127.0.0.1:8000"; "" when there is no HTTP server. */
   readonly resultBaseUrl: () => string;
   readonly onJournalFailure: (error: Error) => void;
+  /** null when nothing is recorded. */
+  readonly recorder?: Recorder | null;
 }
 
 export class Router implements RouterPort {
@@ -51,7 +54,8 @@ export class Router implements RouterPort {
   constructor(options: RouterOptions) {
     this.#options = options;
     const { clock, journal, log, settings } = options;
-    this.#loop = new EngineLoop({ settings, journal, clock, prepare: (effect) => this.#prepare(effect), onJournalFailure: options.onJournalFailure });
+    const { onJournalFailure, recorder = null } = options;
+    this.#loop = new EngineLoop({ settings, journal, clock, prepare: (effect) => this.#prepare(effect), onJournalFailure, recorder });
     this.agents = new AgentSessions({
       terms: options.agentTerms,
       clock,
@@ -84,30 +88,26 @@ export class Router implements RouterPort {
     return this.#loop.durable();
   }
 
-  async route(spec: RequestSpec): Promise<RouteOutcome> {
-    if (this.#draining) return { kind: "draining" };
+  route(spec: RequestSpec): Promise<RouteOutcome> {
+    if (this.#draining) return Promise.resolve({ kind: "draining" });
     // A caller's own id may be that of a request that has ended; an id of our making cannot.
     const finished = spec.contentHash === "" ? null : this.#loop.history.find(spec.requestId);
-    if (finished) {
-      await this.#loop.durable();
-      return finished.spec.contentHash === spec.contentHash ? this.#accepted(finished) : { kind: "id_conflict", requestId: spec.requestId };
-    }
+    if (finished) return this.#loop.onceDurable(finished.spec.contentHash === spec.contentHash ? this.#accepted(finished) : { kind: "id_conflict", requestId: spec.requestId });
     const full = this.#disk.full;
-    if (full && !this.#loop.engine.state.requests.has(spec.requestId)) return { kind: "storage_full", detail: full, retryAfterMs: RETRY_WHEN_FULL_MS };
+    if (full && !this.#loop.engine.state.requests.has(spec.requestId)) {
+      return Promise.resolve({ kind: "storage_full", detail: full, retryAfterMs: RETRY_WHEN_FULL_MS });
+    }
     const { submitted } = this.#loop.step({ kind: "submit", spec });
     switch (submitted?.kind) {
       case "accepted":
-      case "known": {
-        const answer = this.#accepted(submitted.request);
-        await this.#loop.durable();
-        return answer;
-      }
+      case "known":
+        return this.#loop.onceDurable(this.#accepted(submitted.request));
       case "id_conflict":
-        return { kind: "id_conflict", requestId: spec.requestId };
+        return Promise.resolve({ kind: "id_conflict", requestId: spec.requestId });
       case "unknown_strategy":
-        return { ...submitted, strategy: spec.strategy };
+        return Promise.resolve({ ...submitted, strategy: spec.strategy });
       case "queue_full":
-        return { ...submitted, retryAfterMs: this.#queueDelayMs(spec) || RETRY_WHEN_FULL_MS };
+        return Promise.resolve({ ...submitted, retryAfterMs: this.#queueDelayMs(spec) || RETRY_WHEN_FULL_MS });
       default:
         throw new Error("Invariant broken: a submit has an outcome");
     }
@@ -183,6 +183,7 @@ export class Router implements RouterPort {
     await this.#retention.stop();
     this.agents.close();
     await this.#loop.stop();
+    await this.#options.recorder?.close(this.#loop.engine.state.digest());
     await this.#options.journal.close();
   }
 

@@ -54,6 +54,9 @@ export const HYBRID: Policy = policy("hybrid");
 /** The row "LEAST_LOADED, batch isolated": what a plain router does. */
 export const LEAST_LOADED: Policy = isolated(policy("least_loaded"), 1 / 4);
 
+/** What a policy is usually compared with: the best simple one, and a plain one, with a quarter of the GPUs for batch work. */
+export const USUAL: readonly Policy[] = [HYBRID, isolated(policy("least_outstanding_weighted"), 1 / 4), LEAST_LOADED];
+
 /** `hybrid` without each of its pieces. */
 export const ABLATIONS: readonly Policy[] = Object.entries(PIECES).map(([piece, hybrid]) => policy("hybrid", { name: `hybrid-${piece}`, hybrid }));
 

@@ -62,6 +62,14 @@ export interface SettingsOverride {
   readonly hybrid: Partial<HybridSettings>;
 }
 
+/** What holds in a run whatever the policy. */
+export interface Conditions {
+  readonly faults: SimulatedFaults;
+  readonly override: SettingsOverride;
+  /** Tokens that each GPU's prefix cache holds; null for what its memory leaves. */
+  readonly prefixCacheTokens: number | null;
+}
+
 /** Reads traces and fleet. Rejects with a `TraceError`. */
 export async function openWorld({ scenario, traces, fleet, ...options }: WorldOptions): Promise<World> {
   const nodes = await plannedFleet(fleet ?? scenario.fleet, traces);
@@ -83,7 +91,7 @@ function shortened(scenario: Scenario, durationMs = scenario.durationMs): Scenar
 }
 
 /** The options of one run. Throws a `NoRoomError` when the fleet cannot hold a model that is asked for. */
-export function setUp(world: World, policy: Policy, seed: number, faults: SimulatedFaults, override: SettingsOverride): SimulationOptions {
+export function setUp(world: World, policy: Policy, seed: number, { faults, override, prefixCacheTokens }: Conditions): SimulationOptions {
   const { scenario, fleet, workload } = world;
   const kinds = fleet.flatMap(({ gpus }) => gpus.map(({ kind }) => kind as GpuKind));
   const settings: CoreSettings = {
@@ -105,10 +113,10 @@ export function setUp(world: World, policy: Policy, seed: number, faults: Simula
     ...placed(world, kinds, policy.isolation),
     models: scenario.models.filter((model) => MODEL_NAMES.includes(model)),
     modelLoadSpeed: scenario.modelLoadSpeed,
+    prefixCacheTokens,
     faults,
     drainMs: DRAIN_MS,
     tellLengths: false,
-    prefixCacheTokens: null,
   };
 }
 

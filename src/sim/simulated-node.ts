@@ -144,15 +144,13 @@ export class SimulatedGpuWork {
   /** All work is gone. */
   breakDown(nowMs: number): void {
     this.broken = true;
-    for (const job of [...this.jobs.values()]) this.cancel(job.ref.requestId, nowMs);
+    for (const job of Array.from(this.jobs.values())) this.cancel(job.ref.requestId, nowMs);
   }
 
   /** The runner as its agent tells of it. */
   describe(nowMs: number): RunnerInfo {
     const { gpuId, models, types, kind, loadSpeed } = this.options;
     const ready = models.filter((modelId) => this.residency.state(modelId, nowMs) === "ready");
-    const perToken = ready.map((modelId) => serviceTimes(kind, modelId).kvMibPerToken);
-    const meanPerToken = perToken.reduce((sum, mib) => sum + mib, 0) / Math.max(1, perToken.length);
     return {
       name: `simulated-${gpuId}`,
       kind: "simulated",
@@ -162,8 +160,8 @@ export class SimulatedGpuWork {
       loadable: models
         .map((modelId) => ({ modelId, times: serviceTimes(kind, modelId) }))
         .filter(({ times }) => times.kvCapacityTokens > 0)
-        .map(({ modelId, times }) => ({ modelId: modelId as ModelId, memoryMib: Math.ceil(times.weightsMib), loadMs: times.loadMs / loadSpeed })),
-      kvCapacityTokens: meanPerToken > 0 ? Math.floor(this.residency.kvMib / meanPerToken) : 0,
+        .map(({ modelId, times }) => ({ modelId: modelId as ModelId, memoryMib: Math.ceil(times.weightsMib), loadMs: times.loadMs / loadSpeed, kvBytesPerToken: times.kvMibPerToken * 2 ** 20 })),
+      kvCapacityTokens: Math.floor(this.residency.kvMib * 8),
     };
   }
 
@@ -197,7 +195,7 @@ export class SimulatedGpuWork {
   /** Loads what was ordered as far as there is room. */
   #loadWanted(nowMs: number): boolean {
     let loaded = false;
-    for (const modelId of [...this.#wanted]) {
+    for (const modelId of this.#wanted.slice()) {
       const kvUsedMib = this.engine.kvUse * this.residency.kvMib;
       const outcome = this.residency.load(modelId, kvUsedMib, nowMs);
       if (outcome.outcome === "no_room") continue;

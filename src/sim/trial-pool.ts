@@ -74,6 +74,7 @@ export class TrialPool {
       const task = this.#queue.shift();
       assert(task !== undefined, "there is a task");
       this.#tasks.set(worker, { task, share: 0 });
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker thread, not a window
       worker.postMessage(task.trial);
     }
   }

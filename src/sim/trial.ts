@@ -2,15 +2,14 @@
 import { measure, type Measures } from "./measure.js";
 import type { Policy } from "./policies.js";
 import type { SimulatedRun } from "./result.js";
-import { NoRoomError, openWorld, setUp, type SettingsOverride, type World, type WorldOptions } from "./set-up.js";
-import { simulate, type SimulatedFaults } from "./simulation.js";
+import { NoRoomError, openWorld, setUp, type Conditions, type World, type WorldOptions } from "./set-up.js";
+import { simulate } from "./simulation.js";
 
 export interface Trial {
   readonly world: WorldOptions;
   readonly policy: Policy;
   readonly seed: number;
-  readonly faults: SimulatedFaults;
-  readonly override: SettingsOverride;
+  readonly conditions: Conditions;
   /** Whether the answer has the run itself, with a row per request. */
   readonly keepRun: boolean;
 }
@@ -26,10 +25,10 @@ export class TrialRunner {
   readonly #worlds = new Map<string, Promise<World>>();
 
   /** Rejects with a `TraceError` when a trace is missing. `onProgress` is called with shares of the run, 0..1. */
-  async run({ world: options, policy, seed, faults, override, keepRun }: Trial, onProgress: (share: number) => void): Promise<TrialResult> {
+  async run({ world: options, policy, seed, conditions, keepRun }: Trial, onProgress: (share: number) => void): Promise<TrialResult> {
     const world = await this.#world(options);
     try {
-      const run = simulate({ ...setUp(world, policy, seed, faults, override), onProgress });
+      const run = simulate({ ...setUp(world, policy, seed, conditions), onProgress });
       return { outcome: "measured", measures: measure(run, world.workload.durationMs), run: keepRun ? run : null };
     } catch (error) {
       if (error instanceof NoRoomError) return { outcome: "no_room", message: error.message };

@@ -1,8 +1,8 @@
 // The trials of a question: one policy at one load by several seeds, pooled. Used by everything that asks the simulator something.
 import { pooled, type Measures } from "./measure.js";
 import type { Policy } from "./policies.js";
-import type { SettingsOverride } from "./set-up.js";
-import type { SimulatedFaults } from "./simulation.js";
+import type { Conditions } from "./set-up.js";
+import type { Trial } from "./trial.js";
 import type { TrialPool } from "./trial-pool.js";
 import type { FleetPlan, Scenario } from "./workload/scenario.js";
 
@@ -15,8 +15,7 @@ export interface Study {
   readonly durationMs: number;
   readonly scaling: "compress" | "superpose";
   readonly seeds: readonly number[];
-  readonly faults: SimulatedFaults;
-  readonly override: SettingsOverride;
+  readonly conditions: Conditions;
 }
 
 /** The seeds' runs of a policy at a load as one; null when the fleet cannot hold the models. Rejects as the pool does. */
@@ -27,7 +26,7 @@ export async function evaluate(pool: TrialPool, study: Study, policy: Policy, lo
 }
 
 /** One run of a study. */
-export function trialOf(study: Study, policy: Policy, load: number, seed: number, keepRun = false): Parameters<TrialPool["run"]>[0] {
-  const { scenario, traces, fleet, durationMs, scaling, faults, override } = study;
-  return { world: { scenario, traces, fleet, load, scaling, durationMs }, policy, seed, faults, override, keepRun };
+export function trialOf(study: Study, policy: Policy, load: number, seed: number, keepRun = false): Trial {
+  const { scenario, traces, fleet, durationMs, scaling, conditions } = study;
+  return { world: { scenario, traces, fleet, load, scaling, durationMs }, policy, seed, conditions, keepRun };
 }

@@ -25,6 +25,7 @@ export interface BatchingEngineOptions extends TokenBatchOptions {
 /** Work that is not tokens. */
 interface Work {
   readonly id: JobId;
+  readonly workMs: number;
   /** By the clock that counts what each piece of work got of the GPU, ms. */
   readonly endsAtShareMs: number;
   readonly order: number;
@@ -96,7 +97,7 @@ export class BatchingEngine {
     assert(workMs >= 0, `job ${id} takes no negative time`);
     this.#roll(nowMs, false);
     this.#order += 1;
-    const work = { id, endsAtShareMs: this.#shareMs + workMs, order: this.#order, gone: false };
+    const work = { id, workMs, endsAtShareMs: this.#shareMs + workMs, order: this.#order, gone: false };
     this.#jobs.set(id, work);
     this.#works.push(work);
     this.#workCount += 1;
@@ -113,6 +114,15 @@ export class BatchingEngine {
     job.gone = true;
     this.#workCount -= 1;
     return { outputTokens: 0 };
+  }
+
+  /** How much of a job is done, 0..1: of its output tokens, or of its time. Null when it is not here. */
+  progress(id: JobId, nowMs: number): number | null {
+    this.#roll(nowMs, false);
+    const job = this.#jobs.get(id);
+    if (!job) return null;
+    if ("endsAtShareMs" in job) return job.workMs === 0 ? 1 : 1 - Math.max(0, job.endsAtShareMs - this.#shareMs) / job.workMs;
+    return this.#batch.generated(job, this.#phaseElapsedMs) / Math.max(1, job.job.outputTokens);
   }
 
   /** From now on everything takes `factor` times as long as on a sound GPU; at least 1. */

@@ -8,8 +8,8 @@
 // * HBM, and all launches: least mean error in the time per token of 147 runs of vLLM and TensorRT-LLM on H100, H200 and B200
 //   (aiconfigurator's silicon measurements; 8B, 32B and 70B, 16 and 8 bits, one and two GPUs). One set serves all three generations, so it
 //   serves the kinds that nobody measured.
-// * GDDR: the decoding seconds of one vLLM run on an RTX 4090; PCIe: one run of a 32B model on two RTX PRO 6000. Both are of the four runs of
-//   LLMServingSim; their other figures and the other two runs only check.
+// * GDDR: the decoding seconds of one vLLM run on an RTX 4090, which 0.93 to 0.95 and 0.65 to 0.70 fit alike; PCIe: one run of a 32B model on
+//   two RTX PRO 6000. Both are of the four runs of LLMServingSim; their other figures and the other two runs only check.
 // * Splitwise's older measurements (llama2-70b, A100 and H100) check the A100 beside the H100; its engine was slower than today's.
 import { GPU_KINDS, type GpuKind, type GpuKindFigures } from "./gpu-kinds.js";
 import { kvBytesPerToken, modelShape, weightsMib, type ModelShape } from "./models.js";
@@ -54,7 +54,7 @@ export interface Delivery {
 const FITTED = { compute: 0.75, fp8Compute: 0.73, iterationMs: 0.4, layerMs: 0.0375, allReduceMs: 0.0085, requestMs: 0.002 };
 const MEMORY_SHARES = {
   HBM: { weightBandwidth: 0.85, kvBandwidth: 0.85 },
-  GDDR: { weightBandwidth: 0.94, kvBandwidth: 0.65 },
+  GDDR: { weightBandwidth: 0.94, kvBandwidth: 0.67 },
 };
 /** PCIe goes through the host's memory. NVLink's share is assumed: in the fit it hides behind the all-reduces' launches. */
 const LINK_SHARES = { NVLink: 0.6, PCIe: 0.17 };

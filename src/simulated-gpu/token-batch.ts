@@ -114,6 +114,11 @@ export class TokenBatch {
     return sequence;
   }
 
+  /** Output tokens that a sequence has `elapsedMs` into the phase. */
+  generated(sequence: Sequence, elapsedMs: number): number {
+    return generatedBy(sequence, this.#iteration + this.#phase.completedAfter(elapsedMs));
+  }
+
   /** Takes a job out `elapsedMs` into the phase. The iteration in flight keeps its length. Returns the output tokens that it had got. */
   remove(sequence: Sequence, elapsedMs: number): number {
     const done = this.#phase.completedAfter(elapsedMs);

@@ -195,6 +195,8 @@ export interface AgentStart {
   readonly nodeId: string;
   readonly router: string;
   readonly gpus?: number;
+  /** A100-80GB when left out. */
+  readonly kind?: string;
   readonly speed?: number;
   /** The section `runners` of its configuration. */
   readonly runners?: object;
@@ -210,8 +212,8 @@ export async function startAgent(start: AgentStart): Promise<TestProcess> {
 }
 
 /** The process alone, for agents that are to be refused. */
-export async function agentProcess({ nodeId, router, gpus = 4, speed = 1, runners = {}, env, graceSeconds = 1 }: AgentStart): Promise<TestProcess> {
-  const configFile = await writeConfig(`${nodeId}.yaml`, { node_id: nodeId, router_address: router, probe: { mode: "simulated", simulated: { gpus, speed } }, runners });
+export async function agentProcess({ nodeId, router, gpus = 4, kind = "A100-80GB", speed = 1, runners = {}, env, graceSeconds = 1 }: AgentStart): Promise<TestProcess> {
+  const configFile = await writeConfig(`${nodeId}.yaml`, { node_id: nodeId, router_address: router, probe: { mode: "simulated", simulated: { gpus, kind, speed } }, runners });
   return new TestProcess(`agent ${nodeId}`, ["agent", "--config", configFile, "--grace", `${graceSeconds}`], env);
 }
 

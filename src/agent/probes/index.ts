@@ -1,5 +1,5 @@
 // Chooses and opens the probe of a node. Called by the agent when it starts.
-import type { GpuKind } from "./gpu-kinds.js";
+import type { GpuKind } from "../../simulated-gpu/gpu-kinds.js";
 import { NvidiaSmiProbe, type NvidiaSmiOptions } from "./nvidia-smi.js";
 import { NvmlProbe, type NvmlOptions } from "./nvml.js";
 import type { Probe, ProbedGpu } from "./probe.js";

@@ -1,10 +1,10 @@
 // The simulated GPUs of a node: what runs on them and how much memory it holds. One object, shared by the probe that reports it
 // and the runner that causes it. Knows nothing of time: how long work takes is the runner's.
 import { assert } from "../../lib/assert.js";
-import { GPU_KINDS, type GpuKind } from "./gpu-kinds.js";
+import { GPU_KINDS, type GpuKind } from "../../simulated-gpu/gpu-kinds.js";
 import type { GpuSample, ProbedGpu } from "./probe.js";
 
-/** What one job adds to what is idle of the multiprocessors: 60 % for the first, 84 % for two, 94 % for three. */
+/** What one job adds to what is idle: 60 % for the first, 84 % for two, 94 % for three. Shows in power and temperature alone. */
 const LOAD_PER_JOB = 0.6;
 /** Decoding is bound by memory traffic, so the memory's utilisation follows the multiprocessors' closely. */
 const MEMORY_PER_GPU_UTILIZATION = 0.7;
@@ -68,7 +68,8 @@ export class SimulatedDevices {
       gpuId,
       memoryUsedMib: usedMib,
       memoryFreeMib: gpu.memoryTotalMib - usedMib,
-      gpuUtilizationPercent: Math.round(100 * load),
+      // As NVML counts it: any kernel in the sample period makes the GPU busy, so it says nothing of how much runs.
+      gpuUtilizationPercent: running > 0 ? 100 : 0,
       memoryUtilizationPercent: Math.round(100 * load * MEMORY_PER_GPU_UTILIZATION),
       temperatureCelsius: Math.round(IDLE_CELSIUS + (FULL_LOAD_CELSIUS - IDLE_CELSIUS) * load),
       powerUsageWatts: Math.round(gpu.powerLimitWatts * (IDLE_POWER + (FULL_LOAD_POWER - IDLE_POWER) * load)),
@@ -88,6 +89,7 @@ export class SimulatedDevices {
 }
 
 function describe(gpuId: string, kind: GpuKind): ProbedGpu {
-  const { product, ...figures } = GPU_KINDS[kind];
+  const { product, memoryTotalMib, computeCapability, multiprocessorCount, powerLimitWatts } = GPU_KINDS[kind];
+  const figures = { memoryTotalMib, computeCapability, multiprocessorCount, powerLimitWatts };
   return { gpuId, name: `Simulated ${product}`, ...figures, driverVersion: "", parentGpuId: "", simulated: true };
 }

@@ -1,9 +1,9 @@
 // Makes the runners of a node from its configuration. Called by the agent when it starts.
+import type { GpuKind } from "../../simulated-gpu/gpu-kinds.js";
 import { ExecRunner, type ExecCommand } from "./exec.js";
 import { OpenAiRunner, type OpenAiRunnerOptions } from "./openai.js";
 import type { Runner } from "./runner.js";
 import { SimulatedRunner, type SimulatedDevices } from "./simulated.js";
-import type { GpuKind } from "./service-time.js";
 
 /** An OpenAI-compatible server, as configured: its key is named, not held. */
 export interface OpenAiServerConfig extends Omit<OpenAiRunnerOptions, "apiKey" | "onTrouble"> {

@@ -1,9 +1,12 @@
 // The runner without hardware: takes the time and the memory that the work would take, and says so in its result.
-// Made by `index.ts`. Tells the simulated GPUs what runs on them; the numbers come from `service-time.ts`.
+// Made by `index.ts`. Tells the simulated GPUs what runs on them; how long it takes is the batching engine's, which the simulator has too.
 import { hash32, seededRandom } from "../../lib/random.js";
+import type { GpuKind } from "../../simulated-gpu/gpu-kinds.js";
+import { serviceTimes, unloadedMs } from "../../simulated-gpu/service-times.js";
 import { emitOutput, unsuccessful } from "./outcome.js";
 import type { Job, JobOutcome, JobSink, JobStatistics, Runner, RunnerDescription } from "./runner.js";
-import { KV_MIB_PER_TOKEN, prefillMs, SERVICE_RATES, serviceMs, type GpuKind } from "./service-time.js";
+import { RealTimeGpu, type RealTimeJob } from "./simulated/real-time-gpu.js";
+import { workThrough, type Worked } from "./simulated/work-through.js";
 
 /** The simulated GPUs, as far as a runner is concerned: what runs shows in their telemetry. They throw for a GPU they do not have. */
 export interface SimulatedDevices {
@@ -23,23 +26,34 @@ export interface SimulatedRunnerOptions {
   readonly faults?: { readonly rate: number; readonly seed: number };
 }
 
-/** A job as it is going to be. All times are simulated ms, before `speed`. */
-interface Plan {
+/** What a job asks of its GPU. */
+interface Ask {
   readonly inputTokens: number;
   readonly outputTokens: number;
+  /** Work that is not tokens, ms; 0 for tokens. */
+  readonly workMs: number;
   readonly memoryMib: number;
+  /** Memory of its own, which the next of its like is to be given; 0 for tokens, which lie in the cache that the engine has anyway. */
+  readonly peakMemoryMib: number;
+  /** Jobs on the GPU when it came, itself included. */
   readonly concurrency: number;
-  readonly firstOutputMs: number;
-  readonly totalMs: number;
+  /** It ends half-way, as a fault. */
+  readonly faulty: boolean;
 }
 
 /** Assumed when a request tells neither tokens nor a duration: near the medians of public conversation traces. */
 const DEFAULT_INPUT_TOKENS = 1024;
 const DEFAULT_OUTPUT_TOKENS = 128;
+/** How much of a job is done when a fault ends it. */
+const FAULT_AT = 0.5;
 /** Live outputs per job at most; fewer for short ones, so that a fast replay is not spent on them. */
 const MAX_OUTPUTS = 8;
 const MIN_OUTPUT_GAP_MS = 250;
-/** What setTimeout can hold. */
+/** The first token of an answer that takes longer than this is told when it is there. */
+const MIN_STREAMED_MS = 50;
+/** How often the progress is looked at, for each output. */
+const LOOKS_PER_OUTPUT = 4;
+/** What a timer can hold. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** Serves any model on any GPU of the node. */
@@ -47,7 +61,10 @@ export class SimulatedRunner implements Runner {
   readonly kind = "simulated";
   readonly name = "simulated";
   readonly #options: SimulatedRunnerOptions;
+  readonly #gpus = new Map<string, RealTimeGpu>();
   readonly #running = new Map<AbortController, Promise<JobOutcome>>();
+  /** Ids of the GPUs' jobs. */
+  #lastJob = 0;
   #closed = false;
 
   constructor(options: SimulatedRunnerOptions) {
@@ -84,56 +101,82 @@ export class SimulatedRunner implements Runner {
   }
 
   async #simulate(job: Job, sink: JobSink, maxResultBytes: number, stop: AbortSignal): Promise<JobOutcome> {
-    const { devices, gpuKind, speed } = this.#options;
-    let plan: Plan;
+    const { devices, gpuKind } = this.#options;
+    let ask: Ask;
     try {
-      plan = planOf(job, gpuKind, Math.max(...job.gpuIds.map((gpuId) => devices.running(gpuId))) + 1);
+      ask = askOf(job, gpuKind, Math.max(...job.gpuIds.map((gpuId) => devices.running(gpuId))) + 1, this.#faulty(job));
       // All of them are known: what they run was just asked for.
-      for (const gpuId of job.gpuIds) devices.begin(gpuId, plan.memoryMib);
+      for (const gpuId of job.gpuIds) devices.begin(gpuId, ask.memoryMib);
     } catch (error) {
       return unsuccessful("unavailable", "unknown_gpu", `No simulated GPU takes the job: ${(error as Error).message}`);
     }
     const startedAt = performance.now();
-    const wallMs = plan.totalMs / speed;
-    const outputs = Math.max(1, Math.min(MAX_OUTPUTS, plan.outputTokens || MAX_OUTPUTS, Math.floor(wallMs / MIN_OUTPUT_GAP_MS)));
-    const faultAfter = this.#faulty(job) ? Math.ceil(outputs / 2) : outputs + 1;
-    let firstOutputMs = 0;
-    const statistics = (outputTokens: number): JobStatistics => ({
-      runMs: performance.now() - startedAt,
-      firstOutputMs,
-      inputTokens: plan.inputTokens,
-      outputTokens,
-      peakMemoryMib: plan.memoryMib,
-    });
     try {
-      sink.started();
-      let tokens = 0;
-      for (let part = 1; part <= outputs; part += 1) {
-        // The first part when the first token is there, the last at the end, the others evenly between.
-        const share = outputs === 1 ? 1 : (part - 1) / (outputs - 1);
-        const dueMs = plan.firstOutputMs + share * (plan.totalMs - plan.firstOutputMs);
-        if (!(await reached(startedAt + dueMs / speed, stop))) {
-          const [outcome, code] = this.#closed ? (["unavailable", "runner_closed"] as const) : (["cancelled", "cancelled"] as const);
-          return unsuccessful(outcome, code, "Stopped before the simulated work was done.", { statistics: statistics(tokens) });
-        }
-        if (part === faultAfter) {
-          return unsuccessful("unavailable", "simulated_fault", "A fault that the simulation was asked for.", { statistics: statistics(tokens) });
-        }
-        if (part === 1) firstOutputMs = performance.now() - startedAt;
-        tokens = Math.round((plan.outputTokens * part) / outputs);
-        const done = plan.outputTokens > 0 ? `${tokens} of ${plan.outputTokens} tokens` : `part ${part} of ${outputs}`;
-        emitOutput(sink, new TextEncoder().encode(`[simulated] ${done}\n`));
-        sink.progress(dueMs / plan.totalMs, "simulated");
+      const { stopped, outputTokens, serviceMs, firstOutputMs } = await this.#work(job, ask, sink, stop);
+      const { inputTokens, peakMemoryMib } = ask;
+      const statistics: JobStatistics = { runMs: performance.now() - startedAt, firstOutputMs, inputTokens, outputTokens, peakMemoryMib };
+      if (stopped) {
+        const [outcome, code] = this.#closed ? (["unavailable", "runner_closed"] as const) : (["cancelled", "cancelled"] as const);
+        return unsuccessful(outcome, code, "Stopped before the simulated work was done.", { statistics });
       }
-      const result = resultOf(job, gpuKind, plan);
+      if (ask.faulty) return unsuccessful("unavailable", "simulated_fault", "A fault that the simulation was asked for.", { statistics });
+      const result = resultOf(job, gpuKind, ask, serviceMs);
       if (result.length > maxResultBytes) {
         const message = `The result has ${result.length} bytes, more than the router takes (${maxResultBytes}).`;
-        return unsuccessful("failed", "result_too_large", message, { statistics: statistics(tokens) });
+        return unsuccessful("failed", "result_too_large", message, { statistics });
       }
-      return { outcome: "succeeded", result, contentType: "application/json", statistics: statistics(tokens) };
+      return { outcome: "succeeded", result, contentType: "application/json", statistics };
     } finally {
-      for (const gpuId of job.gpuIds) devices.end(gpuId, plan.memoryMib);
+      for (const gpuId of job.gpuIds) devices.end(gpuId, ask.memoryMib);
     }
+  }
+
+  /** Lets the GPU do it and tells the sink how far it is: when the first output is there, at the end, and evenly between. */
+  async #work(job: Job, ask: Ask, sink: JobSink, stop: AbortSignal): Promise<Worked & { readonly firstOutputMs: number }> {
+    const { gpuKind, speed } = this.#options;
+    const startedAt = performance.now();
+    const aloneMs = (ask.workMs || unloadedMs(gpuKind, job.modelId, ask.inputTokens, ask.outputTokens)) / speed;
+    const fewest = ask.outputTokens > 1 && aloneMs >= MIN_STREAMED_MS ? 2 : 1;
+    const outputs = Math.max(fewest, Math.min(MAX_OUTPUTS, ask.outputTokens || MAX_OUTPUTS, Math.floor(aloneMs / MIN_OUTPUT_GAP_MS)));
+    let told = 0;
+    let firstOutputMs = 0;
+    const tell = (progress: number): void => {
+      told += 1;
+      firstOutputMs ||= performance.now() - startedAt;
+      const done = ask.outputTokens > 0 ? `${Math.round(ask.outputTokens * progress)} of ${ask.outputTokens} tokens` : `part ${told} of ${outputs}`;
+      emitOutput(sink, new TextEncoder().encode(`[simulated] ${done}\n`));
+      sink.progress(progress, "simulated");
+    };
+    const tellFirst = (): void => {
+      firstOutputMs = performance.now() - startedAt;
+      if (outputs > 1) tell(ask.outputTokens > 0 ? 1 / ask.outputTokens : 0);
+    };
+    const share = ask.faulty ? FAULT_AT : 1;
+    const listener = {
+      started: () => {
+        sink.started();
+        if (ask.workMs > 0) tellFirst();
+      },
+      firstOutput: tellFirst,
+      progress: (progress: number) => {
+        if (told > 0 && told < outputs - 1 && progress * share >= told / (outputs - 1)) tell(progress * share);
+      },
+    };
+    const lookEveryMs = outputs > 1 ? Math.min(MAX_TIMER_MS, aloneMs / (outputs * LOOKS_PER_OUTPUT)) : Number.POSITIVE_INFINITY;
+    this.#lastJob += 1;
+    // What runs on several has all of them to itself, and they keep step: one clock does for them.
+    const worked = await workThrough(this.#gpu(job.gpuIds[0] ?? ""), gpuJob(this.#lastJob, job.modelId, ask, share), listener, lookEveryMs, stop);
+    if (!worked.stopped && !ask.faulty) tell(1);
+    return { ...worked, firstOutputMs };
+  }
+
+  #gpu(gpuId: string): RealTimeGpu {
+    let gpu = this.#gpus.get(gpuId);
+    if (!gpu) {
+      gpu = new RealTimeGpu(this.#options.gpuKind, this.#options.speed);
+      this.#gpus.set(gpuId, gpu);
+    }
+    return gpu;
   }
 
   #faulty(job: Job): boolean {
@@ -142,51 +185,34 @@ export class SimulatedRunner implements Runner {
   }
 }
 
-function planOf(job: Job, gpuKind: GpuKind, concurrency: number): Plan {
-  const rates = SERVICE_RATES[gpuKind];
+function askOf(job: Job, gpuKind: GpuKind, concurrency: number, faulty: boolean): Ask {
   const sized = job.inputTokens > 0 || job.outputTokens > 0;
-  // Work that is not measured in tokens, such as training, takes as long as it expects to.
+  // Work that is not measured in tokens, such as training, takes as long as it expects to on a GPU of its own.
   const timed = !sized && job.expectedDurationMs > 0;
   const inputTokens = sized || timed ? job.inputTokens : DEFAULT_INPUT_TOKENS;
   const outputTokens = sized || timed ? job.outputTokens : DEFAULT_OUTPUT_TOKENS;
-  const totalMs = timed ? job.expectedDurationMs : serviceMs(rates, inputTokens, outputTokens, concurrency);
-  return {
-    inputTokens,
-    outputTokens,
-    memoryMib: job.memoryMib > 0 ? job.memoryMib : Math.ceil((inputTokens + outputTokens) * KV_MIB_PER_TOKEN),
-    concurrency,
-    firstOutputMs: timed ? 0 : prefillMs(rates, inputTokens),
-    totalMs,
-  };
+  const kvMib = (inputTokens + outputTokens) * serviceTimes(gpuKind, job.modelId).kvMibPerToken;
+  const memoryMib = job.memoryMib > 0 ? job.memoryMib : Math.ceil(kvMib);
+  return { inputTokens, outputTokens, workMs: timed ? job.expectedDurationMs : 0, memoryMib, peakMemoryMib: job.memoryMib, concurrency, faulty };
 }
 
-function resultOf(job: Job, gpuKind: GpuKind, plan: Plan): Uint8Array {
+/** `share` is how much of it is done. */
+function gpuJob(id: number, modelId: string, { inputTokens, outputTokens, workMs }: Ask, share: number): RealTimeJob {
+  if (workMs > 0) return { id, workMs: workMs * share };
+  return { id, modelId, inputTokens, cachedTokens: 0, outputTokens: Math.floor(outputTokens * share) };
+}
+
+function resultOf(job: Job, gpuKind: GpuKind, ask: Ask, serviceMs: number): Uint8Array {
   const result = {
     simulated: true,
     model: job.modelId,
     gpu_id: job.gpuIds[0],
     ...(job.gpuIds.length > 1 && { gpu_ids: job.gpuIds }),
     gpu_kind: gpuKind,
-    input_tokens: plan.inputTokens,
-    output_tokens: plan.outputTokens,
-    concurrency: plan.concurrency,
-    service_ms: plan.totalMs,
+    input_tokens: ask.inputTokens,
+    output_tokens: ask.outputTokens,
+    concurrency: ask.concurrency,
+    service_ms: serviceMs,
   };
   return new TextEncoder().encode(JSON.stringify(result));
-}
-
-/** Waits until `atMs` of performance.now(), without a timer when it is there; false when `stop` aborts first. */
-async function reached(atMs: number, stop: AbortSignal): Promise<boolean> {
-  for (let left = atMs - performance.now(); left > 0 && !stop.aborted; left = atMs - performance.now()) {
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        clearTimeout(timer);
-        stop.removeEventListener("abort", done);
-        resolve();
-      };
-      const timer = setTimeout(done, Math.min(Math.ceil(left), MAX_TIMER_MS));
-      stop.addEventListener("abort", done, { once: true });
-    });
-  }
-  return !stop.aborted;
 }

@@ -11,14 +11,15 @@ import { timeMs } from "../quantity-text.js";
 import { queueWaitMs } from "../request-text.js";
 import { isFinal, watchToEnd } from "../watch-to-end.js";
 import type { Fate, RequestOutcome } from "./outcome.js";
+import type { ReplaySlos } from "./replay-slos.js";
 import type { ScheduledRequest } from "./schedule.js";
 
 export interface FollowSettings {
   /** Part of every request id, so that two replays never share one. */
   readonly runId: string;
   readonly model: string;
-  /** 0 means the router's default. */
-  readonly priority: number;
+  /** What is wished of each request; null for nothing. */
+  readonly slos: ReplaySlos | null;
   /** 0 means the router's default, ms. */
   readonly timeoutMs: number;
   /** Size of the payload; 0 sends none. */
@@ -40,6 +41,9 @@ type Client = Pick<RouterClient, "route" | "watch" | "status">;
 // One try of Route; a router that is alive answers in milliseconds, ms.
 const ROUTE_DEADLINE_MS = 10_000;
 
+// What the contract takes.
+const MAX_PREFIX_HASHES = 4096;
+
 const FATES: Partial<Record<RequestState, Fate>> = {
   [RequestState.COMPLETED]: "completed",
   [RequestState.FAILED]: "failed",
@@ -49,29 +53,37 @@ const FATES: Partial<Record<RequestState, Fate>> = {
 /** Resolves when the request has met its fate, which is then in `outcome`. */
 export async function followRequest(client: Client, request: ScheduledRequest, outcome: RequestOutcome, settings: FollowSettings, control: FollowControl): Promise<void> {
   try {
-    await routeUntilAnswered(client, routeRequest(request, outcome, settings), outcome, settings, control);
+    await routeUntilAnswered(client, routeRequest(request, outcome.requestId, settings), outcome, settings, control);
     outcome.answeredMs = control.sinceStart();
     outcome.fate = "unfinished";
     await watchUntilEnded(client, outcome, settings, control);
     if (outcome.fate === "unfinished") outcome.code = "INTERRUPTED";
+    else settings.slos?.learn(request);
   } catch (error) {
     // What comes behind a seen end changes nothing.
     if (outcome.ends > 0) return;
     outcome.code = control.signal.aborted ? "INTERRUPTED" : isServiceError(error) ? statusName(error.code) : "CLIENT_ERROR";
     if (outcome.fate === "unanswered" && !control.signal.aborted && !isTransient(error)) outcome.fate = "refused";
     if (outcome.fate === "unfinished" && isServiceError(error) && error.code === status.NOT_FOUND) outcome.fate = "lost";
+  } finally {
+    if (settings.slos) outcome.inSlo = outcome.fate === "completed" && settings.slos.kept(request, outcome);
   }
 }
 
-function routeRequest({ inputTokens, outputTokens }: ScheduledRequest, { requestId, tenant }: RequestOutcome, settings: FollowSettings): RouteRequest {
+function routeRequest(request: ScheduledRequest, requestId: string, { model, timeoutMs, payloadBytes, slos }: FollowSettings): RouteRequest {
+  const { tenant, priority, inputTokens, outputTokens, prefixHashes } = request;
+  const wish = slos?.wish(request);
   return create(RouteRequestSchema, {
     requestId,
     userId: tenant,
-    modelId: settings.model,
-    priority: settings.priority,
-    timeoutMs: BigInt(settings.timeoutMs),
+    modelId: model,
+    priority,
+    timeoutMs: BigInt(timeoutMs),
     resourceRequirements: { inputTokens, outputTokens },
-    payload: settings.payloadBytes === 0 ? { case: undefined } : { case: "payloadBytes", value: payload(settings.payloadBytes, outputTokens) },
+    // A prompt of more blocks is known by its beginning.
+    prefixHashes: prefixHashes.slice(0, MAX_PREFIX_HASHES),
+    ...(wish && { slo: { firstOutputMs: BigInt(wish.firstOutputMs), totalMs: BigInt(wish.totalMs) } }),
+    payload: payloadBytes === 0 ? { case: undefined } : { case: "payloadBytes", value: payload(payloadBytes, outputTokens) },
   });
 }
 
@@ -131,6 +143,8 @@ function noteEnd(outcome: RequestOutcome, request: RequestInfo, nowMs: number): 
   outcome.runMs = statistics.runMs;
   outcome.inputTokens = statistics.inputTokens;
   outcome.outputTokens = statistics.outputTokens;
-  // A runner that streams nothing still says when its first token was ready, counted from the start of the run.
-  if (statistics.firstOutputMs > 0) outcome.firstOutputMs ??= nowMs - Math.max(0, statistics.runMs - statistics.firstOutputMs);
+  // A runner that streams nothing, or not at once, still says when its first token was ready, counted from the start of the run.
+  const madeMs = statistics.firstOutputMs > 0 ? nowMs - Math.max(0, statistics.runMs - statistics.firstOutputMs) : Number.POSITIVE_INFINITY;
+  const firstMs = Math.min(madeMs, outcome.firstOutputMs ?? Number.POSITIVE_INFINITY);
+  outcome.firstOutputMs = firstMs === Number.POSITIVE_INFINITY ? null : firstMs;
 }

@@ -20,10 +20,12 @@ export interface RequestOutcome {
   code: string;
   /** When Route was answered. */
   answeredMs: number | null;
-  /** When the first output was seen or, without a stream of output, was made. */
+  /** When the first output was seen, or was made where its runner says that this was before what was seen of it. */
   firstOutputMs: number | null;
   /** When the end was seen. */
   endedMs: number | null;
+  /** Whether it was completed in time; null when it had no SLO. */
+  inSlo: boolean | null;
   /** From acceptance to start on the router's clock, ms. */
   waitMs: number | null;
   gpuId: string;
@@ -57,6 +59,7 @@ export function newOutcome(requestId: string, tenant: string, dueMs: number, lat
     answeredMs: null,
     firstOutputMs: null,
     endedMs: null,
+    inSlo: null,
     waitMs: null,
     gpuId: "",
     acceptedAtMs: null,

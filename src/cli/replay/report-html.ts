@@ -1,8 +1,8 @@
 // The report as one page that needs no network: tables and bars are plain HTML, plots are drawn by the script in
-// report-html-charts.ts from the report's own JSON. Everything from elsewhere is escaped; a content policy forbids all loading.
+// report-html-charts.ts from the report's own JSON. The frame of the page is in ../charts/page.ts.
 import { countText, durationText, rateText, shareText } from "../quantity-text.js";
+import { bar, escapeHtml, htmlTable as table, page, plotCard as plot, tile } from "../charts/page.js";
 import { chartScript } from "./report-html-charts.js";
-import { pageStyle } from "./report-html-style.js";
 import { reportJson } from "./report-json.js";
 import { GENERATOR_LIMIT_SHARE, isSound, LATENCY_MEANING, type GpuUse, type ReplayReport } from "./report.js";
 
@@ -12,19 +12,11 @@ const MAX_GPU_ROWS = 256;
 export function reportHtml(report: ReplayReport): string {
   const { plan, counts, throughput } = report;
   const total = report.latencies.find(({ name }) => name === "total");
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<meta name="color-scheme" content="light dark">
-<title>Replay ${escapeHtml(plan.runId)} · gpu-router</title>
-<style>${pageStyle}</style>
-</head>
-<body>
-<main>
-<header>
+  return page({
+    title: `Replay ${plan.runId}`,
+    data: reportJson(report),
+    script: chartScript,
+    body: `<header>
 <div><h1>Replay report</h1>
 <p>${plan.traces.map((trace) => `<b>${escapeHtml(trace.file)}</b>`).join(" + ")} at ${plan.speed}× speed, model <b>${escapeHtml(plan.model)}</b></p>
 <p class="dim">${escapeHtml(report.startedAt.slice(0, 19).replace("T", " "))} UTC · ${durationText(report.elapsedMs)} · router ${escapeHtml(plan.router)}${report.interrupted ? " · stopped early" : ""}</p></div>
@@ -36,6 +28,7 @@ ${tile("Throughput", `${rateText(throughput.completedPerSecond)}/s`, `sent ${rat
 ${tile("Latency p50", durationText(total?.p50Ms ?? null), "due to end")}
 ${tile("Latency p95", durationText(total?.p95Ms ?? null), "due to end")}
 ${tile("Latency p99", durationText(total?.p99Ms ?? null), `max ${durationText(total?.maxMs ?? null)}`)}
+${report.attainment === null ? "" : tile("In time", shareText(report.attainment.share), `${countText(report.attainment.kept)} of ${countText(report.attainment.asked)} with an SLO`)}
 ${tile("In flight", countText(throughput.peakInFlight), "at most at once")}
 ${tile("Tokens out", `${countText(throughput.outputTokensPerSecond)}/s`, `in ${countText(throughput.inputTokensPerSecond)}/s`)}
 </section>
@@ -51,24 +44,8 @@ ${plot("distribution", "Latency distribution", "share of requests at or below; l
 <section class="card"><h2>Users</h2>${tenantTable(report)}</section>
 </section>
 <section class="card"><h2>GPUs</h2>${gpuBars(report.gpus)}</section>
-<section class="card"><h2>How it was measured</h2>${method(report)}</section>
-</main>
-<div id="tip" role="status" hidden></div>
-<script type="application/json" id="report">${embeddedJson(reportJson(report))}</script>
-<script>${chartScript}</script>
-</body>
-</html>
-`;
-}
-
-/** Text that is safe between tags and inside quoted attributes. */
-export function escapeHtml(text: string): string {
-  return text.replaceAll(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
-}
-
-/** JSON that cannot end the script element it stands in, nor upset a JavaScript parser. */
-function embeddedJson(value: unknown): string {
-  return JSON.stringify(value).replaceAll(/[<>&\u2028\u2029]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
+<section class="card"><h2>How it was measured</h2>${method(report)}</section>`,
+  });
 }
 
 function verdict(report: ReplayReport): string {
@@ -81,19 +58,6 @@ function verdict(report: ReplayReport): string {
     [counts.unanswered, "unanswered"],
   ] as const;
   return `<p class="verdict bad">${faults.filter(([count]) => count > 0).map(([count, what]) => `${countText(count)} ${what}`).join(", ")}</p>`;
-}
-
-function tile(name: string, value: string, note: string): string {
-  return `<div class="tile"><span>${name}</span><strong>${value}</strong><span>${note}</span></div>`;
-}
-
-function plot(id: string, title: string, note: string): string {
-  return `<section class="card"><h2>${title} <small>${note}</small></h2><div class="plot" data-plot="${id}"><noscript>Plots need JavaScript; the tables below do not.</noscript></div></section>`;
-}
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const cells = (tag: "th" | "td", row: readonly string[]): string => `<tr>${row.map((cell) => `<${tag}>${cell}</${tag}>`).join("")}</tr>`;
-  return `<div class="scroll"><table><thead>${cells("th", head)}</thead><tbody>${rows.map((row) => cells("td", row)).join("")}</tbody></table></div>`;
 }
 
 function latencyTable({ latencies, lateness }: ReplayReport): string {
@@ -126,11 +90,12 @@ function tenantTable({ tenants }: ReplayReport): string {
     escapeHtml(each.tenant),
     countText(each.sent),
     countText(each.completed),
+    each.attainment === null ? "" : shareText(each.attainment.share),
     durationText(each.p50Ms),
     durationText(each.p95Ms),
     durationText(each.p99Ms),
   ]);
-  return table(["user", "sent", "completed", "p50", "p95", "p99"], rows);
+  return table(["user", "sent", "completed", tenants.some(({ attainment }) => attainment !== null) ? "in time" : "", "p50", "p95", "p99"], rows);
 }
 
 function gpuBars(gpus: readonly GpuUse[]): string {
@@ -142,10 +107,6 @@ function gpuBars(gpus: readonly GpuUse[]): string {
   });
   const more = gpus.length > MAX_GPU_ROWS ? `<p class="dim">… and ${countText(gpus.length - MAX_GPU_ROWS)} more GPUs.</p>` : "";
   return `<div class="gpu head"><span></span><span>busy</span><span>requests</span></div>${rows.join("")}${more}`;
-}
-
-function bar(kind: string, ratio: number, label: string): string {
-  return `<span class="bar ${kind}"><i style="width:${(Math.min(1, ratio) * 100).toFixed(1)}%"></i><em>${label}</em></span>`;
 }
 
 function method({ plan, counts, heldBack, generatorBusyShare, verification }: ReplayReport): string {
@@ -162,6 +123,6 @@ function method({ plan, counts, heldBack, generatorBusyShare, verification }: Re
 <li>${held} The generator itself was busy ${shareText(generatorBusyShare)} of the time${generatorBusyShare < GENERATOR_LIMIT_SHARE ? "" : ": latencies include its own delays"}.</li>
 <li>${countText(counts.retries)} calls of Route and ${countText(counts.reconnects)} streams of Watch were made again; ${countText(counts.redispatched)} requests took more than one dispatch.</li>
 ${verified}<li>A GPU is busy while at least one request runs on it, as its runner measured.</li>
-<li>Run ${escapeHtml(plan.runId)}, seed ${plan.seed}; ${plan.traces.map((trace) => `${escapeHtml(trace.file)} (${trace.format}) as user ${escapeHtml(trace.tenant)}`).join(", ")}.</li>
+<li>Run ${escapeHtml(plan.runId)}, seed ${plan.seed}; ${plan.traces.map((trace) => `${escapeHtml(trace.file)} (${trace.format}) as user ${escapeHtml(trace.tenant)}${trace.users > 1 ? `-1 to -${trace.users}` : ""}`).join(", ")}.</li>
 </ul>`;
 }

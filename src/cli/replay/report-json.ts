@@ -6,7 +6,8 @@ export function reportJson(report: ReplayReport): unknown {
   return snakeCase(report);
 }
 
-function snakeCase(value: unknown): unknown {
+/** The same for any part of it: numbers rounded to four decimals. */
+export function snakeCase(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(snakeCase);
   if (typeof value !== "object" || value === null) return typeof value === "number" ? Number(value.toFixed(4)) : value;
   return Object.fromEntries(Object.entries(value).map(([key, each]) => [key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), snakeCase(each)]));

@@ -14,7 +14,7 @@ export function reportText(report: ReplayReport, style: Style): string {
 }
 
 function head({ plan, elapsedMs, interrupted, throughput }: ReplayReport, style: Style): string {
-  const traces = plan.traces.map((trace) => `${printable(trace.file)} (${trace.format}, user ${printable(trace.tenant)})`).join(", ");
+  const traces = plan.traces.map((trace) => `${printable(trace.file)} (${trace.format}, user ${printable(trace.tenant)}${trace.users > 1 ? `-1 to -${trace.users}` : ""})`).join(", ");
   return (
     `${style.bold(`Replay ${plan.runId}`)} of ${traces}\n` +
     `${plan.speed}x speed, model ${printable(plan.model)}, seed ${plan.seed}, router ${plan.router}\n` +
@@ -67,7 +67,9 @@ function latencies(report: ReplayReport, style: Style): string {
       ...[each.meanMs, each.p50Ms, each.p95Ms, each.p99Ms, each.maxMs].map(durationText),
       style.dim(LATENCY_MEANING[each.name]),
     ]);
-  return rows.length === 0 ? "" : textTable([{ title: "LATENCY" }, ...FIGURES, { title: "FROM, TO" }], rows, style.bold);
+  const { attainment } = report;
+  const inTime = attainment === null ? "" : `in time ${countText(attainment.kept)} of ${countText(attainment.asked)} with an SLO (${shareText(attainment.share)})\n`;
+  return rows.length === 0 ? inTime : `${textTable([{ title: "LATENCY" }, ...FIGURES, { title: "FROM, TO" }], rows, style.bold)}${inTime}`;
 }
 
 function gpus(report: ReplayReport, style: Style): string {
@@ -95,9 +97,10 @@ function tenants(report: ReplayReport, style: Style): string {
     printable(each.tenant),
     countText(each.sent),
     countText(each.completed),
+    each.attainment === null ? "" : shareText(each.attainment.share),
     ...[each.meanMs, each.p50Ms, each.p95Ms, each.p99Ms, each.maxMs].map(durationText),
   ]);
-  return textTable([{ title: "USER" }, { title: "SENT", align: "right" }, { ...FIGURES[0], title: "COMPLETED" }, ...FIGURES.slice(1)], rows, style.bold);
+  return textTable([{ title: "USER" }, { title: "SENT", align: "right" }, { ...FIGURES[0], title: "COMPLETED" }, { title: report.attainment === null ? "" : "IN TIME", align: "right" }, ...FIGURES.slice(1)], rows, style.bold);
 }
 
 function generator({ lateness, heldBack, plan, generatorBusyShare }: ReplayReport, style: Style): string {

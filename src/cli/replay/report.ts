@@ -10,7 +10,7 @@ import type { Verification } from "./verify.js";
 export interface ReplayPlan {
   readonly runId: string;
   readonly router: string;
-  readonly traces: readonly { readonly file: string; readonly format: string; readonly tenant: string }[];
+  readonly traces: readonly { readonly file: string; readonly format: string; readonly tenant: string; readonly users: number }[];
   readonly model: string;
   readonly speed: number;
   readonly seed: number;
@@ -46,6 +46,16 @@ export interface TenantUse extends Distribution {
   readonly tenant: string;
   readonly sent: number;
   readonly completed: number;
+  readonly attainment: Attainment | null;
+}
+
+/** Of requests with an SLO, refused ones included. */
+export interface Attainment {
+  readonly asked: number;
+  /** Completed in time. */
+  readonly kept: number;
+  /** 0..1. */
+  readonly share: number;
 }
 
 export interface ReplayReport {
@@ -76,6 +86,8 @@ export interface ReplayReport {
     readonly peakInFlight: number;
   };
   readonly latencies: readonly Latency[];
+  /** null when no request had an SLO. */
+  readonly attainment: Attainment | null;
   /** How late the generator itself was, waiting at the bound on requests in flight included. */
   readonly lateness: Distribution;
   readonly heldBack: ReplayRun["heldBack"];
@@ -129,6 +141,7 @@ export function buildReport(plan: ReplayPlan, run: ReplayRun, interrupted: boole
       latency("first_output", completed.map((outcome) => since(outcome, outcome.firstOutputMs))),
       latency("total", completed.map((outcome) => since(outcome, outcome.endedMs))),
     ],
+    attainment: attainmentOf(outcomes),
     lateness: distribution(sortedValues(outcomes.map((outcome) => outcome.lateMs))),
     heldBack: run.heldBack,
     generatorBusyShare: run.generatorBusyShare,
@@ -141,6 +154,12 @@ export function buildReport(plan: ReplayPlan, run: ReplayRun, interrupted: boole
 
 function since(outcome: RequestOutcome, ms: number | null): number | null {
   return ms === null ? null : Math.max(0, ms - outcome.dueMs);
+}
+
+function attainmentOf(outcomes: readonly RequestOutcome[]): Attainment | null {
+  const asked = sum(outcomes, ({ inSlo }) => Number(inSlo !== null));
+  const kept = sum(outcomes, ({ inSlo }) => Number(inSlo === true));
+  return asked === 0 ? null : { asked, kept, share: kept / asked };
 }
 
 function sum<T>(items: Iterable<T>, value: (item: T) => number): number {
@@ -227,6 +246,7 @@ function tenantUse(outcomes: readonly RequestOutcome[]): readonly TenantUse[] {
       tenant,
       sent: group.length,
       completed: completed.length,
+      attainment: attainmentOf(group),
       ...distribution(sortedValues(completed.map((outcome) => since(outcome, outcome.endedMs)))),
     };
   });

@@ -8,8 +8,11 @@ import { CliFailure } from "../failure.js";
 /** One trace and who its requests are for. */
 export interface TraceSource {
   readonly path: string;
+  /** Its one user; of several, the beginning of their names: "conv-1", "conv-2". */
   readonly tenant: string;
   readonly format: TraceFormat;
+  /** Of each of its users, 1..5, 0 for the router's default; at least one. Each request is of one of them, by lot. */
+  readonly priorities: readonly number[];
 }
 
 export interface ScheduleOptions {
@@ -28,8 +31,12 @@ export interface ScheduledRequest {
   /** Since the start of the replay, ms, in the replay's time. */
   readonly dueMs: number;
   readonly tenant: string;
+  /** 1..5; 0 for the router's default. */
+  readonly priority: number;
   readonly inputTokens: number;
   readonly outputTokens: number;
+  /** Chained hashes of the prompt's blocks; empty when the trace has none. */
+  readonly prefixHashes: readonly number[];
 }
 
 // Rows that may share one grid cell; a trace with more in 3 s is no trace of requests.
@@ -57,6 +64,9 @@ export async function* spread(rows: AsyncIterable<TraceRow>, gridMs: number, ran
 interface OpenTrace {
   readonly source: TraceSource;
   readonly rows: AsyncIterator<TraceRow, void>;
+  readonly users: readonly string[];
+  /** Draws the user of the next request. */
+  readonly lot: () => number;
   next: TraceRow;
   /** The trace's time at which the replay starts, ms. */
   originMs: number;
@@ -69,15 +79,18 @@ export async function* schedule(sources: readonly TraceSource[], options: Schedu
     for (const source of sources) {
       const rows = timedRows(source, options.seed);
       const first = await rows.next();
-      if (first.done !== true) open.push({ source, rows, next: first.value, originMs: first.value.atMs });
+      if (first.done !== true) open.push({ source, rows, users: userNames(source), lot: userLot(source, options.seed), next: first.value, originMs: first.value.atMs });
     }
     alignCalendars(open);
     const dueMs = (trace: OpenTrace): number => trace.next.atMs - trace.originMs;
     for (let number = 0; number < options.limit; number += 1) {
       const trace = open.reduce<OpenTrace | undefined>((first, each) => (first === undefined || dueMs(each) < dueMs(first) ? each : first), undefined);
       if (trace === undefined || dueMs(trace) >= options.durationMs) return;
-      const { inputTokens, outputTokens } = trace.next;
-      yield { number, dueMs: dueMs(trace) / options.speed, tenant: trace.source.tenant, inputTokens, outputTokens };
+      const { inputTokens, outputTokens, prefixHashes = [] } = trace.next;
+      const user = trace.lot();
+      const tenant = trace.users[user] ?? trace.source.tenant;
+      const priority = trace.source.priorities[user] ?? 0;
+      yield { number, dueMs: dueMs(trace) / options.speed, tenant, priority, inputTokens, outputTokens, prefixHashes };
       const following = await trace.rows.next();
       if (following.done === true) open = open.filter((each) => each !== trace);
       else trace.next = following.value;
@@ -89,7 +102,21 @@ export async function* schedule(sources: readonly TraceSource[], options: Schedu
 
 function timedRows({ path, format }: TraceSource, seed: number): AsyncGenerator<TraceRow, void, undefined> {
   const rows = readTrace(path, format);
-  return format.gridMs === 0 ? rows : spread(rows, format.gridMs, seededRandom(hash32(path.slice(path.lastIndexOf("/") + 1), seed)));
+  return format.gridMs === 0 ? rows : spread(rows, format.gridMs, seededRandom(hash32(fileName(path), seed)));
+}
+
+/** The users of a trace, in the order of its priorities. */
+export function userNames({ tenant, priorities }: TraceSource): string[] {
+  return priorities.length === 1 ? [tenant] : priorities.map((_, index) => `${tenant}-${index + 1}`);
+}
+
+function userLot({ path, priorities }: TraceSource, seed: number): () => number {
+  const random = seededRandom(hash32(`users of ${fileName(path)}`, seed));
+  return () => Math.floor(random() * priorities.length);
+}
+
+function fileName(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
 }
 
 /** Traces of the same hours keep their distance in time. */

@@ -42,7 +42,7 @@ export function fleetPlan(text: string): FleetPlan {
   const [, openb] = /^openb:(\d{1,5})$/.exec(text.trim()) ?? [];
   if (openb !== undefined && Number(openb) > 0) return { openbGpus: Number(openb) };
   const groups = text.split(",").map((each): NodeGroup => {
-    const [, nodes = "1", gpus = "1", kind = ""] = /^(?:(\d{1,5})x)??(?:(\d{1,5})x)?([\w-]+)$/.exec(each.trim()) ?? [];
+    const [, nodes = "1", gpus = "1", kind = ""] = /^(?:(\d{1,5})x)??(?:(\d{1,5})x)?([A-Za-z][\w-]*)$/.exec(each.trim()) ?? [];
     if (!isGpuKind(kind) || Number(nodes) < 1 || Number(gpus) < 1) {
       throw new InvalidArgumentError(`"${each}" is no group of GPUs: write 8xH100-80GB for a node of 8, 2x8xL40S for two of them, openb:128 for a cut of that cluster. Kinds: ${GPU_KIND_NAMES.join(", ")}.`);
     }

@@ -4,8 +4,8 @@ import { z } from "zod";
 
 import { readYaml } from "../../config/read-yaml.js";
 import { SCENARIOS, scenarioNamed } from "../../sim/scenarios.js";
-import type { Scenario } from "../../sim/workload/scenario.js";
-import { sourceNames } from "../../sim/workload/sources.js";
+import type { FleetPlan, Scenario } from "../../sim/workload/scenario.js";
+import { isOwnSource, sourceNames, type SourceName } from "../../sim/workload/sources.js";
 import { GPU_KIND_NAMES } from "../../simulated-gpu/gpu-kinds.js";
 import { MODEL_NAMES } from "../../simulated-gpu/models.js";
 import { CliFailure, usageFailure } from "../failure.js";
@@ -35,7 +35,7 @@ const amount = z.discriminatedUnion("kind", [
 
 const part = z.strictObject({
   name: word,
-  source: z.enum(sourceNames()),
+  source: z.string().refine((name): name is SourceName => isOwnSource(name) || sourceNames().some((known) => known === name), `must be one of ${sourceNames().join(", ")}, or file:PATH`),
   type: z.string().regex(/^[a-z][a-z0-9_-]{0,63}$/).default("inference"),
   users: z.array(user).min(1),
   amount: amount.default({ kind: "share", share: 1 }),
@@ -49,10 +49,10 @@ const schema = z.strictObject({
   name: word,
   title: z.string().min(1).max(200).optional(),
   notes: z.array(z.string()).default([]),
-  fleet: z.union([
-    z.strictObject({ groups: z.array(z.strictObject({ kind: z.enum(GPU_KIND_NAMES), gpus: count, nodes: count.default(1) })).min(1) }),
-    z.strictObject({ openb_gpus: count }).transform((of) => ({ openbGpus: of.openb_gpus })),
-  ]),
+  fleet: z
+    .strictObject({ groups: z.array(z.strictObject({ kind: z.enum(GPU_KIND_NAMES), gpus: count, nodes: count.default(1) })).min(1).optional(), openb_gpus: count.optional() })
+    .refine(({ groups, openb_gpus }) => (groups === undefined) !== (openb_gpus === undefined), "needs either groups or openb_gpus")
+    .transform(({ groups, openb_gpus }): FleetPlan => (groups === undefined ? { openbGpus: openb_gpus ?? 0 } : { groups })),
   parts: z.array(part).min(1).max(32),
   floods: z.array(z.strictObject({ part: word, user: word, from_minutes: z.number().min(0), to_minutes: positive, factor: z.number().gt(1) })).default([]),
   model_load_speed: positive.default(1),
@@ -93,8 +93,9 @@ function readScenario(file: string): Scenario {
     notes: data.notes,
     fleet: data.fleet,
     models,
-    parts: data.parts.map(({ max_work_seconds, max_gpus, users, ...rest }) => ({
+    parts: data.parts.map(({ max_work_seconds, max_gpus, users, source, ...rest }) => ({
       ...rest,
+      source: isOwnSource(source) ? (`file:${path.resolve(path.dirname(file), source.slice("file:".length))}` as const) : source,
       users: users.map(({ senders, ...each }) => (senders === undefined ? each : { ...each, senders })),
       maxWorkMs: max_work_seconds === undefined ? Number.POSITIVE_INFINITY : max_work_seconds * 1000,
       maxGpus: max_gpus,

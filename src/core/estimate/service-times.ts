@@ -1,10 +1,11 @@
 // How fast each kind of GPU serves each model: priors from the kind's speed, corrected by what attempts measured.
 // Read by the work ledger and the scorers that think in seconds. Not durable: learned again within a few outcomes.
+import type { LoadableModel } from "../model/gpu.js";
 import { gpuSpeed } from "./gpu-speeds.js";
 
 /** Tokens that an engine takes in per iteration at most; vLLM's and SGLang's default. */
 export const TOKENS_PER_ITERATION = 2048;
-/** Bound on models; the one that was asked for longest ago goes first. */
+/** Bound on models; one of which nothing was learned, or longest ago, goes first. */
 const MAX_MODELS = 10_000;
 /** Share of its error by which one outcome corrects the rates; the first outcomes correct more. */
 const GAIN = 0.03;
@@ -17,6 +18,7 @@ const TYPICAL_CONCURRENCY = 16;
 const TYPICAL_KV_TOKENS = 24_000;
 
 /** An 8-billion-parameter model in 16 bits on the reference kind (A100-80GB): what is assumed of a model nobody has served yet. */
+const KV_BYTES_PER_TOKEN = 131_072;
 const PRIOR = { prefillMsPerToken: 0.09, stepBaseMs: 11, stepMsPerRequest: 0.1, stepMsPerKvToken: 0.0001, weightsMib: 15_300 };
 
 /** The rates of one model, by kind of GPU, and what its callers can bear. All ms. */
@@ -28,10 +30,13 @@ export class ModelTimes {
   readonly stepBaseMs: number[] = [];
   readonly stepMsPerRequest: number[] = [];
   readonly stepMsPerKvToken: number[] = [];
-  /** Outcomes that the rates were learned from, by kind. */
+  /** Prompts and answers that the rates were learned from, by kind. */
+  readonly prompts: number[] = [];
   readonly outcomes: number[] = [];
   /** How heavy it is beside the prior's model. */
   weight = 1;
+  /** How much of a key-value cache a token takes, in tokens of 128 KiB. */
+  kvWeight = 1;
   /** Time per token that requests with a deadline can bear; Infinity before the first. */
   bearableStepMs = Number.POSITIVE_INFINITY;
   /** When the last of them was placed. */
@@ -47,6 +52,15 @@ export class ModelTimes {
     this.bearableStepMs = this.bearableStepMs === Number.POSITIVE_INFINITY ? bearable : this.bearableStepMs + BEARABLE_GAIN * (bearable - this.bearableStepMs);
     this.promisedAtMs = nowMs;
   }
+}
+
+/** A model that a GPU worked for while an answer was written: share of the time, and means over it. */
+export interface MetModel {
+  readonly times: ModelTimes;
+  /** 0..1. */
+  readonly presence: number;
+  readonly concurrency: number;
+  readonly kvTokens: number;
 }
 
 export class ServiceTimes {
@@ -77,38 +91,60 @@ export class ServiceTimes {
   }
 
   /** A runner tells how large a model is: until it has been measured, its rates follow from that. */
-  tellWeights(modelId: string, weightsMib: number): void {
+  tell({ modelId, memoryMib, kvBytesPerToken }: LoadableModel): void {
     const times = this.of(modelId);
-    const weight = weightsMib / PRIOR.weightsMib;
+    if (kvBytesPerToken) times.kvWeight = kvBytesPerToken / KV_BYTES_PER_TOKEN;
+    const weight = memoryMib / PRIOR.weightsMib;
     if (!(weight > 0) || weight === times.weight) return;
     times.weight = weight;
-    for (let kind = 0; kind < times.outcomes.length; kind += 1) if (times.outcomes[kind] === 0) this.#prior(times, kind);
-  }
-
-  /** A prompt took `measuredMs` where `predictedMs` was expected. */
-  learnPrefill(times: ModelTimes, kind: number, measuredMs: number, predictedMs: number): void {
-    if (!(measuredMs > 0 && predictedMs > 0)) return;
-    const ratio = Math.min(MAX_RATIO, Math.max(1 / MAX_RATIO, measuredMs / predictedMs));
-    times.prefillMsPerToken[kind]! *= 1 + gainOf(times.outcomes[kind]!) * (ratio - 1);
+    for (let kind = 0; kind < times.outcomes.length; kind += 1) if (times.outcomes[kind] === 0 && times.prompts[kind] === 0) this.#prior(times, kind);
   }
 
   /**
-   * Tokens came every `measuredMs` where `predictedMs` was expected, with `concurrency` requests of the model running that held
-   * `kvTokens`: normalised least mean squares over base and slopes.
+   * A prompt took `measuredMs` where `predictedMs` was expected with `usedMsPerToken`: what it should have been, not what it is now, since
+   * others that were placed with it have corrected it meanwhile.
    */
-  learnStep(times: ModelTimes, kind: number, measuredMs: number, predictedMs: number, concurrency: number, kvTokens: number): void {
+  learnPrefill(times: ModelTimes, kind: number, measuredMs: number, predictedMs: number, usedMsPerToken: number): void {
+    if (!(measuredMs > 0 && predictedMs > 0)) return;
+    const ratio = Math.min(MAX_RATIO, Math.max(1 / MAX_RATIO, measuredMs / predictedMs));
+    times.prefillMsPerToken[kind]! += gainOf(times.prompts[kind]!) * (usedMsPerToken * ratio - times.prefillMsPerToken[kind]!);
+    times.prompts[kind]! += 1;
+    this.#keep(times);
+  }
+
+  /**
+   * Tokens of a model came every `measuredMs` while the GPU worked for the models that it `met`, itself among them: normalised least mean
+   * squares over the bases and slopes of all of them, against what the rates would predict now. A prediction of before would be
+   * corrected again by each of those that were placed with it.
+   */
+  learnStep(times: ModelTimes, kind: number, measuredMs: number, met: readonly MetModel[]): void {
+    let predictedMs = 0;
+    let norm = 0;
+    for (const { times: of, presence, concurrency, kvTokens } of met) {
+      predictedMs += presence * of.stepBaseMs[kind]! + concurrency * of.stepMsPerRequest[kind]! + kvTokens * of.stepMsPerKvToken[kind]!;
+      norm += presence ** 2 + (concurrency / TYPICAL_CONCURRENCY) ** 2 + (kvTokens / TYPICAL_KV_TOKENS) ** 2;
+    }
+    if (!(measuredMs > 0 && predictedMs > 0 && norm > 0)) return;
     const bounded = Math.min(predictedMs * MAX_RATIO, Math.max(predictedMs / MAX_RATIO, measuredMs));
-    const requests = concurrency / TYPICAL_CONCURRENCY;
-    const tokens = kvTokens / TYPICAL_KV_TOKENS;
-    const step = (gainOf(times.outcomes[kind]!) * (bounded - predictedMs)) / (1 + requests * requests + tokens * tokens);
+    const step = (gainOf(times.outcomes[kind]!) * (bounded - predictedMs)) / norm;
     times.outcomes[kind]! += 1;
-    times.stepBaseMs[kind] = atLeast(times.stepBaseMs[kind]!, step);
-    times.stepMsPerRequest[kind] = atLeast(times.stepMsPerRequest[kind]!, (step * requests) / TYPICAL_CONCURRENCY);
-    times.stepMsPerKvToken[kind] = atLeast(times.stepMsPerKvToken[kind]!, (step * tokens) / TYPICAL_KV_TOKENS);
+    for (const { times: of, presence, concurrency, kvTokens } of met) {
+      of.stepBaseMs[kind] = atLeast(of.stepBaseMs[kind]!, step * presence);
+      of.stepMsPerRequest[kind] = atLeast(of.stepMsPerRequest[kind]!, (step * concurrency) / TYPICAL_CONCURRENCY ** 2);
+      of.stepMsPerKvToken[kind] = atLeast(of.stepMsPerKvToken[kind]!, (step * kvTokens) / TYPICAL_KV_TOKENS ** 2);
+    }
+    this.#keep(times);
+  }
+
+  /** What was learned goes last. */
+  #keep(times: ModelTimes): void {
+    if (!this.#models.delete(times.modelId)) return;
+    this.#models.set(times.modelId, times);
   }
 
   #fill(times: ModelTimes): void {
     for (let kind = times.stepBaseMs.length; kind < this.#names.length; kind += 1) {
+      times.prompts[kind] = 0;
       times.outcomes[kind] = 0;
       this.#prior(times, kind);
     }

@@ -179,7 +179,7 @@ export class Fleet {
   setRunners(nodeId: NodeId, runners: readonly RunnerInfo[]): void {
     const node = this.#node(nodeId);
     node.runners = runners;
-    for (const { loadable = [] } of runners) for (const { modelId, memoryMib } of loadable) this.work.times.tellWeights(modelId, memoryMib);
+    for (const { loadable = [] } of runners) for (const each of loadable) this.work.times.tell(each);
     for (const gpu of node.gpus) this.work.kvCapacityTokens[gpu] = kvCapacity(runners, this.inventory[gpu]!.gpuId);
     for (const name of node.loads.keys()) if (!runners.some((runner) => runner.name === name)) node.loads.delete(name);
     this.#reshaped();

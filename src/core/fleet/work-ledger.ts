@@ -1,7 +1,7 @@
 // What the requests on each GPU still have to do, as far as can be told without asking: tokens to read and to write, the time
 // of one iteration, how much later anything may end before a promise breaks. A fold of placements and ends, so two requests
 // between two telemetry samples see each other. Written by fleet.ts; read by the filters and scorers that think in seconds.
-import { prefillMs, writeMsPerToken, type ModelTimes, type ServiceTimes } from "../estimate/service-times.js";
+import { prefillMs, writeMsPerToken, type MetModel, type ModelTimes, type ServiceTimes } from "../estimate/service-times.js";
 import type { RequestId } from "../model/ids.js";
 import type { RunStatistics } from "../model/request.js";
 
@@ -23,36 +23,51 @@ interface Held {
   readonly work: Work;
   readonly times: ModelTimes;
   readonly placedAtMs: number;
-  /** When its prompt has been read, ms. */
+  /** When its prompt begins to be read, and when it has been, ms. */
+  readonly readFromMs: number;
   readonly prefilledAtMs: number;
+  /** What it takes in the key-value cache, tokens of 128 KiB. */
+  readonly tokens: number;
   /** Output tokens so far. */
   doneTokens: number;
-  // Running sums when its prompt was to be read: the difference at its end is what it met.
-  readonly stepAreaAtStart: number;
-  readonly stallAreaAtStart: number;
-  readonly countAreaAtStart: number;
-  readonly kvAreaAtStart: number;
+  /** Running sums when its prompt had been read: the difference at its end is what it met. null before that. */
+  atStart: { readonly stallArea: number; readonly mix: readonly MixSums[] } | null;
+  /** What a prompt token was taken to cost when it was placed, ms. */
+  readonly prefillMsPerToken: number;
 }
 
-/** A model at work on a GPU, with integrals over time of its requests and their tokens. */
+/** A model at work on a GPU, with integrals over time of its presence, its requests and their tokens. It stays until the GPU is idle. */
 interface MixEntry {
   readonly times: ModelTimes;
   count: number;
   kvTokens: number;
+  presentMs: number;
   countArea: number;
   kvArea: number;
+}
+
+/** The integrals of an entry at one time. */
+interface MixSums {
+  readonly entry: MixEntry;
+  readonly presentMs: number;
+  readonly countArea: number;
+  readonly kvArea: number;
 }
 
 /** A request that writes more than was expected is expected to write this many more, always, at the pace it was promised. */
 const OVERTIME_TOKENS = 32;
 /** The share of time that reading takes is an average over this long, ms. */
 const STALL_TAU_MS = 10_000;
+/** A share of time below this is none. */
+const NO_STALL = 0.001;
 /** While prompts are read, iterations take longer: running requests get this share of their usual pace. */
 const PACE_DURING_PREFILL = 0.25;
 /** Outputs shorter than this say little about the pace. */
 const MIN_LEARNED_TOKENS = 8;
 /** Bound on models with a column; idle ones go above it. */
 const MAX_COUNTED_MODELS = 1_000;
+/** Models that a GPU is remembered to have worked for since it was idle; above it those that have ended go. */
+const MAX_MIX = 16;
 const FIRST_CAPACITY = 64;
 
 export class WorkLedger {
@@ -71,7 +86,7 @@ export class WorkLedger {
   held = new Int32Array(FIRST_CAPACITY);
   /** Output tokens that are still to come, of all of them. */
   remainingTokens = new Float64Array(FIRST_CAPACITY);
-  /** Tokens in the key-value cache once all have ended. */
+  /** Tokens in the key-value cache once all have ended, tokens of 128 KiB. */
   kvTokens = new Float64Array(FIRST_CAPACITY);
   /** 0 when unknown. */
   kvCapacityTokens = new Float64Array(FIRST_CAPACITY);
@@ -88,8 +103,7 @@ export class WorkLedger {
   readonly #counts = new Map<ModelTimes, { column: Int32Array; total: number }>();
   /** When the columns of a GPU were last brought up to date, ms. */
   #asOfMs = new Float64Array(FIRST_CAPACITY);
-  // Integrals over time: of the iteration time, of reading prompts.
-  #stepArea = new Float64Array(FIRST_CAPACITY);
+  /** Time that went into reading prompts, ms. */
   #stallArea = new Float64Array(FIRST_CAPACITY);
   /** Share of time that went into reading prompts lately, 0..1. */
   #stallShare = new Float64Array(FIRST_CAPACITY);
@@ -112,24 +126,21 @@ export class WorkLedger {
     if (work.inputTokens + work.outputTokens === 0) return;
     this.#settle(gpu, nowMs);
     const times = this.times.of(work.modelId);
-    const tokens = work.inputTokens + work.outputTokens;
+    const tokens = (work.inputTokens + work.outputTokens) * times.kvWeight;
     const stepMs = this.stepMs[gpu]! + this.addedStepMs(gpu, times, tokens);
     const startMs = Math.max(nowMs, this.prefillUntilMs[gpu]!);
     const prefilledAtMs = startMs + prefillMs(times.prefillMsPerToken[this.kind[gpu]!]!, work.inputTokens - work.cachedTokens, stepMs);
     this.#count(gpu, times, 1, tokens);
-    const mix = this.#mix[gpu]!.find((entry) => entry.times === times)!;
-    // Sums as they will be then, if nothing else happens: the wait for the prompt is not the pace of the output.
-    const waitMs = prefilledAtMs - nowMs;
     const held: Held = {
       work,
       times,
       placedAtMs: nowMs,
+      readFromMs: startMs,
       prefilledAtMs,
+      tokens,
       doneTokens: 0,
-      stepAreaAtStart: this.#stepArea[gpu]! + waitMs * stepMs,
-      stallAreaAtStart: this.#stallArea[gpu]! + waitMs,
-      countAreaAtStart: mix.countArea + waitMs * mix.count,
-      kvAreaAtStart: mix.kvArea + waitMs * mix.kvTokens,
+      atStart: null,
+      prefillMsPerToken: times.prefillMsPerToken[this.kind[gpu]!]!,
     };
     this.prefillUntilMs[gpu] = prefilledAtMs;
     if (work.dueAtMs < Number.POSITIVE_INFINITY && work.dueAtMs > prefilledAtMs) times.promise(work, prefilledAtMs, nowMs);
@@ -147,12 +158,17 @@ export class WorkLedger {
     this.#settle(gpu, nowMs);
     if (measured) this.#learn(gpu, held, measured, nowMs);
     all.splice(place, 1);
-    const tokens = held.work.inputTokens + held.work.outputTokens;
+    const { tokens } = held;
     this.#count(gpu, held.times, -1, tokens);
     this.kvTokens[gpu]! -= tokens;
-    // What ends has been read; without anything left, nothing is being read.
-    if (all.length === 0) this.prefillUntilMs[gpu] = nowMs;
-    else if (measured && held.prefilledAtMs > nowMs) this.prefillUntilMs[gpu] = Math.max(nowMs, this.prefillUntilMs[gpu]! - (held.prefilledAtMs - nowMs));
+    // What ends has been read, and all before it; what is taken away is not read on. Without anything left, nothing is being read.
+    const unreadMs = held.prefilledAtMs - Math.max(nowMs, measured ? nowMs : held.readFromMs);
+    if (all.length === 0) {
+      this.prefillUntilMs[gpu] = nowMs;
+      this.#mix[gpu] = [];
+    } else if (unreadMs > 0) {
+      this.prefillUntilMs[gpu] = Math.max(nowMs, this.prefillUntilMs[gpu]! - unreadMs);
+    }
     this.#weigh(gpu, nowMs);
   }
 
@@ -167,6 +183,15 @@ export class WorkLedger {
       endsAtMs = Math.max(endsAtMs, Math.max(nowMs, prefilledAtMs) + tokens * paceMs);
     }
     return endsAtMs;
+  }
+
+  /** Brings all GPUs up to date: answers grow and slack changes though nothing is placed and nothing ends. */
+  follow(nowMs: number): void {
+    for (let gpu = 0; gpu < this.#held.length; gpu += 1) {
+      if (this.held[gpu] === 0 && this.#stallShare[gpu]! < NO_STALL) continue;
+      this.#settle(gpu, nowMs);
+      this.#weigh(gpu, nowMs);
+    }
   }
 
   /** GPU time that a request costs, ms: its prompt, and its share of the iterations that write its answer. */
@@ -195,12 +220,12 @@ export class WorkLedger {
     const mix = this.#mix[gpu]!;
     let ofGpu = mix.find((entry) => entry.times === times);
     if (!ofGpu) {
-      ofGpu = { times, count: 0, kvTokens: 0, countArea: 0, kvArea: 0 };
-      mix.push(ofGpu);
+      if (mix.length >= MAX_MIX) this.#mix[gpu] = mix.filter(({ count }) => count > 0);
+      ofGpu = { times, count: 0, kvTokens: 0, presentMs: 0, countArea: 0, kvArea: 0 };
+      this.#mix[gpu]!.push(ofGpu);
     }
     ofGpu.count += by;
-    ofGpu.kvTokens += by * tokens;
-    if (ofGpu.count === 0) mix.splice(mix.indexOf(ofGpu), 1);
+    ofGpu.kvTokens = ofGpu.count === 0 ? 0 : ofGpu.kvTokens + by * tokens;
     let counts = this.#counts.get(times);
     if (!counts) {
       if (this.#counts.size >= MAX_COUNTED_MODELS) for (const [idle, { total }] of this.#counts) if (total === 0) this.#counts.delete(idle);
@@ -220,17 +245,21 @@ export class WorkLedger {
   #settle(gpu: number, nowMs: number): void {
     const fromMs = this.#asOfMs[gpu]!;
     const elapsedMs = nowMs - fromMs;
-    this.#asOfMs[gpu] = nowMs;
     const stepMs = this.stepMs[gpu]!;
-    if (elapsedMs <= 0) return;
+    if (elapsedMs <= 0) {
+      this.#asOfMs[gpu] = nowMs;
+      return;
+    }
     const stalledMs = Math.max(0, Math.min(nowMs, this.prefillUntilMs[gpu]!) - fromMs);
-    this.#stepArea[gpu]! += elapsedMs * stepMs;
+    for (const held of this.#held[gpu]!) if (!held.atStart && held.prefilledAtMs <= nowMs) held.atStart = this.#sumsAt(gpu, Math.max(fromMs, held.prefilledAtMs));
     this.#stallArea[gpu]! += stalledMs;
     const left = Math.exp(-elapsedMs / STALL_TAU_MS);
     this.#stallShare[gpu] = this.#stallShare[gpu]! * left + (stalledMs / elapsedMs) * (1 - left);
     this.stretch[gpu] = 1 / (1 - this.#stallShare[gpu]! * (1 - PACE_DURING_PREFILL));
+    this.#asOfMs[gpu] = nowMs;
     if (stepMs === 0) return;
     for (const entry of this.#mix[gpu]!) {
+      if (entry.count > 0) entry.presentMs += elapsedMs;
       entry.countArea += elapsedMs * entry.count;
       entry.kvArea += elapsedMs * entry.kvTokens;
     }
@@ -242,6 +271,21 @@ export class WorkLedger {
     }
   }
 
+  /** The running sums at a time since the last settling: nothing has changed since. */
+  #sumsAt(gpu: number, atMs: number): NonNullable<Held["atStart"]> {
+    const fromMs = this.#asOfMs[gpu]!;
+    const sinceMs = atMs - fromMs;
+    return {
+      stallArea: this.#stallArea[gpu]! + Math.max(0, Math.min(atMs, this.prefillUntilMs[gpu]!) - fromMs),
+      mix: this.#mix[gpu]!.map((entry) => ({
+        entry,
+        presentMs: entry.presentMs + (entry.count > 0 ? sinceMs : 0),
+        countArea: entry.countArea + sinceMs * entry.count,
+        kvArea: entry.kvArea + sinceMs * entry.kvTokens,
+      })),
+    };
+  }
+
   /** Recomputes the columns of a GPU from what it holds. */
   #weigh(gpu: number, nowMs: number): void {
     this.changes += 1;
@@ -249,10 +293,11 @@ export class WorkLedger {
     const all = this.#held[gpu]!;
     let stepMs = 0;
     for (const { times, count, kvTokens } of this.#mix[gpu]!) {
-      stepMs += times.stepBaseMs[kind]! + count * times.stepMsPerRequest[kind]! + kvTokens * times.stepMsPerKvToken[kind]!;
+      if (count > 0) stepMs += times.stepBaseMs[kind]! + count * times.stepMsPerRequest[kind]! + kvTokens * times.stepMsPerKvToken[kind]!;
     }
     this.stepMs[gpu] = stepMs;
     const paceNow = stepMs * this.stretch[gpu]!;
+    const prefillUntilMs = this.prefillUntilMs[gpu]!;
     let remaining = 0;
     let slackMs = Number.POSITIVE_INFINITY;
     let tightTokens = 0;
@@ -263,7 +308,7 @@ export class WorkLedger {
       const fromMs = Math.max(nowMs, prefilledAtMs);
       const paceMs = (work.dueAtMs - prefilledAtMs) / Math.max(1, work.outputTokens);
       const dueMs = doneTokens + OVERTIME_TOKENS < work.outputTokens ? work.dueAtMs : Math.max(work.dueAtMs, fromMs + tokens * paceMs);
-      const slack = dueMs - fromMs - tokens * paceNow;
+      const slack = dueMs - fromMs - tokens * paceNow - Math.max(0, prefillUntilMs - fromMs) * (1 - PACE_DURING_PREFILL);
       // What is late already cannot be saved by keeping others out.
       if (slack < 0 || slack >= slackMs) continue;
       slackMs = slack;
@@ -276,19 +321,24 @@ export class WorkLedger {
 
   #learn(gpu: number, held: Held, measured: RunStatistics, nowMs: number): void {
     const kind = this.kind[gpu]!;
-    const { times, work } = held;
-    if (work.inputTokens > 0) this.times.learnPrefill(times, kind, measured.firstOutputMs, held.prefilledAtMs - held.placedAtMs);
+    const { times, work, atStart } = held;
+    if (work.inputTokens > 0) this.times.learnPrefill(times, kind, measured.firstOutputMs, held.prefilledAtMs - held.placedAtMs, held.prefillMsPerToken);
     const wroteMs = measured.runMs - measured.firstOutputMs;
     const elapsedMs = nowMs - held.prefilledAtMs;
-    if (measured.outputTokens < MIN_LEARNED_TOKENS || wroteMs <= 0 || elapsedMs <= 0 || measured.firstOutputMs <= 0) return;
-    const mix = this.#mix[gpu]!.find((entry) => entry.times === times)!;
-    const meanStepMs = (this.#stepArea[gpu]! - held.stepAreaAtStart) / elapsedMs;
-    const stallShare = Math.min(1, Math.max(0, (this.#stallArea[gpu]! - held.stallAreaAtStart) / elapsedMs));
-    const concurrency = Math.max(1, (mix.countArea - held.countAreaAtStart) / elapsedMs);
-    const kvTokens = Math.max(0, (mix.kvArea - held.kvAreaAtStart) / elapsedMs);
+    if (measured.outputTokens < MIN_LEARNED_TOKENS || !atStart || !(wroteMs > 0 && elapsedMs > 0 && measured.firstOutputMs > 0)) return;
+    const stallShare = Math.min(1, Math.max(0, (this.#stallArea[gpu]! - atStart.stallArea) / elapsedMs));
+    const met = this.#mix[gpu]!.map((entry): MetModel => {
+      const start = atStart.mix.find((sums) => sums.entry === entry);
+      return {
+        times: entry.times,
+        presence: Math.min(1, Math.max(0, (entry.presentMs - (start?.presentMs ?? 0)) / elapsedMs)),
+        concurrency: Math.max(0, (entry.countArea - (start?.countArea ?? 0)) / elapsedMs),
+        kvTokens: Math.max(0, (entry.kvArea - (start?.kvArea ?? 0)) / elapsedMs),
+      };
+    });
     // What reading prompts took of the time is not the iteration's.
     const wroteStepMs = (wroteMs / (measured.outputTokens - 1)) * (1 - stallShare * (1 - PACE_DURING_PREFILL));
-    this.times.learnStep(times, kind, wroteStepMs, meanStepMs, concurrency, kvTokens);
+    this.times.learnStep(times, kind, wroteStepMs, met);
   }
 
   #grow(): void {
@@ -313,7 +363,6 @@ export class WorkLedger {
     this.tightTokens = wider(this.tightTokens);
     this.batchStepLimitMs = wider(this.batchStepLimitMs).fill(Number.POSITIVE_INFINITY, this.batchStepLimitMs.length);
     this.#asOfMs = wider(this.#asOfMs);
-    this.#stepArea = wider(this.#stepArea);
     this.#stallArea = wider(this.#stallArea);
     this.#stallShare = wider(this.#stallShare);
     this.stretch = wider(this.stretch).fill(1, this.stretch.length);

@@ -48,7 +48,10 @@ export interface RunnerInfo {
   readonly gpuIds: readonly GpuId[];
   /** What it can load and unload when told to, loaded or not; absent or empty when what it serves is not ours to change. One GPU then. */
   readonly loadable?: readonly LoadableModel[];
-  /** Tokens that its key-value cache holds over all its requests; absent or 0 when unknown. */
+  /**
+   * Tokens that its key-value cache holds over all its requests; absent or 0 when unknown. Where `loadable` says what a token of each
+   * model takes, these are tokens of 128 KiB.
+   */
   readonly kvCapacityTokens?: number;
 }
 
@@ -59,6 +62,8 @@ export interface LoadableModel {
   readonly memoryMib: number;
   /** Time until it serves, ms. */
   readonly loadMs: number;
+  /** What a token takes in the key-value cache; absent when it takes as much as any. */
+  readonly kvBytesPerToken?: number;
 }
 
 /** What a runner is told about a model. */

@@ -7,12 +7,25 @@ import type { Fleet } from "../fleet/fleet.js";
 import type { ResourceEstimate } from "../model/decision.js";
 import type { RunnerInfo } from "../model/gpu.js";
 import type { ModelId } from "../model/ids.js";
+import type { Waiting } from "../queue/eligibility-class.js";
 import type { RequestSpec } from "../model/request.js";
 import type { CoreSettings } from "../settings.js";
 
 const PLAN_EVERY_MS = 1_000;
 /** Demand of this long ago weighs 1/e. */
 const DEMAND_TAU_MS = 30_000;
+/** Bursts are seen over this time, ms, and prepared for this long. */
+const BURST_TAU_MS = 5_000;
+const BURST_MEMORY_MS = 180_000;
+/** A burst counts up to this many times the mean, and with this share of it: the rest waits. */
+const MAX_BURST = 4;
+const BURST_WEIGHT = 0.25;
+/** Work that nobody waits for counts for less: it can be done when the others have had theirs. */
+const UNHURRIED_WEIGHT = 0.4;
+/** Share of requests that may miss their time before a model counts as short of GPUs. */
+const MISSED_SHARE = 0.01;
+/** Work that waits longer than this for a GPU wants another, ms. */
+const LONG_WAIT_MS = 15_000;
 /** A model may go from a GPU only after this long: loading it was not for nothing. */
 const MIN_RESIDENCY_MS = 30_000;
 /** GPUs that load at the same time, as a share of the fleet. */
@@ -38,6 +51,14 @@ interface Demand {
   /** Tokens per second, decayed. */
   inputRate: number;
   outputRate: number;
+  /** All tokens per second over a short time, and the highest share by which that lately passed the mean. */
+  burstRate: number;
+  burst: number;
+  /** Requests, and those that could not be in time; decayed. */
+  asked: number;
+  missed: number;
+  /** How long the first in line has waited, ms. */
+  waitMs: number;
   atMs: number;
 }
 
@@ -66,25 +87,47 @@ export class ModelPlacement {
   }
 
   /** A request was accepted. */
-  asked({ modelId }: RequestSpec, { inputTokens = 0, outputTokens = 0 }: ResourceEstimate, nowMs: number): void {
+  asked({ modelId, wishes }: RequestSpec, estimate: ResourceEstimate, nowMs: number): void {
+    const weight = wishes && (wishes.totalMs > 0 || wishes.firstOutputMs > 0 || wishes.deadlineAtMs > 0) ? 1 : UNHURRIED_WEIGHT;
+    const inputTokens = weight * (estimate.inputTokens ?? 0);
+    const outputTokens = weight * (estimate.outputTokens ?? 0);
     if (inputTokens + outputTokens === 0) return;
     let demand = this.#demands.get(modelId);
     if (!demand) {
       if (this.#demands.size >= MAX_MODELS) this.#demands.delete(this.#demands.keys().next().value!);
-      demand = { modelId, inputRate: 0, outputRate: 0, atMs: nowMs };
+      demand = { modelId, inputRate: 0, outputRate: 0, burstRate: 0, burst: 0, asked: 0, missed: 0, waitMs: 0, atMs: nowMs };
       this.#demands.set(modelId, demand);
     }
     decay(demand, nowMs);
     demand.inputRate += (inputTokens * 1000) / DEMAND_TAU_MS;
     demand.outputRate += (outputTokens * 1000) / DEMAND_TAU_MS;
+    demand.burstRate += ((inputTokens + outputTokens) * 1000) / BURST_TAU_MS;
+    demand.asked += 1;
+    const mean = demand.inputRate + demand.outputRate;
+    demand.burst = Math.max(demand.burst, Math.min(MAX_BURST, demand.burstRate / mean - 1));
   }
 
-  /** Once a second: limits for batch work, and at most one move. */
-  tick(nowMs: number): readonly OrderModel[] {
+  /** A request could not be in time. */
+  missed(modelId: ModelId): void {
+    const demand = this.#demands.get(modelId);
+    if (demand) demand.missed += 1;
+  }
+
+  /** Once a second: limits for batch work, and at most one move. `heads` are the first of each class in line. */
+  tick(nowMs: number, heads: Iterable<Waiting>): readonly OrderModel[] {
     if (nowMs < this.#nextPlanMs) return [];
+    this.#lineUp(heads, nowMs);
     this.#nextPlanMs = nowMs + PLAN_EVERY_MS;
     this.#limitBatch(nowMs);
     return this.#settings.hybrid.placement ? this.#plan(nowMs) : [];
+  }
+
+  #lineUp(heads: Iterable<Waiting>, nowMs: number): void {
+    for (const demand of this.#demands.values()) demand.waitMs = 0;
+    for (const { spec, acceptedAtMs } of heads) {
+      const demand = this.#demands.get(spec.modelId);
+      if (demand) demand.waitMs = Math.max(demand.waitMs, nowMs - acceptedAtMs);
+    }
   }
 
   /** Batch work may lengthen an iteration up to a share of what the GPU's interactive models can bear. */
@@ -151,10 +194,10 @@ export class ModelPlacement {
   }
 
   /** The share of a GPU of this kind that a model's whole demand would take. */
-  #cost({ modelId, inputRate, outputRate }: Demand, gpu: number): number {
+  #cost({ modelId, inputRate, outputRate, burst }: Demand, gpu: number): number {
     const times: ModelTimes = this.#fleet.work.times.of(modelId);
     const kind = this.#fleet.work.kind[gpu]!;
-    return (inputRate * times.prefillMsPerToken[kind]! + outputRate * writeMsPerToken(times, kind)) / 1000;
+    return ((inputRate * times.prefillMsPerToken[kind]! + outputRate * writeMsPerToken(times, kind)) * (1 + BURST_WEIGHT * burst)) / 1000;
   }
 
   /** Each model's demand goes to its GPUs in proportion to their speed: all of them get the same share of busy time from it. */
@@ -183,7 +226,9 @@ export class ModelPlacement {
       loads += host.load;
       count += 1;
     }
-    return count === 0 ? Number.POSITIVE_INFINITY : loads / count;
+    if (count === 0) return Number.POSITIVE_INFINITY;
+    // Whatever the rates say: where promises cannot be kept, or work waits long, GPUs are short.
+    return demand.missed > MISSED_SHARE * demand.asked || demand.waitMs > LONG_WAIT_MS ? Math.max(1, loads / count) : loads / count;
   }
 
   /** Loads a model where it lowers the pressure most, in the place of another when there is no room. */
@@ -198,7 +243,7 @@ export class ModelPlacement {
       const own = this.#share(demand, hosts, null, host);
       const relief = before === Number.POSITIVE_INFINITY ? 0 : before - own;
       // What the busiest of those concerned will be: the model's other GPUs, this one, the victims' others.
-      let after = pressure === Number.POSITIVE_INFINITY ? 0 : pressure - relief;
+      let after = pressure === Number.POSITIVE_INFINITY ? 0 : pressure - Math.max(relief, pressure * (before > 0 ? 1 - own / before : 0));
       let here = host.load + own;
       for (const victim of victims) {
         here -= this.#shareOf(victim, hosts);
@@ -267,5 +312,9 @@ function decay(demand: Demand, nowMs: number): void {
   const left = Math.exp((demand.atMs - nowMs) / DEMAND_TAU_MS);
   demand.inputRate *= left;
   demand.outputRate *= left;
+  demand.asked *= left;
+  demand.missed *= left;
+  demand.burstRate *= Math.exp((demand.atMs - nowMs) / BURST_TAU_MS);
+  demand.burst *= Math.exp((demand.atMs - nowMs) / BURST_MEMORY_MS);
   demand.atMs = nowMs;
 }

@@ -5,59 +5,14 @@
 import { ChurnMap } from "../../lib/churn-map.js";
 import { Heap } from "../../lib/heap.js";
 import { RankSet } from "../../lib/rank-set.js";
-import { LinkedList, type ListEntry } from "../../lib/linked-list.js";
+import type { ListEntry } from "../../lib/linked-list.js";
 import type { ResourceEstimate } from "../model/decision.js";
 import type { GpuId, RequestId } from "../model/ids.js";
-import { wishesOf, type Priority, type RequestSpec } from "../model/request.js";
-import { FairShare, type Share } from "./fair-share.js";
+import type { Priority, RequestSpec } from "../model/request.js";
+import { EligibilityClass, isEarlier, type Standing, type Waiting } from "./eligibility-class.js";
+import { FairShare } from "./fair-share.js";
 
-/** A request in line. `sequence` is its place in the order of acceptance and survives a retry. */
-export interface Waiting {
-  readonly spec: RequestSpec;
-  readonly sequence: number;
-  readonly acceptedAtMs: number;
-  /** When it should have ended, ms; without a wish, far enough after its acceptance that those with one go first for a while only. */
-  readonly dueAtMs: number;
-  /** It cannot be in time any more. */
-  readonly late: boolean;
-  readonly estimate: ResourceEstimate;
-  /** It wants its GPUs to itself. */
-  readonly exclusive: boolean;
-  /** The GPU that failed it last, to be avoided while there is another; "" when none. */
-  readonly avoidGpuId: GpuId | "";
-}
-
-/**
- * `open` has to be tried against every GPU; `refused` fitted none, so only a GPU that changed since can take it; `hopeless`
- * fits no GPU of the fleet even when all are idle, so only a new GPU or runner can.
- */
-export type Standing = "open" | "refused" | "hopeless";
-
-/** Requests of one band that fit the same GPUs. */
-export interface EligibilityClass {
-  readonly key: string;
-  readonly band: number;
-  standing: Standing;
-  /** What was refused may fit later without any GPU changing: promises are judged by the clock. */
-  healsWithTime: boolean;
-  /** The smallest needs that were refused. A head that needs less opens the class again. */
-  refusedMib: number;
-  refusedTokens: number;
-  /** One turn per line, lowest virtual time first. Turns of lines that are gone, or of an earlier virtual time, stay until they come up. */
-  turns: Heap<Turn>;
-  readonly lines: Map<string, Line>;
-}
-
-/** One user's requests in a class. */
-interface Line {
-  readonly waiting: LinkedList<Waiting>;
-  turn: Turn;
-}
-
-interface Turn {
-  readonly share: Share;
-  readonly virtualMs: number;
-}
+export type { EligibilityClass, Standing, Waiting };
 
 const PRIORITIES: readonly Priority[] = [5, 4, 3, 2, 1];
 /** The late wait behind all that can still be in time, and before priority 1, where nobody waits for an answer. */
@@ -65,8 +20,6 @@ const LATE_BAND = 1.5;
 const BANDS: readonly number[] = [...PRIORITIES, LATE_BAND];
 /** Memory needs are compared in steps of this, so that similar requests share a class; a class is judged by its own head. */
 const MEMORY_STEP_MIB = 512;
-/** Turns that have lost their meaning are swept when there are more of them. */
-const MAX_STALE_TURNS = 64;
 
 export class WaitingQueue {
   readonly #maxWaitMs: number;
@@ -111,29 +64,14 @@ export class WaitingQueue {
     const key = classKey(waiting);
     let of = this.#classes.get(key);
     if (!of) {
-      of = {
-        key,
-        band: bandOf(waiting),
-        standing: "open",
-        healsWithTime: false,
-        refusedMib: Number.POSITIVE_INFINITY,
-        refusedTokens: Number.POSITIVE_INFINITY,
-        turns: new Heap(isEarlierTurn),
-        lines: new Map(),
-      };
+      of = new EligibilityClass(key, bandOf(waiting));
       this.#classes.set(key, of);
       this.#byStanding.open.add(of);
       if (waiting.exclusive) this.#exclusive.add(of);
     }
     if (waiting.exclusive) this.exclusiveArrivals += 1;
     const share = this.#share(of.band).arrive(userId);
-    let line = of.lines.get(userId);
-    if (!line) {
-      line = { waiting: new LinkedList(), turn: turnOf(share) };
-      of.lines.set(userId, line);
-      of.turns.push(line.turn);
-    }
-    const entry = insertByDue(line.waiting, waiting);
+    const entry = of.add(waiting, share);
     this.#entries.set(requestId, { entry, of });
     this.#count(waiting, 1);
     this.#judgeHead(of);
@@ -145,16 +83,11 @@ export class WaitingQueue {
     if (!found) return null;
     const { entry, of } = found;
     const { userId } = entry.value.spec;
-    const line = of.lines.get(userId)!;
-    line.waiting.remove(entry);
+    of.remove(entry);
     this.#share(of.band).leave(userId);
     this.#entries.delete(requestId);
     this.#count(entry.value, -1);
-    if (line.waiting.size === 0) {
-      of.lines.delete(userId);
-      if (of.turns.size > MAX_STALE_TURNS + 2 * of.lines.size) of.turns = new Heap(isEarlierTurn, [...of.lines.values()].map(({ turn }) => turn));
-    }
-    if (of.lines.size === 0) {
+    if (of.isEmpty) {
       this.#classes.delete(of.key);
       this.#byStanding[of.standing].delete(of);
       this.#exclusive.delete(of);
@@ -185,33 +118,9 @@ export class WaitingQueue {
     if (found) this.#share(found.of.band).charge(found.entry.value.spec.userId, gpuMs);
   }
 
-  /** By how much a charge was too low. */
-  settle({ priority, userId }: RequestSpec, gpuMs: number): void {
-    this.#share(priority).settle(userId, gpuMs);
-  }
-
-  /** The next of a class. */
-  head(of: EligibilityClass): Waiting {
-    for (;;) {
-      const turn = of.turns.first!;
-      const line = of.lines.get(turn.share.userId);
-      const current = line?.turn === turn;
-      if (line && current && turn.virtualMs === turn.share.virtualMs) return line.waiting.head!.value;
-      of.turns.pop();
-      if (!line || !current) continue;
-      line.turn = turnOf(turn.share);
-      of.turns.push(line.turn);
-    }
-  }
-
-  /** Those behind the head that might fit where it does not, at most `most`: the same user's next ones. */
-  *behind(of: EligibilityClass, most: number): Iterable<Waiting> {
-    let entry = of.lines.get(this.head(of).spec.userId)!.waiting.head!.next;
-    for (let count = 0; entry && count < most; count += 1) {
-      const next = entry.next;
-      yield entry.value;
-      entry = next;
-    }
+  /** By how much a charge was too low; `late` as it was when it was charged. */
+  settle(spec: RequestSpec, late: boolean, gpuMs: number): void {
+    this.#share(bandOf({ spec, late })).settle(spec.userId, gpuMs);
   }
 
   /**
@@ -245,13 +154,13 @@ export class WaitingQueue {
 
   /** Puts a class back into a line when somebody of it still waits. */
   putBack(line: Heap<Place>, of: EligibilityClass, nowMs: number): void {
-    if (of.lines.size > 0) line.push(this.#place(of, nowMs));
+    if (!of.isEmpty) line.push(this.#place(of, nowMs));
   }
 
   #place(of: EligibilityClass, nowMs: number): Place {
-    const head = this.head(of);
+    const { head } = of;
     const band = this.bandOf(head, nowMs);
-    return { of, band, virtualMs: band === Number.POSITIVE_INFINITY ? 0 : of.turns.first!.virtualMs, head };
+    return { of, band, virtualMs: band === Number.POSITIVE_INFINITY ? 0 : of.virtualMs, head };
   }
 
   /** Whose turn it is: by priority; the late before priority 1; Infinity for who has waited too long. */
@@ -261,7 +170,7 @@ export class WaitingQueue {
 
   /** Notes that the head of a class fitted no GPU. */
   refuse(of: EligibilityClass, standing: "refused" | "hopeless", healsWithTime: boolean): void {
-    const { estimate } = this.head(of);
+    const { estimate } = of.head;
     of.refusedMib = Math.min(of.refusedMib, estimate.memoryMib);
     of.refusedTokens = Math.min(of.refusedTokens, tokensOf(estimate));
     of.healsWithTime = healsWithTime;
@@ -280,7 +189,7 @@ export class WaitingQueue {
 
   /** The first of every class, in no order. */
   *heads(): Iterable<Waiting> {
-    for (const of of this.#classes.values()) yield this.head(of);
+    for (const of of this.#classes.values()) yield of.head;
   }
 
   /** How many wait for exactly this GPU. */
@@ -329,7 +238,7 @@ export class WaitingQueue {
   /** What was refused to the old head may fit a new one that needs less. */
   #judgeHead(of: EligibilityClass): void {
     if (of.standing === "open") return;
-    const { estimate } = this.head(of);
+    const { estimate } = of.head;
     if (estimate.memoryMib < of.refusedMib || tokensOf(estimate) < of.refusedTokens) this.#open(of);
   }
 
@@ -360,18 +269,6 @@ function comesBefore(a: Place, b: Place): boolean {
   return isEarlier(a.head, b.head);
 }
 
-function isEarlierTurn(a: Turn, b: Turn): boolean {
-  return a.virtualMs < b.virtualMs;
-}
-
-function turnOf(share: Share): Turn {
-  return { share, virtualMs: share.virtualMs };
-}
-
-function isEarlier(a: Waiting, b: Waiting): boolean {
-  return a.dueAtMs < b.dueAtMs || (a.dueAtMs === b.dueAtMs && a.sequence < b.sequence);
-}
-
 function bandOf({ spec, late }: Pick<Waiting, "spec" | "late">): number {
   return late ? Math.min(LATE_BAND, spec.priority) : spec.priority;
 }
@@ -380,16 +277,11 @@ function tokensOf(estimate: ResourceEstimate): number {
   return (estimate.inputTokens ?? 0) + (estimate.outputTokens ?? 0);
 }
 
-function classKey({ spec, late, estimate, avoidGpuId }: Waiting): string {
-  const { requirements } = spec;
+function classKey(waiting: Waiting): string {
+  const { spec, late, estimate, avoidGpuId } = waiting;
+  const { requirements, wishes } = spec;
   const memoryStep = Math.ceil(estimate.memoryMib / MEMORY_STEP_MIB);
-  const band = late ? LATE_BAND : spec.priority;
-  return `${band}\n${spec.modelId}\n${spec.type}\n${spec.specificGpuId}\n${spec.strategy}\n${avoidGpuId}\n${requirements.minComputeCapability},${requirements.computeUnits},${memoryStep},${wishesOf(spec).gpus}`;
-}
-
-/** Most go to the end; one that is due earlier, or is back for another attempt, finds its place from there. */
-function insertByDue(line: LinkedList<Waiting>, waiting: Waiting): ListEntry<Waiting> {
-  let place = line.tail;
-  while (place && isEarlier(waiting, place.value)) place = place.previous;
-  return line.insertBefore(place ? place.next : line.head, waiting);
+  // What is promised something, and what is not, fit different GPUs.
+  const band = `${bandOf(waiting)}${late ? "late" : ""}${wishes ? "wishes" : ""}`;
+  return `${band}\n${spec.modelId}\n${spec.type}\n${spec.specificGpuId}\n${spec.strategy}\n${avoidGpuId}\n${requirements.minComputeCapability},${requirements.computeUnits},${memoryStep},${wishes?.gpus ?? 1}`;
 }

@@ -48,6 +48,8 @@ export interface RequestFilter {
   keepWhenIdle?(fleet: Fleet, ask: Ask, candidates: Int32Array, count: number): number;
   /** True when a GPU that it removes may pass later though nothing happens to it: it judges by the clock. */
   readonly healsWithTime?: boolean;
+  /** True when it judges by what classes of waiting requests do not go by: where one of them is refused, the next may pass. */
+  readonly bySize?: boolean;
   /** False when no GPU of the fleet passes, whatever its load. Only asked when it applies and nothing fitted. */
   everPasses(fleet: Fleet, ask: Ask): boolean;
 }

@@ -43,7 +43,7 @@ export class Prediction {
     const times = work.times.of(spec.modelId);
     const { prefillMsPerToken, stepBaseMs, stepMsPerRequest, stepMsPerKvToken } = times;
     const counts = work.countsOf(times);
-    const tokens = inputTokens + outputTokens;
+    const tokens = (inputTokens + outputTokens) * times.kvWeight;
     const iterations = inputTokens / TOKENS_PER_ITERATION + 1;
     for (let k = 0; k < count; k += 1) {
       const gpu = candidates[k]!;

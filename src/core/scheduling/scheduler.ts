@@ -32,6 +32,7 @@ export class Scheduler {
   readonly #removed: Int32Array;
   readonly #stateFilterCount: number;
   #healsWithTime = false;
+  #refusedForSize = false;
 
   /** Throws when settings name an unknown strategy or weight. */
   constructor(settings: CoreSettings, stateFilterCount: number) {
@@ -92,6 +93,11 @@ export class Scheduler {
   /** Whether what was last refused may fit later without any GPU changing. */
   get healsWithTime(): boolean {
     return this.#healsWithTime;
+  }
+
+  /** Whether what was last refused may fit with another size or deadline. */
+  get refusedForSize(): boolean {
+    return this.#refusedForSize;
   }
 
   #decide(fleet: Fleet, ask: Ask, passed: number): Choice {
@@ -162,12 +168,14 @@ export class Scheduler {
     const removed = this.#removed.fill(0);
     let count = this.#unblocked(fleet, removed, among);
     this.#healsWithTime = false;
+    this.#refusedForSize = false;
     const { filters } = this.#strategyOf(ask);
     for (let filter = 0; filter < filters.length && count > 0; filter += 1) {
       if (!filters[filter]!.applies(ask)) continue;
       const kept = filters[filter]!.keep(fleet, ask, this.#candidates, count);
       removed[this.#stateFilterCount + filter] = count - kept;
       if (kept < count && filters[filter]!.healsWithTime) this.#healsWithTime = true;
+      if (kept < count && filters[filter]!.bySize) this.#refusedForSize = true;
       count = kept;
     }
     return count;

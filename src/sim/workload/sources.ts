@@ -4,6 +4,7 @@ import path from "node:path";
 
 import { azureCsv } from "./formats/azure-csv.js";
 import { readBurstgptReplay } from "./formats/burstgpt-replay.js";
+import { fileFormat } from "./formats/detect-format.js";
 import { mooncakeJsonl } from "./formats/mooncake-jsonl.js";
 import { openbPodsCsv } from "./formats/openb-pods-csv.js";
 import { phillyCsv } from "./formats/philly-csv.js";
@@ -103,14 +104,22 @@ const SYNTHETIC = {
   "synthetic-batch": { ratePerSecond: 3.4, cv: 1.02, input: { p50: 6909, p90: 27_367, most: 85_400 }, output: { p50: 350, p90: 597, most: 1119 } },
 } satisfies Readonly<Record<string, Omit<SyntheticShape, "name" | "durationMs">>>;
 
-export type SourceName = keyof typeof TRACES | keyof typeof SYNTHETIC;
+/** A trace of the user's own, in a format that is told from its first line: "file:" and its path. */
+export type OwnSource = `file:${string}`;
+
+export type SourceName = keyof typeof TRACES | keyof typeof SYNTHETIC | OwnSource;
 
 /** Whether a source needs no file. */
 export function isSynthetic(name: SourceName): name is keyof typeof SYNTHETIC {
   return Object.hasOwn(SYNTHETIC, name);
 }
 
-/** The names of all sources. */
+/** Whether a source is a trace of the user's own. */
+export function isOwnSource(name: string): name is OwnSource {
+  return name.startsWith("file:");
+}
+
+/** The names of all sources but the user's own. */
 export function sourceNames(): SourceName[] {
   return [...Object.keys(TRACES), ...Object.keys(SYNTHETIC)] as SourceName[];
 }
@@ -118,6 +127,10 @@ export function sourceNames(): SourceName[] {
 /** Opens a source; `folder` is where the traces are, null when the caller has none. Rejects with a `TraceError` that says where to get what is missing. */
 export async function openSource(name: SourceName, folder: string | null): Promise<OpenSource> {
   if (isSynthetic(name)) return unled(synthetic({ name, durationMs: HOUR_MS, ...SYNTHETIC[name] }));
+  if (isOwnSource(name)) {
+    const own = name.slice("file:".length);
+    return asSource(await loadTrace(own, await fileFormat(own)));
+  }
   const { file, from, open }: TraceSource = TRACES[name];
   return open(await findFile(folder, file, from));
 }

@@ -18,7 +18,7 @@ export const modelId = (id: string): ModelId => id as ModelId;
 export const ref = (id: string, attempt: number): AttemptRef => ({ requestId: requestId(id), attempt });
 
 export function settings(over: Partial<CoreSettings> = {}): CoreSettings {
-  return { ...DEFAULT_CORE_SETTINGS, ...over };
+  return { ...DEFAULT_CORE_SETTINGS, strategy: "weighted", ...over };
 }
 
 type SpecOver = Partial<Omit<RequestSpec, "requirements" | "specificGpuId" | "modelId">> & {

@@ -32,3 +32,13 @@ test("may be changed while it is walked", () => {
   expect(seen).toEqual([1, 3]);
   expect(churn.size).toBe(0);
 });
+
+test("can be walked with a function, and emptied", () => {
+  const churn = new ChurnMap<string, number>().set("a", 1).set("b", 2);
+  const seen: (readonly [string, number])[] = [];
+  churn.forEach((value, key) => seen.push([key, value]));
+  expect(seen).toEqual([["a", 1], ["b", 2]]);
+  churn.clear();
+  expect([churn.size, churn.has("a"), [...churn]]).toEqual([0, false, []]);
+  expect([...churn.set("c", 3)]).toEqual([["c", 3]]);
+});

@@ -10,6 +10,7 @@ export const batchShare =
   ({ hybrid }) => ({
     name: "batch_share",
     healsWithTime: true,
+    bySize: true,
     applies: ({ spec, late, estimate }) => (late || spec.wishes === undefined) && estimate.outputTokens !== undefined,
     needed: () => "a GPU whose interactive requests leave room for work without a deadline",
     keep(fleet, ask, candidates, count) {

@@ -1,19 +1,24 @@
 import { keepAll, type RequestFilter } from "../contract.js";
 import type { Prediction } from "../prediction.js";
 
+/** Share of the others' slack that each step of priority below 5 leaves alone: predictions err, and the most urgent should not pay for it. */
+const HOLDBACK = 0.15;
+
 /** No running request of the GPU would be pushed over its deadline: reading this prompt stops them, writing this answer slows them. */
 export const othersPromises = (prediction: Prediction): RequestFilter => ({
   name: "others_promises",
   healsWithTime: true,
+  bySize: true,
   applies: ({ estimate }) => estimate.outputTokens !== undefined,
   needed: () => "a GPU whose running requests can bear one more and still be in time",
   keep(fleet, ask, candidates, count) {
     const { readMs, savedMs, addedStepMs } = prediction.make(fleet, ask, candidates, count);
     const { slackMs, tightTokens, stretch } = fleet.work;
+    const share = 1 - HOLDBACK * (5 - ask.spec.priority);
     let kept = 0;
     for (let k = 0; k < count; k += 1) {
       const gpu = candidates[k]!;
-      if (readMs[gpu]! - savedMs[gpu]! + tightTokens[gpu]! * addedStepMs[gpu]! * stretch[gpu]! <= slackMs[gpu]!) candidates[kept++] = gpu;
+      if (readMs[gpu]! - savedMs[gpu]! + tightTokens[gpu]! * addedStepMs[gpu]! * stretch[gpu]! <= slackMs[gpu]! * share) candidates[kept++] = gpu;
     }
     return kept;
   },

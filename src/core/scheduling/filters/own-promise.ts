@@ -6,6 +6,7 @@ import type { Prediction } from "../prediction.js";
 export const ownPromise = (prediction: Prediction): RequestFilter => ({
   name: "own_promise",
   healsWithTime: true,
+  bySize: true,
   applies: ({ spec, estimate, late }) => !late && spec.wishes !== undefined && estimate.outputTokens !== undefined,
   needed({ spec }) {
     const { firstOutputMs = 0, totalMs = 0 } = spec.wishes ?? {};

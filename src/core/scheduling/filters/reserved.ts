@@ -10,6 +10,7 @@ export const reserved = (): RequestFilter => {
   return {
     name: "reserved",
     healsWithTime: true,
+    bySize: true,
     applies: () => true,
     needed: () => "a GPU that is not kept for work that waits for several or for a whole one, or an end before that begins",
     keep(fleet, ask, candidates, count) {

@@ -1,8 +1,8 @@
 // Simulated GPUs: what they are, and telemetry that follows from the work reported to them.
 import { describe, expect, test } from "@jest/globals";
-import { GPU_KINDS } from "../../../../src/agent/probes/gpu-kinds.js";
 import { SimulatedDevices } from "../../../../src/agent/probes/simulated-devices.js";
 import { SimulatedProbe } from "../../../../src/agent/probes/simulated.js";
+import { GPU_KIND_NAMES, GPU_KINDS } from "../../../../src/simulated-gpu/gpu-kinds.js";
 
 test("are named so everywhere, with the figures of their kind", async () => {
   const probe = new SimulatedProbe(new SimulatedDevices("n1", ["A100-80GB", "T4"]));
@@ -26,8 +26,8 @@ describe("telemetry", () => {
     devices.begin("sim-n1-0", 2000);
     const two = devices.sample("sim-n1-0");
     expect([devices.running("sim-n1-0"), devices.running("sim-n1-1")]).toEqual([2, 0]);
-    expect(one).toMatchObject({ memoryUsedMib: 1001, memoryFreeMib: 80_919, gpuUtilizationPercent: 60, clockEventReasons: 0 });
-    expect(two).toMatchObject({ memoryUsedMib: 3001, gpuUtilizationPercent: 84 });
+    expect(one).toMatchObject({ memoryUsedMib: 1001, memoryFreeMib: 80_919, gpuUtilizationPercent: 100, clockEventReasons: 0 });
+    expect(two).toMatchObject({ memoryUsedMib: 3001, gpuUtilizationPercent: 100 });
     for (const figure of ["temperatureCelsius", "powerUsageWatts", "memoryUtilizationPercent"] as const) {
       expect(Number(one[figure])).toBeGreaterThan(Number(idle[figure]));
       expect(Number(two[figure])).toBeGreaterThan(Number(one[figure]));
@@ -39,7 +39,7 @@ describe("telemetry", () => {
   });
 
   test("stays within what the kind can do, however much runs", () => {
-    for (const kind of Object.keys(GPU_KINDS) as (keyof typeof GPU_KINDS)[]) {
+    for (const kind of GPU_KIND_NAMES) {
       const devices = new SimulatedDevices("n1", [kind]);
       for (let job = 0; job < 100; job += 1) devices.begin("sim-n1-0", 4096);
       const sample = devices.sample("sim-n1-0");

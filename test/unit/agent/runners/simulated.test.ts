@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { SimulatedDevices as ProbedDevices } from "../../../../src/agent/probes/simulated-devices.js";
-import { SERVICE_RATES, serviceMs } from "../../../../src/agent/runners/service-time.js";
 import { SimulatedRunner, type SimulatedDevices, type SimulatedRunnerOptions } from "../../../../src/agent/runners/simulated.js";
+import { unloadedMs } from "../../../../src/simulated-gpu/service-times.js";
 import { aJob, RecordingSink } from "./fixtures.js";
 
 const LIMITS = { maxResultBytes: 1 << 20 };
@@ -49,7 +49,7 @@ describe("the simulated runner", () => {
       input_tokens: 100,
       output_tokens: 20,
       concurrency: 1,
-      service_ms: serviceMs(SERVICE_RATES["A100-80GB"], 100, 20, 1),
+      service_ms: expect.closeTo(unloadedMs("A100-80GB", "m", 100, 20), 6),
     });
     expect(sink.starts).toBe(1);
     expect(sink.text).toBe("[simulated] 20 of 20 tokens\n");
@@ -57,7 +57,7 @@ describe("the simulated runner", () => {
   });
 
   test("takes the time of the model divided by the speed", async () => {
-    const expected = serviceMs(SERVICE_RATES["H100-80GB"], 1000, 50, 1) / 20;
+    const expected = unloadedMs("H100-80GB", "m", 1000, 50) / 20;
     const outcome = await start({ gpuKind: "H100-80GB", speed: 20 }).runner.run(aJob({ inputTokens: 1000, outputTokens: 50 }), new RecordingSink(), LIMITS, never);
     expect(outcome.statistics.runMs).toBeGreaterThanOrEqual(expected);
     expect(outcome.statistics.runMs).toBeLessThan(expected + 500);
@@ -72,12 +72,15 @@ describe("the simulated runner", () => {
   });
 
   test("is slower for those who come later to the same GPU, and only there", async () => {
-    const { runner, devices } = start({ speed: 1000 });
-    const jobs = ["a", "a", "b"].map((gpuId) => runner.run(aJob({ gpuIds: [gpuId], inputTokens: 10, outputTokens: 100 }), new RecordingSink(), LIMITS, never));
+    const { runner, devices } = start({ speed: 20 });
+    const jobs = ["a", "a", "b"].map((gpuId) => runner.run(aJob({ gpuIds: [gpuId], inputTokens: 4000, outputTokens: 100 }), new RecordingSink(), LIMITS, never));
     expect([devices.running("a"), devices.running("b")]).toEqual([2, 1]);
     const results = (await Promise.all(jobs)).map(resultOf);
     expect(results.map((result) => result["concurrency"])).toEqual([1, 2, 1]);
-    expect(results[1]?.["service_ms"]).toBe(serviceMs(SERVICE_RATES["A100-80GB"], 10, 100, 2));
+    const aloneMs = unloadedMs("A100-80GB", "m", 4000, 100);
+    // The second one on "a" has its prompt read after the first one's.
+    expect(results[1]?.["service_ms"]).toBeGreaterThan(1.15 * aloneMs);
+    expect(results[2]?.["service_ms"]).toBeCloseTo(aloneMs, 6);
     expect([devices.running("a"), devices.running("b")]).toEqual([0, 0]);
   });
 
@@ -86,9 +89,9 @@ describe("the simulated runner", () => {
     const timed = await runner.run(aJob({ expectedDurationMs: 5000 }), new RecordingSink(), LIMITS, never);
     expect(resultOf(timed)).toMatchObject({ service_ms: 5000, input_tokens: 0, output_tokens: 0 });
     const blank = resultOf(await runner.run(aJob(), new RecordingSink(), LIMITS, never));
-    expect(blank).toMatchObject({ input_tokens: 1024, output_tokens: 128, service_ms: serviceMs(SERVICE_RATES["A100-80GB"], 1024, 128, 1) });
+    expect(blank).toMatchObject({ input_tokens: 1024, output_tokens: 128, service_ms: expect.closeTo(unloadedMs("A100-80GB", "m", 1024, 128), 6) });
     // The KV cache of the tokens stands in for memory that is not told.
-    expect(devices.calls.at(-1)).toMatch(/ 360$/);
+    expect(devices.calls.at(-1)).toMatch(/ 144$/);
   });
 
   test("a job that takes no time ends without a timer", async () => {

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "@jest/globals";
 import vm from "node:vm";
 
+import { escapeHtml } from "../../../../src/cli/charts/page.js";
 import { newOutcome } from "../../../../src/cli/replay/outcome.js";
 import { chartScript } from "../../../../src/cli/replay/report-html-charts.js";
-import { escapeHtml, reportHtml } from "../../../../src/cli/replay/report-html.js";
+import { reportHtml } from "../../../../src/cli/replay/report-html.js";
 import { reportJson } from "../../../../src/cli/replay/report-json.js";
 import { buildReport } from "../../../../src/cli/replay/report.js";
 

@@ -10,7 +10,7 @@ import type { ScheduledRequest } from "../../../../src/cli/replay/schedule.js";
 import { seededRandom } from "../../../../src/lib/random.js";
 import { VirtualClock } from "../virtual-clock.js";
 
-const SETTINGS: RunSettings = { runId: "t", model: "m", priority: 4, timeoutMs: 9000, payloadBytes: 0, giveUpMs: 10_000, maxInFlight: 100 };
+const SETTINGS: RunSettings = { runId: "t", model: "m", slos: null, timeoutMs: 9000, payloadBytes: 0, giveUpMs: 10_000, maxInFlight: 100 };
 
 function failure(code: number): ServiceError {
   return Object.assign(new Error(status[code]), { code, details: "", metadata: new Metadata() });
@@ -45,7 +45,7 @@ function router(clock: VirtualClock, change: Partial<Client> = {}) {
 }
 
 async function* due(...timesMs: number[]): AsyncGenerator<ScheduledRequest> {
-  for (const [number, dueMs] of timesMs.entries()) yield { number, dueMs, tenant: "u", inputTokens: 10, outputTokens: 20 };
+  for (const [number, dueMs] of timesMs.entries()) yield { number, dueMs, tenant: "u", priority: 4, inputTokens: 10, outputTokens: 20, prefixHashes: [] };
 }
 
 async function replay(clock: VirtualClock, client: Client, requests: AsyncIterable<ScheduledRequest>, settings: Partial<RunSettings> = {}, signals: { stop?: AbortSignal; quit?: AbortSignal } = {}): Promise<ReplayRun> {

@@ -42,7 +42,7 @@ function drain(queue: WaitingQueue): string[] {
   const order: string[] = [];
   const line = queue.line(true, NOW);
   for (let of = queue.next(line, NOW); of; of = queue.next(line, NOW)) {
-    const { requestId: id } = queue.head(of).spec;
+    const { requestId: id } = of.head.spec;
     order.push(id);
     queue.charge(id, 1_000);
     queue.remove(id);
@@ -117,7 +117,7 @@ describe("classes", () => {
     const tried = (withRefused: boolean): string[] => {
       const line = queue.line(withRefused, NOW);
       const ids: string[] = [];
-      for (let of = queue.next(line, NOW); of; of = queue.next(line, NOW)) ids.push(queue.head(of).spec.requestId);
+      for (let of = queue.next(line, NOW); of; of = queue.next(line, NOW)) ids.push(of.head.spec.requestId);
       return ids;
     };
     const line = queue.line(false, NOW);

@@ -1,8 +1,8 @@
-// The style sheet of the replay report: light and dark by the reader's setting, one column on a phone, print-friendly.
+// The style sheet of the report pages: light and dark by the reader's setting, one column on a phone, print-friendly.
 
 export const pageStyle = `
-:root{--bg:#f6f7f9;--card:#fff;--ink:#16191f;--dim:#667080;--line:#e2e6ec;--grid:#edf0f4;--a:#2563eb;--b:#0d9488;--c:#c77700;--d:#d6336c;--good:#087f5b;--good-bg:#e6f6f0;--bad:#b42318;--bad-bg:#fdeceb}
-@media (prefers-color-scheme:dark){:root{--bg:#0f1216;--card:#171b21;--ink:#e7eaef;--dim:#96a0b0;--line:#272d36;--grid:#222831;--a:#6ea8fe;--b:#38d0c0;--c:#f0b03f;--d:#ff7eb0;--good:#5ad8a6;--good-bg:#12301f;--bad:#ff9b91;--bad-bg:#3b1714}}
+:root{--bg:#f6f7f9;--card:#fff;--ink:#16191f;--dim:#667080;--line:#e2e6ec;--grid:#edf0f4;--a:#2563eb;--b:#0d9488;--c:#c77700;--d:#d6336c;--e:#7c3aed;--f:#4d7c0f;--g:#64748b;--h:#a16207;--good:#087f5b;--good-bg:#e6f6f0;--bad:#b42318;--bad-bg:#fdeceb}
+@media (prefers-color-scheme:dark){:root{--bg:#0f1216;--card:#171b21;--ink:#e7eaef;--dim:#96a0b0;--line:#272d36;--grid:#222831;--a:#6ea8fe;--b:#38d0c0;--c:#f0b03f;--d:#ff7eb0;--e:#b79cff;--f:#a3d65c;--g:#a9b4c6;--h:#d9a441;--good:#5ad8a6;--good-bg:#12301f;--bad:#ff9b91;--bad-bg:#3b1714}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--bg);color:var(--ink);font:14px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;-webkit-text-size-adjust:100%}
 main{max-width:1240px;margin:0 auto;padding:24px 16px 48px;display:grid;gap:16px}
@@ -53,6 +53,8 @@ th:first-child{padding-left:0}
 .bar.busy i{background:var(--a)}
 .bar.share i{background:var(--b)}
 .bar em{position:relative;padding-left:8px;font-style:normal;font-size:12px;line-height:20px;font-variant-numeric:tabular-nums}
+td .bar{display:block;min-width:84px;text-align:left}
+.names td:first-child{white-space:nowrap}
 #tip{position:fixed;z-index:2;pointer-events:none;background:var(--ink);color:var(--bg);border-radius:6px;padding:6px 10px;font-size:12px;line-height:1.5;white-space:pre;font-variant-numeric:tabular-nums;max-width:90vw;overflow:hidden;box-shadow:0 4px 16px #0003}
 #tip[hidden]{display:none}
 @media (max-width:820px){.grid{grid-template-columns:minmax(0,1fr)}.plot{height:210px}.gpu{grid-template-columns:1fr 1fr;gap:2px 12px;padding:5px 0}.gpu>span:first-child{grid-column:1/-1}main{padding:16px 12px 32px}.tile strong{font-size:18px}.tiles{grid-template-columns:repeat(auto-fit,minmax(120px,1fr))}}

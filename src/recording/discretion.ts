@@ -1,0 +1,126 @@
+// What a recording must not tell: payloads and results become their sizes, texts that may quote them become empty, users and sessions
+// other names if so wished. What is left decides the same: only sizes, ids and equality of the rest ever count. Used by the encoder.
+import { hash, randomBytes } from "node:crypto";
+import type { Event } from "../core/events.js";
+import type { UserId } from "../core/model/ids.js";
+import type { Request, RequestSpec } from "../core/model/request.js";
+import type { Record } from "../core/records.js";
+import type { Snapshot } from "../core/snapshot.js";
+
+const SALT_BYTES = 16;
+const NAME_LENGTH = 16;
+/** Bound on names that are remembered so as not to be hashed again. */
+const MAX_NAMES = 10_000;
+
+export class Discretion {
+  readonly #hashUsers: boolean;
+  // Kept by nobody: without it a name or a content cannot be tried out.
+  readonly #salt = randomBytes(SALT_BYTES).toString("hex");
+  readonly #names = new Map<string, string>();
+
+  constructor(hashUsers: boolean) {
+    this.#hashUsers = hashUsers;
+  }
+
+  event(event: Event): Event {
+    switch (event.kind) {
+      case "submit":
+        return { ...event, spec: this.spec(event.spec) };
+      case "cancel":
+        return { ...event, reason: "" };
+      case "attempt_ended": {
+        const { end } = event;
+        return { ...event, end: { ...end, error: end.error && { ...end.error, message: "" }, result: sizeMark(end.result) } };
+      }
+      default:
+        return event;
+    }
+  }
+
+  record<R extends Record>(record: R): R;
+  record(record: Record): Record {
+    switch (record.kind) {
+      case "accepted":
+        return { ...record, spec: this.spec(record.spec) };
+      case "stop_requested":
+        return { ...record, stop: { ...record.stop, reason: "" } };
+      case "attempt_failed":
+        return { ...record, reason: "" };
+      case "ended":
+        return { ...record, error: record.error && { ...record.error, message: "" } };
+      default:
+        return record;
+    }
+  }
+
+  snapshot(snapshot: Snapshot): Snapshot {
+    return { ...snapshot, requests: snapshot.requests.map((live) => ({ ...live, request: this.#request(live.request) })) };
+  }
+
+  spec(spec: RequestSpec): RequestSpec {
+    const { contentHash, wishes } = spec;
+    const discreet = { ...spec, payload: sizeMark(spec.payload), callbackUrl: "", contentHash: contentHash === "" ? "" : this.#hash(contentHash) };
+    if (!this.#hashUsers) return discreet;
+    const named = { ...discreet, userId: this.#name("user", spec.userId) as UserId };
+    return wishes && wishes.sessionKey !== "" ? { ...named, wishes: { ...wishes, sessionKey: this.#name("session", wishes.sessionKey) } } : named;
+  }
+
+  #request(request: Request): Request {
+    const { stop, error } = request;
+    return { ...request, spec: this.spec(request.spec), stop: stop && { ...stop, reason: "" }, error: error && { ...error, message: "" } };
+  }
+
+  /** The same for the same text, as long as this lives: who comes again after ten thousand others is still the same. */
+  #name(what: string, text: string): string {
+    const key = `${what}-${text}`;
+    let name = this.#names.get(key);
+    if (name === undefined) {
+      if (this.#names.size >= MAX_NAMES) this.#names.clear();
+      name = `${what}-${this.#hash(key)}`;
+      this.#names.set(key, name);
+    }
+    return name;
+  }
+
+  #hash(text: string): string {
+    return hash("sha256", this.#salt + text).slice(0, NAME_LENGTH);
+  }
+}
+
+/** A payload's size in its place: four bytes. */
+function sizeMark(payload: Uint8Array): Uint8Array {
+  const mark = new Uint8Array(4);
+  new DataView(mark.buffer).setUint32(0, payload.byteLength, true);
+  return mark;
+}
+
+/** The other way: zeros of the marked size, all of them views of one piece of memory. */
+export class Fill {
+  #zeros = new Uint8Array(64 * 1024);
+
+  event(event: Event): Event {
+    if (event.kind === "submit") return { ...event, spec: this.spec(event.spec) };
+    return event.kind === "attempt_ended" ? { ...event, end: { ...event.end, result: this.#bytes(event.end.result) } } : event;
+  }
+
+  record(record: Record): Record {
+    return record.kind === "accepted" ? { ...record, spec: this.spec(record.spec) } : record;
+  }
+
+  snapshot(snapshot: Snapshot): Snapshot {
+    return { ...snapshot, requests: snapshot.requests.map((live) => ({ ...live, request: { ...live.request, spec: this.spec(live.request.spec) } })) };
+  }
+
+  spec(spec: RequestSpec): RequestSpec {
+    return { ...spec, payload: this.#bytes(spec.payload) };
+  }
+
+  zeros(size: number): Uint8Array {
+    if (size > this.#zeros.byteLength) this.#zeros = new Uint8Array(size);
+    return this.#zeros.subarray(0, size);
+  }
+
+  #bytes(mark: Uint8Array): Uint8Array {
+    return this.zeros(new DataView(mark.buffer, mark.byteOffset, mark.byteLength).getUint32(0, true));
+  }
+}

@@ -1,0 +1,148 @@
+// A recording simulated: as it was, and with something else. Gives runs of three kinds to be compared: what was measured, what the simulator
+// makes of the same, what it makes of another strategy, other settings, another fleet.
+import type { CoreSettings, HybridSettings } from "../../core/settings.js";
+import type { GpuKind } from "../../simulated-gpu/gpu-kinds.js";
+import { MODEL_NAMES } from "../../simulated-gpu/models.js";
+import type { Recording } from "../../recording/reader.js";
+import { simpleFleet, type NodeGroup, type SimulatedNode } from "../fleets.js";
+import { initialModels, type ModelDemand } from "../initial-models.js";
+import type { SimulatedRun } from "../result.js";
+import { NO_FAULTS, simulate } from "../simulation.js";
+import { checkPlaced, recordedKinds, recordedNodes, recordedResidency, type Residency } from "./fleet.js";
+import { judged, measuredRun } from "./measured-run.js";
+import { trafficOf, type RecordedTraffic } from "./traffic.js";
+import { demandsOf, recordedWorkload, TIMED_WORK, type RecordedWorkload } from "./workload.js";
+
+/** How long after the last arrival the rest may still end. */
+const DRAIN_MS = 120_000;
+
+export interface Translation {
+  /** Names of GPUs, as their drivers tell them, to kinds. */
+  readonly kinds: ReadonlyMap<string, GpuKind>;
+  /** Recorded models to those that can be simulated. */
+  readonly models: ReadonlyMap<string, string>;
+}
+
+/** What is other than recorded; empty for nothing. */
+export interface Change {
+  readonly strategy?: string;
+  readonly settings?: Partial<CoreSettings>;
+  readonly hybrid?: Partial<HybridSettings>;
+  readonly fleet?: readonly NodeGroup[];
+}
+
+/** A recording, translated to what can be simulated. */
+export class RecordedWorld {
+  readonly #settings: CoreSettings;
+  readonly #traffic: RecordedTraffic;
+  readonly #workload: RecordedWorkload;
+  readonly #kinds: readonly GpuKind[];
+  readonly #nodes: readonly SimulatedNode[];
+  readonly #demands: readonly ModelDemand[];
+  readonly #residency: Residency;
+  readonly #tellLengths: boolean;
+  /** What cannot be simulated as it was, in words. */
+  readonly notes: readonly string[];
+
+  private constructor(recorded: CoreSettings, traffic: RecordedTraffic, translation: Translation) {
+    const nameOf = (model: string): string => translation.models.get(model) ?? model;
+    this.#traffic = traffic;
+    this.#kinds = recordedKinds(traffic, translation.kinds);
+    const kindOf = new Map(traffic.gpus.map(({ inventory }, index) => [inventory.gpuId as string, this.#kinds[index]]));
+    this.#workload = recordedWorkload(traffic, (gpuId) => kindOf.get(gpuId), nameOf);
+    this.#demands = demandsOf(this.#workload);
+    this.#nodes = recordedNodes(traffic, this.#kinds);
+    // In the order of the nodes, as the simulation has it.
+    this.#residency = recordedResidency(traffic, this.#kinds, this.#demands, nameOf);
+    const told = traffic.requests.filter(({ spec }) => spec.requirements.outputTokens > 0).length;
+    this.#tellLengths = told * 2 > traffic.requests.length;
+    const loadable = [...traffic.runners.values()].some((runners) => runners.some((runner) => (runner.loadable ?? []).length > 0));
+    this.#settings = {
+      ...recorded,
+      // Simulated engines take their memory when they start, and look busy with one request as with a hundred.
+      memoryThreshold: 1,
+      utilizationThreshold: 1.1,
+      hybrid: { ...recorded.hybrid, placement: recorded.hybrid.placement && loadable },
+    };
+    this.notes = notesOf(traffic, this.#workload, this.#residency, told);
+  }
+
+  /** Reads the recording. Rejects with a RecordingError, also when a GPU or a model has to be translated first. */
+  static async open(recording: Recording, translation: Translation): Promise<RecordedWorld> {
+    return new RecordedWorld(recording.header.settings, await trafficOf(recording.entries()), translation);
+  }
+
+  get strategy(): string {
+    return this.#settings.strategy;
+  }
+
+  get requests(): number {
+    return this.#traffic.requests.length;
+  }
+
+  get gpus(): number {
+    return this.#traffic.gpus.length;
+  }
+
+  /** How long requests arrived, ms. */
+  get arrivalsMs(): number {
+    return this.#workload.durationMs;
+  }
+
+  /** What really happened. */
+  measured(): SimulatedRun {
+    return judged(measuredRun(this.#traffic, this.#workload, this.#kinds));
+  }
+
+  /** Throws a RecordingError when the fleet has no room for a model, a RangeError when a setting is none. */
+  simulated(name: string, change: Change): SimulatedRun {
+    const fleet = change.fleet ? simpleFleet(change.fleet) : this.#nodes;
+    const { loaded, types } = change.fleet ? this.#placedOn(fleet) : this.#residency;
+    checkPlaced(loaded, this.#demands);
+    const run = simulate({
+      policy: name,
+      scenario: "recording",
+      load: 1,
+      seed: 1,
+      settings: { ...this.#settings, ...change.settings, strategy: change.strategy ?? this.#settings.strategy, hybrid: { ...this.#settings.hybrid, ...change.hybrid } },
+      fleet,
+      workload: this.#workload,
+      loaded,
+      types,
+      models: this.#demands.map(({ modelId }) => modelId),
+      modelLoadSpeed: 1,
+      prefixCacheTokens: null,
+      faults: NO_FAULTS,
+      drainMs: DRAIN_MS,
+      tellLengths: this.#tellLengths,
+    });
+    return judged(run);
+  }
+
+  #placedOn(fleet: readonly SimulatedNode[]): Pick<Residency, "loaded" | "types"> {
+    const kinds = fleet.flatMap(({ gpus }) => gpus.map(({ kind }) => kind as GpuKind));
+    return { loaded: initialModels(kinds, this.#demands), types: kinds.map(() => []) };
+  }
+}
+
+function notesOf({ requests, refused, disconnects }: RecordedTraffic, { guessed, tenants }: RecordedWorkload, residency: Residency, told: number): string[] {
+  const count = (of: (spec: (typeof requests)[number]["spec"]) => boolean): number => requests.reduce((sum, { spec }) => sum + (of(spec) ? 1 : 0), 0);
+  const models = [...new Set(tenants.map(({ modelId }) => modelId))].filter((model) => model !== TIMED_WORK && !MODEL_NAMES.includes(model));
+  const pinned = count(({ specificGpuId }) => specificGpuId !== "");
+  const named = count(({ strategy }) => strategy !== "");
+  const needy = count(({ requirements }) => requirements.memoryMib > 0 || requirements.minComputeCapability > 0 || requirements.computeUnits > 0);
+  const timed = count(({ timeoutMs }) => timeoutMs > 0);
+  const timedWork = tenants.some(({ modelId }) => modelId === TIMED_WORK);
+  const line = (when: boolean, text: string): string[] => (when ? [text] : []);
+  return [
+    ...line(models.length > 0, `Models that are not in the catalogue are taken for a dense one of 8 billion parameters: ${models.join(", ")}. Say better with --model.`),
+    ...line(residency.guessed, "Some runners serve any model: which GPU holds which is guessed from what is asked for."),
+    ...line(residency.crowded, "Some runners served more models than the simulated GPU holds at once: those that are asked for most lie there."),
+    ...line(guessed > 0, `${guessed} requests did not complete: they are taken to be as long as their likes.`),
+    ...line(told > 0 && told < requests.length, `${told} of ${requests.length} requests told the length of their answer; the simulation tells that of all or of none.`),
+    ...line(timedWork, "Work that is not measured in tokens may run on any GPU of its type, and tells how long it takes."),
+    ...line(pinned + named + needy + timed > 0, `Not simulated: the pins of ${pinned} requests, the strategies that ${named} named, the memory and hardware that ${needy} asked for, the time-outs that ${timed} brought.`),
+    ...line(refused > 0, `${refused} requests were refused and are left out.`),
+    ...line(disconnects > 0, `Connections to nodes that were lost meanwhile: ${disconnects}. Simulated nodes stay.`),
+  ];
+}

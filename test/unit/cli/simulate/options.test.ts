@@ -1,0 +1,112 @@
+import { describe, expect, test } from "@jest/globals";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+
+import { fleetPlan, loadList, policyList, seedList } from "../../../../src/cli/simulate/option-values.js";
+import { openScenario } from "../../../../src/cli/simulate/scenario-file.js";
+import { settingOption } from "../../../../src/cli/simulate/settings-option.js";
+import { sloOption, withSlo } from "../../../../src/cli/simulate/slo-option.js";
+import { plannedGpus } from "../../../../src/sim/fleets.js";
+
+describe("lists", () => {
+  test("policies are each there once, in their order", () => {
+    expect(policyList("round_robin,hybrid,round_robin@1/4,round_robin").map(({ name }) => name)).toEqual(["round_robin", "hybrid", "round_robin@1/4"]);
+    expect(() => policyList("round_robin,")).toThrow(/no policy/);
+  });
+
+  test("loads rise, each once", () => {
+    expect(loadList("2,0.5,2")).toEqual([0.5, 2]);
+    for (const wrong of ["", "0", "-1", "1,,2", "2000", "x"]) expect(() => loadList(wrong)).toThrow(/multiples of the scenario/);
+  });
+
+  test("seeds are a range or a list", () => {
+    expect(seedList("3..5")).toEqual([3, 4, 5]);
+    expect(seedList("7")).toEqual([7]);
+    expect(seedList("7,1,7")).toEqual([7, 1]);
+    for (const wrong of ["", "5..3", "1..5000", "1.5", "a"]) expect(() => seedList(wrong)).toThrow(/seeds such as/);
+  });
+});
+
+describe("fleets", () => {
+  test.each([
+    ["L40S", [{ kind: "L40S", gpus: 1, nodes: 1 }]],
+    ["8xH100-80GB", [{ kind: "H100-80GB", gpus: 8, nodes: 1 }]],
+    ["2x8xL40S, 4xT4", [{ kind: "L40S", gpus: 8, nodes: 2 }, { kind: "T4", gpus: 4, nodes: 1 }]],
+  ])("%s", (text, groups) => {
+    expect(fleetPlan(text)).toEqual({ groups });
+  });
+
+  test("a cut of openb", () => expect(fleetPlan("openb:64")).toEqual({ openbGpus: 64 }));
+
+  test.each(["", "8xH1000", "0xL40S", "8 L40S", "9999x9999xL40S", "openb:0"])("%j is refused", (text) => {
+    expect(() => fleetPlan(text)).toThrow(/no group of GPUs|at most/);
+  });
+});
+
+describe("settings", () => {
+  test("are named as in configuration, and add up", () => {
+    const both = settingOption("max_wait_ms=5", settingOption("hybrid.late_exit=false"));
+    expect(both).toEqual({ settings: { maxWaitMs: 5 }, hybrid: { lateExit: false } });
+  });
+
+  test.each(["strategy=hybrid", "hybrid.nothing=1", "weights=1", "max_wait_ms", "=", "hybrid.late_exit=1", "max_wait_ms=", "max_wait_ms=soon"])("%s is refused", (text) => {
+    expect(() => settingOption(text)).toThrow(/NAME=VALUE|takes/);
+  });
+});
+
+describe("an SLO for everybody", () => {
+  test("changes what is given, of those who have one", () => {
+    const scenario = withSlo(openScenario("synthetic-main"), sloOption("first=500ms,total=4x"));
+    const slos = scenario.parts.flatMap(({ users }) => users.map(({ slo }) => slo));
+    expect(slos.filter((slo) => slo === null)).toHaveLength(1);
+    for (const slo of slos) if (slo !== null) expect(slo).toEqual({ firstOutputMs: 500, totalFloorMs: 2000, totalFactor: 4 });
+  });
+
+  test.each(["", "first", "first=x", "total=3", "total=0.5x", "last=2s"])("%j is refused", (text) => {
+    expect(() => sloOption(text)).toThrow(/first=2s|duration/);
+  });
+});
+
+describe("scenarios", () => {
+  const directory = mkdtempSync(path.join(tmpdir(), "gpu-router-scenario-"));
+  const file = path.join(directory, "mine.yaml");
+  const open = (text: string): ReturnType<typeof openScenario> => {
+    writeFileSync(file, text);
+    return openScenario(file);
+  };
+  const PARTS = "parts: [{ name: chat, source: synthetic-conv, users: [{ name: web, models: { mistral-7b: 1 } }] }]";
+
+  test("a file has the main scenario's ways where it says nothing", () => {
+    const scenario = open(`name: mine\nfleet: { groups: [{ kind: L40S, gpus: 4, nodes: 2 }] }\n${PARTS}\n`);
+    expect(scenario).toMatchObject({ name: "mine", models: ["mistral-7b"], durationMs: 1_200_000, modelLoadSpeed: 1, floods: [] });
+    expect(scenario.parts[0]).toMatchObject({ type: "inference", amount: { kind: "share", share: 1 }, maxWorkMs: Number.POSITIVE_INFINITY, scales: true });
+    expect(scenario.parts[0]?.users[0]).toEqual({ name: "web", priority: 3, slo: null, weight: 1, models: { "mistral-7b": 1 } });
+    expect(plannedGpus(scenario.fleet)).toBe(8);
+  });
+
+  test("a trace of one's own lies beside the file", () => {
+    const scenario = open(`name: mine\nfleet: { openb_gpus: 4 }\n${PARTS.replace("synthetic-conv", "file:sub/t.csv")}\n`);
+    expect(scenario.parts[0]?.source).toBe(`file:${path.join(directory, "sub/t.csv")}`);
+  });
+
+  test.each([
+    ["name: mine", /fleet/],
+    [`name: mine\nfleet: {}\n${PARTS}`, /either groups or openb_gpus/],
+    [`name: mine\nfleet: { openb_gpus: 4 }\n${PARTS.replace("synthetic-conv", "nowhere")}`, /one of azure-conv/],
+    [`name: mine\nfleet: { openb_gpus: 4 }\n${PARTS.replace("mistral-7b", "mistral-8b")}`, /"mistral-8b", which is not known: take one of llama/],
+    [`name: mine\nfleet: { openb_gpus: 4 }\nspeed: 3\n${PARTS}`, /speed/],
+    [`name: mine\nfleet: { openb_gpus: 4 }\nfloods: [{ part: chat, user: app, from_minutes: 1, to_minutes: 2, factor: 3 }]\n${PARTS}`, /flood of "app"/],
+    [`name: mine\nfleet: { openb_gpus: 4 }\n${PARTS.replace("name: chat,", "name: chat, amount: { kind: work, ratio: 1, of: [code] },")}`, /part "code"/],
+    ["name: [", /not valid YAML/],
+  ])("a file that is wrong says where: %s", (text, message) => {
+    expect(() => open(text)).toThrow(message);
+    expect(() => open(text)).toThrow(/docs\/simulator.md/);
+  });
+
+  test("an unknown name lists what there is; the folder is cleaned up", () => {
+    rmSync(directory, { recursive: true, force: true });
+    expect(() => openScenario("nowhere")).toThrow(/take one of main, .*synthetic-main.*or give a .yaml file/);
+    expect(() => openScenario(file)).toThrow(/cannot be read/);
+  });
+});
