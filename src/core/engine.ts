@@ -2,6 +2,7 @@
 // Synchronous and pure but for its own state: time comes in, randomness is seeded from request ids. The router makes the
 // records durable before it performs the effects; it never calls in from inside a step.
 import { assert, unreachable } from "../lib/assert.js";
+import type { Heap } from "../lib/heap.js";
 import { hash32, seededRandom } from "../lib/random.js";
 import { Estimator } from "./estimate/estimator.js";
 import type { AttemptEnd, Event, Step, SubmitOutcome } from "./events.js";
@@ -13,12 +14,13 @@ import type { GpuInventory } from "./model/gpu.js";
 import type { AttemptRef, GpuId, NodeId, RequestId } from "./model/ids.js";
 import { gpusOf, isExclusive, wishesOf, type Request, type RequestError, type RequestSpec, type RunStatistics } from "./model/request.js";
 import { apply, STOP_GRACE_MS, type Record } from "./records.js";
-import type { EligibilityClass, Waiting } from "./queue/waiting-queue.js";
+import type { EligibilityClass, Place, Waiting } from "./queue/waiting-queue.js";
 import type { Ask } from "./scheduling/contract.js";
 import { stateFilters } from "./scheduling/registry.js";
 import { Scheduler } from "./scheduling/scheduler.js";
 import type { CoreSettings } from "./settings.js";
 import { ModelPlacement } from "./placement/model-placement.js";
+import { Reserver } from "./placement/reserver.js";
 import { restoreSnapshot, type Snapshot } from "./snapshot.js";
 import { State } from "./state.js";
 
@@ -36,6 +38,7 @@ export class Engine {
   readonly #scheduler: Scheduler;
   readonly #estimator = new Estimator();
   readonly #placement: ModelPlacement;
+  readonly #reserver: Reserver;
   /** Since when a node that may hold work is not connected, ms. */
   readonly #silentSince = new Map<NodeId, number>();
   /** The fleet's shape that the hopeless were judged by. */
@@ -53,6 +56,7 @@ export class Engine {
     this.#settings = settings;
     this.state = snapshot ? restoreSnapshot(snapshot, filters, settings) : new State(filters, settings);
     this.#placement = new ModelPlacement(this.state.fleet, settings);
+    this.#reserver = new Reserver(this.state, this.#scheduler);
   }
 
   get strategyNames(): readonly string[] {
@@ -79,11 +83,12 @@ export class Engine {
     return step;
   }
 
-  /** What would be decided now for `spec`. Changes nothing. */
+  /** What would be decided now for `spec`, which may be that of a request that waits. Changes nothing. */
   explain(spec: RequestSpec, nowMs: number): Decision {
-    const estimate = this.#estimator.estimate(spec);
-    const waiting = { spec, estimate, avoidGpuId: "", acceptedAtMs: nowMs, late: false } as const;
-    return this.#scheduler.explain(this.state.fleet, this.#askOf(waiting, 0, nowMs));
+    const exclusive = isExclusive(spec, this.#settings.exclusiveTypes);
+    const asked = { spec, estimate: this.#estimator.estimate(spec), exclusive, avoidGpuId: "", acceptedAtMs: nowMs, late: false } as const;
+    const waiting = this.state.queue.get(spec.requestId);
+    return this.#scheduler.explain(this.state.fleet, this.#askOf(waiting?.spec === spec ? waiting : asked, 0, nowMs));
   }
 
   #handle(event: Event, nowMs: number, step: Step): void {
@@ -305,7 +310,7 @@ export class Engine {
     }
     if (fault || !end.statistics) return;
     this.#settle(request, end.statistics);
-    const speed = this.#estimator.learn(request.spec, end.statistics);
+    const speed = this.#estimator.learn(request.spec, end.statistics, request.decision?.estimate.durationMs);
     if (speed >= 0) for (const gpu of gpus) fleet.learnSpeed(gpu, speed);
   }
 
@@ -327,7 +332,8 @@ export class Engine {
   /** GPU time of a request, over all its GPUs, ms. */
   #gpuMs(gpus: readonly number[], { modelId }: RequestSpec, of: Parameters<WorkLedger["gpuMs"]>[2]): number {
     const { work } = this.state.fleet;
-    return gpus.length === 1 ? work.gpuMs(gpus[0]!, modelId, of) : gpus.length * of.durationMs;
+    if (gpus.length > 1) return gpus.length * of.durationMs;
+    return work.gpuMs(gpus[0]!, modelId, of);
   }
 
   #attemptOver(request: Request, fate: AttemptFate, error: RequestError | null, end: AttemptEnd | null, nowMs: number, step: Step): void {
@@ -378,11 +384,17 @@ export class Engine {
 
   // -- Scheduling -------------------------------------------------------------------------------------------------------
 
+  /** Places what fits, then keeps GPUs for what needs more than is free; whom that no longer concerns makes room for others. */
+  #schedule(nowMs: number, step: Step): void {
+    do this.#pass(nowMs, step);
+    while (this.#reserver.settle(nowMs, (waiting) => this.#askOf(waiting, this.#nextAttempt(waiting), nowMs)));
+  }
+
   /**
    * Places waiting requests until nothing fits: highest band first, earliest first within it. A class whose head fitted
    * nowhere is tried again only against GPUs that changed since, so a pass never grows with the queue.
    */
-  #schedule(nowMs: number, step: Step): void {
+  #pass(nowMs: number, step: Step): void {
     const { queue, fleet } = this.state;
     // By index, so that a tie does not hang on the order in which GPUs changed.
     const freed = queue.size > 0 ? [...fleet.freed].sort((a, b) => a - b) : [];
@@ -392,17 +404,18 @@ export class Engine {
     const line = queue.line(freed.length > 0, nowMs);
     // When all that was freed is full again, no refused class can follow.
     for (let of = queue.next(line, nowMs); of && (queue.hasOpen || freed.length > 0); of = queue.next(line, nowMs)) {
-      if (this.#serve(of, freed, nowMs, step)) queue.putBack(line, of, nowMs);
+      if (this.#serve(of, line, freed, nowMs, step)) queue.putBack(line, of, nowMs);
     }
   }
 
   /** Places the head of a class, or one soon behind it that fits where the head does not. False when there was nothing to do. */
-  #serve(of: EligibilityClass, freed: number[], nowMs: number, step: Step): boolean {
+  #serve(of: EligibilityClass, line: Heap<Place>, freed: number[], nowMs: number, step: Step): boolean {
     const { queue, fleet } = this.state;
     const { head } = of;
     const ask = this.#askOf(head, this.#nextAttempt(head), nowMs);
     if (!head.late && this.#scheduler.tooLate(fleet, ask)) {
-      this.#tooLate(head, nowMs, step);
+      const among = this.#tooLate(head, nowMs, step);
+      if (among) queue.putBack(line, among, nowMs);
       return true;
     }
     const among = of.standing === "open" ? undefined : freed;
@@ -426,26 +439,29 @@ export class Engine {
     return true;
   }
 
-  /** A request that cannot be in time any more makes way for those that can. */
-  #tooLate({ spec, late }: Waiting, nowMs: number, step: Step): void {
+  /** A request that cannot be in time any more makes way for those that can: the class where it waits now, or null when it has ended. */
+  #tooLate({ spec, late }: Waiting, nowMs: number, step: Step): EligibilityClass | null {
     assert(!late, "a request is late once");
     const request = this.state.requests.get(spec.requestId)!;
     this.#placement.missed(spec.modelId);
     if (wishesOf(spec).whenLate === "demote") {
-      this.state.queue.demote(spec.requestId);
-      return;
+      return this.state.queue.demote(spec.requestId);
     }
     const message = `It could not be in time any more after waiting ${nowMs - request.acceptedAtMs} ms for a GPU.`;
     this.#end(request, { kind: "end", phase: "failed", error: { code: "too_late", message } }, null, nowMs, step);
+    return null;
   }
 
   #nextAttempt({ spec }: Waiting): number {
     return this.state.requests.get(spec.requestId)!.attempt + 1;
   }
 
-  #askOf({ spec, estimate, avoidGpuId, acceptedAtMs, late }: Omit<Waiting, "sequence" | "dueAtMs">, attempt: number, nowMs: number): Ask {
-    const exclusive = isExclusive(spec, this.#settings.exclusiveTypes);
-    return { spec, estimate, avoidGpuId, seed: seedOf(spec.requestId, attempt), acceptedAtMs, nowMs, late, gpus: wishesOf(spec).gpus, exclusive };
+  #askOf(waiting: Omit<Waiting, "sequence" | "dueAtMs">, attempt: number, nowMs: number): Ask {
+    const { spec, estimate, avoidGpuId, acceptedAtMs, late, exclusive } = waiting;
+    const { fleet, queue } = this.state;
+    const band = queue.bandOf(waiting, nowMs);
+    const spread = fleet.reservations.size > 0 ? this.#estimator.spread(spec) : 1;
+    return { spec, estimate, avoidGpuId, seed: seedOf(spec.requestId, attempt), acceptedAtMs, nowMs, late, gpus: wishesOf(spec).gpus, exclusive, band, spread };
   }
 
   #place({ spec, estimate, nowMs, late }: Ask, gpus: readonly number[], decision: Decision, step: Step): void {

@@ -131,19 +131,24 @@ export class State {
 
   /** In line for the first time. */
   wait(request: Request, estimate: ResourceEstimate): void {
-    this.queue.push(waitingOf(request, estimate, ""));
+    this.queue.push(this.#waitingOf(request, estimate, ""));
   }
 
   /** Back in line at `retryAtMs`, at its old place. */
   waitAgain(request: Request, estimate: ResourceEstimate, avoidGpuId: GpuId | "", retryAtMs: number, nowMs: number): void {
     const { spec } = request;
-    const waiting = waitingOf(request, estimate, avoidGpuId);
+    const waiting = this.#waitingOf(request, estimate, avoidGpuId);
     if (retryAtMs <= nowMs) {
       this.queue.push(waiting);
       return;
     }
     this.#retrying.set(spec.requestId, { waiting, retryAtMs });
     this.retries.schedule(spec.requestId, retryAtMs);
+  }
+
+  #waitingOf({ spec, sequence, acceptedAtMs }: Request, estimate: ResourceEstimate, avoidGpuId: GpuId | ""): Waiting {
+    const due = Math.min(dueAtMs(spec, acceptedAtMs), acceptedAtMs + UNHURRIED_MS);
+    return { spec, sequence, acceptedAtMs, dueAtMs: due, late: false, estimate, exclusive: isExclusive(spec, this.#exclusiveTypes), avoidGpuId };
   }
 
   /** The retry that a request waits for; null when it does not. */
@@ -216,12 +221,6 @@ export class State {
       assert(Math.abs(reservedOf[gpu]! - reservedMib[gpu]!) < 1e-6, "the ledger reserves what placed requests hold");
     }
   }
-}
-
-function waitingOf(request: Request, estimate: ResourceEstimate, avoidGpuId: GpuId | ""): Waiting {
-  const { spec, sequence, acceptedAtMs } = request;
-  const due = Math.min(dueAtMs(spec, acceptedAtMs), acceptedAtMs + UNHURRIED_MS);
-  return { spec, sequence, acceptedAtMs, dueAtMs: due, late: false, estimate, avoidGpuId };
 }
 
 /** One word into a digest: each bit of either can change about half of the result. */

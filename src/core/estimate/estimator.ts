@@ -13,6 +13,11 @@ const MIN_OUTCOMES = 3;
 const MAX_GROUPS = 10_000;
 /** Before anything is known. Memory 0: the model is loaded and holds what it uses. */
 const DEFAULT_DURATION_MS = { inference: 1_000, other: 60_000 } as const;
+/** Nine of ten normally distributed values lie below the mean plus so many deviations. */
+const P90_DEVIATIONS = 1.28;
+/** Before anything was learned: what a request says of itself is not far off, a guess may be. */
+const DEFAULT_SPREAD = { request: 1.3, default: 3 } as const;
+const MAX_SPREAD = 10;
 /** Answer to a prompt whose length is all that is known. */
 const DEFAULT_OUTPUT_TOKENS = 200;
 
@@ -24,6 +29,9 @@ interface Group {
   peakMemoryMib: number;
   inputTokens: number;
   outputTokens: number;
+  /** Run time over what was expected at the placement: mean, and mean square of its deviation. */
+  ratio: number;
+  ratioVariance: number;
 }
 
 export class Estimator {
@@ -42,17 +50,24 @@ export class Estimator {
     return inputTokens + outputTokens > 0 ? { memoryMib, durationMs, source, inputTokens, outputTokens } : { memoryMib, durationMs, source };
   }
 
-  /**
-   * Takes a success in and returns how fast it was against the likes of it, 0..1: 0.5 is the mean, 1 is twice as fast or
-   * more. -1 while there is nothing to compare with.
-   */
-  learn(spec: RequestSpec, statistics: RunStatistics): number {
-    this.#take(ofUser(spec), statistics);
-    return this.#take(ofModel(spec), statistics);
+  /** How many times the expected it may take: not exceeded in nine of ten cases. */
+  spread(spec: RequestSpec): number {
+    const group = this.#believed(ofUser(spec)) ?? this.#believed(ofModel(spec));
+    if (!group) return DEFAULT_SPREAD[spec.requirements.expectedDurationMs > 0 ? "request" : "default"];
+    return Math.min(MAX_SPREAD, group.ratio + P90_DEVIATIONS * Math.sqrt(group.ratioVariance));
   }
 
-  #take(key: string, statistics: RunStatistics): number {
-    const group = this.#groups.get(key) ?? { outcomes: 0, runMs: 0, msPerToken: 0, peakMemoryMib: 0, inputTokens: 0, outputTokens: 0 };
+  /**
+   * Takes a success in, which was expected to take `expectedMs`, and returns how fast it was against the likes of it, 0..1: 0.5 is the mean, 1 is twice as fast or
+   * more. -1 while there is nothing to compare with.
+   */
+  learn(spec: RequestSpec, statistics: RunStatistics, expectedMs: number = statistics.runMs): number {
+    this.#take(ofUser(spec), statistics, expectedMs);
+    return this.#take(ofModel(spec), statistics, expectedMs);
+  }
+
+  #take(key: string, statistics: RunStatistics, placedMs: number): number {
+    const group = this.#groups.get(key) ?? newGroup();
     const tokens = statistics.outputTokens;
     const msPerToken = tokens > 0 ? statistics.runMs / tokens : 0;
     const expectedMs = tokens > 0 && group.msPerToken > 0 ? group.msPerToken * tokens : group.runMs;
@@ -64,6 +79,11 @@ export class Estimator {
     group.outcomes += 1;
     group.runMs += (statistics.runMs - group.runMs) * gain;
     if (msPerToken > 0) group.msPerToken += (msPerToken - group.msPerToken) * (group.msPerToken === 0 ? 1 : gain);
+    if (placedMs > 0) {
+      const deviation = statistics.runMs / placedMs - group.ratio;
+      group.ratio += deviation * gain;
+      group.ratioVariance += (deviation * deviation * (1 - gain) - group.ratioVariance) * gain;
+    }
     // Memory must not be underestimated: up at once, down slowly.
     group.peakMemoryMib = Math.max(statistics.peakMemoryMib, group.peakMemoryMib * (1 - GAIN) + statistics.peakMemoryMib * GAIN);
     group.inputTokens += (statistics.inputTokens - group.inputTokens) * lengthGain;
@@ -78,6 +98,10 @@ export class Estimator {
     const group = this.#groups.get(key);
     return group && group.outcomes >= MIN_OUTCOMES ? group : null;
   }
+}
+
+function newGroup(): Group {
+  return { outcomes: 0, runMs: 0, msPerToken: 0, peakMemoryMib: 0, inputTokens: 0, outputTokens: 0, ratio: 1, ratioVariance: 0 };
 }
 
 function ofUser(spec: RequestSpec): string {

@@ -7,6 +7,7 @@ import type { GpuInventory, GpuTelemetry, RunnerInfo, RunnerLoad } from "../mode
 import type { GpuId, NodeId } from "../model/ids.js";
 import { OutcomeColumns } from "./outcome-columns.js";
 import { PrefixIndex } from "./prefix-index.js";
+import { Reservations } from "./reservations.js";
 import { RunnerTables } from "./runner-tables.js";
 import { WorkLedger } from "./work-ledger.js";
 
@@ -16,6 +17,8 @@ export interface StateFilter {
   /** In words, what a GPU must be. */
   readonly needed: string;
   blocks(fleet: Fleet, gpu: number): boolean;
+  /** It blocks for our own requests on the GPU, and for nothing else. */
+  readonly passesWhenIdle?: boolean;
 }
 
 /** A node and what serves on it. */
@@ -58,6 +61,8 @@ export class Fleet {
   readonly outcomes = new OutcomeColumns();
   /** What its requests still have to do. */
   readonly work = new WorkLedger(new ServiceTimes());
+  /** GPUs that are kept for somebody who waits. */
+  readonly reservations = new Reservations();
   /** Which prompts each GPU has lately read. */
   readonly prefixes = new PrefixIndex();
   /** Last sample as it came, for people; null before the first. */

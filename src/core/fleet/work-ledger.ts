@@ -188,6 +188,19 @@ export class WorkLedger {
     this.#weigh(gpu, nowMs);
   }
 
+  /** When the last of its requests has written its answer at the present pace, ms; now without any. */
+  endsAtMs(gpu: number, nowMs: number): number {
+    const paceMs = this.stepMs[gpu]! * this.stretch[gpu]!;
+    const asOfMs = this.#asOfMs[gpu]!;
+    let endsAtMs = nowMs;
+    for (const { work, doneTokens, prefilledAtMs } of this.#held[gpu]!) {
+      const writtenSince = paceMs > 0 ? Math.max(0, nowMs - Math.max(asOfMs, prefilledAtMs)) / paceMs : 0;
+      const tokens = Math.max(OVERTIME_TOKENS, work.outputTokens - doneTokens - writtenSince);
+      endsAtMs = Math.max(endsAtMs, Math.max(nowMs, prefilledAtMs) + tokens * paceMs);
+    }
+    return endsAtMs;
+  }
+
   /** Brings all GPUs up to date: answers grow and slack changes though nothing is placed and nothing ends. */
   follow(nowMs: number): void {
     for (let gpu = 0; gpu < this.#held.length; gpu += 1) {

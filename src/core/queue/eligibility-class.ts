@@ -17,6 +17,8 @@ export interface Waiting {
   /** It cannot be in time any more. */
   readonly late: boolean;
   readonly estimate: ResourceEstimate;
+  /** It wants its GPUs to itself. */
+  readonly exclusive: boolean;
   /** The GPU that failed it last, to be avoided while there is another; "" when none. */
   readonly avoidGpuId: GpuId | "";
 }

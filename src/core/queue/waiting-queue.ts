@@ -8,7 +8,7 @@ import { RankSet } from "../../lib/rank-set.js";
 import type { ListEntry } from "../../lib/linked-list.js";
 import type { ResourceEstimate } from "../model/decision.js";
 import type { GpuId, RequestId } from "../model/ids.js";
-import { wishesOf, type Priority, type RequestSpec } from "../model/request.js";
+import type { Priority, RequestSpec } from "../model/request.js";
 import { EligibilityClass, isEarlier, type Standing, type Waiting } from "./eligibility-class.js";
 import { FairShare } from "./fair-share.js";
 
@@ -29,6 +29,10 @@ export class WaitingQueue {
   /** Sequences of those that wait, by priority. */
   readonly #bands = new Map<Priority, RankSet>(PRIORITIES.map((priority) => [priority, new RankSet()]));
   readonly #shares = new Map<number, FairShare>(BANDS.map((band) => [band, new FairShare()]));
+  /** Classes whose requests want their GPUs to themselves. */
+  readonly #exclusive = new Set<EligibilityClass>();
+  /** Such requests that have come, ever. */
+  exclusiveArrivals = 0;
   readonly #pinned = new Map<GpuId, number>();
   #bytes = 0;
 
@@ -51,6 +55,10 @@ export class WaitingQueue {
     return this.#byStanding.open.size > 0;
   }
 
+  get hasExclusive(): boolean {
+    return this.#exclusive.size > 0;
+  }
+
   push(waiting: Waiting): void {
     const { userId, requestId } = waiting.spec;
     const key = classKey(waiting);
@@ -59,7 +67,9 @@ export class WaitingQueue {
       of = new EligibilityClass(key, bandOf(waiting));
       this.#classes.set(key, of);
       this.#byStanding.open.add(of);
+      if (waiting.exclusive) this.#exclusive.add(of);
     }
+    if (waiting.exclusive) this.exclusiveArrivals += 1;
     const share = this.#share(of.band).arrive(userId);
     const entry = of.add(waiting, share);
     this.#entries.set(requestId, { entry, of });
@@ -80,6 +90,7 @@ export class WaitingQueue {
     if (of.isEmpty) {
       this.#classes.delete(of.key);
       this.#byStanding[of.standing].delete(of);
+      this.#exclusive.delete(of);
     } else {
       this.#judgeHead(of);
     }
@@ -95,10 +106,12 @@ export class WaitingQueue {
     return this.#entries.get(requestId)?.of.standing === "hopeless";
   }
 
-  /** Moves a request that cannot be in time to those that are served when nobody else wants the GPU. */
-  demote(requestId: RequestId): void {
+  /** Moves a request that cannot be in time to those that are served when nobody else wants the GPU; the class where it is now. */
+  demote(requestId: RequestId): EligibilityClass | null {
     const waiting = this.remove(requestId);
-    if (waiting) this.push({ ...waiting, late: true });
+    if (!waiting) return null;
+    this.push({ ...waiting, late: true });
+    return this.#entries.get(requestId)!.of;
   }
 
   /** GPU time that a request is going to get, as estimated; called while it still waits. */
@@ -124,6 +137,13 @@ export class WaitingQueue {
     return new Heap(comesBefore, places);
   }
 
+  /** The same for those who want their GPUs to themselves and may get them some day. */
+  exclusiveLine(nowMs: number): Heap<Place> {
+    const places: Place[] = [];
+    for (const of of this.#exclusive) if (of.standing !== "hopeless") places.push(this.#place(of, nowMs));
+    return new Heap(comesBefore, places);
+  }
+
   /** Takes the next class out of a line; undefined at its end. A user who was served meanwhile has moved back. */
   next(line: Heap<Place>, nowMs: number): EligibilityClass | undefined {
     for (let place = line.pop(); place; place = line.pop()) {
@@ -141,8 +161,13 @@ export class WaitingQueue {
 
   #place(of: EligibilityClass, nowMs: number): Place {
     const { head } = of;
-    const overdue = nowMs - head.acceptedAtMs > this.#maxWaitMs;
-    return { of, band: overdue ? Number.POSITIVE_INFINITY : of.band, virtualMs: overdue ? 0 : of.virtualMs, head };
+    const band = this.bandOf(head, nowMs);
+    return { of, band, virtualMs: band === Number.POSITIVE_INFINITY ? 0 : of.virtualMs, head };
+  }
+
+  /** Whose turn it is: by priority; the late before priority 1; Infinity for who has waited too long. */
+  bandOf(waiting: Pick<Waiting, "spec" | "late" | "acceptedAtMs">, nowMs: number): number {
+    return nowMs - waiting.acceptedAtMs > this.#maxWaitMs ? Number.POSITIVE_INFINITY : bandOf(waiting);
   }
 
   /** Notes that the head of a class fitted no GPU. */
@@ -260,5 +285,5 @@ function classKey(waiting: Waiting): string {
   const memoryStep = Math.ceil(estimate.memoryMib / MEMORY_STEP_MIB);
   // What is promised something, and what is not, fit different GPUs.
   const band = `${bandOf(waiting)}${late ? "late" : ""}${wishes ? "wishes" : ""}`;
-  return `${band}\n${spec.modelId}\n${spec.type}\n${spec.specificGpuId}\n${spec.strategy}\n${avoidGpuId}\n${requirements.minComputeCapability},${requirements.computeUnits},${memoryStep},${wishesOf(spec).gpus}`;
+  return `${band}\n${spec.modelId}\n${spec.type}\n${spec.specificGpuId}\n${spec.strategy}\n${avoidGpuId}\n${requirements.minComputeCapability},${requirements.computeUnits},${memoryStep},${wishes?.gpus ?? 1}`;
 }

@@ -26,6 +26,10 @@ export interface Ask {
   readonly gpus: number;
   /** It has its GPUs to itself. */
   readonly exclusive: boolean;
+  /** Whose turn it is: higher bands first, Infinity for who has waited too long. */
+  readonly band: number;
+  /** How many times the expected it may take: not exceeded in nine of ten cases. Exact only while GPUs are kept for somebody. */
+  readonly spread: number;
 }
 
 /**

@@ -70,6 +70,21 @@ export class Scheduler {
     return this.#strategyOf(ask).filters.some((filter) => filter.applies(ask) && !filter.everPasses(fleet, ask));
   }
 
+  /** GPUs that could take it if they held none of our requests, of nodes that have enough of them. In the order of their indexes. */
+  eligible(fleet: Fleet, ask: Ask): readonly number[] {
+    let mask = 0;
+    fleet.stateFilters.forEach(({ passesWhenIdle }, bit) => {
+      if (!passesWhenIdle) mask |= 1 << bit;
+    });
+    const candidates = Int32Array.from({ length: fleet.size }, (_, gpu) => gpu).filter((gpu) => (fleet.blocked[gpu]! & mask) === 0);
+    let count = candidates.length;
+    for (const filter of this.#strategyOf(ask).filters) {
+      if (count === 0 || !filter.applies(ask)) continue;
+      count = filter.keepWhenIdle ? filter.keepWhenIdle(fleet, ask, candidates, count) : filter.keep(fleet, ask, candidates, count);
+    }
+    return [...candidates.subarray(0, count)];
+  }
+
   /** Whether it can no longer be in time, whatever it is given. */
   tooLate(fleet: Fleet, ask: Ask): boolean {
     return this.#strategyOf(ask).tooLate(fleet, ask);

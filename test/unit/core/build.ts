@@ -81,6 +81,8 @@ export function ask(over: AskOver = {}): Ask {
     late,
     gpus: wishesOf(asked).gpus,
     exclusive: isExclusive(asked, DEFAULT_CORE_SETTINGS.exclusiveTypes),
+    band: asked.priority,
+    spread: 1,
   };
 }
 

@@ -118,8 +118,8 @@ describe("work that has its GPUs to itself", () => {
     world.connect("a", ["a0", "a1"]);
     world.submit("infer");
     world.submit("train", { type: "training" });
-    world.submit("tune", { type: "fine-tuning" });
     world.submit("more");
+    world.submit("tune", { type: "fine-tuning" });
     const where = (id: string) => world.request(id).gpuId;
     expect(where("train")).not.toBe(where("infer"));
     expect(world.request("tune").phase).toBe("queued");

@@ -4,5 +4,6 @@ import type { StateFilter } from "../contract.js";
 export const exclusive: StateFilter = {
   name: "exclusive",
   needed: "a GPU that no other request has to itself",
+  passesWhenIdle: true,
   blocks: (fleet, gpu) => fleet.exclusive[gpu]! > 0,
 };

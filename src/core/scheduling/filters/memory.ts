@@ -20,11 +20,12 @@ export const memory: FromSettings<RequestFilter> = (settings) => ({
   },
   keepWhenIdle(fleet, ask, candidates, count) {
     const { memoryMib } = ask.estimate;
-    const { memoryTotalMib } = fleet;
+    const { active, roomMib, memoryTotalMib } = fleet;
     let kept = 0;
     for (let k = 0; k < count; k += 1) {
       const gpu = candidates[k]!;
-      if (memoryTotalMib[gpu]! * settings.memoryThreshold >= memoryMib) candidates[kept++] = gpu;
+      const room = active[gpu] === 0 ? roomMib[gpu]! : memoryTotalMib[gpu]! * settings.memoryThreshold;
+      if (room >= memoryMib) candidates[kept++] = gpu;
     }
     return kept;
   },

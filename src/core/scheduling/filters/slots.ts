@@ -4,5 +4,6 @@ import type { FromSettings, StateFilter } from "../contract.js";
 export const slots: FromSettings<StateFilter> = (settings) => ({
   name: "slots",
   needed: `a GPU with fewer than ${settings.maxConcurrentTasksPerGpu} requests`,
+  passesWhenIdle: true,
   blocks: (fleet, gpu) => fleet.active[gpu]! >= settings.maxConcurrentTasksPerGpu,
 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { Estimator } from "../../../../src/core/estimate/estimator.js";
 import type { RunStatistics } from "../../../../src/core/model/request.js";
-import { spec } from "../build.js";
+import { spec, wishes } from "../build.js";
 
 function ran(over: Partial<RunStatistics>): RunStatistics {
   return { runMs: 100, firstOutputMs: 0, inputTokens: 0, outputTokens: 0, peakMemoryMib: 0, ...over };
@@ -52,6 +52,30 @@ describe("an estimate", () => {
   test("takes memory up at once and down slowly", () => {
     const estimator = taught({ peakMemoryMib: 100 }, { peakMemoryMib: 1_000 }, { peakMemoryMib: 100 });
     expect(estimator.estimate(spec("r")).memoryMib).toBe(910);
+  });
+});
+
+describe("the spread of an estimate", () => {
+  test("is a guess until something was learned, a smaller one when the request tells its time", () => {
+    const estimator = new Estimator();
+    expect([estimator.spread(spec("r")), estimator.spread(spec("r", { requirements: { expectedDurationMs: 5 } }))]).toEqual([3, 1.3]);
+  });
+
+  test("is what outcomes were beside their estimates, and 1.28 deviations more", () => {
+    const always = new Estimator();
+    for (let turn = 0; turn < 5; turn += 1) always.learn(spec("r"), ran({ runMs: 200 }), 100);
+    expect(always.spread(spec("r"))).toBeCloseTo(2, 12);
+    const scattered = new Estimator();
+    for (const runMs of [50, 150, 50, 150]) scattered.learn(spec("r"), ran({ runMs }), 100);
+    expect(scattered.spread(spec("r"))).toBeCloseTo(1 + 1.28 * 0.5, 12);
+  });
+
+  test("of work on several GPUs is its own", () => {
+    const estimator = new Estimator();
+    const four = spec("r", { wishes: wishes({ gpus: 4 }) });
+    for (let turn = 0; turn < 3; turn += 1) estimator.learn(four, ran({ runMs: 500 }), 100);
+    expect([estimator.spread(four), estimator.spread(spec("r"))]).toEqual([5, 3]);
+    expect([estimator.estimate(four).durationMs, estimator.estimate(spec("r")).durationMs]).toEqual([500, 1_000]);
   });
 });
 

@@ -26,6 +26,7 @@ function waiting(id: string, sequence: number, over: Over = {}): Waiting {
     dueAtMs: over.dueAtMs ?? 60_000 + sequence,
     late: false,
     estimate: estimate({ memoryMib: over.memoryMib ?? 0 }),
+    exclusive: false,
     avoidGpuId: gpuId(over.avoid ?? ""),
   };
 }

@@ -8,9 +8,10 @@ import { empty } from "../../../../src/core/scheduling/filters/empty.js";
 import { gang } from "../../../../src/core/scheduling/filters/gang.js";
 import { memory } from "../../../../src/core/scheduling/filters/memory.js";
 import { model } from "../../../../src/core/scheduling/filters/model.js";
+import { reserved } from "../../../../src/core/scheduling/filters/reserved.js";
 import { pin } from "../../../../src/core/scheduling/filters/pin.js";
 import { computeCapability } from "../../../../src/core/model/request.js";
-import { ask, fleetOf, gpuId, inventory, modelId, nodeId, runner, sample, settings, wishes } from "../build.js";
+import { ask, estimate, fleetOf, gpuId, inventory, modelId, nodeId, requestId, runner, sample, settings, spec, wishes } from "../build.js";
 
 /** The indexes that a filter keeps of all GPUs. */
 function kept(filter: RequestFilter, fleet: Fleet, wanted: Ask, among = fleet.inventory.map((_, gpu) => gpu)): number[] {
@@ -157,6 +158,32 @@ describe("gang", () => {
   test("says what it needs, and is not asked of work on one GPU", () => {
     expect(gang.needed(ask({ wishes: wishes({ gpus: 4 }) }))).toBe("4 such GPUs on one node, for one runner");
     expect(gang.applies(ask())).toBe(false);
+  });
+});
+
+describe("reserved", () => {
+  const filter = reserved();
+  const fleet = fleetOf([inventory("g0"), inventory("g1")]);
+  const now = 1_000_000;
+  fleet.reservations.add({ requestId: requestId("large"), band: 3, gpus: [1], startAtMs: now + 10_000 });
+  const render = (durationMs: number, over: Partial<Ask> = {}): Ask => ({ ...ask({ nowMs: now }), estimate: estimate({ durationMs }), ...over });
+
+  test.each<[string, Ask, number[]]>([
+    ["what will have ended by then", render(10_000), [0, 1]],
+    ["not what will still run", render(10_001), [0]],
+    ["not what may still run, by what is known of the likes of it", render(8_000, { spread: 1.3 }), [0]],
+    ["what comes before in line", render(60_000, { band: 4 }), [0, 1]],
+    ["not what comes after", render(60_000, { band: 2 }), [0]],
+    ["whom it is kept for", render(60_000, { spec: spec("large") }), [0, 1]],
+    ["a short answer", render(60_000, { estimate: estimate({ durationMs: 60_000, inputTokens: 100, outputTokens: 50 }) }), [0, 1]],
+    ["not a long one", render(1, { estimate: estimate({ durationMs: 1, inputTokens: 100, outputTokens: 5_000 }) }), [0]],
+  ])("lets through %s", (_, wanted, expected) => {
+    expect(kept(filter, fleet, wanted)).toEqual(expected);
+  });
+
+  test("has nothing against anybody once nothing is kept", () => {
+    const free = fleetOf([inventory("g0")]);
+    expect(kept(filter, free, render(1_000_000))).toEqual([0]);
   });
 });
 

@@ -30,7 +30,7 @@ export interface Production {
 
 /** Records `requests` requests, four a second, into a file of `folder`. */
 export async function recordedProduction(folder: string, requests = 400): Promise<Production> {
-  const settings: CoreSettings = { ...DEFAULT_CORE_SETTINGS, strategy: "least_loaded", memoryThreshold: 1, utilizationThreshold: 1.1, maxConcurrentTasksPerGpu: 6 };
+  const settings: CoreSettings = { ...DEFAULT_CORE_SETTINGS, strategy: "least_loaded", memoryThreshold: 1, utilizationThreshold: 1.1, maxConcurrentTasksPerGpu: 6, exclusiveTypes: [] };
   const file = path.join(folder, "production.rec");
   const recorder = await Recorder.open({ file, maxBytes: 1 << 30, hashUsers: false, settings, version: "test", log: keptLog().log });
   if (!recorder) throw new Error("the recorder did not open");

@@ -1,0 +1,44 @@
+// GPUs that are kept for requests that need more than is free at once: they are let run empty. Written by placement/reserver.ts,
+// read by the filter `reserved`. Not durable: after a restart they are made again.
+import type { RequestId } from "../model/ids.js";
+
+export interface Reservation {
+  readonly requestId: RequestId;
+  /** Whose turn it is, as the queue's bands; what comes before it may use the GPUs all the same. */
+  readonly band: number;
+  readonly gpus: readonly number[];
+  /** When the last of them should be free, ms. Never moves back: else work that ends later than expected could fill them for ever. */
+  readonly startAtMs: number;
+}
+
+export class Reservations {
+  readonly #byRequest = new Map<RequestId, Reservation>();
+  readonly #byGpu = new Map<number, Reservation>();
+
+  get size(): number {
+    return this.#byRequest.size;
+  }
+
+  all(): readonly Reservation[] {
+    return [...this.#byRequest.values()];
+  }
+
+  of(requestId: RequestId): Reservation | undefined {
+    return this.#byRequest.get(requestId);
+  }
+
+  at(gpu: number): Reservation | undefined {
+    return this.#byGpu.get(gpu);
+  }
+
+  /** Its GPUs must be free of other reservations. */
+  add(reservation: Reservation): void {
+    this.#byRequest.set(reservation.requestId, reservation);
+    for (const gpu of reservation.gpus) this.#byGpu.set(gpu, reservation);
+  }
+
+  remove({ requestId, gpus }: Reservation): void {
+    this.#byRequest.delete(requestId);
+    for (const gpu of gpus) this.#byGpu.delete(gpu);
+  }
+}

@@ -1,0 +1,132 @@
+// Keeps GPUs for the first in each band that needs more than is free at once: several GPUs, or whole ones. They run empty until it fits;
+// meanwhile they take what ends before (backfill). Without it, small work would pass by for ever. Called by the engine after each pass
+// over the queue. Decides nothing about anybody's placement: the filter `reserved` reads what is kept here.
+import type { Fleet } from "../fleet/fleet.js";
+import type { Reservation } from "../fleet/reservations.js";
+import type { Waiting } from "../queue/waiting-queue.js";
+import type { Ask } from "../scheduling/contract.js";
+import { teamsOf } from "../scheduling/filters/gang.js";
+import type { Scheduler } from "../scheduling/scheduler.js";
+import type { State } from "../state.js";
+import { Forecast } from "./forecast.js";
+
+/** Bound on what is kept at a time; one per band at most. */
+const MAX_RESERVATIONS = 4;
+/** A plan is made again this often: something else may be free sooner. */
+const PLAN_EVERY_MS = 1_000;
+
+/** GPUs that would be free together, and when. */
+interface Plan {
+  readonly gpus: readonly number[];
+  readonly startAtMs: number;
+}
+
+export class Reserver {
+  readonly #state: State;
+  readonly #scheduler: Scheduler;
+  #nextPlanMs = 0;
+  /** Arrivals of such requests that the last plan knew of. */
+  #seenArrivals = -1;
+
+  constructor(state: State, scheduler: Scheduler) {
+    this.#state = state;
+    this.#scheduler = scheduler;
+  }
+
+  /**
+   * Lets go of what nobody waits for any more and keeps GPUs for those who now come first. True when GPUs were let go: somebody else may
+   * fit there now. Costs nothing while nobody waits who would need it.
+   */
+  settle(nowMs: number, askOf: (waiting: Waiting) => Ask): boolean {
+    const { queue, fleet } = this.#state;
+    if (!queue.hasExclusive && fleet.reservations.size === 0) return false;
+    let letGo = false;
+    for (const reservation of fleet.reservations.all()) {
+      if (queue.get(reservation.requestId) && !queue.isHopeless(reservation.requestId)) continue;
+      this.#drop(reservation);
+      letGo = true;
+    }
+    if (!queue.hasExclusive) return letGo;
+    if (!letGo && nowMs < this.#nextPlanMs && queue.exclusiveArrivals === this.#seenArrivals) return false;
+    this.#nextPlanMs = nowMs + PLAN_EVERY_MS;
+    this.#seenArrivals = queue.exclusiveArrivals;
+    for (const ask of this.#first(nowMs, askOf)) if (this.#reserve(ask)) letGo = true;
+    return letGo;
+  }
+
+  /** One per band, highest first: who has GPUs kept for him, even when somebody has come before him since, or who is next. */
+  #first(nowMs: number, askOf: (waiting: Waiting) => Ask): Ask[] {
+    const { queue, fleet } = this.#state;
+    const asks = fleet.reservations.all().map(({ requestId }) => askOf(queue.get(requestId)!));
+    const line = queue.exclusiveLine(nowMs);
+    for (let place = line.pop(); place; place = line.pop()) {
+      const { band, head } = place;
+      if (!asks.some((ask) => ask.band === band)) asks.push(askOf(head));
+    }
+    return asks.sort((a, b) => b.band - a.band).slice(0, MAX_RESERVATIONS);
+  }
+
+  /** Where a request would fit soonest, GPUs that are kept for those before it left out; null when it could nowhere. */
+  soonest(ask: Ask): Plan | null {
+    const { fleet } = this.#state;
+    const forecast = new Forecast(this.#state, ask.nowMs);
+    const free = this.#scheduler.eligible(fleet, ask).filter((gpu) => mayTake(fleet, ask, gpu));
+    const teamOf = ask.gpus > 1 ? teamsOf(fleet, ask) : null;
+    const teams = new Map<number, { readonly gpu: number; readonly atMs: number }[]>();
+    for (const gpu of free) {
+      const team = teamOf ? teamOf[gpu]! : gpu;
+      const known = teams.get(team) ?? [];
+      known.push({ gpu, atMs: forecast.freeAtMs(gpu) });
+      teams.set(team, known);
+    }
+    let best: Plan | null = null;
+    for (const all of teams.values()) {
+      if (all.length < ask.gpus) continue;
+      const chosen = all.sort((a, b) => a.atMs - b.atMs || a.gpu - b.gpu).slice(0, ask.gpus);
+      const startAtMs = chosen.at(-1)!.atMs;
+      if (!best || startAtMs < best.startAtMs) best = { gpus: chosen.map(({ gpu }) => gpu), startAtMs };
+    }
+    return best;
+  }
+
+  /** True when GPUs were let go. */
+  #reserve(ask: Ask): boolean {
+    const { reservations } = this.#state.fleet;
+    const { requestId } = ask.spec;
+    const before = reservations.of(requestId);
+    const plan = this.soonest(ask);
+    // What would fit at once and was refused all the same is kept out by something that emptier GPUs do not help.
+    const useful = plan !== null && plan.startAtMs > ask.nowMs ? plan : null;
+    const stays = before && useful && useful.startAtMs >= before.startAtMs && this.#stillPossible(before, ask);
+    const chosen = stays ? before : useful;
+    if (stays && before.band === ask.band) return false;
+    if (before) this.#drop(before);
+    let letGo = before !== undefined;
+    if (!chosen) return letGo;
+    for (const gpu of chosen.gpus) {
+      const lower = reservations.at(gpu);
+      if (!lower) continue;
+      this.#drop(lower);
+      letGo = true;
+    }
+    reservations.add({ requestId, band: ask.band, gpus: chosen.gpus, startAtMs: chosen.startAtMs });
+    return letGo;
+  }
+
+  #stillPossible({ gpus }: Reservation, ask: Ask): boolean {
+    const eligible = new Set(this.#scheduler.eligible(this.#state.fleet, ask));
+    return gpus.every((gpu) => eligible.has(gpu));
+  }
+
+  #drop(reservation: Reservation): void {
+    const { fleet } = this.#state;
+    fleet.reservations.remove(reservation);
+    for (const gpu of reservation.gpus) fleet.refresh(gpu);
+  }
+}
+
+/** Whether a GPU is kept for nobody who comes before. */
+function mayTake(fleet: Fleet, { spec, band }: Ask, gpu: number): boolean {
+  const reservation = fleet.reservations.at(gpu);
+  return !reservation || reservation.requestId === spec.requestId || reservation.band < band;
+}
