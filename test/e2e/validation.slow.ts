@@ -16,12 +16,12 @@ import { startReplay } from "./replay-check.js";
 import { AZURE_CODE, AZURE_CONV, hasAzureTraces, testWith } from "./requirement.js";
 import { judgedBy, recordedRun, scheduled, simulateTwin, type Stage } from "./simulated-twin.js";
 
-const MINUTES = Number(process.env["GPU_ROUTER_VALIDATION_MINUTES"] ?? 10);
+const MINUTES = Number(process.env["GPU_ROUTER_VALIDATION_MINUTES"] ?? 8);
 const FROM_MINUTES = Number(process.env["FROM"] ?? 20);
 const SPEED = 10;
 const SEED = 1;
 const MODEL = "llama-3.1-8b";
-const KINDS = ["H100-80GB", "A100-80GB", "L40S", "A10G"];
+const KINDS = ["H100-80GB", "A100-80GB", "L40S", "V100-32GB"];
 const GPUS_EACH = 4;
 const SLO = { firstOutputMs: 2_000, totalFloorMs: 2_000, totalFactor: 2.5 };
 /** The best first. */
@@ -38,7 +38,7 @@ const FLEET: readonly SimulatedNode[] = KINDS.map((kind, index) => {
 function configOf(strategy: string): object {
   return {
     load_balancer: { strategy, place_models: false },
-    gpu: { multi_gpu: { max_concurrent_tasks_per_gpu: 4096, memory_threshold: 1, utilization_threshold: 1 } },
+    gpu: { multi_gpu: { max_concurrent_tasks_per_gpu: 64, memory_threshold: 1, utilization_threshold: 1 } },
   };
 }
 

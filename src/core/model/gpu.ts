@@ -63,7 +63,7 @@ export interface LoadableModel {
   /** Time until it serves, ms. */
   readonly loadMs: number;
   /** What a token takes in the key-value cache; absent when it takes as much as any. */
-  readonly kvBytesPerToken?: number;
+  readonly kvTokenBytes?: number;
 }
 
 /** What a runner is told about a model. */

@@ -147,6 +147,8 @@ export class WaitingQueue {
   /** Takes the next class out of a line; undefined at its end. A user who was served meanwhile has moved back. */
   next(line: Heap<Place>, nowMs: number): EligibilityClass | undefined {
     for (let place = line.pop(); place; place = line.pop()) {
+      // A class may stand in a line twice: when its late ones came in during the pass.
+      if (place.of.isEmpty) continue;
       const now = this.#place(place.of, nowMs);
       if (now.virtualMs === place.virtualMs && now.head === place.head) return place.of;
       line.push(now);

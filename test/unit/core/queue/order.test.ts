@@ -34,6 +34,7 @@ function waiting(id: string, over: Over = {}): Waiting {
     late,
     estimate: estimate(tokens > 0 ? { inputTokens: tokens, outputTokens: 1 } : {}),
     avoidGpuId: "",
+    exclusive: false,
   };
 }
 

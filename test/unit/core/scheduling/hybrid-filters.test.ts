@@ -184,7 +184,7 @@ describe("kv_room", () => {
 
   test("counts a token of a model by what it takes of the cache", () => {
     const one = full(600, 1_000);
-    one.work.times.tell({ modelId: "big" as never, memoryMib: 15_300, loadMs: 0, kvBytesPerToken: 262_144 });
+    one.work.times.tell({ modelId: "big" as never, memoryMib: 15_300, loadMs: 0, kvTokenBytes: 262_144 });
     expect(kept(filter, one, ask({ nowMs: NOW, tokens: [100, 100], model: "big" }))).toEqual([0]);
     expect(kept(filter, one, ask({ nowMs: NOW, tokens: [101, 100], model: "big" }))).toEqual([]);
   });
