@@ -31,6 +31,7 @@ const MAX_REQUESTS = 1_000_000;
 interface ReplayOptions extends RouterOptions {
   readonly speed: number;
   readonly limit: number;
+  readonly from: number;
   readonly duration?: number;
   readonly seed: number;
   readonly model: string;
@@ -43,6 +44,7 @@ interface ReplayOptions extends RouterOptions {
   readonly sloGpu: GpuKind;
   readonly timeout?: number;
   readonly payloadBytes: number;
+  readonly hideLengths?: true;
   readonly concurrency: number;
   readonly giveUp: number;
   readonly verify?: true;
@@ -55,6 +57,7 @@ export function registerReplay(program: Command, context: CommandContext): void 
   routerCommand(program, "replay <traces...>", "Send real traces through the router and report on every request")
     .option("-x, --speed <n>", "20 plays an hour in three minutes", decimalNumber(0, 1_000_000), 1)
     .option("-n, --limit <n>", "requests at most, over all traces", wholeNumber(1, MAX_REQUESTS), MAX_REQUESTS)
+    .addOption(new Option("--from <time>", "how far into the traces to begin, on their own clock").argParser(duration).default(0, "their start"))
     .option("-d, --duration <time>", "how much of the traces, on their own clock: 20m", duration)
     .option("--seed <n>", "for everything drawn by lot: spreading of coarse times, jitter", wholeNumber(0, 4_294_967_295), 1)
     .option("-m, --model <name>", "model that all requests ask for", "llama-2-70b")
@@ -67,6 +70,7 @@ export function registerReplay(program: Command, context: CommandContext): void 
     .addOption(new Option("--slo-gpu <kind>", "the kind of that GPU").choices(GPU_KIND_NAMES).default("A100-80GB"))
     .option("--timeout <time>", "time-out of each request, from acceptance to end", duration)
     .option("--payload-bytes <n>", "size of each payload, a completion request in JSON; 0 sends none", wholeNumber(0, 1_048_576), 0)
+    .option("--hide-lengths", "do not tell the router how long answers will be; the payload alone says it, as max_tokens")
     .option("--concurrency <n>", "requests in flight at most; the report says when it held any back", wholeNumber(1, 1_000_000), 20_000)
     .addOption(new Option("--give-up <time>", "how long each request looks for a router that is away").argParser(duration).default(120_000, "2m"))
     .option("--verify", "ask again for every request at the end: its end must still be the same")
@@ -80,8 +84,8 @@ output_length, hash_ids), both also gzipped. Block hashes go along, for routers 
 of each other. Mooncake's times sit on a 3 s grid: each is spread uniformly over its 3 s.
 
 Sending is open loop: it keeps to the trace and never waits for an answer, and every latency counts from the time the trace
-wanted the request sent. Lengths of answers are told with each request: a simulated GPU makes answers of that length. An SLO is
-told for an answer of the length that is usual for its user, and judged by the length that it had. While the router is away requests are sent again under the same id, so none runs twice.
+wanted the request sent. The lengths of answers are told with each request, and simulated GPUs answer at that length; with
+--hide-lengths the router does not know them, and the wish for the end is for an answer of its user's usual length. While the router is away requests are sent again under the same id, so none runs twice.
 Ctrl-C stops the sending and waits for what is in flight; a second one gives up on that.
 
 Exit code: 0 when every request met exactly one end, 1 when any was lost, doubled, unfinished or unanswered, 130 stopped by Ctrl-C.
@@ -100,7 +104,7 @@ Examples:
 
 async function replay(session: RouterSession, sources: readonly TraceSource[], options: ReplayOptions): Promise<number> {
   const { client, terminal, address } = session;
-  const timing: ScheduleOptions = { speed: options.speed, limit: options.limit, durationMs: options.duration ?? Number.POSITIVE_INFINITY, seed: options.seed };
+  const timing: ScheduleOptions = { speed: options.speed, limit: options.limit, fromMs: options.from, durationMs: options.duration ?? Number.POSITIVE_INFINITY, seed: options.seed };
   const { count, lastDueMs } = await measureSchedule(schedule(sources, timing));
   if (count === 0) throw new CliFailure("the traces hold no requests in this range: raise --duration or --limit, or give other traces");
   // Better to fail here than after an hour, and on one call than on thousands.
@@ -124,6 +128,7 @@ async function replay(session: RouterSession, sources: readonly TraceSource[], o
     slos: slosOf(options),
     timeoutMs: options.timeout ?? 0,
     payloadBytes: options.payloadBytes,
+    tellLengths: options.hideLengths !== true,
     giveUpMs: options.giveUp,
     maxInFlight: options.concurrency,
   };
@@ -147,9 +152,9 @@ async function replay(session: RouterSession, sources: readonly TraceSource[], o
   }
 }
 
-function slosOf({ sloFirstOutput = 0, sloTotal = 0, sloFactor = 0, sloGpu, model }: ReplayOptions): ReplaySlos | null {
+function slosOf({ sloFirstOutput = 0, sloTotal = 0, sloFactor = 0, sloGpu, model, hideLengths }: ReplayOptions): ReplaySlos | null {
   if (sloFirstOutput + sloTotal + sloFactor === 0) return null;
-  return new ReplaySlos({ firstOutputMs: sloFirstOutput, totalFloorMs: sloTotal, totalFactor: sloFactor, gpuKind: sloGpu }, model);
+  return new ReplaySlos({ firstOutputMs: sloFirstOutput, totalFloorMs: sloTotal, totalFactor: sloFactor, gpuKind: sloGpu }, model, hideLengths !== true);
 }
 
 interface Interrupts {

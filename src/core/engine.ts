@@ -331,8 +331,7 @@ export class Engine {
   /** GPU time of a request, over all its GPUs, ms. */
   #gpuMs(gpus: readonly number[], { modelId }: RequestSpec, of: Parameters<WorkLedger["gpuMs"]>[2]): number {
     const { work } = this.state.fleet;
-    if (gpus.length > 1) return gpus.length * of.durationMs;
-    return work.gpuMs(gpus[0]!, modelId, of);
+    return gpus.length === 1 ? work.gpuMs(gpus[0]!, modelId, of) : gpus.length * of.durationMs;
   }
 
   #attemptOver(request: Request, fate: AttemptFate, error: RequestError | null, end: AttemptEnd | null, nowMs: number, step: Step): void {

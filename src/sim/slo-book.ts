@@ -24,10 +24,10 @@ export class SloBook {
     });
   }
 
-  /** What the caller asks for; null without an SLO. */
-  wish(arrival: Arrival): { readonly firstOutputMs: number; readonly totalMs: number } | null {
+  /** What the caller asks for, who expects `outputTokens`; null without an SLO. */
+  wish(arrival: Arrival, outputTokens = this.#meanOutput[arrival.tenant]!): { readonly firstOutputMs: number; readonly totalMs: number } | null {
     const slo = this.#tenants[arrival.tenant]!.slo;
-    return slo && { firstOutputMs: slo.firstOutputMs, totalMs: this.#totalMs(arrival, this.#meanOutput[arrival.tenant]!) };
+    return slo && { firstOutputMs: slo.firstOutputMs, totalMs: this.#totalMs(arrival, outputTokens) };
   }
 
   /** Whether a request that was completed was in time; false without an SLO. */

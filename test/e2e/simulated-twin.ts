@@ -69,8 +69,8 @@ export function simulateTwin(stage: Stage, settings: CoreSettings): SimulatedRun
     prefixCacheTokens: null,
     faults: NO_FAULTS,
     drainMs: 120_000,
-    // As a replay does.
-    tellLengths: true,
+    // As a replay with --hide-lengths.
+    tellLengths: false,
   });
 }
 

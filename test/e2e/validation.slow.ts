@@ -17,6 +17,7 @@ import { AZURE_CODE, AZURE_CONV, hasAzureTraces, testWith } from "./requirement.
 import { judgedBy, recordedRun, scheduled, simulateTwin, type Stage } from "./simulated-twin.js";
 
 const MINUTES = Number(process.env["GPU_ROUTER_VALIDATION_MINUTES"] ?? 10);
+const FROM_MINUTES = Number(process.env["FROM"] ?? 20);
 const SPEED = 10;
 const SEED = 1;
 const MODEL = "llama-3.1-8b";
@@ -62,6 +63,8 @@ async function real(stage: Stage, strategy: string): Promise<Figures> {
   await Promise.all(FLEET.map(({ nodeId, gpus }) => startAgent({ nodeId, router: router.grpcAddress, gpus: gpus.length, kind: gpus[0]!.kind })));
   const file = path.join(await mkdtemp(path.join(tmpdir(), "gpu-router-validation-")), `${strategy}.jsonl`);
   const options = [
+    ["--from", `${FROM_MINUTES}m`],
+    ["--hide-lengths"],
     ["--duration", `${MINUTES}m`],
     ["--speed", `${SPEED}`],
     ["--seed", `${SEED}`],
@@ -91,7 +94,7 @@ testWith(hasAzureTraces, "the Azure traces in ../shared/traces/azure-llm-2023")(
   "what a router does to the Azure hour at ten times its pace is what the simulator said",
   async () => {
     const sources = [AZURE_CONV, AZURE_CODE].map((file) => ({ path: file, tenant: path.basename(file, ".csv"), format: azureCsv, priorities: [0] }));
-    const requests = await scheduled(sources, { speed: SPEED, limit: 1_000_000, durationMs: MINUTES * 60_000, seed: SEED });
+    const requests = await scheduled(sources, { speed: SPEED, limit: 1_000_000, fromMs: FROM_MINUTES * 60_000, durationMs: MINUTES * 60_000, seed: SEED });
     const stage: Stage = { fleet: FLEET, model: MODEL, slo: SLO, requests };
     const rows: string[] = [];
     for (const strategy of STRATEGIES) {

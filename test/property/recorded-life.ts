@@ -84,7 +84,7 @@ export class Life {
     const type = this.#of(["inference", "inference", "inference", "batch", "training"]);
     const inTokens = type !== "training";
     const blocks = Array.from({ length: this.#below(5) }, (_, place) => (place < 2 ? place + 1 : 1000 * place + this.#below(4)));
-    const wishes = { ...NO_WISHES, firstOutputMs: this.#of([0, 300, 2_000]), totalMs: this.#of([0, 1_500, 20_000]), whenLate: this.#of(["demote", "fail"] as const), prefixHashes: blocks, sessionKey: this.#of(["", "s1"]) };
+    const wishes = { ...NO_WISHES, firstOutputMs: this.#of([0, 300, 2_000]), totalMs: this.#of([0, 1_500, 20_000]), whenLate: this.#of(["demote", "fail"] as const), prefixHashes: blocks, sessionKey: this.#of(["", "s1"]), gpus: this.#of([1, 1, 1, 1, 2]) };
     const request = spec(`r${this.#specs.length}`, {
       userId: `user-${this.#below(5)}` as UserId,
       model: this.#of(MODELS),

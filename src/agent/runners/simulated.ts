@@ -1,10 +1,12 @@
 // The runner without hardware: takes the time and the memory that the work would take, and says so in its result.
 // Made by `index.ts`. Tells the simulated GPUs what runs on them; how long it takes is the batching engine's, which the simulator has too.
+import { assert } from "../../lib/assert.js";
 import { hash32, seededRandom } from "../../lib/random.js";
 import type { GpuKind } from "../../simulated-gpu/gpu-kinds.js";
 import { serviceTimes, unloadedMs } from "../../simulated-gpu/service-times.js";
 import { emitOutput, unsuccessful } from "./outcome.js";
 import type { Job, JobOutcome, JobSink, JobStatistics, Runner, RunnerDescription } from "./runner.js";
+import { askedLength } from "./simulated/asked-length.js";
 import { RealTimeGpu, type RealTimeJob } from "./simulated/real-time-gpu.js";
 import { workThrough, type Worked } from "./simulated/work-through.js";
 
@@ -163,9 +165,15 @@ export class SimulatedRunner implements Runner {
       },
     };
     const lookEveryMs = outputs > 1 ? Math.min(MAX_TIMER_MS, aloneMs / (outputs * LOOKS_PER_OUTPUT)) : Number.POSITIVE_INFINITY;
-    this.#lastJob += 1;
-    // What runs on several has all of them to itself, and they keep step: one clock does for them.
-    const worked = await workThrough(this.#gpu(job.gpuIds[0] ?? ""), gpuJob(this.#lastJob, job.modelId, ask, share), listener, lookEveryMs, stop);
+    // All of its GPUs do the same; the first one tells of it.
+    const silent = { started: () => {}, firstOutput: () => {}, progress: () => {} };
+    const works = job.gpuIds.map((gpuId, index) => {
+      this.#lastJob += 1;
+      const gpuWork = gpuJob(this.#lastJob, job.modelId, ask, share);
+      return workThrough(this.#gpu(gpuId), gpuWork, index === 0 ? listener : silent, index === 0 ? lookEveryMs : Number.POSITIVE_INFINITY, stop);
+    });
+    const [worked] = await Promise.all(works);
+    assert(worked !== undefined, "a job has a GPU");
     if (!worked.stopped && !ask.faulty) tell(1);
     return { ...worked, firstOutputMs };
   }
@@ -190,7 +198,7 @@ function askOf(job: Job, gpuKind: GpuKind, concurrency: number, faulty: boolean)
   // Work that is not measured in tokens, such as training, takes as long as it expects to on a GPU of its own.
   const timed = !sized && job.expectedDurationMs > 0;
   const inputTokens = sized || timed ? job.inputTokens : DEFAULT_INPUT_TOKENS;
-  const outputTokens = sized || timed ? job.outputTokens : DEFAULT_OUTPUT_TOKENS;
+  const outputTokens = timed ? 0 : job.outputTokens || askedLength(job.payload) || (sized ? 0 : DEFAULT_OUTPUT_TOKENS);
   const kvMib = (inputTokens + outputTokens) * serviceTimes(gpuKind, job.modelId).kvMibPerToken;
   const memoryMib = job.memoryMib > 0 ? job.memoryMib : Math.ceil(kvMib);
   return { inputTokens, outputTokens, workMs: timed ? job.expectedDurationMs : 0, memoryMib, peakMemoryMib: job.memoryMib, concurrency, faulty };

@@ -22,8 +22,10 @@ export interface FollowSettings {
   readonly slos: ReplaySlos | null;
   /** 0 means the router's default, ms. */
   readonly timeoutMs: number;
-  /** Size of the payload; 0 sends none. */
+  /** Size of the payload; 0 sends none, or as little as it takes to say a length that is not told. */
   readonly payloadBytes: number;
+  /** Whether the router is told how long answers will be; if not, the payload says it, which only the runner reads. */
+  readonly tellLengths: boolean;
   /** How long to look for a router that is away, ms. */
   readonly giveUpMs: number;
 }
@@ -70,7 +72,7 @@ export async function followRequest(client: Client, request: ScheduledRequest, o
   }
 }
 
-function routeRequest(request: ScheduledRequest, requestId: string, { model, timeoutMs, payloadBytes, slos }: FollowSettings): RouteRequest {
+function routeRequest(request: ScheduledRequest, requestId: string, { model, timeoutMs, payloadBytes, tellLengths, slos }: FollowSettings): RouteRequest {
   const { tenant, priority, inputTokens, outputTokens, prefixHashes } = request;
   const wish = slos?.wish(request);
   return create(RouteRequestSchema, {
@@ -79,11 +81,11 @@ function routeRequest(request: ScheduledRequest, requestId: string, { model, tim
     modelId: model,
     priority,
     timeoutMs: BigInt(timeoutMs),
-    resourceRequirements: { inputTokens, outputTokens },
+    resourceRequirements: { inputTokens, outputTokens: tellLengths ? outputTokens : 0 },
     // A prompt of more blocks is known by its beginning.
     prefixHashes: prefixHashes.slice(0, MAX_PREFIX_HASHES),
     ...(wish && { slo: { firstOutputMs: BigInt(wish.firstOutputMs), totalMs: BigInt(wish.totalMs) } }),
-    payload: payloadBytes === 0 ? { case: undefined } : { case: "payloadBytes", value: payload(payloadBytes, outputTokens) },
+    payload: payloadBytes === 0 && tellLengths ? { case: undefined } : { case: "payloadBytes", value: payload(payloadBytes, outputTokens) },
   });
 }
 

@@ -18,17 +18,20 @@ export interface ReplaySlo {
 export class ReplaySlos {
   readonly #slo: ReplaySlo;
   readonly #model: string;
+  readonly #knowsLengths: boolean;
   /** By user: each learns how long its own answers are. */
   readonly #books = new Map<string, SloBook>();
 
-  constructor(slo: ReplaySlo, model: string) {
+  /** Callers that know how long an answer will be wish for that one, others for one of their usual length. */
+  constructor(slo: ReplaySlo, model: string, knowsLengths: boolean) {
     this.#slo = slo;
     this.#model = model;
+    this.#knowsLengths = knowsLengths;
   }
 
   /** What to tell the router, whole ms; 0 for no wish. */
   wish(request: ScheduledRequest): { readonly firstOutputMs: number; readonly totalMs: number } {
-    const { firstOutputMs = 0, totalMs = 0 } = this.#bookOf(request).wish(arrivalOf(request)) ?? {};
+    const { firstOutputMs = 0, totalMs = 0 } = this.#bookOf(request).wish(arrivalOf(request), this.#knowsLengths ? request.outputTokens : undefined) ?? {};
     return { firstOutputMs: firstOutputMs === Number.POSITIVE_INFINITY ? 0 : told(Math.min(firstOutputMs, totalMs)), totalMs: told(totalMs) };
   }
 

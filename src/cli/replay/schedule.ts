@@ -20,7 +20,8 @@ export interface ScheduleOptions {
   readonly speed: number;
   /** Requests at most. */
   readonly limit: number;
-  /** How much of the traces, ms on their clock; Infinity for all. */
+  /** How far into the traces the replay begins, and how much of them it plays, ms on their clock; Infinity for all. */
+  readonly fromMs: number;
   readonly durationMs: number;
   readonly seed: number;
 }
@@ -82,15 +83,18 @@ export async function* schedule(sources: readonly TraceSource[], options: Schedu
       if (first.done !== true) open.push({ source, rows, users: userNames(source), lot: userLot(source, options.seed), next: first.value, originMs: first.value.atMs });
     }
     alignCalendars(open);
-    const dueMs = (trace: OpenTrace): number => trace.next.atMs - trace.originMs;
-    for (let number = 0; number < options.limit; number += 1) {
+    const dueMs = (trace: OpenTrace): number => trace.next.atMs - trace.originMs - options.fromMs;
+    for (let number = 0; number < options.limit; ) {
       const trace = open.reduce<OpenTrace | undefined>((first, each) => (first === undefined || dueMs(each) < dueMs(first) ? each : first), undefined);
       if (trace === undefined || dueMs(trace) >= options.durationMs) return;
       const { inputTokens, outputTokens, prefixHashes = [] } = trace.next;
       const user = trace.lot();
       const tenant = trace.users[user] ?? trace.source.tenant;
       const priority = trace.source.priorities[user] ?? 0;
-      yield { number, dueMs: dueMs(trace) / options.speed, tenant, priority, inputTokens, outputTokens, prefixHashes };
+      if (dueMs(trace) >= 0) {
+        yield { number, dueMs: dueMs(trace) / options.speed, tenant, priority, inputTokens, outputTokens, prefixHashes };
+        number += 1;
+      }
       const following = await trace.rows.next();
       if (following.done === true) open = open.filter((each) => each !== trace);
       else trace.next = following.value;

@@ -37,7 +37,7 @@ export function addStudyOptions(command: Command, defaultSeeds: string): Command
     .option("--set <name=value>", "a setting of the core for all policies, again for more: hybrid.batch_step_share=0.5", settingOption)
     .option("--no-faults", "no stragglers, no GPU that breaks")
     .addOption(new Option("--scaling <how>", "how a load above 1 is reached: more users, or the same ones faster").choices(["superpose", "compress"]).default("superpose"))
-    .addOption(new Option("--prefix-cache <tokens>", "tokens that each GPU's prefix cache holds, or unlimited (default: what its memory leaves)").argParser(prefixCache).default(null, "memory"))
+    .addOption(new Option("--prefix-cache <tokens>", "tokens that each GPU's prefix cache holds, or unlimited").argParser(prefixCache).default(null, "what its memory leaves"))
     .option("--jobs <n>", "worker threads; 0 runs all in the process itself, for profilers (default: one for each core)", wholeNumber(0, 1024));
 }
 

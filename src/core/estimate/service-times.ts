@@ -117,14 +117,14 @@ export class ServiceTimes {
    * squares over the bases and slopes of all of them, against what the rates would predict now. A prediction of before would be
    * corrected again by each of those that were placed with it.
    */
-  learnStep(times: ModelTimes, kind: number, measuredMs: number, met: readonly MetModel[]): void {
+  learnStep(times: ModelTimes, kind: number, measuredMs: number, met: readonly MetModel[]): number {
     let predictedMs = 0;
     let norm = 0;
     for (const { times: of, presence, concurrency, kvTokens } of met) {
       predictedMs += presence * of.stepBaseMs[kind]! + concurrency * of.stepMsPerRequest[kind]! + kvTokens * of.stepMsPerKvToken[kind]!;
       norm += presence ** 2 + (concurrency / TYPICAL_CONCURRENCY) ** 2 + (kvTokens / TYPICAL_KV_TOKENS) ** 2;
     }
-    if (!(measuredMs > 0 && predictedMs > 0 && norm > 0)) return;
+    if (!(measuredMs > 0 && predictedMs > 0 && norm > 0)) return 0;
     const bounded = Math.min(predictedMs * MAX_RATIO, Math.max(predictedMs / MAX_RATIO, measuredMs));
     const step = (gainOf(times.outcomes[kind]!) * (bounded - predictedMs)) / norm;
     times.outcomes[kind]! += 1;
@@ -134,6 +134,7 @@ export class ServiceTimes {
       of.stepMsPerKvToken[kind] = atLeast(of.stepMsPerKvToken[kind]!, (step * kvTokens) / TYPICAL_KV_TOKENS ** 2);
     }
     this.#keep(times);
+    return predictedMs;
   }
 
   /** What was learned goes last. */

@@ -64,6 +64,15 @@ const NO_STALL = 0.001;
 const PACE_DURING_PREFILL = 0.25;
 /** Outputs shorter than this say little about the pace. */
 const MIN_LEARNED_TOKENS = 8;
+/** Share by which an outcome moves what is believed of its GPU, and by which that returns to its kind. */
+const DRAG_GAIN = 0.1;
+/** Outcomes after which a kind's rates are known well enough to judge one GPU by them. */
+const KIND_KNOWN_AFTER = 150;
+const DRAG_RETURN = 0.01;
+/** GPUs of a kind, itself included, without which nothing tells a slow one from a slow kind. */
+const MIN_PEERS = 3;
+const MAX_DRAG_RATIO = 1.5;
+const MAX_DRAG = 8;
 /** Bound on models with a column; idle ones go above it. */
 const MAX_COUNTED_MODELS = 1_000;
 /** Models that a GPU is remembered to have worked for since it was idle; above it those that have ended go. */
@@ -76,6 +85,8 @@ export class WorkLedger {
   changes = 0;
   /** Kind of GPU, as `times` numbers them. */
   kind = new Int16Array(FIRST_CAPACITY);
+  /** How many times as long as its kind it takes for everything, learned: a straggler has more than 1. */
+  drag = new Float64Array(FIRST_CAPACITY).fill(1);
   /** Until then prompts are being read, ms. */
   prefillUntilMs = new Float64Array(FIRST_CAPACITY);
   /** One iteration with what runs now, ms; 0 when nothing does. */
@@ -97,6 +108,8 @@ export class WorkLedger {
   /** Output tokens that the one with the least slack still has to write. */
   tightTokens = new Float64Array(FIRST_CAPACITY);
   readonly #held: Held[][] = [];
+  /** GPUs by kind. */
+  readonly #ofKind: number[] = [];
   /** By GPU: the models that it works for. A handful at most. */
   readonly #mix: MixEntry[][] = [];
   /** By model: requests on each GPU. */
@@ -115,7 +128,10 @@ export class WorkLedger {
   /** Enters a GPU, or renames a known one. */
   register(gpu: number, name: string): void {
     if (gpu >= this.kind.length) this.#grow();
-    this.kind[gpu] = this.times.kindOf(name);
+    const kind = this.times.kindOf(name);
+    this.#ofKind[kind] = (this.#ofKind[kind] ?? 0) + 1;
+    if (this.#held[gpu]) this.#ofKind[this.kind[gpu]!]! -= 1;
+    this.kind[gpu] = kind;
     if (this.#held[gpu]) return;
     this.#held[gpu] = [];
     this.#mix[gpu] = [];
@@ -129,7 +145,7 @@ export class WorkLedger {
     const tokens = (work.inputTokens + work.outputTokens) * times.kvWeight;
     const stepMs = this.stepMs[gpu]! + this.addedStepMs(gpu, times, tokens);
     const startMs = Math.max(nowMs, this.prefillUntilMs[gpu]!);
-    const prefilledAtMs = startMs + prefillMs(times.prefillMsPerToken[this.kind[gpu]!]!, work.inputTokens - work.cachedTokens, stepMs);
+    const prefilledAtMs = startMs + prefillMs(this.drag[gpu]! * times.prefillMsPerToken[this.kind[gpu]!]!, work.inputTokens - work.cachedTokens, stepMs);
     this.#count(gpu, times, 1, tokens);
     const held: Held = {
       work,
@@ -207,7 +223,7 @@ export class WorkLedger {
   addedStepMs(gpu: number, times: ModelTimes, tokens: number): number {
     const kind = this.kind[gpu]!;
     const others = this.#counts.get(times)?.column[gpu] ?? 0;
-    return times.stepMsPerRequest[kind]! + tokens * times.stepMsPerKvToken[kind]! + (others === 0 ? times.stepBaseMs[kind]! : 0);
+    return this.drag[gpu]! * (times.stepMsPerRequest[kind]! + tokens * times.stepMsPerKvToken[kind]! + (others === 0 ? times.stepBaseMs[kind]! : 0));
   }
 
   /** Requests of a model by GPU; undefined when it has none. For loops over many GPUs. */
@@ -295,6 +311,7 @@ export class WorkLedger {
     for (const { times, count, kvTokens } of this.#mix[gpu]!) {
       if (count > 0) stepMs += times.stepBaseMs[kind]! + count * times.stepMsPerRequest[kind]! + kvTokens * times.stepMsPerKvToken[kind]!;
     }
+    stepMs *= this.drag[gpu]!;
     this.stepMs[gpu] = stepMs;
     const paceNow = stepMs * this.stretch[gpu]!;
     const prefillUntilMs = this.prefillUntilMs[gpu]!;
@@ -338,7 +355,12 @@ export class WorkLedger {
     });
     // What reading prompts took of the time is not the iteration's.
     const wroteStepMs = (wroteMs / (measured.outputTokens - 1)) * (1 - stallShare * (1 - PACE_DURING_PREFILL));
-    this.times.learnStep(times, kind, wroteStepMs, met);
+    const drag = this.drag[gpu]!;
+    const expectedMs = this.times.learnStep(times, kind, wroteStepMs / drag, met);
+    if (expectedMs <= 0 || times.outcomes[kind]! < KIND_KNOWN_AFTER || this.#ofKind[kind]! < MIN_PEERS) return;
+    const ratio = Math.min(MAX_DRAG_RATIO, Math.max(1 / MAX_DRAG_RATIO, wroteStepMs / (drag * expectedMs)));
+    // What all of a kind have in common is the kind's: each GPU is drawn back to it.
+    this.drag[gpu] = Math.min(MAX_DRAG, Math.max(1 / MAX_DRAG, drag * (1 + DRAG_GAIN * (ratio - 1)) + DRAG_RETURN * (1 - drag)));
   }
 
   #grow(): void {
@@ -354,6 +376,7 @@ export class WorkLedger {
       column.set(old);
       return column;
     };
+    this.drag = wider(this.drag).fill(1, this.drag.length);
     this.prefillUntilMs = wider(this.prefillUntilMs);
     this.stepMs = wider(this.stepMs);
     this.remainingTokens = wider(this.remainingTokens);

@@ -67,6 +67,11 @@ export class EligibilityClass {
     return this.#lines.size === 0;
   }
 
+  /** Turns kept, those that have lost their meaning among them: never many more than lines. */
+  get turnCount(): number {
+    return this.#turns.size;
+  }
+
   /** Who is next. Only while it is not empty. */
   get head(): Waiting {
     return this.#headLine().waiting.head!.value;

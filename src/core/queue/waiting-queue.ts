@@ -8,7 +8,7 @@ import { RankSet } from "../../lib/rank-set.js";
 import type { ListEntry } from "../../lib/linked-list.js";
 import type { ResourceEstimate } from "../model/decision.js";
 import type { GpuId, RequestId } from "../model/ids.js";
-import type { Priority, RequestSpec } from "../model/request.js";
+import { wishesOf, type Priority, type RequestSpec } from "../model/request.js";
 import { EligibilityClass, isEarlier, type Standing, type Waiting } from "./eligibility-class.js";
 import { FairShare } from "./fair-share.js";
 
@@ -283,5 +283,5 @@ function classKey(waiting: Waiting): string {
   const memoryStep = Math.ceil(estimate.memoryMib / MEMORY_STEP_MIB);
   // What is promised something, and what is not, fit different GPUs.
   const band = `${bandOf(waiting)}${late ? "late" : ""}${wishes ? "wishes" : ""}`;
-  return `${band}\n${spec.modelId}\n${spec.type}\n${spec.specificGpuId}\n${spec.strategy}\n${avoidGpuId}\n${requirements.minComputeCapability},${requirements.computeUnits},${memoryStep},${wishes?.gpus ?? 1}`;
+  return `${band}\n${spec.modelId}\n${spec.type}\n${spec.specificGpuId}\n${spec.strategy}\n${avoidGpuId}\n${requirements.minComputeCapability},${requirements.computeUnits},${memoryStep},${wishesOf(spec).gpus}`;
 }

@@ -35,7 +35,7 @@ export class Prediction {
     if (this.#of === ask && this.#changes === work.changes) return this;
     this.#of = ask;
     this.#changes = work.changes;
-    const { kind, stepMs, prefillUntilMs, stretch } = work;
+    const { kind, drag, stepMs, prefillUntilMs, stretch } = work;
     if (this.readMs.length < kind.length) this.#grow(kind.length);
     const { addedStepMs, readMs, firstOutputAtMs, writeMs } = this;
     const { nowMs, estimate, spec } = ask;
@@ -50,8 +50,10 @@ export class Prediction {
       const ofKind = kind[gpu]!;
       let added = stepMsPerRequest[ofKind]! + tokens * stepMsPerKvToken[ofKind]!;
       if (counts === undefined || counts[gpu] === 0) added += stepBaseMs[ofKind]!;
+      const slowness = drag[gpu]!;
+      added *= slowness;
       const step = stepMs[gpu]! + added;
-      const read = inputTokens * prefillMsPerToken[ofKind]! + iterations * step;
+      const read = inputTokens * prefillMsPerToken[ofKind]! * slowness + iterations * step;
       const until = prefillUntilMs[gpu]!;
       addedStepMs[gpu] = added;
       readMs[gpu] = read;

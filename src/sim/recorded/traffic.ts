@@ -2,7 +2,7 @@
 // what-if.ts; workload, fleet and measured run are made of it.
 import type { Event } from "../../core/events.js";
 import type { GpuInventory, RunnerInfo } from "../../core/model/gpu.js";
-import type { RequestSpec, RunStatistics } from "../../core/model/request.js";
+import { gpusOf, type RequestSpec, type RunStatistics } from "../../core/model/request.js";
 import { RecordingError, type Entry, type Fact } from "../../recording/step.js";
 
 /** A request that was accepted while the recording ran. Times are UTC, ms; NaN for what did not happen. */
@@ -64,8 +64,8 @@ class Reading {
   readonly #live = new Map<string, RecordedRequest>();
   readonly #gpus = new Map<string, RecordedGpu>();
   readonly #occupancy = new Map<string, Occupancy>();
-  /** By request that is on a GPU. */
-  readonly #atWork = new Map<string, Occupancy>();
+  /** By request that is on GPUs. */
+  readonly #atWork = new Map<string, readonly Occupancy[]>();
   readonly #runners = new Map<string, readonly RunnerInfo[]>();
   #untilMs = 0;
   #refused = 0;
@@ -140,7 +140,7 @@ class Reading {
         request.startedAtMs = Number.NaN;
         request.attempts = fact.attempt;
         request.gpuId = fact.gpuId;
-        this.#enter(fact.requestId, fact.gpuId, atMs);
+        this.#enter(fact.requestId, gpusOf(fact), atMs);
         return;
       }
       case "retried":
@@ -177,19 +177,28 @@ class Reading {
     if (firstOutputMs > 0) request.firstOutputAtMs = Math.min(atMs, (Number.isNaN(request.startedAtMs) ? request.placedAtMs : request.startedAtMs) + firstOutputMs);
   }
 
-  #enter(requestId: string, gpuId: string, atMs: number): void {
-    const of = this.#occupancy.get(gpuId) ?? { running: 0, sinceMs: 0, busyMs: 0 };
-    this.#occupancy.set(gpuId, of);
-    this.#atWork.set(requestId, of);
-    if (of.running === 0) of.sinceMs = atMs;
-    of.running += 1;
+  #enter(requestId: string, gpuIds: readonly string[], atMs: number): void {
+    const all = gpuIds.map((gpuId) => this.#occupancyOf(gpuId));
+    this.#atWork.set(requestId, all);
+    for (const of of all) {
+      if (of.running === 0) of.sinceMs = atMs;
+      of.running += 1;
+    }
   }
 
   #leave(requestId: string, atMs: number): void {
-    const of = this.#atWork.get(requestId);
-    if (!of) return;
+    for (const of of this.#atWork.get(requestId) ?? []) {
+      of.running -= 1;
+      if (of.running === 0) of.busyMs += atMs - of.sinceMs;
+    }
     this.#atWork.delete(requestId);
-    of.running -= 1;
-    if (of.running === 0) of.busyMs += atMs - of.sinceMs;
+  }
+
+  #occupancyOf(gpuId: string): Occupancy {
+    const known = this.#occupancy.get(gpuId);
+    if (known) return known;
+    const of = { running: 0, sinceMs: 0, busyMs: 0 };
+    this.#occupancy.set(gpuId, of);
+    return of;
   }
 }

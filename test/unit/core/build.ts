@@ -47,7 +47,7 @@ export function spec(id: string, over: SpecOver = {}): RequestSpec {
   };
 }
 
-/** The wishes of work on several GPUs, and others. */
+/** What is wished, the rest being no wish. */
 export function wishes(over: Partial<Wishes>): Wishes {
   return { ...NO_WISHES, ...over };
 }
@@ -56,17 +56,29 @@ export function estimate(over: Partial<ResourceEstimate> = {}): ResourceEstimate
   return { memoryMib: 0, durationMs: 1_000, source: "default", ...over };
 }
 
-export function ask(over: SpecOver & { readonly memoryMib?: number; readonly avoid?: string; readonly seed?: number; readonly nowMs?: number } = {}): Ask {
-  const { memoryMib, avoid, seed = 1, nowMs = 1_000_000, ...rest } = over;
+type AskOver = SpecOver & {
+  readonly memoryMib?: number;
+  readonly avoid?: string;
+  readonly seed?: number;
+  readonly nowMs?: number;
+  readonly acceptedAtMs?: number;
+  readonly late?: boolean;
+  /** Prompt and expected answer; work that is not measured in tokens when left out. */
+  readonly tokens?: readonly [input: number, output: number];
+};
+
+export function ask(over: AskOver = {}): Ask {
+  const { memoryMib = 0, avoid, seed = 1, nowMs = 1_000_000, acceptedAtMs = nowMs, late = false, tokens, ...rest } = over;
   const asked = spec("ask", rest);
+  const counted = tokens ? { inputTokens: tokens[0], outputTokens: tokens[1] } : {};
   return {
     spec: asked,
-    estimate: estimate({ memoryMib: memoryMib ?? 0 }),
+    estimate: estimate({ memoryMib, ...counted }),
     avoidGpuId: gpuId(avoid ?? ""),
     seed,
-    acceptedAtMs: nowMs,
+    acceptedAtMs,
     nowMs,
-    late: false,
+    late,
     gpus: wishesOf(asked).gpus,
     exclusive: isExclusive(asked, DEFAULT_CORE_SETTINGS.exclusiveTypes),
     band: asked.priority,

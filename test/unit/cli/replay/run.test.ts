@@ -10,7 +10,7 @@ import type { ScheduledRequest } from "../../../../src/cli/replay/schedule.js";
 import { seededRandom } from "../../../../src/lib/random.js";
 import { VirtualClock } from "../virtual-clock.js";
 
-const SETTINGS: RunSettings = { runId: "t", model: "m", slos: null, timeoutMs: 9000, payloadBytes: 0, giveUpMs: 10_000, maxInFlight: 100 };
+const SETTINGS: RunSettings = { runId: "t", model: "m", slos: null, timeoutMs: 9000, payloadBytes: 0, tellLengths: true, giveUpMs: 10_000, maxInFlight: 100 };
 
 function failure(code: number): ServiceError {
   return Object.assign(new Error(status[code]), { code, details: "", metadata: new Metadata() });

@@ -35,10 +35,10 @@ export async function recordedProduction(folder: string, requests = 400): Promis
   const recorder = await Recorder.open({ file, maxBytes: 1 << 30, hashUsers: false, settings, version: "test", log: keptLog().log });
   if (!recorder) throw new Error("the recorder did not open");
   recorder.recovered(null);
-  let engine: Engine | null = null;
+  let digest = (): number => 0;
   const step = Reflect.get(Engine.prototype, "step") as (this: Engine, event: Event, nowMs: number) => Step;
   const spy = jest.spyOn(Engine.prototype, "step").mockImplementation(function (this: Engine, event: Event, nowMs: number): Step {
-    engine = this;
+    digest = () => this.state.digest();
     const made = step.call(this, event, nowMs);
     recorder.stepped(event, nowMs, made.records);
     return made;
@@ -61,7 +61,7 @@ export async function recordedProduction(folder: string, requests = 400): Promis
       drainMs: 60_000,
       tellLengths: false,
     });
-    await recorder.close((engine as Engine | null)?.state.digest() ?? 0);
+    await recorder.close(digest());
     return { file, run, settings };
   } finally {
     spy.mockRestore();
