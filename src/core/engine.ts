@@ -421,8 +421,8 @@ export class Engine {
     const among = of.standing === "open" ? undefined : freed;
     if (this.#tryPlace(ask, freed, among, step)) return true;
     const { refusedForSize } = this.#scheduler;
-    // The clock may also tell that it is too late for it.
-    const healsWithTime = this.#scheduler.healsWithTime || (head.spec.wishes !== undefined && !head.late);
+    // The clock may also tell that it is too late for it; and somebody smaller may come who waits behind it.
+    const healsWithTime = this.#scheduler.healsWithTime || refusedForSize || (head.spec.wishes !== undefined && !head.late);
     if (refusedForSize) for (const next of of.behind(LOOK_AHEAD)) if (this.#tryPlace(this.#askOf(next, this.#nextAttempt(next), nowMs), freed, among, step)) return true;
     if (of.standing === "open") queue.refuse(of, this.#scheduler.hopeless(fleet, ask) ? "hopeless" : "refused", healsWithTime);
     else if (healsWithTime) of.healsWithTime = true;

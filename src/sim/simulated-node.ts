@@ -102,13 +102,14 @@ export class SimulatedGpuWork {
     return true;
   }
 
-  /** Takes a job out; null when it is not here. */
+  /** Takes a job out, with what is left of its work; null when it is not here. */
   cancel(requestId: string, nowMs: number): RunningJob | null {
     const row = this.#rows.get(requestId);
     const job = row === undefined ? undefined : this.jobs.get(row);
-    if (!job || this.engine.remove(job.row, nowMs) === null) return null;
+    const removed = job ? this.engine.remove(job.row, nowMs) : null;
+    if (!job || !removed) return null;
     this.#forget(job);
-    return job;
+    return { ...job, workMs: removed.workLeftMs };
   }
 
   /** What happened up to now; `changed` when other models are served than before. */
@@ -154,7 +155,7 @@ export class SimulatedGpuWork {
     return {
       name: `simulated-${gpuId}`,
       kind: "simulated",
-      models: [...ready, ...(types.length === 0 || types.includes("training") ? ["training"] : [])] as ModelId[],
+      models: ready as ModelId[],
       types,
       gpuIds: [gpuId as GpuId],
       loadable: models
@@ -228,6 +229,14 @@ export function inventoryOf(gpuId: string, kind: GpuKind): GpuInventory {
   };
 }
 
+/** The runners of a node: the engine of each GPU, and one for training, which may use several GPUs at once. */
+export function runnersOf(gpus: readonly SimulatedGpuWork[], nowMs: number): RunnerInfo[] {
+  const trains = gpus.filter(({ options: { types } }) => types.length === 0 || types.includes("training"));
+  const gpuIds = trains.map(({ options }) => options.gpuId as GpuId);
+  const training: RunnerInfo = { name: "simulated-training", kind: "simulated", models: ["training" as ModelId], types: [], gpuIds };
+  return [...gpus.map((gpu) => gpu.describe(nowMs)), ...(gpuIds.length > 0 ? [training] : [])];
+}
+
 /** An agent's hello. */
 export function helloOf(node: SimulatedNode, gpus: readonly SimulatedGpuWork[], nowMs: number): Extract<Event, { kind: "node_connected" }> {
   return {
@@ -235,7 +244,7 @@ export function helloOf(node: SimulatedNode, gpus: readonly SimulatedGpuWork[], 
     nodeId: node.nodeId as NodeId,
     instanceId: `${node.nodeId}-1`,
     gpus: gpus.map(({ options }) => inventoryOf(options.gpuId, options.kind)),
-    runners: gpus.map((gpu) => gpu.describe(nowMs)),
+    runners: runnersOf(gpus, nowMs),
     held: [],
   };
 }

@@ -4,7 +4,7 @@ import { Engine } from "../core/engine.js";
 import type { AttemptEnd, Effect, Event } from "../core/events.js";
 import type { GpuId, ModelId, NodeId, RequestId, UserId } from "../core/model/ids.js";
 import type { Priority, RequestSpec, Wishes } from "../core/model/request.js";
-import { NO_WISHES } from "../core/model/request.js";
+import { gpusOf, NO_WISHES } from "../core/model/request.js";
 import type { CoreSettings } from "../core/settings.js";
 import { assert } from "../lib/assert.js";
 import { Heap } from "../lib/heap.js";
@@ -14,7 +14,7 @@ import type { SimulatedNode } from "./fleets.js";
 import type { SimulatedRun } from "./result.js";
 import { RunRecorder } from "./run-recorder.js";
 import { SloBook } from "./slo-book.js";
-import { helloOf, SimulatedGpuWork, workSpeed, type SimulatedJob } from "./simulated-node.js";
+import { helloOf, runnersOf, SimulatedGpuWork, workSpeed, type SimulatedJob } from "./simulated-node.js";
 import type { Arrival, Tenant, Workload } from "./workload/arrival.js";
 
 const TICK_MS = 100;
@@ -83,6 +83,10 @@ class Simulation {
   #next: Arrival | null;
   readonly #rowOf = new Map<string, number>();
   readonly #arrivalOf = new Map<number, Arrival>();
+  /** Of jobs on several GPUs: on how many they still run. */
+  readonly #unfinished = new Map<number, number>();
+  /** Of work that was stopped: what is left of it, on the reference kind, ms. */
+  readonly #workLeftMs = new Map<number, number>();
   readonly #slos: SloBook;
   readonly #recorder: RunRecorder;
   #order = 0;
@@ -175,6 +179,7 @@ class Simulation {
       this.#slos.learn(this.#arrivalOf.get(row)!);
       this.#rowOf.delete(requestId);
       this.#arrivalOf.delete(row);
+      this.#workLeftMs.delete(row);
       this.#live -= 1;
     }
   }
@@ -227,7 +232,7 @@ class Simulation {
 
   #wishesOf(arrival: Arrival, tenant: Tenant): Wishes | null {
     const slo = this.#slos.wish(arrival);
-    if (!slo && arrival.prefixHashes.length === 0 && arrival.gpus === 1) return null;
+    if (!slo && arrival.prefixHashes.length === 0 && arrival.gpus === 1 && arrival.workMs === 0) return null;
     return {
       ...NO_WISHES,
       firstOutputMs: slo ? slo.firstOutputMs : 0,
@@ -236,6 +241,7 @@ class Simulation {
       prefixHashes: arrival.prefixHashes,
       gpus: arrival.gpus,
       preemptible: tenant.slo === null,
+      checkpoint: arrival.workMs > 0,
     };
   }
 
@@ -257,17 +263,17 @@ class Simulation {
     switch (effect.kind) {
       case "dispatch": {
         const row = this.#rowOf.get(effect.request.spec.requestId)!;
-        const gpu = this.#gpuOf.get(effect.gpuId)!;
+        const gpus = gpusOf(effect).map((gpuId) => this.#gpuOf.get(gpuId)!);
+        const gpu = gpus[0]!;
         const { atMs: _, tenant: __, ...arrival } = this.#arrivalOf.get(row)!;
         this.#recorder.placed(row, this.#nowMs, gpu);
         const ref = { requestId: effect.request.spec.requestId, attempt: effect.attempt };
-        const workMs = arrival.workMs / workSpeed(this.#gpus[gpu]!.options.kind);
-        this.#at(this.#nowMs + NETWORK_MS, () => this.#begin(gpu, { ...arrival, ref, row, modelId: effect.request.spec.modelId, workMs }));
+        const workMs = (this.#workLeftMs.get(row) ?? arrival.workMs) / workSpeed(this.#gpus[gpu]!.options.kind);
+        this.#at(this.#nowMs + NETWORK_MS, () => this.#begin(gpus, { ...arrival, ref, row, modelId: effect.request.spec.modelId, workMs }));
         return;
       }
       case "cancel_attempt": {
-        const request = this.#engine.state.requests.get(effect.ref.requestId);
-        this.#at(this.#nowMs + NETWORK_MS, () => this.#cancel(effect.nodeId, effect.ref, request?.gpuId ?? ""));
+        this.#at(this.#nowMs + NETWORK_MS, () => this.#cancel(effect.nodeId, effect.ref));
         return;
       }
       case "order_model": {
@@ -286,26 +292,36 @@ class Simulation {
     }
   }
 
-  #begin(gpu: number, job: SimulatedJob): void {
-    const nodeId = this.#nodeOf[gpu]!.nodeId as NodeId;
-    if (this.#gpus[gpu]!.begin(job, this.#nowMs, this.#recorder)) {
+  /** On all of its GPUs, or on none. */
+  #begin(gpus: readonly number[], job: SimulatedJob): void {
+    const nodeId = this.#nodeOf[gpus[0]!]!.nodeId as NodeId;
+    const begun = gpus.filter((gpu) => this.#gpus[gpu]!.begin(job, this.#nowMs, this.#recorder));
+    if (begun.length === gpus.length) {
+      if (gpus.length > 1) this.#unfinished.set(job.row, gpus.length);
       this.#step({ kind: "attempt_started", nodeId, ref: job.ref });
-      this.#wake(gpu);
+      for (const gpu of gpus) this.#wake(gpu);
       return;
     }
+    for (const gpu of begun) this.#gpus[gpu]!.cancel(job.ref.requestId, this.#nowMs);
     this.#ended(nodeId, job, { outcome: "unavailable", error: { code: "model_not_loaded", message: "The model is not loaded." }, result: NO_PAYLOAD, resultContentType: "", statistics: null });
   }
 
-  #cancel(nodeId: NodeId, ref: SimulatedJob["ref"], gpuId: string): void {
-    const candidates = gpuId === "" ? this.#options.fleet.find((node) => node.nodeId === nodeId)!.gpus.map((each) => each.gpuId) : [gpuId];
-    for (const each of candidates) {
-      const gpu = this.#gpuOf.get(each)!;
+  /** On all GPUs of the node that have it. What was left goes on from there when it is begun again: all other work saves nothing. */
+  #cancel(nodeId: NodeId, ref: SimulatedJob["ref"]): void {
+    let last: SimulatedJob | null = null;
+    let leftMs = 0;
+    for (const { gpuId, kind } of this.#options.fleet.find((node) => node.nodeId === nodeId)!.gpus) {
+      const gpu = this.#gpuOf.get(gpuId)!;
       const job = this.#gpus[gpu]!.cancel(ref.requestId, this.#nowMs);
       if (!job) continue;
+      last = job;
+      leftMs = Math.max(leftMs, job.workMs * workSpeed(kind as GpuKind));
       this.#wake(gpu);
-      this.#ended(nodeId, job, { outcome: "cancelled", error: { code: "cancelled", message: "Cancelled." }, result: NO_PAYLOAD, resultContentType: "", statistics: null });
-      return;
     }
+    if (!last) return;
+    this.#unfinished.delete(last.row);
+    if (leftMs > 0) this.#workLeftMs.set(last.row, leftMs);
+    this.#ended(nodeId, last, { outcome: "cancelled", error: { code: "cancelled", message: "Cancelled." }, result: NO_PAYLOAD, resultContentType: "", statistics: null });
   }
 
   #ended(nodeId: NodeId, { ref }: SimulatedJob, end: AttemptEnd): void {
@@ -335,6 +351,13 @@ class Simulation {
         continue;
       }
       reload = work.ended(job, this.#nowMs) || reload;
+      // Done when done on all of its GPUs.
+      const others = (this.#unfinished.get(job.row) ?? 1) - 1;
+      if (others > 0) {
+        this.#unfinished.set(job.row, others);
+        continue;
+      }
+      this.#unfinished.delete(job.row);
       const firstOutputMs = Number.isNaN(job.firstOutputAtMs) ? 0 : job.firstOutputAtMs - job.startedAtMs;
       const statistics = { runMs: atMs - job.startedAtMs, firstOutputMs, inputTokens: job.inputTokens, outputTokens: job.outputTokens, peakMemoryMib: 0 };
       this.#ended(this.#nodeOf[gpu]!.nodeId as NodeId, job, { outcome: "succeeded", error: null, result: NO_PAYLOAD, resultContentType: "", statistics });
@@ -345,7 +368,7 @@ class Simulation {
 
   #runnersChanged(gpu: number): void {
     const node = this.#nodeOf[gpu]!;
-    const runners = node.gpus.map(({ gpuId }) => this.#gpu(gpuId).describe(this.#nowMs));
+    const runners = runnersOf(node.gpus.map(({ gpuId }) => this.#gpu(gpuId)), this.#nowMs);
     this.#at(this.#nowMs + NETWORK_MS, () => this.#step({ kind: "runners_changed", nodeId: node.nodeId as NodeId, runners }));
   }
 

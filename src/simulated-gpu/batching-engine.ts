@@ -104,16 +104,19 @@ export class BatchingEngine {
     this.#tell(id, "started");
   }
 
-  /** Takes a job out, wherever it is. Null when it is not here: it has ended, though `advance` may not have told so yet. */
-  remove(id: JobId, nowMs: number): { readonly outputTokens: number } | null {
+  /**
+   * Takes a job out, wherever it is; tells what it has written, or how much of its work is left. Null when it is not here: it has ended,
+   * though `advance` may not have told so yet.
+   */
+  remove(id: JobId, nowMs: number): { readonly outputTokens: number; readonly workLeftMs: number } | null {
     this.#roll(nowMs, false);
     const job = this.#jobs.get(id);
     if (!job) return null;
     this.#jobs.delete(id);
-    if (!("endsAtShareMs" in job)) return { outputTokens: this.#batch.remove(job, this.#phaseElapsedMs) };
+    if (!("endsAtShareMs" in job)) return { outputTokens: this.#batch.remove(job, this.#phaseElapsedMs), workLeftMs: 0 };
     job.gone = true;
     this.#workCount -= 1;
-    return { outputTokens: 0 };
+    return { outputTokens: 0, workLeftMs: Math.max(0, job.endsAtShareMs - this.#shareMs) };
   }
 
   /** How much of a job is done, 0..1: of its output tokens, or of its time. Null when it is not here. */

@@ -187,7 +187,7 @@ describe("removing", () => {
     engine.add(job("a", 100, 1000), 0);
     engine.add(job("b", 100, 1), 0);
     // The first token at 20, then one every 11 ms.
-    expect(engine.remove("a", 20 + 3 * 11 + 5)).toEqual({ outputTokens: 4 });
+    expect(engine.remove("a", 20 + 3 * 11 + 5)).toEqual({ outputTokens: 4, workLeftMs: 0 });
     expect(at(runOut(engine), "b", "started")).toBe(20 + 4 * 11);
   });
 
@@ -202,7 +202,7 @@ describe("removing", () => {
   test("the only one leaves an idle GPU behind the iteration in flight", () => {
     const engine = engineOf();
     engine.add(job("a", 100, 1000), 0);
-    expect(engine.remove("a", 25)).toEqual({ outputTokens: 1 });
+    expect(engine.remove("a", 25)).toEqual({ outputTokens: 1, workLeftMs: 0 });
     expect(runOut(engine).map(({ kind }) => kind)).toEqual(["started", "first_output"]);
     expect([engine.running, engine.waiting, engine.kvTokens, engine.busyMs(1000)]).toEqual([0, 0, 0, 31]);
   });
@@ -232,7 +232,7 @@ describe("work that is not tokens", () => {
     const engine = engineOf();
     engine.addWork({ id: "w", workMs: 1000 }, 0);
     engine.addWork({ id: "v", workMs: 100 }, 0);
-    expect(engine.remove("w", 100)).toEqual({ outputTokens: 0 });
+    expect(engine.remove("w", 100)).toEqual({ outputTokens: 0, workLeftMs: 950 });
     expect(at(runOut(engine), "v", "ended")).toBe(150);
   });
 });

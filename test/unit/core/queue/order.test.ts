@@ -33,6 +33,7 @@ function waiting(id: string, over: Over = {}): Waiting {
     dueAtMs,
     late,
     estimate: estimate(tokens > 0 ? { inputTokens: tokens, outputTokens: 1 } : {}),
+    exclusive: false,
     avoidGpuId: "",
     exclusive: false,
   };

@@ -101,6 +101,17 @@ describe("others_promises", () => {
     expect(kept(filter(), one, long())).toEqual([]);
   });
 
+  test("thinks of those who have much to write as well as of the tightest", () => {
+    const one = fleet(A100);
+    put(one, 0, "tight", { outputTokens: 40, dueAtMs: NOW + 1_200 });
+    one.work.follow(NOW + 300);
+    put(one, 0, "much", { outputTokens: 2_000, dueAtMs: NOW + 40_000 });
+    expect(one.work.tightTokens[0]).toBeLessThan(100);
+    expect(kept(filter(), one, ask({ nowMs: NOW, tokens: [10, 10], priority: 5 }))).toEqual([0]);
+    // Another model makes each of the 2,000 tokens take twice as long; the tight one has but a few left.
+    expect(kept(filter(), one, ask({ nowMs: NOW, tokens: [10, 10], priority: 5, model: "other" }))).toEqual([]);
+  });
+
   test("leaves the more of the others' slack the less urgent the request is", () => {
     const most = [1, 2, 3, 4, 5].map((priority) => {
       const one = fleet(A100);
