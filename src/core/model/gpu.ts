@@ -62,7 +62,7 @@ export interface LoadableModel {
   readonly memoryMib: number;
   /** Time until it serves, ms. */
   readonly loadMs: number;
-  /** What a token takes in the key-value cache; absent when it takes as much as any. */
+  /** What a token takes in the key-value cache; absent for the usual 128 KiB. */
   readonly kvTokenBytes?: number;
 }
 

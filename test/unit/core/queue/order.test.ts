@@ -35,7 +35,6 @@ function waiting(id: string, over: Over = {}): Waiting {
     estimate: estimate(tokens > 0 ? { inputTokens: tokens, outputTokens: 1 } : {}),
     exclusive: false,
     avoidGpuId: "",
-    exclusive: false,
   };
 }
 
