@@ -308,7 +308,7 @@ export class Engine {
         fleet.takeOut(gpu, `error rate ${fleet.errorRate[gpu]!.toFixed(2)}`, nowMs + this.#settings.gpuCooldownMs);
       }
     }
-    if (fault || !end.statistics) return;
+    if (fault || !end.statistics || !isMeasured(end.statistics)) return;
     this.#settle(request, end.statistics);
     const speed = this.#estimator.learn(request.spec, end.statistics, request.decision?.estimate.durationMs);
     if (speed >= 0) for (const gpu of gpus) fleet.learnSpeed(gpu, speed);
@@ -493,6 +493,11 @@ export class Engine {
 /** The GPUs of all nodes that have one of `gpus`. */
 function besides(fleet: Fleet, gpus: readonly number[]): number[] {
   return [...new Set(gpus.map((gpu) => fleet.nodeOf[gpu]!))].flatMap((node) => node.gpus).sort((a, b) => a - b);
+}
+
+/** Whether an agent's figures can be calculated with: one that is no number would make all that is learned of it none. */
+function isMeasured({ runMs, firstOutputMs, peakMemoryMib }: RunStatistics): boolean {
+  return [runMs, firstOutputMs, peakMemoryMib].every((value) => value >= 0 && value < Number.POSITIVE_INFINITY);
 }
 
 function seedOf(requestId: RequestId, attempt: number): number {

@@ -1,6 +1,6 @@
-// Does the simulator tell the truth? Two of Azure's services at ten times their pace, through a real router to 16 simulated GPUs of four
-// kinds on 4 agents, one strategy after the other; then the same requests in the simulator. The busiest minutes of the hour, or all of
-// it with GPU_ROUTER_VALIDATION=hour (20 minutes). docs/validation.md has what came of it.
+// Does the simulator tell the truth? Two of Azure's services at ten times their pace, through a real router to 16 simulated GPUs of three
+// kinds on 4 agents, one strategy after the other; then the same requests in the simulator. Busy minutes of the hour, or all of it with
+// GPU_ROUTER_VALIDATION=hour (20 minutes). docs/validation.md has what came of it.
 import { writeFile } from "node:fs/promises";
 import { loadavg } from "node:os";
 import path from "node:path";
@@ -21,12 +21,15 @@ const MINUTE_MS = 60_000;
 const HOUR = process.env["GPU_ROUTER_VALIDATION"] === "hour";
 const TIMING: ScheduleOptions = { speed: 10, limit: 1_000_000, fromMs: HOUR ? 0 : 20 * MINUTE_MS, durationMs: (HOUR ? 60 : 8) * MINUTE_MS, seed: 1 };
 const MODEL = "llama-3.1-8b";
-const KINDS = ["H100-80GB", "A100-80GB", "L40S", "V100-32GB"];
+const KINDS = ["H100-80GB", "A100-80GB", "L40S", "L40S"];
 const GPUS_EACH = 4;
 const SLO = { firstOutputMs: 2_000, totalFloorMs: 2_000, totalFactor: 2.5 };
 const STRATEGIES = ["hybrid", "least_outstanding_weighted", "least_loaded"];
 /** What happened differs from the prediction by this much at most. */
 const TOLERANCE = 0.15;
+/** Where 1 % of the requests are sent later than this, the machine is too busy with other things to measure anything, ms. */
+const MOST_LATE_MS = 60;
+const TRIES = 3;
 const SIMULATED_RUNS = HOUR ? 5 : 6;
 
 const FLEET: readonly SimulatedNode[] = KINDS.map((kind, index) => {
@@ -42,7 +45,17 @@ function configOf(strategy: string): object {
   };
 }
 
+/** Measures again what a starved machine has spoilt. */
 async function real(stage: Stage, strategy: string): Promise<Figures> {
+  for (let tries = 1; ; tries += 1) {
+    const { figures, lateMs } = await replayed(stage, strategy);
+    process.stderr.write(`${strategy}: sent p99 ${lateMs.toFixed(0)} ms late, load average ${loadavg()[0]?.toFixed(1)}\n`);
+    if (lateMs <= MOST_LATE_MS) return figures;
+    if (tries === TRIES) throw new Error(`Sent p99 ${lateMs.toFixed(0)} ms late, ${TRIES} times: the machine is too busy with other things to measure a router on it.`);
+  }
+}
+
+async function replayed(stage: Stage, strategy: string): Promise<{ readonly figures: Figures; readonly lateMs: number }> {
   const router = await startRouter({ config: configOf(strategy) });
   const agents = await Promise.all(FLEET.map(({ nodeId, gpus }) => startAgent({ nodeId, router: router.grpcAddress, gpus: gpus.length, kind: gpus[0]?.kind ?? "" })));
   const outcomes = path.join(await temporaryFolder(), "outcomes.jsonl");
@@ -60,11 +73,9 @@ async function real(stage: Stage, strategy: string): Promise<Figures> {
   };
   const replay = startReplay(router.grpcAddress, [AZURE_CONV, AZURE_CODE], ["--hide-lengths", ...Object.entries(options).flatMap(([name, value]) => [`--${name}`, `${value}`])]);
   const report = await Promise.race([replay.report, anyEnd([router.process, ...agents])]);
-  const { p99_ms: lateMs } = report.lateness;
-  process.stderr.write(`${strategy}: sent p99 ${lateMs?.toFixed(0)} ms late, load average ${loadavg()[0]?.toFixed(1)}\n`);
   // For the next one the machine is to be idle again.
   for (const each of [...agents, router.process]) await each.stop();
-  return figuresOf(measure(recordedRun(outcomes, stage, strategy), arrivalsMs(stage)));
+  return { figures: figuresOf(measure(recordedRun(outcomes, stage, strategy), arrivalsMs(stage))), lateMs: report.lateness.p99_ms ?? 0 };
 }
 
 /** Rejects when one of the fleet ends in the middle. */
@@ -95,5 +106,5 @@ testWith(hasAzureTraces, "the Azure traces in ../shared/traces/azure-llm-2023")(
     expect(all.filter((figure) => !agrees(figure, TOLERANCE))).toEqual([]);
     expect(misranked(all)).toEqual([]);
   },
-  STRATEGIES.length * (TIMING.durationMs / TIMING.speed + 3 * MINUTE_MS),
+  STRATEGIES.length * TRIES * (TIMING.durationMs / TIMING.speed + 2 * MINUTE_MS),
 );

@@ -141,7 +141,7 @@ describe("work", () => {
   test("Explain of a dry run names strategy, terms and estimate, and places nothing", async () => {
     const explained = await one("Explain", { dry_run: { model_id: "demo", request_id: "interop:dry" } });
     expect(explained).toMatchObject({ dryRun: true, decision: { strategy: "hybrid", considered: 2, candidates: expect.any(Array) } });
-    expect(explained.decision.candidates[0].terms.map((term: Message) => term.scorer)).toContain("usage");
+    expect(explained.decision.candidates[0].terms.map((term: Message) => term.scorer)).toContain("own_seconds");
     const unknown = await run(["-d", '{"request_id":"interop:dry"}'], `${SERVICE}/Status`);
     expect(unknown).toMatchObject({ exitCode: EXIT.notFound, stderr: expect.stringContaining("interop:dry") });
   });

@@ -127,6 +127,8 @@ export class Watch {
       const { head } = of;
       if (head.estimate.outputTokens === undefined) continue;
       assert(head.late || !this.#scheduler.tooLate(state.fleet, this.#askOf(state, head, nowMs)), `${head.spec.requestId} cannot be in time any more and waits among those that can`);
+      // Who has waited too long was tried first: what was placed after it may have changed what GPUs promise, until the next tick.
+      if (nowMs - head.acceptedAtMs > this.#settings.maxWaitMs) continue;
       for (const waiting of [head, ...of.behind(LOOK_AHEAD)]) {
         // Who avoids a GPU may have it when there is no other: that can come true by others being taken.
         if (waiting.avoidGpuId !== "") continue;

@@ -60,7 +60,7 @@ const RUNNERS: readonly (readonly RunnerInfo[])[] = [
 
 /** A runner for each GPU, which can load two models and has one of them. */
 function loading(model: string): readonly RunnerInfo[] {
-  const loadable = ["a", "b"].map((each) => ({ modelId: modelId(each), memoryMib: 5_000, loadMs: 5_000, kvBytesPerToken: 65_536 }));
+  const loadable = ["a", "b"].map((each) => ({ modelId: modelId(each), memoryMib: 5_000, loadMs: 5_000, kvTokenBytes: 65_536 }));
   return [...GPUS, MOVING_GPU].map(({ gpuId: id }) => runner({ name: `runner-${id}`, models: [modelId(model)], gpuIds: [id], loadable, kvCapacityTokens: 6_000 }));
 }
 

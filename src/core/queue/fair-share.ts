@@ -58,7 +58,7 @@ export class FairShare {
   /** The user gets this much GPU time, as estimated. */
   charge(userId: string, gpuMs: number): void {
     const share = this.#shares.get(userId);
-    if (!share) return;
+    if (!share || !Number.isFinite(gpuMs)) return;
     this.#nowMs = Math.max(this.#nowMs, share.virtualMs - share.creditMs);
     share.largestMs = Math.max(gpuMs, share.largestMs * LARGEST_LEFT);
     const credit = Math.min(share.creditMs, gpuMs);
@@ -69,7 +69,7 @@ export class FairShare {
   /** What a charge turned out to be wrong by: positive when it was too low. */
   settle(userId: string, gpuMs: number): void {
     const share = this.#shares.get(userId);
-    if (!share) return;
+    if (!share || !Number.isFinite(gpuMs)) return;
     if (gpuMs > 0) share.virtualMs += gpuMs;
     else share.creditMs = Math.min(share.largestMs, share.creditMs - gpuMs);
   }

@@ -144,6 +144,16 @@ describe("what is kept", () => {
     expect(first.virtualMs).toBe(5);
   });
 
+  test.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])("is a time that can be compared, though somebody measured %d", (gpuMs) => {
+    const line = new FairShare();
+    const share = line.arrive("u");
+    line.charge("u", 5);
+    line.charge("u", gpuMs);
+    line.settle("u", gpuMs);
+    line.charge("u", 5);
+    expect([share.virtualMs, share.creditMs]).toEqual([10, 0]);
+  });
+
   test("says nothing of users it does not know", () => {
     const line = new FairShare();
     line.leave("nobody");

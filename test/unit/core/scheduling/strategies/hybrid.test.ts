@@ -235,6 +235,17 @@ describe("one user", () => {
   });
 });
 
+describe("an agent that measures nonsense", () => {
+  test.each([Number.NaN, Number.POSITIVE_INFINITY, -5])("(%d ms) stops nothing and teaches nothing", (runMs) => {
+    const one = world(1, { maxConcurrentTasksPerGpu: 1 });
+    for (let turn = 0; turn < 6; turn += 1) one.submit(`r${turn}`);
+    for (let turn = 0; turn < 5; turn += 1) finish(one, `r${turn}`, { runMs, firstOutputMs: runMs });
+    expect(phase(one, "r5")).toBe("placed");
+    one.submit("next");
+    expect(one.engine.state.queue.get(requestId("next"))?.estimate).toMatchObject({ durationMs: 1_000, source: "default" });
+  });
+});
+
 describe("after a restart", () => {
   test("a GPU still knows what it holds, in the order in which it was placed", () => {
     const one = world(1, { maxConcurrentTasksPerGpu: 2 });
