@@ -24,6 +24,8 @@ export class Watch {
   /** Promises that held before the step: by GPU, the requests. */
   #kept: ReadonlyMap<number, ReadonlySet<string>> = new Map();
   #late: ReadonlySet<string> = new Set();
+  /** Who could have gone at the last tick and did not. */
+  #suspects: ReadonlySet<string> = new Set();
   /** Who came first of each class before the step: who has waited too long is noticed there. */
   #heads: ReadonlySet<string> = new Set();
 
@@ -121,19 +123,26 @@ export class Watch {
 
   /** After a tick all has been tried that time may have healed: neither a head nor those looked at behind it fit anywhere. */
   #judgeWaiting(state: State, nowMs: number): void {
+    const suspects = new Set<string>();
+    this.#lookFor(suspects, state, nowMs);
+    this.#suspects = suspects;
+  }
+
+  #lookFor(suspects: Set<string>, state: State, nowMs: number): void {
     if (state.fleet.reservations.size > 0) return;
     const line = state.queue.line(true, nowMs);
     for (let of: EligibilityClass | undefined = line.pop()?.of; of; of = line.pop()?.of) {
       const { head } = of;
       if (head.estimate.outputTokens === undefined) continue;
       assert(head.late || !this.#scheduler.tooLate(state.fleet, this.#askOf(state, head, nowMs)), `${head.spec.requestId} cannot be in time any more and waits among those that can`);
-      // Who has waited too long was tried first: what was placed after it may have changed what GPUs promise, until the next tick.
-      if (nowMs - head.acceptedAtMs > this.#settings.maxWaitMs) continue;
       for (const waiting of [head, ...of.behind(LOOK_AHEAD)]) {
         // Who avoids a GPU may have it when there is no other: that can come true by others being taken.
         if (waiting.avoidGpuId !== "") continue;
         const choice = this.#scheduler.choose(state.fleet, this.#askOf(state, waiting, nowMs));
-        assert(choice === null, `${waiting.spec.requestId} waits though a GPU could keep all promises with it`);
+        if (choice === null) continue;
+        // What the pass of this tick placed after it may have changed what GPUs promise: by the next tick it must have gone.
+        suspects.add(waiting.spec.requestId);
+        assert(!this.#suspects.has(waiting.spec.requestId), `${waiting.spec.requestId} waits though a GPU could keep all promises with it`);
       }
     }
   }
