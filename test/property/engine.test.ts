@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import * as fc from "fast-check";
-import { plan, type Command } from "./plan.js";
+import { crowded, plan, type Command } from "./plan.js";
 import { runPlan, type Mutant } from "./world.js";
 
 const given = Number(process.env["GPU_ROUTER_PROPERTY_SEED"]);
@@ -17,6 +17,7 @@ const failedOnce = JSON.parse(readFileSync(new URL("failing-plans.json", import.
 }[];
 
 const holds = fc.property(plan, (commands) => void runPlan(commands));
+const holdsInACrowd = fc.property(crowded, (commands) => void runPlan(commands));
 
 describe("after any event list", () => {
   test.each(failedOnce)("what was found once holds: $found", ({ plan: found }) => {
@@ -26,17 +27,21 @@ describe("after any event list", () => {
   test(`everything holds, and in the end every request has ended (GPU_ROUTER_PROPERTY_SEED=${seed}, ${runs} runs)`, () => {
     fc.assert(holds, { seed, numRuns: runs });
   }, 120_000);
+
+  test("everything holds in a fleet full of training", () => {
+    fc.assert(holdsInACrowd, { seed, numRuns: runs });
+  }, 120_000);
 });
 
 test("the plans reach every kind of record, every outcome of a submit and late results", () => {
   const reached = new Map<string, number>();
-  for (const commands of fc.sample(plan, { seed: 1, numRuns: 120 })) {
+  for (const commands of [...fc.sample(plan, { seed: 1, numRuns: 120 }), ...fc.sample(crowded, { seed: 1, numRuns: 60 })]) {
     for (const [what, count] of runPlan(commands)) reached.set(what, (reached.get(what) ?? 0) + count);
   }
   const records = ["epoch_started", "gpu_registered", "accepted", "placed", "started", "stop_requested", "attempt_failed", "ended"];
   const submits = ["submit accepted", "submit known", "submit id_conflict", "submit queue_full"];
   const errors = ["error timeout", "error retries_exhausted", "error failed_code"];
-  for (const what of [...records, ...submits, ...errors, "late result"]) expect([what, (reached.get(what) ?? 0) > 0]).toEqual([what, true]);
+  for (const what of [...records, ...submits, ...errors, "late result", "preempted"]) expect([what, (reached.get(what) ?? 0) > 0]).toEqual([what, true]);
 });
 
 describe("the checks can fail: they catch an engine that", () => {
@@ -77,13 +82,15 @@ describe("the checks can fail: they catch an engine that", () => {
     ["forgets reservations in snapshots", "a snapshot restores the same state", {
       onSnapshot: (snapshot) => ({ ...snapshot, requests: snapshot.requests.map((live) => ({ ...live, reservedMib: 0 })) }),
     }],
+    ["stops work before it has had its time", "has its time", { settings: { preemption: { enabled: true, priorityGap: 2, minRunMs: 0, nodeIntervalMs: 0, patienceMs: 0 } } }],
+    ["stops work for what is hardly more urgent", "for somebody more urgent", { settings: { preemption: { enabled: true, priorityGap: 1, minRunMs: 700, nodeIntervalMs: 0, patienceMs: 0 } } }],
     ["never wakes a retry", "can be served and must have ended", {
       onEngine: ({ state }) => {
         state.retryDue = () => undefined;
       },
     }],
   ])("%s", (_, expected, mutant) => {
-    const result = fc.check(fc.property(plan, (commands) => void runPlan(commands, mutant)), { seed, numRuns: 300, endOnFailure: true });
+    const result = fc.check(fc.property(fc.oneof(plan, crowded), (commands) => void runPlan(commands, mutant)), { seed, numRuns: 400, endOnFailure: true });
     expect(result.failed).toBe(true);
     expect(String(result.errorInstance)).toMatch(new RegExp(expected));
   });

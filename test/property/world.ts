@@ -31,6 +31,7 @@ const LIMITS = settings({
   gpuCooldownMs: 20_000,
   maxQueuedRequests: 12,
   maxQueuedBytes: 200,
+  preemption: { enabled: true, priorityGap: 2, minRunMs: 700, nodeIntervalMs: 50, patienceMs: 100 },
 });
 
 const GPUS: readonly GpuInventory[] = [
@@ -68,6 +69,8 @@ class World {
   #standby: Engine;
   readonly #journal: Record[] = [];
   readonly #dispatches: Dispatch[] = [];
+  /** Attempts that agents were told to stop. */
+  readonly #told: { readonly nodeId: NodeId; readonly ref: AttemptRef }[] = [];
   readonly #requestIds: string[] = [];
   #nowMs = 1_000_000;
 
@@ -116,6 +119,11 @@ class World {
       case "end": {
         const dispatch = this.#pick(this.#dispatches, command.pick);
         if (dispatch) this.#end(command.foreign ? nodeOf(0) : dispatch.nodeId, dispatch.ref, command.outcome);
+        return;
+      }
+      case "obey": {
+        const told = this.#pick(this.#told.filter(({ nodeId: at, ref: attempt }) => this.oracle.isPresent(at, attempt)), command.pick);
+        if (told) this.#end(told.nodeId, told.ref, "cancelled");
         return;
       }
       case "telemetry": {
@@ -176,7 +184,7 @@ class World {
     const given = onEvent ? onEvent(event, this.#engine) : event;
     const stepped = this.#engine.step(given, this.#nowMs);
     const step = onStep ? onStep(stepped) : stepped;
-    this.oracle.judge(event, step);
+    this.oracle.judge(event, step, this.#nowMs);
     for (const effect of step.effects) this.#note(effect);
     this.#tally(event, step);
 
@@ -271,6 +279,7 @@ class World {
 
   #note(effect: Step["effects"][number]): void {
     if (effect.kind === "dispatch") this.#dispatches.push({ nodeId: effect.nodeId, ref: { requestId: effect.request.spec.requestId, attempt: effect.attempt }, acknowledged: false });
+    if (effect.kind === "cancel_attempt") this.#told.push(effect);
     if (effect.kind !== "acknowledge") return;
     for (const dispatch of this.#dispatches) {
       if (dispatch.nodeId === effect.nodeId && dispatch.ref.requestId === effect.ref.requestId && dispatch.ref.attempt === effect.ref.attempt) dispatch.acknowledged = true;
@@ -281,6 +290,7 @@ class World {
     const add = (what: string): void => void this.happened.set(what, (this.happened.get(what) ?? 0) + 1);
     for (const record of step.records) {
       add(record.kind);
+      if (record.kind === "attempt_failed" && record.preempted) add("preempted");
       if (record.kind === "ended" && record.error) add(`error ${record.error.code}`);
     }
     if (step.submitted) add(`submit ${step.submitted.kind}`);
@@ -288,8 +298,8 @@ class World {
   }
 
   #spec(id: string, command: Extract<Command, { do: "submit" }>) {
-    const { priority, model, memoryMib, timeoutMs, gpu, capability, strategy, type, gpus } = command;
-    const wished = gpus > 1 ? { wishes: wishes({ gpus }) } : {};
+    const { priority, model, memoryMib, timeoutMs, gpu, capability, strategy, type, gpus, preemptible, checkpoint } = command;
+    const wished = gpus > 1 || preemptible ? { wishes: wishes({ gpus, preemptible, checkpoint }) } : {};
     return spec(id, { priority, model, timeoutMs, gpu, strategy, type, ...wished, requirements: { memoryMib, minComputeCapability: capability }, payload: new Uint8Array(20) });
   }
 
