@@ -83,7 +83,7 @@ describe("the checks can fail: they catch an engine that", () => {
       onSnapshot: (snapshot) => ({ ...snapshot, requests: snapshot.requests.map((live) => ({ ...live, reservedMib: 0 })) }),
     }],
     ["stops work before it has had its time", "has its time", { settings: { preemption: { enabled: true, priorityGap: 2, minRunMs: 0, nodeIntervalMs: 0, patienceMs: 0 } } }],
-    ["stops work for what is hardly more urgent", "for somebody more urgent", { settings: { preemption: { enabled: true, priorityGap: 1, minRunMs: 700, nodeIntervalMs: 0, patienceMs: 0 } } }],
+    ["stops work for what is hardly more urgent", "for somebody more urgent", { settings: { preemption: { enabled: true, priorityGap: 1, minRunMs: 4_000, nodeIntervalMs: 0, patienceMs: 0 } } }],
     ["never wakes a retry", "can be served and must have ended", {
       onEngine: ({ state }) => {
         state.retryDue = () => undefined;

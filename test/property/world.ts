@@ -31,7 +31,7 @@ const LIMITS = settings({
   gpuCooldownMs: 20_000,
   maxQueuedRequests: 12,
   maxQueuedBytes: 200,
-  preemption: { enabled: true, priorityGap: 2, minRunMs: 700, nodeIntervalMs: 50, patienceMs: 100 },
+  preemption: { enabled: true, priorityGap: 2, minRunMs: 4_000, nodeIntervalMs: 50, patienceMs: 100 },
 });
 
 const GPUS: readonly GpuInventory[] = [
