@@ -52,7 +52,7 @@ export function runnerListMessage(runners: readonly Runner[]): RunnerList {
         models: [...models],
         types: [...types],
         gpuIds: [...gpuIds],
-        loadable: loadable.map(({ modelId, memoryMib, loadMs, kvBytesPerToken = 0 }) => ({ modelId, memoryMib: Math.ceil(memoryMib), loadMs: BigInt(Math.round(loadMs)), kvBytesPerToken: Math.round(kvBytesPerToken) })),
+        loadable: loadable.map(({ modelId, memoryMib, loadMs, kvTokenBytes = 0 }) => ({ modelId, memoryMib: Math.ceil(memoryMib), loadMs: BigInt(Math.round(loadMs)), kvTokenBytes: Math.round(kvTokenBytes) })),
         kvCapacityTokens: BigInt(Math.floor(kvCapacityTokens)),
       };
     }),

@@ -2,6 +2,7 @@
 // Synchronous and pure but for its own state: time comes in, randomness is seeded from request ids. The router makes the
 // records durable before it performs the effects; it never calls in from inside a step.
 import { assert, unreachable } from "../lib/assert.js";
+import type { Heap } from "../lib/heap.js";
 import { hash32, seededRandom } from "../lib/random.js";
 import { Estimator } from "./estimate/estimator.js";
 import type { AttemptEnd, Event, Step, SubmitOutcome } from "./events.js";
@@ -13,7 +14,7 @@ import type { GpuInventory } from "./model/gpu.js";
 import type { AttemptRef, GpuId, NodeId, RequestId } from "./model/ids.js";
 import { gpusOf, isExclusive, wishesOf, type Request, type RequestError, type RequestSpec, type RunStatistics } from "./model/request.js";
 import { apply, STOP_GRACE_MS, type Record } from "./records.js";
-import type { EligibilityClass, Waiting } from "./queue/waiting-queue.js";
+import type { EligibilityClass, Place, Waiting } from "./queue/waiting-queue.js";
 import type { Ask } from "./scheduling/contract.js";
 import { stateFilters } from "./scheduling/registry.js";
 import { Scheduler } from "./scheduling/scheduler.js";
@@ -337,7 +338,8 @@ export class Engine {
   /** GPU time of a request, over all its GPUs, ms. */
   #gpuMs(gpus: readonly number[], { modelId }: RequestSpec, of: Parameters<WorkLedger["gpuMs"]>[2]): number {
     const { work } = this.state.fleet;
-    return gpus.length === 1 ? work.gpuMs(gpus[0]!, modelId, of) : gpus.length * of.durationMs;
+    if (gpus.length > 1) return gpus.length * of.durationMs;
+    return work.gpuMs(gpus[0]!, modelId, of);
   }
 
   #attemptOver(request: Request, fate: AttemptFate, error: RequestError | null, end: AttemptEnd | null, nowMs: number, step: Step): void {
@@ -419,24 +421,25 @@ export class Engine {
     const line = queue.line(freed.length > 0, nowMs);
     // When all that was freed is full again, no refused class can follow.
     for (let of = queue.next(line, nowMs); of && (queue.hasOpen || freed.length > 0); of = queue.next(line, nowMs)) {
-      if (this.#serve(of, freed, nowMs, step)) queue.putBack(line, of, nowMs);
+      if (this.#serve(of, line, freed, nowMs, step)) queue.putBack(line, of, nowMs);
     }
   }
 
   /** Places the head of a class, or one soon behind it that fits where the head does not. False when there was nothing to do. */
-  #serve(of: EligibilityClass, freed: number[], nowMs: number, step: Step): boolean {
+  #serve(of: EligibilityClass, line: Heap<Place>, freed: number[], nowMs: number, step: Step): boolean {
     const { queue, fleet } = this.state;
     const { head } = of;
     const ask = this.#askOf(head, this.#nextAttempt(head), nowMs);
     if (!head.late && this.#scheduler.tooLate(fleet, ask)) {
-      this.#tooLate(head, nowMs, step);
+      const among = this.#tooLate(head, nowMs, step);
+      if (among) queue.putBack(line, among, nowMs);
       return true;
     }
     const among = of.standing === "open" ? undefined : freed;
     if (this.#tryPlace(ask, freed, among, step)) return true;
     const { refusedForSize } = this.#scheduler;
-    // The clock may also tell that it is too late for it.
-    const healsWithTime = this.#scheduler.healsWithTime || (head.spec.wishes !== undefined && !head.late);
+    // The clock may also tell that it is too late for it; and somebody smaller may come who waits behind it.
+    const healsWithTime = this.#scheduler.healsWithTime || refusedForSize || (head.spec.wishes !== undefined && !head.late);
     if (refusedForSize) for (const next of of.behind(LOOK_AHEAD)) if (this.#tryPlace(this.#askOf(next, this.#nextAttempt(next), nowMs), freed, among, step)) return true;
     if (of.standing === "open") queue.refuse(of, this.#scheduler.hopeless(fleet, ask) ? "hopeless" : "refused", healsWithTime);
     else if (healsWithTime) of.healsWithTime = true;
@@ -453,17 +456,17 @@ export class Engine {
     return true;
   }
 
-  /** A request that cannot be in time any more makes way for those that can. */
-  #tooLate({ spec, late }: Waiting, nowMs: number, step: Step): void {
+  /** A request that cannot be in time any more makes way for those that can: the class where it waits now, or null when it has ended. */
+  #tooLate({ spec, late }: Waiting, nowMs: number, step: Step): EligibilityClass | null {
     assert(!late, "a request is late once");
     const request = this.state.requests.get(spec.requestId)!;
     this.#placement.missed(spec.modelId);
     if (wishesOf(spec).whenLate === "demote") {
-      this.state.queue.demote(spec.requestId);
-      return;
+      return this.state.queue.demote(spec.requestId);
     }
     const message = `It could not be in time any more after waiting ${nowMs - request.acceptedAtMs} ms for a GPU.`;
     this.#end(request, { kind: "end", phase: "failed", error: { code: "too_late", message } }, null, nowMs, step);
+    return null;
   }
 
   #nextAttempt({ spec }: Waiting): number {

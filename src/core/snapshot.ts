@@ -54,6 +54,7 @@ export function restoreSnapshot(snapshot: Snapshot, stateFilters: readonly State
   state.nextSequence = snapshot.nextSequence;
   state.endedCount = snapshot.endedCount;
   snapshot.gpus.forEach(({ nodeId, inventory }, index) => state.fleet.register(index, nodeId, inventory));
+  const held: { readonly request: Request; readonly reservedMib: number }[] = [];
   for (const { request, reservedMib, waiting } of snapshot.requests) {
     const restored: Request = { ...request };
     const { requestId } = restored.spec;
@@ -63,10 +64,15 @@ export function restoreSnapshot(snapshot: Snapshot, stateFilters: readonly State
     if (waiting) {
       state.waitAgain(restored, waiting.estimate, waiting.avoidGpuId, waiting.retryAtMs, 0);
     } else {
-      const gpus = gpusOf(restored).map((gpuId) => state.fleet.indexOf(gpuId));
-      state.hold(restored, gpus, reservedMib, restored.decision!.estimate, restored.placedAtMs);
-      if (restored.phase === "running") state.started(restored);
+      held.push({ request: restored, reservedMib });
     }
+  }
+  // In the order in which they were placed: what a GPU has done of its work since follows from that.
+  held.sort((a, b) => a.request.placedAtMs - b.request.placedAtMs || a.request.sequence - b.request.sequence);
+  for (const { request, reservedMib } of held) {
+    const gpus = gpusOf(request).map((gpuId) => state.fleet.indexOf(gpuId));
+    state.hold(request, gpus, reservedMib, request.decision!.estimate, request.placedAtMs);
+    if (request.phase === "running") state.started(request);
   }
   assert(state.digest() === snapshot.digest, "a snapshot restores the state it was taken of");
   return state;

@@ -176,6 +176,6 @@ function requirementsMessage(requirements: Requirements): ResourceRequirements {
   });
 }
 
-function loadableOf({ modelId, memoryMib, loadMs, kvBytesPerToken }: ProtoLoadable): LoadableModel {
-  return { modelId: modelId as ModelId, memoryMib, loadMs: Number(loadMs), ...(kvBytesPerToken > 0 && { kvBytesPerToken }) };
+function loadableOf({ modelId, memoryMib, loadMs, kvTokenBytes }: ProtoLoadable): LoadableModel {
+  return { modelId: modelId as ModelId, memoryMib, loadMs: Number(loadMs), ...(kvTokenBytes > 0 && { kvTokenBytes }) };
 }

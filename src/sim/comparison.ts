@@ -87,7 +87,7 @@ export async function compare(pool: TrialPool, study: Study, { goal, ablations, 
     Promise.all(ranked.slice(0, FINALISTS).map(({ policy, load }) => named(policy, load || guess))),
   ]);
   const [leastLoaded, bestPeer] = await Promise.all([duel(pool, study, goal, best(plainFound), hybrid), duel(pool, study, goal, best(finalists), hybrid)]);
-  onStep(`${study.scenario.name}: duels are fought`);
+  onStep("compared at equal loads");
   return {
     scenario: study.scenario.name,
     title: study.scenario.title,

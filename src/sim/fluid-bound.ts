@@ -1,5 +1,6 @@
-// The fluid bound: a load that no scheduler can exceed on a fleet, whatever it does. Requests are taken for a fluid that may be divided at
-// will, models to be wherever they are wanted, batches to be as large as engines allow, SLOs not to exist.
+// The fluid bound: a load that no scheduler can exceed on a fleet in the long run, whatever it does. (A run that is short against its
+// drain may seem to: batch work is done after the last arrival.) Requests are taken for a fluid that may be divided at will, models to
+// be wherever they are wanted, batches to be as large as engines allow, SLOs not to exist.
 //
 //   largest L with  x[k,m] >= 0,  sum over m of x[k,m] c[k,m] <= n[k],  sum over k of x[k,m] = d[m](L)
 //

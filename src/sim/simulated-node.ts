@@ -161,7 +161,7 @@ export class SimulatedGpuWork {
       loadable: models
         .map((modelId) => ({ modelId, times: serviceTimes(kind, modelId) }))
         .filter(({ times }) => times.kvCapacityTokens > 0)
-        .map(({ modelId, times }) => ({ modelId: modelId as ModelId, memoryMib: Math.ceil(times.weightsMib), loadMs: times.loadMs / loadSpeed, kvBytesPerToken: times.kvMibPerToken * 2 ** 20 })),
+        .map(({ modelId, times }) => ({ modelId: modelId as ModelId, memoryMib: Math.ceil(times.weightsMib), loadMs: times.loadMs / loadSpeed, kvTokenBytes: times.kvMibPerToken * 2 ** 20 })),
       kvCapacityTokens: Math.floor(this.residency.kvMib * 8),
     };
   }

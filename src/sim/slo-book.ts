@@ -1,7 +1,7 @@
 // What tenants want of each request: told to the router as a wish when it comes, judged by what it turned out to be when it has ended.
 // The wish knows as little as its caller: how long this tenant's answers usually are. The judgement knows the answer.
 import type { GpuKind } from "../simulated-gpu/gpu-kinds.js";
-import { serviceTimes, unloadedMs } from "../simulated-gpu/service-times.js";
+import { serviceTimes, unloadedBy, type ServiceTimes } from "../simulated-gpu/service-times.js";
 import type { Arrival, Tenant } from "./workload/arrival.js";
 
 /** An answer's length before any is known. */
@@ -10,17 +10,17 @@ const GAIN = 0.02;
 
 export class SloBook {
   readonly #tenants: readonly Tenant[];
-  /** By tenant: the median kind among the fleet's GPUs that can hold its model. */
-  readonly #kinds: readonly GpuKind[];
+  /** By tenant: its model's speeds on the median kind among the fleet's GPUs that can hold it. */
+  readonly #times: readonly ServiceTimes[];
   readonly #meanOutput: number[];
 
   constructor(tenants: readonly Tenant[], fleet: readonly GpuKind[]) {
     this.#tenants = tenants;
     this.#meanOutput = tenants.map(() => FIRST_GUESS_TOKENS);
-    this.#kinds = tenants.map(({ modelId }) => {
+    this.#times = tenants.map(({ modelId }) => {
       const able = fleet.filter((kind) => serviceTimes(kind, modelId).kvCapacityTokens > 0);
       const bySpeed = (able.length > 0 ? able : fleet).toSorted((a, b) => serviceTimes(a, modelId).stepBaseMs - serviceTimes(b, modelId).stepBaseMs);
-      return bySpeed[bySpeed.length >> 1]!;
+      return serviceTimes(bySpeed[bySpeed.length >> 1]!, modelId);
     });
   }
 
@@ -43,8 +43,8 @@ export class SloBook {
   }
 
   #totalMs({ tenant, inputTokens }: Arrival, outputTokens: number): number {
-    const { slo, modelId } = this.#tenants[tenant]!;
+    const { slo } = this.#tenants[tenant]!;
     if (!slo) return Number.POSITIVE_INFINITY;
-    return Math.round(Math.max(slo.totalFloorMs, slo.totalFactor * unloadedMs(this.#kinds[tenant]!, modelId, inputTokens, outputTokens)));
+    return Math.round(Math.max(slo.totalFloorMs, slo.totalFactor * unloadedBy(this.#times[tenant]!, inputTokens, outputTokens)));
   }
 }

@@ -108,7 +108,10 @@ export function engineMemoryMib(kind: GpuKind): number {
 
 /** Time to the first output of a request that has an idle GPU to itself, ms. `inputTokens` without what a cache holds. */
 export function unloadedFirstOutputMs(kind: GpuKind, model: string | ModelShape, inputTokens: number, tokenBudget = 2048): number {
-  const times = serviceTimes(kind, model);
+  return firstOutputMs(serviceTimes(kind, model), inputTokens, tokenBudget);
+}
+
+function firstOutputMs(times: ServiceTimes, inputTokens: number, tokenBudget: number): number {
   const tokens = Math.max(1, inputTokens);
   const iterations = Math.ceil(tokens / tokenBudget);
   return iterations * times.stepBaseMs + tokens * times.prefillMsPerToken + ((tokens * tokens) / 2) * times.prefillMsPerTokenPair;
@@ -116,11 +119,15 @@ export function unloadedFirstOutputMs(kind: GpuKind, model: string | ModelShape,
 
 /** Time to the end of a request that has an idle GPU to itself, ms. */
 export function unloadedMs(kind: GpuKind, model: string | ModelShape, inputTokens: number, outputTokens: number, tokenBudget = 2048): number {
-  const times = serviceTimes(kind, model);
+  return unloadedBy(serviceTimes(kind, model), inputTokens, outputTokens, tokenBudget);
+}
+
+/** The same for speeds that are at hand. */
+export function unloadedBy(times: ServiceTimes, inputTokens: number, outputTokens: number, tokenBudget = 2048): number {
   const steps = Math.max(0, outputTokens - 1);
   const attended = steps * inputTokens + (steps * (steps - 1)) / 2;
   const stepMs = times.stepBaseMs + times.stepMsPerRequest;
-  return unloadedFirstOutputMs(kind, model, inputTokens, tokenBudget) + steps * stepMs + attended * times.stepMsPerKvToken;
+  return firstOutputMs(times, inputTokens, tokenBudget) + steps * stepMs + attended * times.stepMsPerKvToken;
 }
 
 /**

@@ -162,7 +162,7 @@ describe("docs/api.md", () => {
 describe("README.md", () => {
   always("its map names every folder of src", () => {
     const folders = readdirSync(path.join(ROOT, "src"), { withFileTypes: true }).filter((entry) => entry.isDirectory()).map(({ name }) => name);
-    const map = [...text("README.md").matchAll(/^(\w+)\/ {2,}\S/gm)].map(([, name = ""]) => name);
+    const map = [...text("README.md").matchAll(/^([\w-]+)\/ {2,}\S/gm)].map(([, name = ""]) => name);
     expect(map.toSorted()).toEqual(folders.toSorted());
   });
 });

@@ -13,6 +13,7 @@ export interface ReplayReport {
   readonly codes: readonly object[];
   readonly gpus: readonly { readonly gpu_id: string; readonly requests: number; readonly completed: number; readonly busy_share: number; readonly mean_concurrency: number }[];
   readonly latencies: readonly { readonly name: string; readonly p50_ms: number | null; readonly p99_ms: number | null }[];
+  readonly lateness: { readonly p99_ms: number | null };
   readonly verification: { readonly asked: number; readonly changed: readonly string[]; readonly unknown: readonly string[]; readonly unanswered: number } | null;
 }
 

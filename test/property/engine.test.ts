@@ -3,7 +3,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import * as fc from "fast-check";
-import { crowded, plan, type Command } from "./plan.js";
+import { DEFAULT_CORE_SETTINGS } from "../../src/core/settings.js";
+import { crowded, orderPlan, plan, promisePlan, type Command } from "./plan.js";
 import { runPlan, type Mutant } from "./world.js";
 
 const given = Number(process.env["GPU_ROUTER_PROPERTY_SEED"]);
@@ -40,12 +41,15 @@ test("the plans reach every kind of record, every outcome of a submit and late r
   }
   const records = ["epoch_started", "gpu_registered", "accepted", "placed", "started", "stop_requested", "attempt_failed", "ended"];
   const submits = ["submit accepted", "submit known", "submit id_conflict", "submit queue_full"];
-  const errors = ["error timeout", "error retries_exhausted", "error failed_code"];
-  for (const what of [...records, ...submits, ...errors, "late result", "preempted"]) expect([what, (reached.get(what) ?? 0) > 0]).toEqual([what, true]);
+  const errors = ["error timeout", "error retries_exhausted", "error failed_code", "error too_late"];
+  const scheduling = ["placed with a promise", "placed beside a promise", "placed late", "waits with a wish", "order_model"];
+  for (const what of [...records, ...submits, ...errors, ...scheduling, "late result", "preempted"]) expect([what, (reached.get(what) ?? 0) > 0]).toEqual([what, true]);
 });
 
+const { hybrid } = DEFAULT_CORE_SETTINGS;
+
 describe("the checks can fail: they catch an engine that", () => {
-  test.each<[string, string, Mutant]>([
+  test.each<[string, string, Mutant, typeof plan?]>([
     ["forgets to release", "the ledger counts what is placed|exactly the placed requests hold|only live requests wait or hold", {
       onEngine: ({ state }) => {
         state.release = () => undefined;
@@ -82,15 +86,33 @@ describe("the checks can fail: they catch an engine that", () => {
     ["forgets reservations in snapshots", "a snapshot restores the same state", {
       onSnapshot: (snapshot) => ({ ...snapshot, requests: snapshot.requests.map((live) => ({ ...live, reservedMib: 0 })) }),
     }],
-    ["stops work before it has had its time", "has its time", { settings: { preemption: { enabled: true, priorityGap: 2, minRunMs: 0, nodeIntervalMs: 0, patienceMs: 0 } } }],
-    ["stops work for what is hardly more urgent", "for somebody more urgent", { settings: { preemption: { enabled: true, priorityGap: 1, minRunMs: 4_000, nodeIntervalMs: 0, patienceMs: 0 } } }],
+    ["stops work before it has had its time", "has its time", { settings: { preemption: { enabled: true, priorityGap: 2, minRunMs: 0, nodeIntervalMs: 0, patienceMs: 0 } } }, crowded],
+    ["stops work for what is hardly more urgent", "for somebody more urgent", { settings: { preemption: { enabled: true, priorityGap: 1, minRunMs: 4_000, nodeIntervalMs: 0, patienceMs: 0 } } }, crowded],
     ["never wakes a retry", "can be served and must have ended", {
       onEngine: ({ state }) => {
         state.retryDue = () => undefined;
       },
     }],
-  ])("%s", (_, expected, mutant) => {
-    const result = fc.check(fc.property(fc.oneof(plan, crowded), (commands) => void runPlan(commands, mutant)), { seed, numRuns: 400, endOnFailure: true });
+    ["turns priorities round", "comes before .*, which was placed", {
+      onEngine: ({ state: { queue } }) => {
+        queue.bandOf = ({ spec }) => 6 - spec.priority;
+      },
+    }, orderPlan],
+    ["lets nobody pass who has waited too long", "comes before .*, which was placed", { settings: { maxWaitMs: Number.POSITIVE_INFINITY } }, orderPlan],
+    ["breaks the promises of those that run", "was pushed over its deadline", { settings: { hybrid: { ...hybrid, protectRunning: false } } }, promisePlan],
+    ["does not look again when time has healed", "waits though a GPU could keep all promises|cannot be in time any more", {
+      onEngine: ({ state: { queue } }) => {
+        queue.reopenHealing = () => undefined;
+      },
+    }, promisePlan],
+    ["waits for promises that cannot be kept", "cannot be in time any more", { settings: { hybrid: { ...hybrid, lateExit: false } } }, promisePlan],
+    ["leaves its work in the ledger", "the work ledger holds what is placed", {
+      onEngine: ({ state: { fleet } }) => {
+        fleet.work.release = () => undefined;
+      },
+    }, promisePlan],
+  ])("%s", (_, expected, mutant, of = plan) => {
+    const result = fc.check(fc.property(of, (commands) => void runPlan(commands, mutant)), { seed, numRuns: 300, endOnFailure: true });
     expect(result.failed).toBe(true);
     expect(String(result.errorInstance)).toMatch(new RegExp(expected));
   });

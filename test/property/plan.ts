@@ -16,8 +16,14 @@ export type Command =
       readonly strategy: string;
       readonly type: string;
       readonly gpus: number;
-      readonly preemptible: boolean;
-      readonly checkpoint: boolean;
+      readonly preemptible?: boolean;
+      readonly checkpoint?: boolean;
+      readonly user?: string;
+      /** Prompt and answer; of work that is measured in tokens only. */
+      readonly tokens?: readonly [input: number, output: number];
+      readonly firstOutputMs?: number;
+      readonly totalMs?: number;
+      readonly whenLate?: "demote" | "fail";
     }
   | { readonly do: "resubmit"; readonly pick: number; readonly same: boolean }
   | { readonly do: "cancel"; readonly pick: number }
@@ -38,7 +44,7 @@ export const NODES = 3;
 
 const pick = fc.nat({ max: 1_000 });
 const node = fc.nat({ max: NODES - 1 });
-const runners = fc.nat({ max: 3 });
+const runners = fc.nat({ max: 5 });
 
 const submit = fc.record({
   do: fc.constant("submit" as const),
@@ -53,10 +59,30 @@ const submit = fc.record({
   gpus: fc.constantFrom(1, 1, 1, 1, 2, 2, 3),
   preemptible: fc.boolean(),
   checkpoint: fc.boolean(),
+  user: fc.constantFrom("u", "u", "v", "w"),
 });
 
-const command: fc.Arbitrary<Command> = fc.oneof(
-  { weight: 12, arbitrary: submit },
+/** Chat, long prompts, batch work: with promises and without. */
+const submitTokens = fc.record({
+  do: fc.constant("submit" as const),
+  priority: fc.constantFrom<Priority>(1, 1, 2, 3, 4, 5),
+  model: fc.constantFrom("a", "a", "b"),
+  memoryMib: fc.constant(0),
+  timeoutMs: fc.constantFrom(0, 5_000, 1_000_000),
+  gpu: fc.constantFrom("", "", "", "g3"),
+  capability: fc.constant(0),
+  strategy: fc.constantFrom("hybrid", "hybrid", "hybrid", "llm_d_like"),
+  type: fc.constant("inference"),
+  gpus: fc.constant(1),
+  user: fc.constantFrom("u", "u", "v", "w"),
+  tokens: fc.constantFrom<[number, number]>([100, 100], [100, 100], [50, 400], [4_000, 20], [15_000, 200], [300, 2_000], [10, 0]),
+  firstOutputMs: fc.constantFrom(0, 0, 300, 2_000),
+  totalMs: fc.constantFrom(0, 1_500, 2_500, 6_000, 60_000),
+  whenLate: fc.constantFrom("demote" as const, "demote" as const, "fail" as const),
+});
+
+const commands = (arbitrary: fc.Arbitrary<Command>): fc.Arbitrary<Command> => fc.oneof(
+  { weight: 12, arbitrary },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("resubmit" as const), pick, same: fc.boolean() }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("cancel" as const), pick }) },
   {
@@ -98,7 +124,26 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant("restart" as const), as: fc.constantFrom("snapshot" as const, "replay" as const) }) },
 );
 
-export const plan: fc.Arbitrary<Command[]> = fc.array(command, { minLength: 1, maxLength: 80, size: "max" });
+const listOf = (arbitrary: fc.Arbitrary<Command>): fc.Arbitrary<Command[]> => fc.array(commands(arbitrary), { minLength: 1, maxLength: 80, size: "max" });
+
+/** Work of all sorts, none of it measured in tokens. */
+export const plainPlan = listOf(submit);
+/** The same with work that is measured in tokens and is promised something. */
+export const promisePlan = listOf(fc.oneof({ weight: 1, arbitrary: submit }, { weight: 5, arbitrary: submitTokens }));
+
+/** Requests that ask for nothing but a model, more than there is room for: only their order tells them apart. */
+export const orderPlan: fc.Arbitrary<Command[]> = fc
+  .array(
+    fc.oneof(
+      { weight: 5, arbitrary: submit.map((one) => ({ ...one, memoryMib: 0, capability: 0, gpu: "", type: "inference", gpus: 1, preemptible: false, timeoutMs: 1_000_000, model: one.model === "b" ? "b" : "a" })) },
+      { weight: 4, arbitrary: fc.record({ do: fc.constant("end" as const), pick, outcome: fc.constantFrom<AttemptOutcome>("succeeded", "unavailable"), foreign: fc.constant(false) }) },
+      { weight: 2, arbitrary: fc.record({ do: fc.constant("tick" as const), ms: fc.constantFrom(50, 700, 5_000, 21_000) }) },
+    ),
+    { minLength: 1, maxLength: 60, size: "max" },
+  )
+  .map((rest) => [{ do: "connect", node: 0, gpus: 1, runners: 0, held: "truth" }, ...rest]);
+
+export const plan: fc.Arbitrary<Command[]> = fc.oneof({ weight: 3, arbitrary: plainPlan }, { weight: 1, arbitrary: orderPlan }, { weight: 2, arbitrary: promisePlan });
 
 /** A small fleet that is always full of training, most of which may be stopped for others. */
 export const crowded: fc.Arbitrary<Command[]> = fc

@@ -4,7 +4,7 @@ import { assert } from "../../src/lib/assert.js";
 import { Engine } from "../../src/core/engine.js";
 import type { Event, Step } from "../../src/core/events.js";
 import type { GpuInventory, RunnerInfo } from "../../src/core/model/gpu.js";
-import type { AttemptRef, NodeId } from "../../src/core/model/ids.js";
+import type { AttemptRef, NodeId, UserId } from "../../src/core/model/ids.js";
 import { wishesOf } from "../../src/core/model/request.js";
 import type { Record } from "../../src/core/records.js";
 import type { CoreSettings } from "../../src/core/settings.js";
@@ -12,6 +12,7 @@ import { takeSnapshot, type Snapshot } from "../../src/core/snapshot.js";
 import { end, gpuId, inventory, modelId, nodeId, ref, requestId, runner, sample, settings, spec, wishes } from "../unit/core/build.js";
 import { Oracle } from "./oracle.js";
 import { NODES, type Command } from "./plan.js";
+import { Watch } from "./watch.js";
 
 /** What is broken on purpose; nothing by default. */
 export interface Mutant {
@@ -25,14 +26,18 @@ export interface Mutant {
   readonly onSnapshot?: (snapshot: Snapshot) => Snapshot;
 }
 
-const LIMITS = settings({
+const PLAIN = settings({
   maxConcurrentTasksPerGpu: 2,
+  maxWaitMs: 15_000,
   maxRetries: 2,
   gpuCooldownMs: 20_000,
   maxQueuedRequests: 12,
   maxQueuedBytes: 200,
   preemption: { enabled: true, priorityGap: 2, minRunMs: 4_000, nodeIntervalMs: 50, patienceMs: 100 },
 });
+
+/** Promises are kept by more than slots: there are enough of these. */
+const WITH_TOKENS = { ...PLAIN, maxConcurrentTasksPerGpu: 6, maxQueuedRequests: 30, maxQueuedBytes: 600, requestTimeoutMs: 0 };
 
 const GPUS: readonly GpuInventory[] = [
   inventory("g0", { memoryTotalMib: 8_000, computeCapability: 7_000 }),
@@ -50,7 +55,15 @@ const RUNNERS: readonly (readonly RunnerInfo[])[] = [
   [runner({ name: "a-only", models: [modelId("a")] })],
   [runner({ name: "b-on-g3", models: [modelId("b")], gpuIds: [gpuId("g3")] }), runner({ name: "a", models: [modelId("a")] })],
   [],
+  loading("a"),
+  loading("b"),
 ];
+
+/** A runner for each GPU, which can load two models and has one of them. */
+function loading(model: string): readonly RunnerInfo[] {
+  const loadable = ["a", "b"].map((each) => ({ modelId: modelId(each), memoryMib: 5_000, loadMs: 5_000, kvBytesPerToken: 65_536 }));
+  return [...GPUS, MOVING_GPU].map(({ gpuId: id }) => runner({ name: `runner-${id}`, models: [modelId(model)], gpuIds: [id], loadable, kvCapacityTokens: 6_000 }));
+}
 
 interface Dispatch {
   readonly nodeId: NodeId;
@@ -59,9 +72,11 @@ interface Dispatch {
 }
 
 class World {
-  readonly oracle = new Oracle(LIMITS);
+  readonly oracle: Oracle;
   readonly happened = new Map<string, number>();
   readonly #mutant: Mutant;
+  readonly #limits: CoreSettings;
+  readonly #watch: Watch;
   #engine: Engine;
   /** The same life, come back the other way at the last restart. */
   #twin: Engine | null = null;
@@ -74,10 +89,13 @@ class World {
   readonly #requestIds: string[] = [];
   #nowMs = 1_000_000;
 
-  constructor(mutant: Mutant) {
+  constructor(limits: CoreSettings, mutant: Mutant) {
     this.#mutant = mutant;
+    this.#limits = limits;
+    this.oracle = new Oracle(limits);
+    this.#watch = new Watch(limits);
     this.#engine = this.#newEngine(null);
-    this.#standby = new Engine(LIMITS);
+    this.#standby = new Engine(limits);
     this.step({ kind: "take_over", epoch: 1 });
   }
 
@@ -152,7 +170,7 @@ class World {
   /** All nodes come back healthy and do what they are given: everything that can end must end. */
   settle(): void {
     const everything = 7;
-    this.#tick(LIMITS.gpuCooldownMs);
+    this.#tick(this.#limits.gpuCooldownMs);
     for (let node = 0; node < NODES; node += 1) this.#connect(node, everything, 0, this.#held(node, "truth"));
     for (let round = 0; round < 60 && this.oracle.lives.size > 0; round += 1) {
       const present = this.#dispatches.filter(({ nodeId: at, ref: attempt }) => this.oracle.isPresent(at, attempt));
@@ -167,7 +185,7 @@ class World {
       const fits = (gpu: GpuInventory): boolean =>
         (specificGpuId === "" || specificGpuId === gpu.gpuId) &&
         gpu.computeCapability >= requirements.minComputeCapability &&
-        gpu.memoryTotalMib * LIMITS.memoryThreshold >= requirements.memoryMib;
+        gpu.memoryTotalMib * this.#limits.memoryThreshold >= requirements.memoryMib;
       // The one that moves is where it was reported last.
       const nodes = Array.from({ length: NODES }, (_, node) => gpusOf(node, node === NODES - 1 ? everything : 3));
       const possible = nodes.some((gpus) => gpus.filter(fits).length >= wishesOf(life.spec).gpus);
@@ -182,6 +200,9 @@ class World {
   step(event: Event): Step {
     const { onEvent, onStep, onJournal } = this.#mutant;
     const given = onEvent ? onEvent(event, this.#engine) : event;
+    this.#watch.before(this.#engine.state, this.#nowMs);
+    // Looking brings what is predicted up to date; the twin must not be behind.
+    this.#twin?.state.fleet.work.follow(this.#nowMs);
     const stepped = this.#engine.step(given, this.#nowMs);
     const step = onStep ? onStep(stepped) : stepped;
     this.oracle.judge(event, step, this.#nowMs);
@@ -197,6 +218,7 @@ class World {
       assert(JSON.stringify(twin.effects) === JSON.stringify(stepped.effects), "an engine from a snapshot and one from a replay do the same");
     }
     this.#check(event.kind === "tick");
+    for (const what of this.#watch.after(this.#engine.state, event, step, this.#nowMs)) this.happened.set(what, (this.happened.get(what) ?? 0) + 1);
     return step;
   }
 
@@ -206,12 +228,14 @@ class World {
     const now = durable(state);
     assert(state.digest() === this.#standby.state.digest(), "a standby has the same digest");
     assert(now === durable(this.#standby.state), "a standby has the same state");
-    const restored = new Engine(LIMITS, this.#snapshot());
+    const restored = new Engine(this.#limits, this.#snapshot());
     assert(now === durable(restored.state), "a snapshot restores the same state");
     restored.state.check();
     // What GPUs are kept from hangs on the time too: it is looked at again with every tick.
     if (state.fleet.reservations.size > 0 && !ticked) return;
-    for (const { spec: waiting } of state.queue.heads()) {
+    for (const { spec: waiting, estimate } of state.queue.heads()) {
+      // Promises hang on the time that has passed since it came, which Explain knows nothing of: the watch looks after these.
+      if (estimate.outputTokens !== undefined) continue;
       const fits = this.#engine.explain(waiting, this.#nowMs).candidates[0];
       assert(fits === undefined, `request ${waiting.requestId} waits though ${fits?.gpuId} could take it`);
     }
@@ -226,7 +250,9 @@ class World {
     const fromSnapshot = this.#newEngine(this.#snapshot());
     const fromReplay = this.#replayed();
     this.#engine = as === "snapshot" ? fromSnapshot : fromReplay;
-    this.#twin = as === "snapshot" ? fromReplay : fromSnapshot;
+    // What was learned of the speed of GPUs is in no snapshot: they may decide differently then.
+    const learned = this.#journal.some((record) => record.kind === "placed" && record.decision.estimate.outputTokens !== undefined);
+    this.#twin = learned ? null : as === "snapshot" ? fromReplay : fromSnapshot;
     this.oracle.restarted();
     this.step({ kind: "take_over", epoch: this.#engine.state.epoch + 1 });
     this.#tick(0);
@@ -239,7 +265,7 @@ class World {
   }
 
   #newEngine(snapshot: Snapshot | null): Engine {
-    const engine = new Engine({ ...LIMITS, ...this.#mutant.settings }, snapshot);
+    const engine = new Engine({ ...this.#limits, ...this.#mutant.settings }, snapshot);
     this.#mutant.onEngine?.(engine);
     return engine;
   }
@@ -259,7 +285,9 @@ class World {
   }
 
   #end(at: NodeId, attempt: AttemptRef, outcome: Parameters<typeof end>[0]): void {
-    const statistics = { runMs: 20, firstOutputMs: 0, inputTokens: 0, outputTokens: 0, peakMemoryMib: 0 };
+    const { inputTokens = 0, outputTokens = 0 } = this.oracle.lives.get(attempt.requestId)?.spec.requirements ?? {};
+    const counted = inputTokens + outputTokens > 0;
+    const statistics = { runMs: counted ? 50 + 15 * outputTokens : 20, firstOutputMs: counted ? 40 : 0, inputTokens, outputTokens, peakMemoryMib: 0 };
     this.step({ kind: "attempt_ended", nodeId: at, ref: attempt, end: end(outcome, { statistics }) });
   }
 
@@ -295,12 +323,16 @@ class World {
     }
     if (step.submitted) add(`submit ${step.submitted.kind}`);
     if (event.kind === "attempt_ended" && step.records.length === 0) add("late result");
+    for (const effect of step.effects) if (effect.kind === "order_model") add(effect.kind);
   }
 
   #spec(id: string, command: Extract<Command, { do: "submit" }>) {
-    const { priority, model, memoryMib, timeoutMs, gpu, capability, strategy, type, gpus, preemptible, checkpoint } = command;
-    const wished = gpus > 1 || preemptible ? { wishes: wishes({ gpus, preemptible, checkpoint }) } : {};
-    return spec(id, { priority, model, timeoutMs, gpu, strategy, type, ...wished, requirements: { memoryMib, minComputeCapability: capability }, payload: new Uint8Array(20) });
+    const { priority, model, memoryMib, timeoutMs, gpu, capability, strategy, type, gpus, user = "u", tokens: [inputTokens, outputTokens] = [0, 0] } = command;
+    const { firstOutputMs = 0, totalMs = 0, whenLate = "demote", preemptible = false, checkpoint = false } = command;
+    const wished = gpus > 1 || firstOutputMs > 0 || totalMs > 0 || preemptible;
+    const wishedFor = wished ? { wishes: wishes({ gpus, firstOutputMs, totalMs, whenLate, preemptible, checkpoint }) } : {};
+    const requirements = { memoryMib, minComputeCapability: capability, inputTokens, outputTokens };
+    return spec(id, { userId: user as UserId, priority, model, timeoutMs, gpu, strategy, type, ...wishedFor, requirements, payload: new Uint8Array(20) });
   }
 
   #pick<T>(from: readonly T[], pick: number): T | undefined {
@@ -331,7 +363,8 @@ function durable(state: Engine["state"]): string {
 
 /** Throws at the first thing that does not hold; returns how often what happened. */
 export function runPlan(plan: readonly Command[], mutant: Mutant = {}): ReadonlyMap<string, number> {
-  const world = new World(mutant);
+  const tokens = plan.some((command) => command.do === "submit" && command.tokens !== undefined);
+  const world = new World(tokens ? WITH_TOKENS : PLAIN, mutant);
   for (const command of plan) world.run(command);
   world.settle();
   return world.happened;

@@ -81,7 +81,7 @@ export interface LoadableModel {
   /** Time from the order until it serves, ms. */
   readonly loadMs: number;
   /** What a token takes in the key-value cache; where it is given, the runner's capacity counts tokens of 128 KiB. */
-  readonly kvBytesPerToken?: number;
+  readonly kvTokenBytes?: number;
 }
 
 /** What a runner is told about a model. */

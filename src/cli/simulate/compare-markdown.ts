@@ -12,7 +12,7 @@ export function compareMarkdown(comparisons: readonly Comparison[]): string {
   if (!first) return "Nothing was compared.\n";
   const judged = verdicts(comparisons).map(({ what, against, wanted, measured, reached, scenario }) => [what, AGAINST[against], wanted, measured, reached === null ? "not measured" : reached ? "reached" : "**not reached**", scenario]);
   const lines = [
-    `Simulated: ${first.seeds.length} seeds pooled, ${durationText(first.durationMs)} of requests on ${first.scenario}. Goodput is the largest multiple of the load with 95 % of requests in their SLO, every user at least 90 %, batch work 90 % done. The best peer is the best of ten strategies in a shared pool and with an eighth or a quarter of the GPUs for batch work, sifted on other seeds.`,
+    `Simulated: ${first.seeds.length === 1 ? "one seed" : `${first.seeds.length} seeds pooled`}, ${durationText(first.durationMs)} of requests on ${first.scenario}. Goodput is the largest multiple of the load with 95 % of requests in their SLO, every user at least 90 %, batch work 90 % done. The best peer is the best of ten strategies in a shared pool and with an eighth or a quarter of the GPUs for batch work, sifted on other seeds.`,
     "",
     table(["", "against", "wanted", "measured", "", "scenario"], judged),
     "",

@@ -63,5 +63,5 @@ export function goodputText({ fluidBound, policies }: GoodputReport, style: Styl
         ]),
   ]);
   const head = [{ title: "POLICY" }, ...["GOODPUT", "OF THE BOUND", "IN SLO", "± SEEDS", "WORST USER", "BATCH", "FIRST P95", "P99", "BUSY"].map(right)];
-  return `${textTable(head, rows, style.dim)}Goodput: the largest load with 95% of requests in their SLO, every user at least 90%, batch work 90% done; to 3%.\nThe fluid bound, which no scheduler exceeds, is at load ${fluidBound.toFixed(2)}.\n`;
+  return `${textTable(head, rows, style.dim)}Goodput: the largest load with 95% of requests in their SLO, every user at least 90%, batch work 90% done; to 3%.\nThe fluid bound, which no scheduler exceeds in the long run, is at load ${fluidBound.toFixed(2)}.\n`;
 }

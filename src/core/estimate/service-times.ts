@@ -91,9 +91,9 @@ export class ServiceTimes {
   }
 
   /** A runner tells how large a model is: until it has been measured, its rates follow from that. */
-  tell({ modelId, memoryMib, kvBytesPerToken }: LoadableModel): void {
+  tell({ modelId, memoryMib, kvTokenBytes }: LoadableModel): void {
     const times = this.of(modelId);
-    if (kvBytesPerToken) times.kvWeight = kvBytesPerToken / KV_BYTES_PER_TOKEN;
+    if (kvTokenBytes) times.kvWeight = kvTokenBytes / KV_BYTES_PER_TOKEN;
     const weight = memoryMib / PRIOR.weightsMib;
     if (!(weight > 0) || weight === times.weight) return;
     times.weight = weight;

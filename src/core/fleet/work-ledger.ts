@@ -28,8 +28,11 @@ interface Held {
   readonly prefilledAtMs: number;
   /** What it takes in the key-value cache, tokens of 128 KiB. */
   readonly tokens: number;
-  /** Output tokens so far. */
+  /** Output tokens so far, and as many as are expected still. */
   doneTokens: number;
+  leftTokens: number;
+  /** How much later it may end, ms; below 0 when its promise is broken already, Infinity when it has none. */
+  slackMs: number;
   /** Running sums when its prompt had been read: the difference at its end is what it met. null before that. */
   atStart: { readonly stallArea: number; readonly mix: readonly MixSums[] } | null;
   /** What a prompt token was taken to cost when it was placed, ms. */
@@ -107,6 +110,8 @@ export class WorkLedger {
   batchStepLimitMs = new Float64Array(FIRST_CAPACITY).fill(Number.POSITIVE_INFINITY);
   /** Output tokens that the one with the least slack still has to write. */
   tightTokens = new Float64Array(FIRST_CAPACITY);
+  /** The most that any of those with a promise still has to write. */
+  mostTokens = new Float64Array(FIRST_CAPACITY);
   readonly #held: Held[][] = [];
   /** GPUs by kind. */
   readonly #ofKind: number[] = [];
@@ -155,6 +160,8 @@ export class WorkLedger {
       prefilledAtMs,
       tokens,
       doneTokens: 0,
+      leftTokens: work.outputTokens,
+      slackMs: Number.POSITIVE_INFINITY,
       atStart: null,
       prefillMsPerToken: times.prefillMsPerToken[this.kind[gpu]!]!,
     };
@@ -208,6 +215,20 @@ export class WorkLedger {
       this.#settle(gpu, nowMs);
       this.#weigh(gpu, nowMs);
     }
+  }
+
+  /**
+   * Whether every promise that holds on a GPU still holds, with `share` of its slack, when all stops for `stopMs` and then each token takes
+   * `perTokenMs` longer. O(requests on it); `slackMs` with `tightTokens` or `mostTokens` mostly tells without.
+   */
+  bears(gpu: number, stopMs: number, perTokenMs: number, share: number): boolean {
+    for (const { slackMs, leftTokens } of this.#held[gpu]!) if (slackMs >= 0 && stopMs + leftTokens * perTokenMs > slackMs * share) return false;
+    return true;
+  }
+
+  /** The promises on a GPU with their slack, ms; below 0 when broken. */
+  *promises(gpu: number): Iterable<{ readonly requestId: RequestId; readonly slackMs: number }> {
+    for (const { work, slackMs } of this.#held[gpu]!) if (slackMs < Number.POSITIVE_INFINITY) yield { requestId: work.requestId, slackMs };
   }
 
   /** GPU time that a request costs, ms: its prompt, and its share of the iterations that write its answer. */
@@ -318,22 +339,29 @@ export class WorkLedger {
     let remaining = 0;
     let slackMs = Number.POSITIVE_INFINITY;
     let tightTokens = 0;
-    for (const { work, doneTokens, prefilledAtMs } of all) {
+    let mostTokens = 0;
+    for (const held of all) {
+      const { work, doneTokens, prefilledAtMs } = held;
       const tokens = Math.max(OVERTIME_TOKENS, work.outputTokens - doneTokens);
       remaining += tokens;
+      held.leftTokens = tokens;
       if (work.dueAtMs === Number.POSITIVE_INFINITY) continue;
       const fromMs = Math.max(nowMs, prefilledAtMs);
       const paceMs = (work.dueAtMs - prefilledAtMs) / Math.max(1, work.outputTokens);
       const dueMs = doneTokens + OVERTIME_TOKENS < work.outputTokens ? work.dueAtMs : Math.max(work.dueAtMs, fromMs + tokens * paceMs);
       const slack = dueMs - fromMs - tokens * paceNow - Math.max(0, prefillUntilMs - fromMs) * (1 - PACE_DURING_PREFILL);
+      held.slackMs = slack;
       // What is late already cannot be saved by keeping others out.
-      if (slack < 0 || slack >= slackMs) continue;
+      if (slack < 0) continue;
+      mostTokens = Math.max(mostTokens, tokens);
+      if (slack >= slackMs) continue;
       slackMs = slack;
       tightTokens = tokens;
     }
     this.remainingTokens[gpu] = remaining;
     this.slackMs[gpu] = slackMs;
     this.tightTokens[gpu] = tightTokens;
+    this.mostTokens[gpu] = mostTokens;
   }
 
   #learn(gpu: number, held: Held, measured: RunStatistics, nowMs: number): void {
@@ -384,6 +412,7 @@ export class WorkLedger {
     this.kvCapacityTokens = wider(this.kvCapacityTokens);
     this.slackMs = wider(this.slackMs);
     this.tightTokens = wider(this.tightTokens);
+    this.mostTokens = wider(this.mostTokens);
     this.batchStepLimitMs = wider(this.batchStepLimitMs).fill(Number.POSITIVE_INFINITY, this.batchStepLimitMs.length);
     this.#asOfMs = wider(this.#asOfMs);
     this.#stallArea = wider(this.#stallArea);

@@ -62,8 +62,8 @@ export interface LoadableModel {
   readonly memoryMib: number;
   /** Time until it serves, ms. */
   readonly loadMs: number;
-  /** What a token takes in the key-value cache; absent when it takes as much as any. */
-  readonly kvBytesPerToken?: number;
+  /** What a token takes in the key-value cache; absent for the usual 128 KiB. */
+  readonly kvTokenBytes?: number;
 }
 
 /** What a runner is told about a model. */

@@ -79,6 +79,8 @@ export class ModelPlacement {
   /** By runner of a GPU and model: since when it is (to be) there, ms. */
   readonly #since = new Map<string, number>();
   readonly #loading = new Map<string, number>();
+  /** What was ordered to go and is still told of: it counts as gone. */
+  readonly #leaving = new Map<string, number>();
   #nextPlanMs = 0;
 
   constructor(fleet: Fleet, settings: CoreSettings) {
@@ -93,11 +95,13 @@ export class ModelPlacement {
     const outputTokens = weight * (estimate.outputTokens ?? 0);
     if (inputTokens + outputTokens === 0) return;
     let demand = this.#demands.get(modelId);
+    // The model that was asked for longest ago is forgotten first, not the one that was asked for first.
+    this.#demands.delete(modelId);
     if (!demand) {
       if (this.#demands.size >= MAX_MODELS) this.#demands.delete(this.#demands.keys().next().value!);
       demand = { modelId, inputRate: 0, outputRate: 0, burstRate: 0, burst: 0, asked: 0, missed: 0, waitMs: 0, atMs: nowMs };
-      this.#demands.set(modelId, demand);
     }
+    this.#demands.set(modelId, demand);
     decay(demand, nowMs);
     demand.inputRate += (inputTokens * 1000) / DEMAND_TAU_MS;
     demand.outputRate += (outputTokens * 1000) / DEMAND_TAU_MS;
@@ -154,7 +158,7 @@ export class ModelPlacement {
   #plan(nowMs: number): readonly OrderModel[] {
     const hosts = this.#hosts(nowMs);
     if (hosts.length === 0) return [];
-    for (const [key, sinceMs] of this.#loading) if (nowMs - sinceMs > ORDER_LOST_AFTER_MS) this.#loading.delete(key);
+    for (const orders of [this.#loading, this.#leaving]) for (const [key, sinceMs] of orders) if (nowMs - sinceMs > ORDER_LOST_AFTER_MS) orders.delete(key);
     if (this.#loading.size >= Math.max(1, Math.floor(hosts.length * LOADING_SHARE))) return [];
     for (const demand of this.#demands.values()) decay(demand, nowMs);
     this.#spread(hosts);
@@ -171,25 +175,31 @@ export class ModelPlacement {
   /** The GPUs whose runner can load models, with what lies or will lie there. */
   #hosts(nowMs: number): Host[] {
     const hosts: Host[] = [];
+    const told = new Set<string>();
     for (const node of this.#fleet.nodes.values()) {
       if (!node.connected) continue;
       for (const runner of node.runners) {
         const gpu = runner.gpuIds.length === 1 ? this.#fleet.indexOf(runner.gpuIds[0]!) : -1;
         if (gpu < 0 || !runner.loadable || runner.loadable.length === 0 || this.#fleet.outUntilMs[gpu]! > 0) continue;
-        const models = new Set<string>(runner.models);
+        const models = new Set<string>();
         for (const modelId of runner.models) {
           const key = `${gpu} ${modelId}`;
+          told.add(key);
           this.#loading.delete(key);
           if (!this.#since.has(key)) this.#since.set(key, nowMs);
+          if (!this.#leaving.has(key)) models.add(modelId);
         }
         for (const { modelId } of runner.loadable) {
           const key = `${gpu} ${modelId}`;
-          if (this.#loading.has(key)) models.add(modelId);
-          else if (!models.has(modelId)) this.#since.delete(key);
+          if (!this.#loading.has(key)) continue;
+          told.add(key);
+          models.add(modelId);
         }
         hosts.push({ gpu, runner, weightsMib: new Map(runner.loadable.map(({ modelId, memoryMib }) => [modelId, memoryMib])), models, load: 0 });
       }
     }
+    // What nobody tells of any more is gone, and an order to a node that is away with it.
+    for (const known of [this.#since, this.#loading, this.#leaving]) for (const key of known.keys()) if (!told.has(key)) known.delete(key);
     return hosts;
   }
 
@@ -258,6 +268,7 @@ export class ModelPlacement {
     const runner = host.runner.name;
     this.#loading.set(`${host.gpu} ${demand.modelId}`, nowMs);
     this.#since.set(`${host.gpu} ${demand.modelId}`, nowMs);
+    for (const modelId of victims) this.#leaving.set(`${host.gpu} ${modelId}`, nowMs);
     const orders = victims.map((modelId): OrderModel => ({ kind: "order_model", nodeId, order: { runner, modelId: modelId as ModelId, action: "unload" } }));
     orders.push({ kind: "order_model", nodeId, order: { runner, modelId: demand.modelId, action: "load" } });
     return orders;
@@ -275,7 +286,7 @@ export class ModelPlacement {
       const key = `${host.gpu} ${modelId}`;
       if (this.#loading.has(key) || nowMs - (this.#since.get(key) ?? nowMs) < MIN_RESIDENCY_MS) return false;
       const demand = this.#demands.get(modelId);
-      const elsewhere = hosts.some((other) => other !== host && other.runner.models.includes(modelId as ModelId));
+      const elsewhere = hosts.some((other) => other !== host && other.models.has(modelId) && !this.#loading.has(`${other.gpu} ${modelId}`));
       return elsewhere || !demand || demand.inputRate + demand.outputRate < 1e-3;
     });
     const missed = new Map(able.map((modelId) => [modelId, this.#pressureWithout(modelId, host, hosts)]));
@@ -309,12 +320,12 @@ export class ModelPlacement {
 }
 
 function decay(demand: Demand, nowMs: number): void {
-  const left = Math.exp((demand.atMs - nowMs) / DEMAND_TAU_MS);
+  const left = Math.exp(Math.min(0, demand.atMs - nowMs) / DEMAND_TAU_MS);
   demand.inputRate *= left;
   demand.outputRate *= left;
   demand.asked *= left;
   demand.missed *= left;
-  demand.burstRate *= Math.exp((demand.atMs - nowMs) / BURST_TAU_MS);
-  demand.burst *= Math.exp((demand.atMs - nowMs) / BURST_MEMORY_MS);
+  demand.burstRate *= Math.exp(Math.min(0, demand.atMs - nowMs) / BURST_TAU_MS);
+  demand.burst *= Math.exp(Math.min(0, demand.atMs - nowMs) / BURST_MEMORY_MS);
   demand.atMs = nowMs;
 }

@@ -8,7 +8,7 @@ import { RankSet } from "../../lib/rank-set.js";
 import type { ListEntry } from "../../lib/linked-list.js";
 import type { ResourceEstimate } from "../model/decision.js";
 import type { GpuId, RequestId } from "../model/ids.js";
-import { wishesOf, type Priority, type RequestSpec } from "../model/request.js";
+import type { Priority, RequestSpec } from "../model/request.js";
 import { EligibilityClass, isEarlier, type Standing, type Waiting } from "./eligibility-class.js";
 import { FairShare } from "./fair-share.js";
 
@@ -106,10 +106,12 @@ export class WaitingQueue {
     return this.#entries.get(requestId)?.of.standing === "hopeless";
   }
 
-  /** Moves a request that cannot be in time to those that are served when nobody else wants the GPU. */
-  demote(requestId: RequestId): void {
+  /** Moves a request that cannot be in time to those that are served when nobody else wants the GPU; the class where it is now. */
+  demote(requestId: RequestId): EligibilityClass | null {
     const waiting = this.remove(requestId);
-    if (waiting) this.push({ ...waiting, late: true });
+    if (!waiting) return null;
+    this.push({ ...waiting, late: true });
+    return this.#entries.get(requestId)!.of;
   }
 
   /** GPU time that a request is going to get, as estimated; called while it still waits. */
@@ -145,6 +147,8 @@ export class WaitingQueue {
   /** Takes the next class out of a line; undefined at its end. A user who was served meanwhile has moved back. */
   next(line: Heap<Place>, nowMs: number): EligibilityClass | undefined {
     for (let place = line.pop(); place; place = line.pop()) {
+      // A class may stand in a line twice: when its late ones came in during the pass.
+      if (place.of.isEmpty) continue;
       const now = this.#place(place.of, nowMs);
       if (now.virtualMs === place.virtualMs && now.head === place.head) return place.of;
       line.push(now);
@@ -283,5 +287,5 @@ function classKey(waiting: Waiting): string {
   const memoryStep = Math.ceil(estimate.memoryMib / MEMORY_STEP_MIB);
   // What is promised something, and what is not, fit different GPUs.
   const band = `${bandOf(waiting)}${late ? "late" : ""}${wishes ? "wishes" : ""}`;
-  return `${band}\n${spec.modelId}\n${spec.type}\n${spec.specificGpuId}\n${spec.strategy}\n${avoidGpuId}\n${requirements.minComputeCapability},${requirements.computeUnits},${memoryStep},${wishesOf(spec).gpus}`;
+  return `${band}\n${spec.modelId}\n${spec.type}\n${spec.specificGpuId}\n${spec.strategy}\n${avoidGpuId}\n${requirements.minComputeCapability},${requirements.computeUnits},${memoryStep},${wishes?.gpus ?? 1}`;
 }

@@ -29,6 +29,7 @@ interface Report {
   readonly codes: readonly { fate: string; code: string; count: number }[];
   readonly gpus: readonly { gpu_id: string; requests: number; output_tokens: number }[];
   readonly tenants: readonly { tenant: string; sent: number }[];
+  readonly attainment: { asked: number; kept: number; share: number } | null;
   readonly interrupted: boolean;
   readonly verification: { asked: number; changed: string[]; unknown: string[] } | null;
 }
@@ -63,6 +64,27 @@ describe("replay", () => {
     expect(err).toContain(`Report page: ${page}`);
     expect(await readFile(page, "utf8")).toContain("<b>conv.csv</b>");
     expect(router.routed[0]).toMatchObject({ userId: "one", modelId: "m9", priority: 5 });
+  });
+
+  test("users, priorities, SLO and outcomes: each request as the options say, and a line for each", async () => {
+    await start();
+    const outcomes = path.join(await mkdtemp(path.join(tmpdir(), "outcomes-")), "outcomes.jsonl");
+    const slo = ["--slo-first-output", "20s", "--slo-total", "30s", "--slo-factor", "2", "--slo-gpu", "T4"];
+    const { code, report } = await replay(await trace(40, 1), await trace(20, 2, "code.csv"), "--users", "2", "--priority", "5,1,3", "--outcomes", outcomes, ...slo);
+    expect(code).toBe(0);
+    const priorities = new Map(router.routed.map(({ userId, priority }) => [userId ?? "", priority]));
+    expect([...priorities].sort()).toEqual([["code-1", 3], ["code-2", 5], ["conv-1", 5], ["conv-2", 1]]);
+    expect(router.routed.every((request) => request.slo?.firstOutputMs === 20_000n && request.slo.totalMs === 30_000n)).toBe(true);
+    const lines = (await readFile(outcomes, "utf8")).trim().split("\n").map((line) => JSON.parse(line) as { request_id: string; fate: string; in_slo: boolean });
+    expect(lines).toHaveLength(60);
+    expect(report.attainment).toEqual({ asked: 60, kept: lines.filter((line) => line.in_slo).length, share: expect.any(Number) });
+    expect(new Set(lines.map((line) => line.request_id)).size).toBe(60);
+  });
+
+  test("a priority that is none is refused with what to give", async () => {
+    const { code, err } = await run(["replay", "conv.csv", "--priority", "5,6"]);
+    expect(code).not.toBe(0);
+    expect(err).toContain("Give a whole number from 1 to 5, or several with commas between, such as 5,3.");
   });
 
   test("a crash of the router in the middle loses and doubles nothing", async () => {
@@ -135,7 +157,7 @@ describe("replay", () => {
     const args = ["--router", router.address];
     expect((await run(["replay", broken, ...args])).err).toMatch(/conv\.csv:5: not a row/);
     expect(await run(["replay", await trace(3, 1), "--duration", "0", ...args])).toMatchObject({ code: 1, err: expect.stringContaining("hold no requests in this range") });
-    expect((await run(["replay", await trace(3, 1), "--html", "/no/such/folder/x.html", ...args])).err).toContain("cannot write the report page");
+    expect((await run(["replay", await trace(3, 1), "--html", "/no/such/folder/x.html", ...args])).err).toContain("cannot write /no/such/folder/x.html");
     expect(router.routed).toHaveLength(0);
     router.stop();
     expect((await run(["replay", await trace(3, 1), ...args])).err).toContain("cannot reach the router");

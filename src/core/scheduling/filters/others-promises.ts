@@ -13,12 +13,17 @@ export const othersPromises = (prediction: Prediction): RequestFilter => ({
   needed: () => "a GPU whose running requests can bear one more and still be in time",
   keep(fleet, ask, candidates, count) {
     const { readMs, savedMs, addedStepMs } = prediction.make(fleet, ask, candidates, count);
-    const { slackMs, tightTokens, stretch } = fleet.work;
+    const { slackMs, tightTokens, mostTokens, stretch } = fleet.work;
     const share = 1 - HOLDBACK * (5 - ask.spec.priority);
     let kept = 0;
     for (let k = 0; k < count; k += 1) {
       const gpu = candidates[k]!;
-      if (readMs[gpu]! - savedMs[gpu]! + tightTokens[gpu]! * addedStepMs[gpu]! * stretch[gpu]! <= slackMs[gpu]! * share) candidates[kept++] = gpu;
+      const stopMs = readMs[gpu]! - savedMs[gpu]!;
+      const perTokenMs = addedStepMs[gpu]! * stretch[gpu]!;
+      const leastMs = slackMs[gpu]! * share;
+      // The tightest first; then all of them, unless even the one with most to write could bear it with the slack of the tightest.
+      if (stopMs + tightTokens[gpu]! * perTokenMs > leastMs) continue;
+      if (stopMs + mostTokens[gpu]! * perTokenMs <= leastMs || fleet.work.bears(gpu, stopMs, perTokenMs, share)) candidates[kept++] = gpu;
     }
     return kept;
   },

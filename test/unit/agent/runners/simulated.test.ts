@@ -94,6 +94,37 @@ describe("the simulated runner", () => {
     expect(devices.calls.at(-1)).toMatch(/ 144$/);
   });
 
+  test("answers at the length that the payload asks for when the request does not say", async () => {
+    const payload = (asked: object): Uint8Array => new TextEncoder().encode(JSON.stringify(asked));
+    const tokensOf = async (job: Parameters<typeof aJob>[0]): Promise<unknown> => {
+      const { input_tokens: input, output_tokens: output } = resultOf(await start().runner.run(aJob(job), new RecordingSink(), LIMITS, never));
+      return [input, output];
+    };
+    expect(await tokensOf({ inputTokens: 9, payload: payload({ max_tokens: 33 }) })).toEqual([9, 33]);
+    expect(await tokensOf({ inputTokens: 9, outputTokens: 5, payload: payload({ max_tokens: 33 }) })).toEqual([9, 5]);
+    expect(await tokensOf({ payload: payload({ max_completion_tokens: 7, max_tokens: 33 }) })).toEqual([1024, 7]);
+    for (const odd of [{ max_tokens: -1 }, { max_tokens: "9" }, { max_tokens: 1.5 }, {}, []]) expect(await tokensOf({ inputTokens: 9, payload: payload(odd) })).toEqual([9, 0]);
+    for (const text of ["null", "{", "\u0000"]) expect(await tokensOf({ inputTokens: 9, payload: new TextEncoder().encode(text) })).toEqual([9, 0]);
+  });
+
+  test("tells when its first token was there, however little it streams, and streams that of any answer worth it", async () => {
+    const slow = new RecordingSink();
+    const streamed = await start({ gpuKind: "T4" , speed: 10 }).runner.run(aJob({ inputTokens: 4000, outputTokens: 10 }), slow, LIMITS, never);
+    expect(slow.text).toBe("[simulated] 1 of 10 tokens\n[simulated] 10 of 10 tokens\n");
+    const quick = new RecordingSink();
+    const whole = await start({ gpuKind: "T4", speed: 100 }).runner.run(aJob({ inputTokens: 4000, outputTokens: 10 }), quick, LIMITS, never);
+    expect(quick.text).toBe("[simulated] 10 of 10 tokens\n");
+    for (const { statistics } of [streamed, whole]) {
+      expect(statistics.firstOutputMs).toBeGreaterThan(0);
+      expect(statistics.firstOutputMs).toBeLessThan(statistics.runMs);
+    }
+  });
+
+  test("has no memory of its own to tell of when it works in the engine's cache", async () => {
+    const { statistics } = await start().runner.run(aJob({ inputTokens: 1000, outputTokens: 10 }), new RecordingSink(), LIMITS, never);
+    expect(statistics.peakMemoryMib).toBe(0);
+  });
+
   test("a job that takes no time ends without a timer", async () => {
     const { runner } = start();
     let ended = false;

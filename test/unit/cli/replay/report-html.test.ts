@@ -25,7 +25,7 @@ function hostileReport() {
   const plan = {
     runId: HOSTILE,
     router: HOSTILE,
-    traces: [{ file: HOSTILE, format: "Azure CSV", tenant: HOSTILE }],
+    traces: [{ file: HOSTILE, format: "Azure CSV", tenant: HOSTILE, users: 1 }],
     model: HOSTILE,
     speed: 1,
     seed: 1,

@@ -13,7 +13,7 @@ import { testTerminal } from "../test-terminal.js";
 export const PLAN: ReplayPlan = {
   runId: "r1",
   router: "127.0.0.1:1",
-  traces: [{ file: "a.csv", format: "Azure CSV", tenant: "a" }],
+  traces: [{ file: "a.csv", format: "Azure CSV", tenant: "a", users: 1 }],
   model: "m",
   speed: 20,
   seed: 1,
@@ -33,6 +33,34 @@ function completed(dueMs: number, endedMs: number, change: Partial<RequestOutcom
 function report(outcomes: readonly RequestOutcome[], elapsedMs: number): ReplayReport {
   return buildReport(PLAN, { outcomes, startedAtMs: Date.UTC(2026, 0, 2), elapsedMs, heldBack: { count: 0, longestMs: 0 }, generatorBusyShare: 0.95 }, false, null);
 }
+
+describe("attainment", () => {
+  test("counts what was completed in time of all that had an SLO, refusals among them, over all and by user", () => {
+    const { attainment, tenants } = report(
+      [
+        completed(0, 100, { inSlo: true }),
+        completed(0, 900, { inSlo: false }),
+        completed(0, 100, { inSlo: true, tenant: "b" }),
+        outcome({ fate: "refused", inSlo: false, tenant: "b" }),
+        completed(0, 100, { tenant: "c" }),
+      ],
+      1000,
+    );
+    expect(attainment).toEqual({ asked: 4, kept: 2, share: 0.5 });
+    expect(tenants.map(({ tenant, attainment: own }) => [tenant, own])).toEqual([
+      ["a", { asked: 2, kept: 1, share: 0.5 }],
+      ["b", { asked: 2, kept: 1, share: 0.5 }],
+      ["c", null],
+    ]);
+  });
+
+  test("is shown when there was an SLO, and not when there was none", () => {
+    const style = styleFor(testTerminal().stdout, {});
+    expect(reportText(report([completed(0, 100, { inSlo: true })], 1000), style)).toContain("in time 1 of 1 with an SLO (100%)");
+    expect(report([completed(0, 100)], 1000).attainment).toBeNull();
+    expect(reportText(report([completed(0, 100)], 1000), style)).not.toContain("SLO");
+  });
+});
 
 describe("distribution", () => {
   test("quantiles are by nearest rank", () => {

@@ -5,6 +5,7 @@ import { Metadata, status, type ServiceError } from "@grpc/grpc-js";
 
 import { RequestState, RouteResponseSchema, StatusResponseSchema, WatchResponseSchema, type RouteRequest, type WatchResponse } from "../../../../gen/gpurouter/v1/router_pb.js";
 import type { RouterClient } from "../../../../src/api/client.js";
+import { ReplaySlos } from "../../../../src/cli/replay/replay-slos.js";
 import { newCounters, runReplay, type ReplayRun, type RunSettings } from "../../../../src/cli/replay/run.js";
 import type { ScheduledRequest } from "../../../../src/cli/replay/schedule.js";
 import { seededRandom } from "../../../../src/lib/random.js";
@@ -81,6 +82,63 @@ describe("runReplay", () => {
     const payload = request?.payload.case === "payloadBytes" ? Buffer.from(request.payload.value).toString() : "";
     expect(payload).toHaveLength(64);
     expect(JSON.parse(payload)).toMatchObject({ max_tokens: 20, prompt: expect.stringMatching(/^the the /) });
+  });
+
+  test("a length that is not told is in the payload alone", async () => {
+    const clock = new VirtualClock();
+    const { client, routed } = router(clock);
+    await replay(clock, client, due(0), { tellLengths: false });
+    const request = routed[0]?.request;
+    expect(request?.resourceRequirements).toMatchObject({ inputTokens: 10, outputTokens: 0 });
+    expect(request?.payload.case === "payloadBytes" && JSON.parse(Buffer.from(request.payload.value).toString())).toMatchObject({ max_tokens: 20 });
+  });
+
+  test("an SLO is told as a wish, and what was completed is judged by it", async () => {
+    const clock = new VirtualClock();
+    const { client, routed } = router(clock);
+    const slos = new ReplaySlos({ firstOutputMs: 500, totalFloorMs: 1100, totalFactor: 0, gpuKind: "T4" }, "m", true);
+    const { outcomes } = await replay(clock, client, due(0, 10), { slos });
+    expect(routed[0]?.request.slo).toMatchObject({ firstOutputMs: 500n, totalMs: 1100n });
+    // Nobody tells of a first output.
+    expect(outcomes.map(({ inSlo }) => inSlo)).toEqual([false, false]);
+
+    const again = new VirtualClock();
+    const refusing = router(again, { route: () => Promise.reject(failure(status.RESOURCE_EXHAUSTED)) });
+    expect((await replay(again, refusing.client, due(0), { slos })).outcomes[0]?.inSlo).toBe(false);
+
+    const total = new VirtualClock();
+    const wholeOnly = new ReplaySlos({ firstOutputMs: 0, totalFloorMs: 1005, totalFactor: 0, gpuKind: "T4" }, "m", true);
+    expect((await replay(total, router(total).client, due(0), { slos: wholeOnly })).outcomes[0]?.inSlo).toBe(true);
+  });
+
+  test("without an SLO nothing is wished and nothing judged", async () => {
+    const clock = new VirtualClock();
+    const { client, routed } = router(clock);
+    expect((await replay(clock, client, due(0))).outcomes[0]?.inSlo).toBeNull();
+    expect(routed[0]?.request.slo).toBeUndefined();
+  });
+
+  test("the first output is when it was seen, or when its runner says that it was made if that is earlier", async () => {
+    const output = create(WatchResponseSchema, { event: { case: "output", value: { data: new Uint8Array([1]) } } });
+    const ended = (firstOutputMs: number): WatchResponse =>
+      create(WatchResponseSchema, { event: { case: "request", value: { state: RequestState.COMPLETED, statistics: { runMs: 900, firstOutputMs } } } });
+    const firstOutput = async (seenAfterMs: number | null, madeMs: number): Promise<number | null | undefined> => {
+      const clock = new VirtualClock();
+      const { client } = router(clock, {
+        async *watch() {
+          await clock.sleep(seenAfterMs ?? 0);
+          if (seenAfterMs !== null) yield output;
+          await clock.sleep(1000 - (seenAfterMs ?? 0));
+          yield ended(madeMs);
+        },
+      });
+      return (await replay(clock, client, due(0))).outcomes[0]?.firstOutputMs;
+    };
+    // Route is answered after 5 ms, and the run of 900 ms is seen to end 1000 ms later: it began at 105 ms.
+    expect(await firstOutput(300, 250)).toBe(305);
+    expect(await firstOutput(1000, 250)).toBe(355);
+    expect(await firstOutput(null, 250)).toBe(355);
+    expect(await firstOutput(null, 0)).toBeNull();
   });
 
   test("a bound on requests in flight delays sending, and lateness and the report's figures show it", async () => {

@@ -10,7 +10,7 @@ import { mooncakeJsonl } from "../../../../src/sim/workload/formats/mooncake-jso
 import type { TraceRow } from "../../../../src/sim/workload/formats/trace-format.js";
 import { AZURE_CODE, AZURE_CONV, MOONCAKE, testWithTraces } from "../real-traces.js";
 
-const ALL: ScheduleOptions = { speed: 1, limit: 1_000_000, durationMs: Number.POSITIVE_INFINITY, seed: 1 };
+const ALL: ScheduleOptions = { speed: 1, limit: 1_000_000, fromMs: 0, durationMs: Number.POSITIVE_INFINITY, seed: 1 };
 
 async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = [];
@@ -25,7 +25,7 @@ async function* from<T>(items: readonly T[]): AsyncGenerator<T> {
 async function trace(tenant: string, content: string): Promise<TraceSource> {
   const file = path.join(await mkdtemp(path.join(tmpdir(), "schedule-")), tenant);
   await writeFile(file, content);
-  return { path: file, tenant, format: content.startsWith("{") ? mooncakeJsonl : azureCsv };
+  return { path: file, tenant, priorities: [0], format: content.startsWith("{") ? mooncakeJsonl : azureCsv };
 }
 
 const azure = (tenant: string, ...times: string[]): Promise<TraceSource> =>
@@ -71,9 +71,9 @@ describe("schedule", () => {
     const source = await azure("a", "2023-11-16 18:00:00", "2023-11-16 18:00:01.5", "2023-11-16 18:00:04");
     const requests = await collect(schedule([source], { ...ALL, speed: 2 }));
     expect(requests).toEqual([
-      { number: 0, dueMs: 0, tenant: "a", inputTokens: 1, outputTokens: 1 },
-      { number: 1, dueMs: 750, tenant: "a", inputTokens: 2, outputTokens: 1 },
-      { number: 2, dueMs: 2000, tenant: "a", inputTokens: 3, outputTokens: 1 },
+      { number: 0, dueMs: 0, tenant: "a", priority: 0, inputTokens: 1, outputTokens: 1, prefixHashes: [] },
+      { number: 1, dueMs: 750, tenant: "a", priority: 0, inputTokens: 2, outputTokens: 1, prefixHashes: [] },
+      { number: 2, dueMs: 2000, tenant: "a", priority: 0, inputTokens: 3, outputTokens: 1, prefixHashes: [] },
     ]);
   });
 
@@ -97,8 +97,37 @@ describe("schedule", () => {
     expect(await measureSchedule(schedule([source], { ...ALL, durationMs: 0 }))).toEqual({ count: 0, lastDueMs: 0 });
   });
 
+  test("a start in the middle skips what is before it and begins the replay's time there", async () => {
+    const sources = [await azure("early", "2023-11-16 18:00:00", "2023-11-16 18:00:02.5", "2023-11-16 18:00:06"), await azure("late", "2023-11-16 18:00:02", "2023-11-16 18:00:03")];
+    const requests = await collect(schedule(sources, { ...ALL, fromMs: 2200, durationMs: 3000, speed: 2 }));
+    expect(times(requests)).toEqual([["early", 150], ["late", 400]]);
+    expect(requests.map(({ number }) => number)).toEqual([0, 1]);
+  });
+
+  test("several users share a trace by lot, each with its priority, the same lot for the same seed", async () => {
+    const stamps = Array.from({ length: 600 }, (_, index) => new Date(Date.UTC(2023, 10, 16) + index * 100).toISOString().replace("T", " ").replace("Z", ""));
+    const source = { ...(await azure("a", ...stamps)), priorities: [5, 1, 0] };
+    const requests = await collect(schedule([source], ALL));
+    expect(await collect(schedule([source], ALL))).toEqual(requests);
+    expect(await collect(schedule([source], { ...ALL, seed: 2 }))).not.toEqual(requests);
+    for (const [tenant, priority] of [["a-1", 5], ["a-2", 1], ["a-3", 0]] as const) {
+      const own = requests.filter((request) => request.tenant === tenant);
+      // Binomial(600, 1/3) has a deviation of 12.
+      expect(Math.abs(own.length - 200)).toBeLessThan(60);
+      expect(own.every((request) => request.priority === priority)).toBe(true);
+    }
+    // A cut leaves each request with its user.
+    const whole = requests.filter(({ dueMs }) => dueMs >= 30_000).map(({ tenant }) => tenant);
+    expect((await collect(schedule([source], { ...ALL, fromMs: 30_000 }))).map(({ tenant }) => tenant)).toEqual(whole);
+  });
+
+  test("hashes of the prompts' blocks go along", async () => {
+    const source = await trace("m", JSON.stringify({ timestamp: 0, input_length: 600, output_length: 1, hash_ids: [7, 4_294_967_295] }));
+    expect((await collect(schedule([source], ALL)))[0]?.prefixHashes).toEqual([7, 4_294_967_295]);
+  });
+
   testWithTraces("the first twenty minutes of both Azure traces are two tenants in order of time", async () => {
-    const sources = [AZURE_CONV, AZURE_CODE].map((file) => ({ path: file, tenant: path.basename(file), format: azureCsv }));
+    const sources = [AZURE_CONV, AZURE_CODE].map((file) => ({ path: file, tenant: path.basename(file), format: azureCsv, priorities: [0] }));
     const requests = await collect(schedule(sources, { ...ALL, durationMs: 1_200_000, speed: 20 }));
     expect(requests.every(({ dueMs }, index) => dueMs <= 60_000 && dueMs >= (requests[index - 1]?.dueMs ?? 0))).toBe(true);
     const of = (name: string): number => requests.filter(({ tenant }) => tenant.includes(name)).length;
@@ -106,7 +135,7 @@ describe("schedule", () => {
   });
 
   testWithTraces("Mooncake, spread over its 3 s, has the inter-arrival variation of a Poisson process", async () => {
-    const requests = await collect(schedule([{ path: MOONCAKE, tenant: "m", format: mooncakeJsonl }], ALL));
+    const requests = await collect(schedule([{ path: MOONCAKE, tenant: "m", format: mooncakeJsonl, priorities: [0] }], ALL));
     expect(requests).toHaveLength(12_031);
     const gaps = requests.slice(1).map(({ dueMs }, index) => dueMs - (requests[index]?.dueMs ?? 0));
     const mean = gaps.reduce((sum, gap) => sum + gap, 0) / gaps.length;

@@ -95,10 +95,21 @@ describe("others_promises", () => {
   test("does not admit two prompts of which each alone would do", () => {
     const one = fleet(A100);
     put(one, 0, "tight", { dueAtMs: NOW + 3_000 });
-    const long = (): Ask => ask({ nowMs: NOW, tokens: [9_000, 1], priority: 5 });
+    const long = (): Ask => ask({ nowMs: NOW, tokens: [13_000, 1], priority: 5 });
     expect(kept(filter(), one, long())).toEqual([0]);
-    put(one, 0, "first", { inputTokens: 9_000, outputTokens: 1 });
+    put(one, 0, "first", { inputTokens: 13_000, outputTokens: 1 });
     expect(kept(filter(), one, long())).toEqual([]);
+  });
+
+  test("thinks of those who have much to write as well as of the tightest", () => {
+    const one = fleet(A100);
+    put(one, 0, "tight", { outputTokens: 40, dueAtMs: NOW + 1_200 });
+    one.work.follow(NOW + 300);
+    put(one, 0, "much", { outputTokens: 2_000, dueAtMs: NOW + 40_000 });
+    expect(one.work.tightTokens[0]).toBeLessThan(100);
+    expect(kept(filter(), one, ask({ nowMs: NOW, tokens: [10, 10], priority: 5 }))).toEqual([0]);
+    // Another model makes each of the 2,000 tokens take twice as long; the tight one has but a few left.
+    expect(kept(filter(), one, ask({ nowMs: NOW, tokens: [10, 10], priority: 5, model: "other" }))).toEqual([]);
   });
 
   test("leaves the more of the others' slack the less urgent the request is", () => {
@@ -184,7 +195,7 @@ describe("kv_room", () => {
 
   test("counts a token of a model by what it takes of the cache", () => {
     const one = full(600, 1_000);
-    one.work.times.tell({ modelId: "big" as never, memoryMib: 15_300, loadMs: 0, kvBytesPerToken: 262_144 });
+    one.work.times.tell({ modelId: "big" as never, memoryMib: 15_300, loadMs: 0, kvTokenBytes: 262_144 });
     expect(kept(filter, one, ask({ nowMs: NOW, tokens: [100, 100], model: "big" }))).toEqual([0]);
     expect(kept(filter, one, ask({ nowMs: NOW, tokens: [101, 100], model: "big" }))).toEqual([]);
   });

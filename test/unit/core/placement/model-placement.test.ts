@@ -1,0 +1,299 @@
+// Placement against GPUs that do as they are told, each in its own time: what is loaded where after minutes of demand.
+import { describe, expect, test } from "@jest/globals";
+import { Fleet } from "../../../../src/core/fleet/fleet.js";
+import type { ModelOrder, RunnerInfo } from "../../../../src/core/model/gpu.js";
+import { ModelPlacement } from "../../../../src/core/placement/model-placement.js";
+import { DEFAULT_CORE_SETTINGS } from "../../../../src/core/settings.js";
+import { seededRandom } from "../../../../src/lib/random.js";
+import { estimate, gpuId, inventory, modelId, nodeId, requestId, settings, spec, wishes } from "../build.js";
+
+const A100 = "NVIDIA A100-SXM4-80GB";
+const TOTAL_MIB = 80_000;
+
+interface Move {
+  readonly atMs: number;
+  readonly gpu: number;
+  readonly order: ModelOrder;
+}
+
+interface YardOptions {
+  /** Weights by model, MiB. */
+  readonly weights: Readonly<Record<string, number>>;
+  /** What lies on each GPU at first. */
+  readonly loaded: readonly (readonly string[])[];
+  readonly loadMs?: number;
+  /** How long an order to unload takes, as when requests must end first. */
+  readonly unloadMs?: number;
+  readonly placement?: boolean;
+}
+
+/** A node per GPU, whose runner loads and unloads as ordered. */
+class Yard {
+  readonly fleet: Fleet;
+  readonly placement: ModelPlacement;
+  readonly moves: Move[] = [];
+  nowMs = 1_000_000;
+  readonly #options: Required<YardOptions>;
+  readonly #models: Set<string>[];
+  #due: { atMs: number; gpu: number; order: ModelOrder }[] = [];
+
+  constructor(options: YardOptions) {
+    this.#options = { loadMs: 10_000, unloadMs: 0, placement: true, ...options };
+    const all = settings({ strategy: "hybrid", hybrid: { ...DEFAULT_CORE_SETTINGS.hybrid, placement: this.#options.placement } });
+    this.fleet = new Fleet([], all);
+    this.placement = new ModelPlacement(this.fleet, all);
+    this.#models = options.loaded.map((models) => new Set(models));
+    options.loaded.forEach((_, gpu) => {
+      this.fleet.register(gpu, nodeId(`n${gpu}`), inventory(`g${gpu}`, { name: A100, memoryTotalMib: TOTAL_MIB }));
+      this.connect(gpu);
+    });
+  }
+
+  connect(gpu: number): void {
+    this.#tell(gpu);
+    this.fleet.setConnected(nodeId(`n${gpu}`), true, "instance");
+  }
+
+  disconnect(gpu: number): void {
+    this.fleet.setConnected(nodeId(`n${gpu}`), false, "");
+    this.#due = this.#due.filter((due) => due.gpu !== gpu);
+  }
+
+  models(gpu: number): string[] {
+    return [...this.#models[gpu]!].sort();
+  }
+
+  copies(model: string): number {
+    return this.#models.filter((models) => models.has(model)).length;
+  }
+
+  /** Lets seconds pass, each with `rates` requests of 500 tokens in and 500 out; `look` is called after each. */
+  run(seconds: number, rates: Readonly<Record<string, number>>, look: () => void = () => undefined): this {
+    for (let second = 0; second < seconds; second += 1) {
+      this.nowMs += 1_000;
+      for (const [model, rate] of Object.entries(rates)) {
+        for (let count = Math.floor(rate * (second + 1)) - Math.floor(rate * second); count > 0; count -= 1) this.ask(model);
+      }
+      for (const effect of this.placement.tick(this.nowMs, [])) this.#take(Number(effect.nodeId.slice(1)), effect.order);
+      this.#settle();
+      look();
+    }
+    return this;
+  }
+
+  ask(model: string): void {
+    this.placement.asked(spec("r", { model, wishes: wishes({ totalMs: 10_000 }) }), estimate({ inputTokens: 500, outputTokens: 500 }), this.nowMs);
+  }
+
+  get loads(): string[] {
+    return this.moves.filter(({ order }) => order.action === "load").map(({ order, gpu }) => `${order.modelId} on ${gpu}`);
+  }
+
+  #take(gpu: number, order: ModelOrder): void {
+    this.moves.push({ atMs: this.nowMs, gpu, order });
+    this.#due.push({ atMs: this.nowMs + (order.action === "load" ? this.#options.loadMs : this.#options.unloadMs), gpu, order });
+  }
+
+  #settle(): void {
+    const due = this.#due.filter(({ atMs }) => atMs <= this.nowMs);
+    this.#due = this.#due.filter(({ atMs }) => atMs > this.nowMs);
+    for (const { gpu, order } of due) {
+      if (order.action === "load") this.#models[gpu]!.add(order.modelId);
+      else this.#models[gpu]!.delete(order.modelId);
+      this.#tell(gpu);
+    }
+  }
+
+  #tell(gpu: number): void {
+    const loadable = Object.entries(this.#options.weights).map(([model, memoryMib]) => ({ modelId: modelId(model), memoryMib, loadMs: this.#options.loadMs }));
+    const told: RunnerInfo = { name: `runner${gpu}`, kind: "simulated", models: [...this.#models[gpu]!].map(modelId), types: [], gpuIds: [gpuId(`g${gpu}`)], loadable };
+    this.fleet.setRunners(nodeId(`n${gpu}`), [told]);
+  }
+}
+
+const SMALL = 15_300;
+
+describe("demand", () => {
+  test("that the GPUs of a model can meet moves nothing", () => {
+    const yard = new Yard({ weights: { a: SMALL, b: SMALL }, loaded: [["a"], ["b"], []] }).run(180, { a: 0.5, b: 0.5 });
+    expect(yard.moves).toEqual([]);
+  });
+
+  test("beyond that gives a model more GPUs, before it is asked for what they cannot do", () => {
+    const yard = new Yard({ weights: { a: SMALL }, loaded: [["a"], [], [], []] });
+    yard.run(120, { a: 0.8 });
+    const few = yard.copies("a");
+    yard.run(180, { a: 3 });
+    expect(yard.copies("a")).toBeGreaterThan(few);
+    expect(yard.moves.every(({ order }) => order.action === "load")).toBe(true);
+  });
+
+  test("for a model that lies nowhere loads it", () => {
+    const yard = new Yard({ weights: { a: SMALL, new: SMALL }, loaded: [["a"], ["a"]] }).run(30, { a: 0.2, new: 0.2 });
+    expect(yard.copies("new")).toBe(1);
+    expect(yard.copies("a")).toBe(2);
+  });
+
+  test("for a model that nobody can load is no reason to move anything", () => {
+    const yard = new Yard({ weights: { a: SMALL }, loaded: [["a"]] }).run(60, { a: 0.5, unheard: 50 });
+    expect(yard.moves).toEqual([]);
+  });
+
+  test("in time that promises are missed counts whatever the rates say", () => {
+    const yard = new Yard({ weights: { a: SMALL }, loaded: [["a"], []] }).run(30, { a: 0.5 });
+    expect(yard.moves).toEqual([]);
+    yard.run(10, { a: 0.5 }, () => yard.placement.missed(modelId("a")));
+    expect(yard.loads).toEqual(["a on 1"]);
+  });
+
+  test("that is not measured in tokens is none of its business", () => {
+    const yard = new Yard({ weights: { a: SMALL }, loaded: [[]] });
+    yard.placement.asked(spec("r", { model: "a" }), estimate(), yard.nowMs);
+    expect(yard.run(10, {}).moves).toEqual([]);
+  });
+
+  test("does nothing when placement is taken out", () => {
+    expect(new Yard({ weights: { a: SMALL }, loaded: [[]], placement: false }).run(30, { a: 5 }).moves).toEqual([]);
+  });
+});
+
+describe("a model that has too much", () => {
+  test("gives a place to one that is short, and keeps one", () => {
+    const yard = new Yard({ weights: { idle: 30_000, hot: 30_000 }, loaded: [["idle"], ["idle"], ["idle"], ["hot"]] });
+    yard.run(40, { idle: 0.05 });
+    yard.run(240, { idle: 0.05, hot: 8 }, () => expect(yard.copies("idle")).toBeGreaterThanOrEqual(1));
+    expect(yard.copies("hot")).toBeGreaterThanOrEqual(3);
+  });
+
+  test("gives all of them when nobody asks for it any more", () => {
+    const yard = new Yard({ weights: { gone: 50_000, hot: 50_000 }, loaded: [["gone"], ["hot"]] });
+    yard.run(5, { gone: 1 });
+    yard.run(1_200, { hot: 9 });
+    expect([yard.copies("gone"), yard.copies("hot")]).toEqual([0, 2]);
+  });
+
+  test("is cleared from a GPU for a large model that fits nowhere else", () => {
+    const yard = new Yard({ weights: { a: SMALL, b: SMALL, large: 60_000 }, loaded: [["a", "b"], ["a", "b"]] });
+    yard.run(40, { a: 0.2, b: 0.2 });
+    yard.run(120, { a: 0.2, b: 0.2, large: 0.5 }, () => {
+      expect(yard.copies("a")).toBeGreaterThanOrEqual(1);
+      expect(yard.copies("b")).toBeGreaterThanOrEqual(1);
+    });
+    expect(yard.copies("large")).toBe(1);
+  });
+});
+
+describe("the last copy of a model in demand", () => {
+  test("stays, however short another is", () => {
+    const yard = new Yard({ weights: { quiet: 50_000, hot: 50_000 }, loaded: [["quiet"], ["hot"]] });
+    yard.run(300, { quiet: 0.05, hot: 40 }, () => expect(yard.copies("quiet")).toBe(1));
+    expect(yard.moves).toEqual([]);
+  });
+
+  test.each(Array.from({ length: 40 }, (_, seed) => seed + 1))("stays whatever is asked for, though unloading takes a while (seed %i)", (seed) => {
+    const random = seededRandom(seed);
+    const weights = Object.fromEntries(["a", "b", "c", "d", "e"].map((model) => [model, 10_000 + Math.floor(random() * 45_000)]));
+    const names = Object.keys(weights);
+    const loaded = Array.from({ length: 24 }, (_, gpu) => [names[gpu < 10 ? gpu % 5 : Math.floor(random() * 2)]!]);
+    const yard = new Yard({ weights, loaded, unloadMs: 12_000, loadMs: 20_000 });
+    for (let turn = 0; turn < 12; turn += 1) {
+      const rates = Object.fromEntries(names.map((model) => [model, model > "b" ? 0.1 : random() * 14]));
+      yard.run(25, rates, () => {
+        if (random() < 0.3) yard.placement.missed(modelId(names[Math.floor(random() * 2)]!));
+        for (const model of names) expect([model, yard.copies(model) > 0]).toEqual([model, true]);
+      });
+    }
+  });
+});
+
+describe("moves", () => {
+  test("are one at a time, and few at once for the size of the fleet", () => {
+    for (const [gpus, most] of [[4, 1], [32, 4]] as const) {
+      const yard = new Yard({ weights: { a: SMALL }, loaded: [["a"], ...Array.from({ length: gpus - 1 }, () => [])], loadMs: 20_000 });
+      let before = 0;
+      yard.run(100, { a: 200 }, () => {
+        expect(yard.moves.length - before).toBeLessThanOrEqual(1);
+        before = yard.moves.length;
+        expect(yard.moves.filter(({ atMs }) => atMs > yard.nowMs - 20_000).length).toBeLessThanOrEqual(most);
+      });
+      expect(yard.moves.length).toBeGreaterThan(2);
+    }
+  });
+
+  test("never take a model away before it has been there for a while", () => {
+    const yard = new Yard({ weights: { a: 50_000, b: 50_000, c: 50_000 }, loaded: [["a"], ["a"], ["b"], ["c"]] });
+    const since = new Map<string, number>();
+    const random = [8, 0.1, 5, 0.1, 9, 0.2];
+    for (let turn = 0; turn < 24; turn += 1) {
+      const rates = { a: random[turn % 6]!, b: random[(turn + 2) % 6]!, c: random[(turn + 4) % 6]! };
+      yard.run(15, rates, () => {
+        for (const { atMs, gpu, order } of yard.moves) {
+          const key = `${gpu} ${order.modelId}`;
+          if (atMs !== yard.nowMs) continue;
+          if (order.action === "load") since.set(key, atMs);
+          else expect(atMs - (since.get(key) ?? 0)).toBeGreaterThanOrEqual(30_000);
+        }
+      });
+    }
+  });
+
+  test("come to rest: steady demand is met by one arrangement, not by turns", () => {
+    const weights = { a: 30_000, b: 30_000, c: 30_000, d: 30_000 };
+    const yard = new Yard({ weights, loaded: [["a"], ["a"], ["b"], ["b"], ["c"], ["d"]] });
+    const rates = { a: 2, b: 4, c: 7, d: 1 };
+    yard.run(300, rates);
+    const before = yard.moves.length;
+    yard.run(900, rates);
+    expect(yard.moves.length - before).toBeLessThanOrEqual(2);
+    expect(before).toBeGreaterThan(0);
+  });
+
+  test("stop for an order that is lost with its node, but only while that is away", () => {
+    const yard = new Yard({ weights: { a: SMALL }, loaded: [["a"], [], [], []], loadMs: 30_000 });
+    yard.run(10, { a: 8 });
+    expect(yard.moves).toHaveLength(1);
+    const { gpu } = yard.moves[0]!;
+    yard.disconnect(gpu);
+    const before = yard.moves.length;
+    yard.run(60, { a: 8 });
+    expect(yard.moves.length).toBeGreaterThan(before);
+  });
+
+  test("leave GPUs alone that are out of service", () => {
+    const yard = new Yard({ weights: { a: SMALL }, loaded: [["a"], []] });
+    yard.fleet.takeOut(1, "broken", Number.POSITIVE_INFINITY);
+    expect(yard.run(60, { a: 9 }).moves).toEqual([]);
+  });
+});
+
+describe("many names", () => {
+  test("that nobody can serve do not make a model forgotten that is in demand", () => {
+    const yard = new Yard({ weights: { quiet: 50_000, hot: 50_000 }, loaded: [["quiet"], ["hot"]] });
+    let name = 0;
+    yard.run(90, { quiet: 1, hot: 20 }, () => {
+      for (let turn = 0; turn < 1_500; turn += 1) yard.ask(`name${(name += 1)}`);
+      expect(yard.copies("quiet")).toBe(1);
+    });
+    expect(yard.moves).toEqual([]);
+  });
+});
+
+describe("batch work", () => {
+  function limits(promisedAgoMs: number, share: number): number[] {
+    const yard = new Yard({ weights: { a: SMALL, b: SMALL }, loaded: [["a"], ["b"]] });
+    yard.fleet.work.place(0, { requestId: requestId("r"), modelId: "a", inputTokens: 100, cachedTokens: 0, outputTokens: 100, dueAtMs: yard.nowMs + 5_000 }, yard.nowMs);
+    const all = settings({ hybrid: { ...DEFAULT_CORE_SETTINGS.hybrid, batchStepShare: share } });
+    new ModelPlacement(yard.fleet, all).tick(yard.nowMs + promisedAgoMs, []);
+    return [...yard.fleet.work.batchStepLimitMs.subarray(0, 2)];
+  }
+
+  test("may lengthen steps by its share where a model has promises to keep, for as long as that was lately", () => {
+    const [asked, other] = limits(1_000, 0.5);
+    expect(asked).toBeGreaterThan(10);
+    expect(asked).toBeLessThan(30);
+    expect(other).toBe(Number.POSITIVE_INFINITY);
+    expect(limits(1_000, 0.25)[0]).toBeCloseTo(asked! / 2, 6);
+    expect(limits(120_000, 0.5)[0]).toBe(Number.POSITIVE_INFINITY);
+    expect(limits(1_000, 1)[0]).toBe(Number.POSITIVE_INFINITY);
+  });
+});
