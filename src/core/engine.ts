@@ -395,8 +395,7 @@ export class Engine {
 
   /** Tells less urgent work to stop for somebody who cannot be in time otherwise. It goes back in line when it has stopped. */
   #preempt(nowMs: number, step: Step): void {
-    const victims = this.#preemption.tick(nowMs, (waiting) => this.#askOf(waiting, this.#nextAttempt(waiting), nowMs));
-    for (const { spec, attempt, nodeId } of victims) {
+    for (const { spec, attempt, nodeId } of this.#preemption.tick(nowMs, (waiting) => this.#askOf(waiting, this.#nextAttempt(waiting), nowMs))) {
       step.effects.push({ kind: "cancel_attempt", nodeId: nodeId as NodeId, ref: { requestId: spec.requestId, attempt } });
     }
   }

@@ -175,7 +175,7 @@ export const crowded: fc.Arbitrary<Command[]> = fc
     ),
     { minLength: 1, maxLength: 60, size: "max" },
   )
-  .map((commands) => [{ do: "connect", node: 0, gpus: 3, runners: 0, held: "nothing" }, { do: "connect", node: 1, gpus: 1, runners: 0, held: "nothing" }, ...commands]);
+  .map((rest) => [{ do: "connect", node: 0, gpus: 3, runners: 0, held: "nothing" }, { do: "connect", node: 1, gpus: 1, runners: 0, held: "nothing" }, ...rest]);
 
 /** The nodes of the small fleet come back as they were. */
 function connect(nodes: number): fc.Arbitrary<Command> {
