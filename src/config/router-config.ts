@@ -28,6 +28,15 @@ const schema = z.strictObject({
       weights: z.record(z.string(), z.number()).default({ ...defaults.weights }),
       priority_headroom: share.default(defaults.priorityHeadroom),
       exclusive_types: z.array(z.string().regex(/^[a-z][a-z0-9_-]{0,62}$/, "must be request types: lower-case words")).max(64).default([...defaults.exclusiveTypes]),
+      preemption: z
+        .strictObject({
+          enabled: z.boolean().default(defaults.preemption.enabled),
+          priority_gap: z.int().min(1).max(4).default(defaults.preemption.priorityGap),
+          min_run: seconds(86_400).default(defaults.preemption.minRunMs / 1000),
+          node_interval: seconds(86_400).default(defaults.preemption.nodeIntervalMs / 1000),
+          patience: seconds(86_400).default(defaults.preemption.patienceMs / 1000),
+        })
+        .prefault({}),
       place_models: z.boolean().default(defaults.hybrid.placement),
       prefix_affinity: z.boolean().default(defaults.hybrid.affinity),
     })
@@ -158,6 +167,7 @@ function settle(file: z.output<typeof schema>): RouterConfig {
       taskMappings: multiGpu.task_specific_mappings,
       hybrid: { ...defaults.hybrid, placement: file.load_balancer.place_models, affinity: file.load_balancer.prefix_affinity },
       exclusiveTypes: file.load_balancer.exclusive_types,
+      preemption: preemptionOf(file.load_balancer.preemption),
       maxWaitMs: file.request_router.max_wait * 1000,
       maxConcurrentTasksPerGpu: multiGpu.max_concurrent_tasks_per_gpu,
       memoryThreshold: multiGpu.memory_threshold,
@@ -181,5 +191,15 @@ function settle(file: z.output<typeof schema>): RouterConfig {
     },
     retention: { finishedForMs: journal.keep_finished_hours * 3_600_000, finishedAtMost: journal.keep_finished_requests },
     recording: { file: file.recording.file, maxBytes: file.recording.max_mib * 1024 * 1024, hashUsers: file.recording.hash_users },
+  };
+}
+
+function preemptionOf(file: z.output<typeof schema>["load_balancer"]["preemption"]): CoreSettings["preemption"] {
+  return {
+    enabled: file.enabled,
+    priorityGap: file.priority_gap,
+    minRunMs: file.min_run * 1000,
+    nodeIntervalMs: file.node_interval * 1000,
+    patienceMs: file.patience * 1000,
   };
 }

@@ -20,6 +20,7 @@ import { stateFilters } from "./scheduling/registry.js";
 import { Scheduler } from "./scheduling/scheduler.js";
 import type { CoreSettings } from "./settings.js";
 import { ModelPlacement } from "./placement/model-placement.js";
+import { Preemption } from "./placement/preemption.js";
 import { Reserver } from "./placement/reserver.js";
 import { restoreSnapshot, type Snapshot } from "./snapshot.js";
 import { State } from "./state.js";
@@ -39,6 +40,7 @@ export class Engine {
   readonly #estimator = new Estimator();
   readonly #placement: ModelPlacement;
   readonly #reserver: Reserver;
+  readonly #preemption: Preemption;
   /** Since when a node that may hold work is not connected, ms. */
   readonly #silentSince = new Map<NodeId, number>();
   /** The fleet's shape that the hopeless were judged by. */
@@ -57,6 +59,7 @@ export class Engine {
     this.state = snapshot ? restoreSnapshot(snapshot, filters, settings) : new State(filters, settings);
     this.#placement = new ModelPlacement(this.state.fleet, settings);
     this.#reserver = new Reserver(this.state, this.#scheduler);
+    this.#preemption = new Preemption(this.state, this.#scheduler, this.#reserver, settings);
   }
 
   get strategyNames(): readonly string[] {
@@ -75,6 +78,7 @@ export class Engine {
     this.#handle(event, nowMs, step);
     // 2. Place what now fits.
     if (event.kind !== "attempt_progress" && event.kind !== "attempt_started") this.#schedule(nowMs, step);
+    if (event.kind === "tick") this.#preempt(nowMs, step);
     // 3. Now and then, a digest that replay can check.
     if (this.#recordsUntilDigest <= 0) {
       this.#emit({ kind: "state_digest", digest: this.state.digest() }, step);
@@ -96,6 +100,7 @@ export class Engine {
       case "take_over":
         this.#emit({ kind: "epoch_started", epoch: event.epoch, atMs: nowMs }, step);
         for (const nodeId of this.state.busyNodes()) this.#silentSince.set(nodeId, nowMs);
+        this.#preemption.restUntil(nowMs + this.#settings.nodeLostAfterMs);
         return;
       case "submit":
         step.submitted = this.#submit(event.spec, nowMs, step);
@@ -241,7 +246,7 @@ export class Engine {
       if (!held.has(`${ref.attempt} ${ref.requestId}`)) {
         const error = { code: "attempt_lost", message: `The agent of ${nodeId} does not hold attempt ${ref.attempt}.` };
         this.#attemptOver(request, "lost", error, null, nowMs, step);
-      } else if (request.stop) {
+      } else if (request.stop || this.#preemption.isStopping(ref)) {
         step.effects.push({ kind: "cancel_attempt", nodeId, ref });
       }
     }
@@ -293,7 +298,8 @@ export class Engine {
       this.#emit({ kind: "started", requestId: ref.requestId, attempt: ref.attempt, atMs: nowMs }, step);
     }
     if (end.outcome === "succeeded" || end.outcome === "unavailable") this.#learn(request, end, nowMs);
-    this.#attemptOver(request, end.outcome, end.error, end, nowMs, step);
+    const preempted = end.outcome === "cancelled" && this.#preemption.isStopping(ref);
+    this.#attemptOver(request, preempted ? "preempted" : end.outcome, end.error, end, nowMs, step);
     step.effects.push({ kind: "acknowledge", nodeId, ref });
   }
 
@@ -341,6 +347,7 @@ export class Engine {
     if (fate === "succeeded" || fate === "unavailable" || fate === "lost") {
       for (const gpu of this.#indexesOf(request)) this.state.fleet.outcomes.ended(gpu, nowMs - request.placedAtMs, fate !== "succeeded", nowMs);
     }
+    this.#preemption.ended(request.spec.requestId);
     const jitter = seededRandom(seedOf(request.spec.requestId, request.attempt))();
     const next = nextStep(request, fate, error, this.#settings, jitter);
     if (next.kind === "end") {
@@ -354,6 +361,7 @@ export class Engine {
         requestId,
         attempt: request.attempt,
         reason: next.reason,
+        ...(fate === "preempted" && { preempted: true }),
         retryAtMs: nowMs + next.delayMs,
         estimate: this.#estimator.estimate(request.spec),
         atMs: nowMs,
@@ -365,6 +373,7 @@ export class Engine {
 
   #end(request: Request, how: Extract<NextStep, { kind: "end" }>, end: AttemptEnd | null, nowMs: number, step: Step): void {
     this.#placedLate.delete(request.spec.requestId);
+    this.#preemption.ended(request.spec.requestId);
     const result = end?.result ?? new Uint8Array();
     this.#emit(
       {
@@ -383,6 +392,13 @@ export class Engine {
   }
 
   // -- Scheduling -------------------------------------------------------------------------------------------------------
+
+  /** Tells less urgent work to stop for somebody who cannot be in time otherwise. It goes back in line when it has stopped. */
+  #preempt(nowMs: number, step: Step): void {
+    for (const { spec, attempt, nodeId } of this.#preemption.tick(nowMs, (waiting) => this.#askOf(waiting, this.#nextAttempt(waiting), nowMs))) {
+      step.effects.push({ kind: "cancel_attempt", nodeId: nodeId as NodeId, ref: { requestId: spec.requestId, attempt } });
+    }
+  }
 
   /** Places what fits, then keeps GPUs for what needs more than is free; whom that no longer concerns makes room for others. */
   #schedule(nowMs: number, step: Step): void {

@@ -40,6 +40,8 @@ export type Record =
       readonly requestId: RequestId;
       readonly attempt: number;
       readonly reason: string;
+      /** It was stopped for more urgent work: no fault of anybody, and no retry is used up. */
+      readonly preempted?: true;
       readonly retryAtMs: number;
       readonly estimate: ResourceEstimate;
       readonly atMs: number;
@@ -94,7 +96,8 @@ export function apply(state: State, record: Record): void {
       request.phase = "queued";
       request.startedAtMs = 0;
       request.progress = 0;
-      const avoidGpuId = request.gpuId;
+      const avoidGpuId = record.preempted ? "" : request.gpuId;
+      if (record.preempted) request.preemptions = (request.preemptions ?? 0) + 1;
       request.gpuId = "";
       delete request.gpuIds;
       request.nodeId = "";

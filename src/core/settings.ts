@@ -25,6 +25,19 @@ export interface HybridSettings {
   readonly delayWeight: number;
 }
 
+/** When work that agreed to it is stopped for more urgent work. */
+export interface PreemptionSettings {
+  readonly enabled: boolean;
+  /** By how much more urgent the other must be. */
+  readonly priorityGap: number;
+  /** What has begun runs for so long at least, ms. */
+  readonly minRunMs: number;
+  /** A node is cleared for somebody at most this often, ms. */
+  readonly nodeIntervalMs: number;
+  /** How long more urgent work without a deadline is expected to wait before anything is stopped for it, ms. */
+  readonly patienceMs: number;
+}
+
 export interface CoreSettings {
   /** Strategy of requests that name none. */
   readonly strategy: string;
@@ -37,6 +50,7 @@ export interface CoreSettings {
   readonly hybrid: HybridSettings;
   /** Request types that have their GPUs to themselves; whatever runs on several GPUs at once has so anyway. */
   readonly exclusiveTypes: readonly string[];
+  readonly preemption: PreemptionSettings;
   /** A request that has waited this long goes before all others, whatever its priority, ms. */
   readonly maxWaitMs: number;
   /** Most requests that one GPU holds at a time. */
@@ -83,6 +97,7 @@ export const DEFAULT_CORE_SETTINGS: CoreSettings = {
     delayWeight: 1,
   },
   exclusiveTypes: ["training", "fine-tuning"],
+  preemption: { enabled: true, priorityGap: 2, minRunMs: 60_000, nodeIntervalMs: 10_000, patienceMs: 10_000 },
   maxWaitMs: 600_000,
   priorityHeadroom: 0.5,
   taskMappings: {},

@@ -52,6 +52,8 @@ export class State {
   readonly retries = new TimerWheel<RequestId>(DEADLINE_BUCKET_MS);
   readonly #retrying = new ChurnMap<RequestId, Retry>();
   readonly #holdings = new ChurnMap<RequestId, Holding>();
+  /** Live attempts that may be stopped for more urgent work, as far as that makes sense: not those that are measured in tokens. */
+  readonly preemptible = new Set<RequestId>();
   /** Live attempts by node, so that the loss of a node finds its work. */
   readonly #onNode = new Map<NodeId, Set<RequestId>>();
 
@@ -96,6 +98,7 @@ export class State {
       this.#onNode.set(request.nodeId as NodeId, onNode);
     }
     onNode.add(request.spec.requestId);
+    if (estimate.outputTokens === undefined && wishesOf(request.spec).preemptible) this.preemptible.add(request.spec.requestId);
     for (const gpu of gpus) this.fleet.place(gpu, memoryMib, exclusive);
     // Several GPUs that work as one are none of the kinds that rates are known of, and nobody else may come to them.
     if (gpus.length === 1) this.#holdTokens(request, gpus[0]!, estimate, atMs);
@@ -116,6 +119,7 @@ export class State {
     const holding = this.#holdings.get(requestId);
     if (!holding) return;
     this.#holdings.delete(requestId);
+    this.preemptible.delete(requestId);
     const onNode = this.#onNode.get(request.nodeId as NodeId);
     onNode?.delete(requestId);
     if (onNode?.size === 0) this.#onNode.delete(request.nodeId as NodeId);

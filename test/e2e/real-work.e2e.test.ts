@@ -26,10 +26,11 @@ class Watched {
 
   get output(): string {
     const pieces = this.events.flatMap((event) => (event.case === "output" ? [event.value] : []));
-    let offset = 0;
-    for (const piece of pieces) {
-      expect(Number(piece.offset)).toBe(offset);
-      offset += piece.data.byteLength;
+    // Each attempt begins anew.
+    const offsets = new Map<number, number>();
+    for (const { attempt, offset, data } of pieces) {
+      expect(Number(offset)).toBe(offsets.get(attempt) ?? 0);
+      offsets.set(attempt, Number(offset) + data.byteLength);
     }
     return Buffer.concat(pieces.map(({ data }) => data)).toString();
   }
@@ -68,6 +69,16 @@ const gate = (name) => new Promise((resolve) => { const timer = setInterval(() =
   }
   fs.writeFileSync(process.env.GPU_ROUTER_RESULT_FILE, JSON.stringify({ gpu: process.env.CUDA_VISIBLE_DEVICES, request: process.env.GPU_ROUTER_REQUEST_ID, adapter: "x".repeat(100000) }));
 })();
+`;
+
+// Saves how often it was stopped, and begins from there.
+const SAVES = `
+const fs = require("node:fs");
+const saved = process.argv[1] + "/saved";
+const from = fs.existsSync(saved) ? Number(fs.readFileSync(saved, "utf8")) : 0;
+process.on("SIGTERM", () => { fs.writeFileSync(saved, String(from + 1)); process.exit(0); });
+console.log("begun at " + from);
+const timer = setInterval(() => { if (fs.existsSync(process.argv[1] + "/go")) clearInterval(timer); }, 5);
 `;
 
 // Says which GPUs it sees, when the test lets it.
@@ -144,6 +155,22 @@ describe("A command of the node's operator", () => {
     expect(JSON.parse(Buffer.from(end.result).toString())).toEqual({ visible: routed.assignedGpus.join(",") });
     await eventually("what waited is served", async () => (await client.status({ requestId: "small" })).request?.state === RequestState.COMPLETED);
     expect((await client.gpuStatus({})).gpus.map(({ activeRequests, exclusive }) => [activeRequests, exclusive])).toEqual([[0, false], [0, false]]);
+  });
+
+  test("is stopped for more urgent work, saves what it has done, and goes on from there", async () => {
+    const folder = await temporaryFolder();
+    const { client, grpcAddress } = await startRouter({ config: { load_balancer: { preemption: { min_run: 0, patience: 0 } } } });
+    const runners = { simulated: false, exec: ["saves", "quick"].map((name) => ({ name, argv: [process.execPath, "-e", name === "saves" ? SAVES : "", folder], types: ["training"] })) };
+    const agent = await startAgent({ nodeId: "node-a", router: grpcAddress, gpus: 1, runners });
+    await client.route({ requestId: "long", modelId: "saves", type: "training", priority: 1, preemptible: true, checkpoint: true });
+    const watched = new Watched(client, "long");
+    await eventually("it has begun", () => watched.output.includes("begun at 0"));
+    await client.route({ requestId: "urgent", modelId: "quick", type: "training", priority: 3 });
+    await eventually("the urgent one is served", async () => (await client.status({ requestId: "urgent" })).request?.state === RequestState.COMPLETED);
+    await eventually("the other goes on", () => watched.output.includes("begun at 1"));
+    writeFileSync(path.join(folder, "go"), "");
+    expect(await watched.ended).toMatchObject({ state: RequestState.COMPLETED, attempts: 2 });
+    expect(attemptEnds([agent]).map(({ request, attempt, outcome }) => [request, attempt, outcome])).toEqual([["long", 1, "cancelled"], ["urgent", 1, "succeeded"], ["long", 2, "succeeded"]]);
   });
 
   test("is killed with everything it started when its request is cancelled", async () => {

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import * as fc from "fast-check";
 import { DEFAULT_CORE_SETTINGS } from "../../src/core/settings.js";
-import { orderPlan, plan, promisePlan, type Command } from "./plan.js";
+import { crowded, orderPlan, plan, promisePlan, type Command } from "./plan.js";
 import { runPlan, type Mutant } from "./world.js";
 
 const given = Number(process.env["GPU_ROUTER_PROPERTY_SEED"]);
@@ -18,6 +18,7 @@ const failedOnce = JSON.parse(readFileSync(new URL("failing-plans.json", import.
 }[];
 
 const holds = fc.property(plan, (commands) => void runPlan(commands));
+const holdsInACrowd = fc.property(crowded, (commands) => void runPlan(commands));
 
 describe("after any event list", () => {
   test.each(failedOnce)("what was found once holds: $found", ({ plan: found }) => {
@@ -27,18 +28,22 @@ describe("after any event list", () => {
   test(`everything holds, and in the end every request has ended (GPU_ROUTER_PROPERTY_SEED=${seed}, ${runs} runs)`, () => {
     fc.assert(holds, { seed, numRuns: runs });
   }, 120_000);
+
+  test("everything holds in a fleet full of training", () => {
+    fc.assert(holdsInACrowd, { seed, numRuns: runs });
+  }, 120_000);
 });
 
 test("the plans reach every kind of record, every outcome of a submit and late results", () => {
   const reached = new Map<string, number>();
-  for (const commands of fc.sample(plan, { seed: 1, numRuns: 120 })) {
+  for (const commands of [...fc.sample(plan, { seed: 1, numRuns: 120 }), ...fc.sample(crowded, { seed: 1, numRuns: 60 })]) {
     for (const [what, count] of runPlan(commands)) reached.set(what, (reached.get(what) ?? 0) + count);
   }
   const records = ["epoch_started", "gpu_registered", "accepted", "placed", "started", "stop_requested", "attempt_failed", "ended"];
   const submits = ["submit accepted", "submit known", "submit id_conflict", "submit queue_full"];
   const errors = ["error timeout", "error retries_exhausted", "error failed_code", "error too_late"];
   const scheduling = ["placed with a promise", "placed beside a promise", "placed late", "waits with a wish", "order_model"];
-  for (const what of [...records, ...submits, ...errors, ...scheduling, "late result"]) expect([what, (reached.get(what) ?? 0) > 0]).toEqual([what, true]);
+  for (const what of [...records, ...submits, ...errors, ...scheduling, "late result", "preempted"]) expect([what, (reached.get(what) ?? 0) > 0]).toEqual([what, true]);
 });
 
 const { hybrid } = DEFAULT_CORE_SETTINGS;
@@ -81,6 +86,8 @@ describe("the checks can fail: they catch an engine that", () => {
     ["forgets reservations in snapshots", "a snapshot restores the same state", {
       onSnapshot: (snapshot) => ({ ...snapshot, requests: snapshot.requests.map((live) => ({ ...live, reservedMib: 0 })) }),
     }],
+    ["stops work before it has had its time", "has its time", { settings: { preemption: { enabled: true, priorityGap: 2, minRunMs: 0, nodeIntervalMs: 0, patienceMs: 0 } } }, crowded],
+    ["stops work for what is hardly more urgent", "for somebody more urgent", { settings: { preemption: { enabled: true, priorityGap: 1, minRunMs: 4_000, nodeIntervalMs: 0, patienceMs: 0 } } }, crowded],
     ["never wakes a retry", "can be served and must have ended", {
       onEngine: ({ state }) => {
         state.retryDue = () => undefined;

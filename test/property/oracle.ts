@@ -13,6 +13,11 @@ interface Life {
   at: { readonly gpuIds: readonly string[]; readonly nodeId: string; readonly memoryMib: number } | null;
   started: boolean;
   stopping: boolean;
+  startedAtMs: number;
+  /** Attempts that were stopped for somebody. */
+  preemptions: number;
+  /** The attempt that was told to stop for somebody, 0 for none. */
+  toldToStop: number;
 }
 
 interface KnownNode {
@@ -51,13 +56,16 @@ export class Oracle {
   /** A new router knows of no connection. */
   restarted(): void {
     for (const node of this.#nodes.values()) node.connected = false;
+    // Nor of whom it told to stop for others.
+    for (const life of this.lives.values()) life.toldToStop = 0;
   }
 
-  judge(event: Event, step: Step): void {
+  judge(event: Event, step: Step, nowMs: number): void {
     this.#hear(event);
     const present = event.kind === "attempt_ended" && this.isPresent(event.nodeId, event.ref);
     for (const record of step.records) this.#fold(record);
     this.#judgeEffects(step);
+    if (event.kind === "tick") this.#judgePreemption(step, nowMs);
     if (event.kind === "attempt_ended") this.#judgeEnd(event, present, step);
     if (event.kind === "submit") assert(step.submitted !== null, "a submit has an outcome");
   }
@@ -79,7 +87,7 @@ export class Oracle {
     switch (record.kind) {
       case "accepted":
         assert(!this.lives.has(record.spec.requestId) && !this.ended.has(record.spec.requestId), "a request is accepted once");
-        this.lives.set(record.spec.requestId, { spec: record.spec, attempt: 0, at: null, started: false, stopping: false });
+        this.lives.set(record.spec.requestId, { spec: record.spec, attempt: 0, at: null, started: false, stopping: false, startedAtMs: 0, preemptions: 0, toldToStop: 0 });
         return;
       case "placed":
         this.#judgePlacement(record);
@@ -88,6 +96,7 @@ export class Oracle {
         const life = this.#life(record.requestId);
         assert(life.at !== null && life.attempt === record.attempt && !life.started, "only a placed attempt starts, once");
         life.started = true;
+        life.startedAtMs = record.atMs;
         return;
       }
       case "stop_requested": {
@@ -100,7 +109,12 @@ export class Oracle {
         const life = this.#life(record.requestId);
         assert(life.at !== null && life.attempt === record.attempt, "only the live attempt fails");
         assert(!life.stopping, "what is to stop is not retried");
-        assert(record.attempt <= this.#settings.maxRetries, "there are at most max_retries retries");
+        if (record.preempted) {
+          assert(life.toldToStop === record.attempt, "what was stopped for somebody was told to");
+          life.preemptions += 1;
+        } else {
+          assert(record.attempt - life.preemptions <= this.#settings.maxRetries, "there are at most max_retries retries");
+        }
         life.at = null;
         life.started = false;
         return;
@@ -156,6 +170,23 @@ export class Oracle {
     assert(ends.join() === step.ended.map(({ request }) => request.spec.requestId).join(), "each end is handed over once");
     for (const effect of step.effects) {
       if (effect.kind === "acknowledge") assert(!this.isPresent(effect.nodeId, effect.ref), "only what is over is acknowledged");
+    }
+  }
+
+  /** A tick tells attempts to stop because their time is up, or for somebody more urgent. */
+  #judgePreemption(step: Step, nowMs: number): void {
+    const { priorityGap, minRunMs } = this.#settings.preemption;
+    const mostUrgent = Math.max(0, ...[...this.lives.values()].filter(({ at }) => at === null).map(({ spec }) => spec.priority));
+    for (const effect of step.effects) {
+      if (effect.kind !== "cancel_attempt") continue;
+      const life = this.lives.get(effect.ref.requestId);
+      if (!life?.at || life.stopping) continue;
+      const { preemptible, checkpoint } = wishesOf(life.spec);
+      assert(preemptible && (!life.started || checkpoint), "only work that agreed to it and loses nothing is stopped for others");
+      assert(!life.started || nowMs - life.startedAtMs >= minRunMs, "what has begun has its time");
+      assert(mostUrgent >= life.spec.priority + priorityGap, "it is stopped for somebody more urgent");
+      assert(life.toldToStop !== life.attempt, "it is told once");
+      life.toldToStop = life.attempt;
     }
   }
 

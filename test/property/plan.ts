@@ -16,6 +16,8 @@ export type Command =
       readonly strategy: string;
       readonly type: string;
       readonly gpus: number;
+      readonly preemptible?: boolean;
+      readonly checkpoint?: boolean;
       readonly user?: string;
       /** Prompt and answer; of work that is measured in tokens only. */
       readonly tokens?: readonly [input: number, output: number];
@@ -30,6 +32,8 @@ export type Command =
   | { readonly do: "runners"; readonly node: number; readonly runners: number }
   | { readonly do: "start" | "progress"; readonly pick: number }
   | { readonly do: "end"; readonly pick: number; readonly outcome: AttemptOutcome; readonly foreign: boolean }
+  /** An agent stops what it was told to. */
+  | { readonly do: "obey"; readonly pick: number }
   | { readonly do: "telemetry"; readonly node: number; readonly usedShare: number; readonly busyPercent: number; readonly temperatureCelsius: number; readonly ageMs: number }
   | { readonly do: "gpu_lost"; readonly pick: number }
   | { readonly do: "tick"; readonly ms: number }
@@ -53,6 +57,8 @@ const submit = fc.record({
   strategy: fc.constantFrom("", "least_loaded", "hybrid", "power_of_two"),
   type: fc.constantFrom("inference", "inference", "inference", "training"),
   gpus: fc.constantFrom(1, 1, 1, 1, 2, 2, 3),
+  preemptible: fc.boolean(),
+  checkpoint: fc.boolean(),
   user: fc.constantFrom("u", "u", "v", "w"),
 });
 
@@ -101,6 +107,7 @@ const commands = (arbitrary: fc.Arbitrary<Command>): fc.Arbitrary<Command> => fc
       foreign: fc.nat({ max: 9 }).map((n) => n === 0),
     }),
   },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant("obey" as const), pick }) },
   {
     weight: 4,
     arbitrary: fc.record({
@@ -128,7 +135,7 @@ export const promisePlan = listOf(fc.oneof({ weight: 1, arbitrary: submit }, { w
 export const orderPlan: fc.Arbitrary<Command[]> = fc
   .array(
     fc.oneof(
-      { weight: 5, arbitrary: submit.map((one) => ({ ...one, memoryMib: 0, capability: 0, gpu: "", type: "inference", gpus: 1, timeoutMs: 1_000_000, model: one.model === "b" ? "b" : "a" })) },
+      { weight: 5, arbitrary: submit.map((one) => ({ ...one, memoryMib: 0, capability: 0, gpu: "", type: "inference", gpus: 1, preemptible: false, timeoutMs: 1_000_000, model: one.model === "b" ? "b" : "a" })) },
       { weight: 4, arbitrary: fc.record({ do: fc.constant("end" as const), pick, outcome: fc.constantFrom<AttemptOutcome>("succeeded", "unavailable"), foreign: fc.constant(false) }) },
       { weight: 2, arbitrary: fc.record({ do: fc.constant("tick" as const), ms: fc.constantFrom(50, 700, 5_000, 21_000) }) },
     ),
@@ -137,3 +144,40 @@ export const orderPlan: fc.Arbitrary<Command[]> = fc
   .map((rest) => [{ do: "connect", node: 0, gpus: 1, runners: 0, held: "truth" }, ...rest]);
 
 export const plan: fc.Arbitrary<Command[]> = fc.oneof({ weight: 3, arbitrary: plainPlan }, { weight: 1, arbitrary: orderPlan }, { weight: 2, arbitrary: promisePlan });
+
+/** A small fleet that is always full of training, most of which may be stopped for others. */
+export const crowded: fc.Arbitrary<Command[]> = fc
+  .array(
+    fc.oneof(
+      {
+        weight: 4,
+        arbitrary: fc.record({
+          do: fc.constant("submit" as const),
+          priority: fc.constantFrom<Priority>(1, 2, 3, 4, 5),
+          model: fc.constant("a"),
+          memoryMib: fc.constant(0),
+          timeoutMs: fc.constant(0),
+          gpu: fc.constant(""),
+          capability: fc.constant(0),
+          strategy: fc.constant(""),
+          type: fc.constantFrom("training", "training", "inference"),
+          gpus: fc.constantFrom(1, 1, 2),
+          preemptible: fc.constantFrom(true, true, false),
+          checkpoint: fc.boolean(),
+        }),
+      },
+      { weight: 4, arbitrary: fc.record({ do: fc.constant("start" as const), pick }) },
+      { weight: 4, arbitrary: fc.record({ do: fc.constant("obey" as const), pick }) },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant("end" as const), pick, outcome: fc.constantFrom<AttemptOutcome>("succeeded", "unavailable", "cancelled"), foreign: fc.constant(false) }) },
+      { weight: 4, arbitrary: fc.record({ do: fc.constant("tick" as const), ms: fc.constantFrom(50, 700, 1_600, 5_000) }) },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant("restart" as const), as: fc.constantFrom("snapshot" as const, "replay" as const) }) },
+      { weight: 2, arbitrary: connect(2) },
+    ),
+    { minLength: 1, maxLength: 60, size: "max" },
+  )
+  .map((rest) => [{ do: "connect", node: 0, gpus: 3, runners: 0, held: "nothing" }, { do: "connect", node: 1, gpus: 1, runners: 0, held: "nothing" }, ...rest]);
+
+/** The nodes of the small fleet come back as they were. */
+function connect(nodes: number): fc.Arbitrary<Command> {
+  return fc.nat({ max: nodes - 1 }).map((which) => ({ do: "connect", node: which, gpus: which === 0 ? 3 : 1, runners: 0, held: "truth" }));
+}

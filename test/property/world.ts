@@ -33,6 +33,7 @@ const PLAIN = settings({
   gpuCooldownMs: 20_000,
   maxQueuedRequests: 12,
   maxQueuedBytes: 200,
+  preemption: { enabled: true, priorityGap: 2, minRunMs: 4_000, nodeIntervalMs: 50, patienceMs: 100 },
 });
 
 /** Promises are kept by more than slots: there are enough of these. */
@@ -83,6 +84,8 @@ class World {
   #standby: Engine;
   readonly #journal: Record[] = [];
   readonly #dispatches: Dispatch[] = [];
+  /** Attempts that agents were told to stop. */
+  readonly #told: { readonly nodeId: NodeId; readonly ref: AttemptRef }[] = [];
   readonly #requestIds: string[] = [];
   #nowMs = 1_000_000;
 
@@ -134,6 +137,11 @@ class World {
       case "end": {
         const dispatch = this.#pick(this.#dispatches, command.pick);
         if (dispatch) this.#end(command.foreign ? nodeOf(0) : dispatch.nodeId, dispatch.ref, command.outcome);
+        return;
+      }
+      case "obey": {
+        const told = this.#pick(this.#told.filter(({ nodeId: at, ref: attempt }) => this.oracle.isPresent(at, attempt)), command.pick);
+        if (told) this.#end(told.nodeId, told.ref, "cancelled");
         return;
       }
       case "telemetry": {
@@ -197,7 +205,7 @@ class World {
     this.#twin?.state.fleet.work.follow(this.#nowMs);
     const stepped = this.#engine.step(given, this.#nowMs);
     const step = onStep ? onStep(stepped) : stepped;
-    this.oracle.judge(event, step);
+    this.oracle.judge(event, step, this.#nowMs);
     for (const effect of step.effects) this.#note(effect);
     this.#tally(event, step);
 
@@ -299,6 +307,7 @@ class World {
 
   #note(effect: Step["effects"][number]): void {
     if (effect.kind === "dispatch") this.#dispatches.push({ nodeId: effect.nodeId, ref: { requestId: effect.request.spec.requestId, attempt: effect.attempt }, acknowledged: false });
+    if (effect.kind === "cancel_attempt") this.#told.push(effect);
     if (effect.kind !== "acknowledge") return;
     for (const dispatch of this.#dispatches) {
       if (dispatch.nodeId === effect.nodeId && dispatch.ref.requestId === effect.ref.requestId && dispatch.ref.attempt === effect.ref.attempt) dispatch.acknowledged = true;
@@ -309,6 +318,7 @@ class World {
     const add = (what: string): void => void this.happened.set(what, (this.happened.get(what) ?? 0) + 1);
     for (const record of step.records) {
       add(record.kind);
+      if (record.kind === "attempt_failed" && record.preempted) add("preempted");
       if (record.kind === "ended" && record.error) add(`error ${record.error.code}`);
     }
     if (step.submitted) add(`submit ${step.submitted.kind}`);
@@ -318,10 +328,11 @@ class World {
 
   #spec(id: string, command: Extract<Command, { do: "submit" }>) {
     const { priority, model, memoryMib, timeoutMs, gpu, capability, strategy, type, gpus, user = "u", tokens: [inputTokens, outputTokens] = [0, 0] } = command;
-    const { firstOutputMs = 0, totalMs = 0, whenLate = "demote" } = command;
-    const wished = gpus > 1 || firstOutputMs > 0 || totalMs > 0 ? { wishes: wishes({ gpus, firstOutputMs, totalMs, whenLate }) } : {};
+    const { firstOutputMs = 0, totalMs = 0, whenLate = "demote", preemptible = false, checkpoint = false } = command;
+    const wished = gpus > 1 || firstOutputMs > 0 || totalMs > 0 || preemptible;
+    const wishedFor = wished ? { wishes: wishes({ gpus, firstOutputMs, totalMs, whenLate, preemptible, checkpoint }) } : {};
     const requirements = { memoryMib, minComputeCapability: capability, inputTokens, outputTokens };
-    return spec(id, { userId: user as UserId, priority, model, timeoutMs, gpu, strategy, type, ...wished, requirements, payload: new Uint8Array(20) });
+    return spec(id, { userId: user as UserId, priority, model, timeoutMs, gpu, strategy, type, ...wishedFor, requirements, payload: new Uint8Array(20) });
   }
 
   #pick<T>(from: readonly T[], pick: number): T | undefined {

@@ -3,8 +3,11 @@ import type { AttemptOutcome } from "../events.js";
 import type { Request, RequestError } from "../model/request.js";
 import type { CoreSettings } from "../settings.js";
 
-/** `lost` is the router's own word: the attempt's GPU or node is gone, or its agent does not know it. */
-export type AttemptFate = AttemptOutcome | "lost";
+/**
+ * The router's own words: `lost` when the attempt's GPU or node is gone, or its agent does not know it; `preempted` when it has stopped
+ * for more urgent work, as it was told to.
+ */
+export type AttemptFate = AttemptOutcome | "lost" | "preempted";
 
 export type NextStep =
   | { readonly kind: "end"; readonly phase: "completed" | "failed" | "cancelled"; readonly error: RequestError | null }
@@ -14,22 +17,24 @@ export type NextStep =
 /**
  * A success always counts, even when a stop was on its way. Otherwise a stop wins; then a fault of the GPU, runner or node
  * is retried up to `maxRetries` times: at once when the GPU or node is gone, after a growing delay (`jitter` 0..1 spreads
- * it over 50-150 %) when a runner that lives failed it.
+ * it over 50-150 %) when a runner that lives failed it. What was pre-empted goes back in line, as often as need be.
  */
 export function nextStep(request: Request, fate: AttemptFate, error: RequestError | null, settings: CoreSettings, jitter: number): NextStep {
   if (fate === "succeeded") return { kind: "end", phase: "completed", error: null };
   if (request.stop) return stopped(request.stop);
   if (fate === "failed") return { kind: "end", phase: "failed", error: error ?? { code: "failed", message: "The work failed without saying why." } };
+  if (fate === "preempted") return { kind: "retry", delayMs: 0, reason: "preempted" };
+  const faults = request.attempt - (request.preemptions ?? 0);
   // The agent stopped it without our asking; treat it as the runner's fault.
   const reason = error ? `${error.code}: ${error.message}` : fate;
-  if (request.attempt > settings.maxRetries) {
+  if (faults > settings.maxRetries) {
     return {
       kind: "end",
       phase: "failed",
       error: { code: "retries_exhausted", message: `Attempt ${request.attempt} ended too (${reason}); max_retries is ${settings.maxRetries}.` },
     };
   }
-  const delayMs = fate === "lost" || fate === "fenced" ? 0 : Math.round(settings.retryDelayMs * request.attempt * (0.5 + jitter));
+  const delayMs = fate === "lost" || fate === "fenced" ? 0 : Math.round(settings.retryDelayMs * faults * (0.5 + jitter));
   return { kind: "retry", delayMs, reason };
 }
 

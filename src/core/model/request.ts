@@ -152,6 +152,8 @@ export interface Request {
   phase: Phase;
   /** Dispatches so far. */
   attempt: number;
+  /** Of them, those that were stopped for more urgent work; absent for none. */
+  preemptions?: number;
   /** The GPU of the present or last attempt; "" before the first. */
   gpuId: GpuId | "";
   /** All GPUs of an attempt that has several, `gpuId` first. */

@@ -76,7 +76,8 @@ export class Reserver {
     for (const gpu of free) {
       const team = teamOf ? teamOf[gpu]! : gpu;
       const known = teams.get(team) ?? [];
-      known.push({ gpu, atMs: forecast.freeAtMs(gpu) });
+      // What shares its GPU waits for a slot, which comes soon, unless somebody has the GPU to himself.
+      known.push({ gpu, atMs: ask.exclusive || fleet.exclusive[gpu]! > 0 ? forecast.freeAtMs(gpu) : ask.nowMs });
       teams.set(team, known);
     }
     let best: Plan | null = null;
@@ -113,6 +114,13 @@ export class Reserver {
     return letGo;
   }
 
+  /** Keeps `gpus` for a request from now on. Nobody who comes before it may have them kept. */
+  claim({ spec, band, nowMs }: Ask, gpus: readonly number[]): void {
+    const { reservations } = this.#state.fleet;
+    for (const before of [reservations.of(spec.requestId), ...gpus.map((gpu) => reservations.at(gpu))]) if (before) this.#drop(before);
+    reservations.add({ requestId: spec.requestId, band, gpus, startAtMs: nowMs });
+  }
+
   #stillPossible({ gpus }: Reservation, ask: Ask): boolean {
     const eligible = new Set(this.#scheduler.eligible(this.#state.fleet, ask));
     return gpus.every((gpu) => eligible.has(gpu));
@@ -126,7 +134,7 @@ export class Reserver {
 }
 
 /** Whether a GPU is kept for nobody who comes before. */
-function mayTake(fleet: Fleet, { spec, band }: Ask, gpu: number): boolean {
+export function mayTake(fleet: Fleet, { spec, band }: Ask, gpu: number): boolean {
   const reservation = fleet.reservations.at(gpu);
   return !reservation || reservation.requestId === spec.requestId || reservation.band < band;
 }

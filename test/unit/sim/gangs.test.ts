@@ -55,6 +55,14 @@ describe("work on several GPUs", () => {
     expect(lives(run([job(0, 2, 10_000)], { faults: stragglers }))).toEqual([["completed", 0, 20, 1]]);
   });
 
+  test("that is stopped for more urgent work goes on where it was, and nothing is lost", () => {
+    expect(lives(run([job(0, 2, 200_000), job(100_000, 1, 30_000, 1)]))).toEqual([
+      // 100 s before, 30 s aside, 100 s after; and how long the agent and the tick take.
+      ["completed", expect.closeTo(130, 0), expect.closeTo(230, 0), 2],
+      ["completed", expect.closeTo(100, 0), expect.closeTo(130, 0), 1],
+    ]);
+  });
+
   test("is over on all of them when one breaks, and goes on with what is left when it is back", () => {
     const [life] = lives(run([job(0, 2, 60_000)], { faults: { ...NO_FAULTS, gpuFailures: 1, brokenMs: 500 } }));
     // It breaks at 50 s, is back after a cool-down of a second, and has 10 s left.

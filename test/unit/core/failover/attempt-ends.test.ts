@@ -21,6 +21,7 @@ const timedOut = { kind: "end", phase: "failed", error: { code: "timeout", messa
 const failed = { kind: "end", phase: "failed", error };
 const atOnce = { kind: "retry", delayMs: 0, reason: "oom: Out of memory." };
 const later = { kind: "retry", delayMs: 1_000, reason: "oom: Out of memory." };
+const preempted = { kind: "retry", delayMs: 0, reason: "preempted" };
 const exhausted = {
   kind: "end",
   phase: "failed",
@@ -35,6 +36,10 @@ test.each<[AttemptFate, StopWish | null, number, unknown]>([
   ["failed", null, 1, failed],
   ["failed", cancel, 1, cancelled],
   ["failed", timeout, 1, timedOut],
+  ["preempted", null, 1, preempted],
+  ["preempted", null, 9, preempted],
+  ["preempted", cancel, 1, cancelled],
+  ["preempted", timeout, 1, timedOut],
   ["unavailable", null, 1, later],
   ["unavailable", null, 4, exhausted],
   ["unavailable", cancel, 4, cancelled],
@@ -65,4 +70,10 @@ describe("the delay before a retry", () => {
 test("a failure without a reason still has words", () => {
   expect(nextStep(request(1), "failed", null, limits, 0)).toMatchObject({ error: { code: "failed", message: "The work failed without saying why." } });
   expect(nextStep(request(1), "lost", null, limits, 0)).toMatchObject({ reason: "lost" });
+});
+
+test("attempts that were pre-empted are no faults: they count neither against the retries nor for the delay", () => {
+  const often = { ...request(5), preemptions: 4 };
+  expect(nextStep(often, "unavailable", error, limits, 0.5)).toEqual(later);
+  expect(nextStep({ ...often, attempt: 8 }, "unavailable", error, limits, 0.5)).toMatchObject({ kind: "end", error: { code: "retries_exhausted" } });
 });
