@@ -215,7 +215,7 @@ export class Engine {
     this.#nodes.tick(nowMs, step);
     state.fleet.work.follow(nowMs);
     state.queue.reopenHealing();
-    for (const order of this.#placement.tick(nowMs, state.queue.heads())) step.effects.push(order);
+    for (const order of this.#placement.tick(nowMs)) step.effects.push(order);
     state.fleet.expireCooldowns(nowMs);
     state.fleet.forgetStaleSamples(nowMs, FRESH_PERIODS * this.#settings.telemetryIntervalMs);
   }

@@ -74,7 +74,7 @@ class Yard {
       for (const [model, rate] of Object.entries(rates)) {
         for (let count = Math.floor(rate * (second + 1)) - Math.floor(rate * second); count > 0; count -= 1) this.ask(model);
       }
-      for (const effect of this.placement.tick(this.nowMs, [])) this.#take(Number(effect.nodeId.slice(1)), effect.order);
+      for (const effect of this.placement.tick(this.nowMs)) this.#take(Number(effect.nodeId.slice(1)), effect.order);
       this.#settle();
       look();
     }
