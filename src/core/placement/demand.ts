@@ -12,17 +12,17 @@ const SURGE_DEVIATIONS = 2;
 const UNHURRIED_WEIGHT = 0.4;
 /** Misses are remembered for so long, ms. */
 const MISSED_TAU_MS = 60_000;
-/** A model is short of GPUs, whatever the rates say, when more than this share of its requests miss their time, and no fewer than so many. */
-const SHORT_ABOVE = 0.05;
-const SHORT_FROM = 5;
+/** Fewer misses than this say nothing. */
+const FEW_MISSES = 5;
 
 export class Demand {
   readonly modelId: ModelId;
   readonly #sinceMs: number;
   #atMs: number;
-  /** Decayed sums of tokens. */
+  /** Decayed sums of tokens, and those that somebody waits for. */
   #input = 0;
   #output = 0;
+  #timedOutput = 0;
   /** Of what came lately: tokens and requests. */
   #lately = 0;
   #requests = 0;
@@ -44,7 +44,9 @@ export class Demand {
     this.#output += weight * outputTokens;
     this.#lately += weight * (inputTokens + outputTokens);
     this.#requests += 1;
-    if (timed) this.#timed += 1;
+    if (!timed) return;
+    this.#timedOutput += outputTokens;
+    this.#timed += 1;
   }
 
   /** One of them could not be in time. */
@@ -52,9 +54,9 @@ export class Demand {
     this.#missed += 1;
   }
 
-  /** Whether so many miss their time that something is wrong with its GPUs that rates do not tell. */
-  get isShort(): boolean {
-    return this.#missed >= SHORT_FROM && this.#missed > SHORT_ABOVE * this.#timed;
+  /** Share of those that somebody waits for that could not be in time, 0..1; 0 while they are few. */
+  get missedShare(): number {
+    return this.#missed < FEW_MISSES ? 0 : Math.min(1, this.#missed / Math.max(1, this.#timed));
   }
 
   /** Something was done about the misses: what comes now shows whether it was enough. */
@@ -66,6 +68,11 @@ export class Demand {
   /** Brings it up to date. */
   follow(nowMs: number): void {
     this.#decay(nowMs);
+  }
+
+  /** Output tokens per ms of requests that somebody waits for. */
+  get timedOutputPerMs(): number {
+    return this.#timedOutput / spanMs(this.#atMs - this.#sinceMs, TAU_MS);
   }
 
   /** Tokens per second that there should be room for. */
@@ -87,6 +94,7 @@ export class Demand {
     const left = Math.exp(-elapsedMs / TAU_MS);
     this.#input *= left;
     this.#output *= left;
+    this.#timedOutput *= left;
     const leftLately = Math.exp(-elapsedMs / LATELY_TAU_MS);
     this.#lately *= leftLately;
     this.#requests *= leftLately;

@@ -21,6 +21,9 @@ const HORIZON_MS = 180_000;
  */
 const LEAST_GAIN = 2;
 const LEAST_GAIN_SHARE = 0.1;
+/** A model lies in the wrong places, whatever the rates say, when it misses more promises than this share, and so many times what all models do. */
+const MISPLACED_ABOVE = 0.05;
+const MISPLACED_TIMES = 2;
 /** What a move for a model that misses its promises counts for beside others: it comes first. */
 const URGENT_MS = 1e12;
 /** Differences of less, in GPUs' worth of work, are noise. */
@@ -89,34 +92,43 @@ export class ModelPlacement {
     this.#demands.get(modelId)?.miss();
   }
 
-  /** Once a second: limits for batch work, and at most one move. */
+  /** Once a second: what the ledger is to know of the models, and at most one move. */
   tick(nowMs: number): readonly OrderModel[] {
     if (nowMs < this.#nextPlanMs) return [];
     for (const demand of this.#demands.values()) demand.follow(nowMs);
     this.#nextPlanMs = nowMs + PLAN_EVERY_MS;
-    this.#limitBatch(nowMs);
+    this.#tellLedger(nowMs);
     return this.#settings.hybrid.placement ? this.#plan(nowMs) : [];
   }
 
-  /** Batch work may lengthen an iteration up to a share of what the GPU's interactive models can bear. */
-  #limitBatch(nowMs: number): void {
-    const { work, nodes } = this.#fleet;
+  /**
+   * Tells the ledger what the models of each GPU are asked for by those who wait: batch work may lengthen an iteration up to a share of what
+   * they can bear, and whoever goes there delays those that are going to come.
+   */
+  #tellLedger(nowMs: number): void {
+    const { work, nodes, inventory } = this.#fleet;
     const share = this.#settings.hybrid.batchStepShare;
+    const copies = new Map<string, number>();
+    const served: { readonly gpu: number; readonly modelId: string }[] = [];
     for (const node of nodes.values()) {
       for (const gpu of node.gpus) {
         let limit = Number.POSITIVE_INFINITY;
-        const { gpuId } = this.#fleet.inventory[gpu]!;
+        const { gpuId } = inventory[gpu]!;
         for (const { gpuIds, models } of node.runners) {
           if (gpuIds.length > 0 && !gpuIds.includes(gpuId)) continue;
-          const asked = models.includes("*") ? this.#demands.keys() : models;
-          for (const modelId of asked) {
+          for (const modelId of models.includes("*") ? this.#demands.keys() : models) {
             const { bearableStepMs, promisedAtMs } = work.times.of(modelId);
-            if (nowMs - promisedAtMs < PROMISE_MEMORY_MS) limit = Math.min(limit, share >= 1 ? Number.POSITIVE_INFINITY : bearableStepMs * share);
+            if (nowMs - promisedAtMs >= PROMISE_MEMORY_MS) continue;
+            if (share < 1) limit = Math.min(limit, bearableStepMs * share);
+            copies.set(modelId, (copies.get(modelId) ?? 0) + 1);
+            served.push({ gpu, modelId });
           }
         }
         work.batchStepLimitMs[gpu] = limit;
+        work.expectedTokensPerMs[gpu] = 0;
       }
     }
+    for (const { gpu, modelId } of served) work.expectedTokensPerMs[gpu]! += (this.#demands.get(modelId)?.timedOutputPerMs ?? 0) / copies.get(modelId)!;
   }
 
   #plan(nowMs: number): readonly OrderModel[] {
@@ -126,11 +138,12 @@ export class ModelPlacement {
     const wanted = [...this.#demands.values()].filter((demand) => isAsked(demand));
     const mix = new ModelMix(hosts, wanted.map(({ modelId }) => modelId));
     const leastMs = Math.max(NOISE, mix.content * Math.min(LEAST_GAIN / hosts.length, LEAST_GAIN_SHARE)) * HORIZON_MS;
+    const misplacedAbove = MISPLACED_ABOVE + MISPLACED_TIMES * meanMissed(wanted);
     let best: PlannedMove | null = null;
     for (const demand of wanted) {
       const { modelId } = demand;
       // Whose requests keep missing their time gets another GPU if nobody loses much by it; once that serves, it shows whether it helped.
-      const short = demand.isShort && !this.#isLoading(modelId);
+      const short = demand.missedShare > misplacedAbove && !this.#isLoading(modelId);
       const floorMs = short ? -leastMs : leastMs;
       for (const { host, victims } of this.#places(demand, hosts, mix, nowMs)) {
         const savingMs = this.#saving(host, modelId, victims, hosts, mix, floorMs, nowMs) + (short ? URGENT_MS : 0);
@@ -273,4 +286,8 @@ export class ModelPlacement {
 function isAsked(demand: Demand): boolean {
   const { input, output } = demand.rates;
   return input + output >= LEAST_RATE;
+}
+
+function meanMissed(demands: readonly Demand[]): number {
+  return demands.reduce((sum, { missedShare }) => sum + missedShare, 0) / Math.max(1, demands.length);
 }

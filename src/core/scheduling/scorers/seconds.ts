@@ -30,15 +30,16 @@ export const ownSeconds = (prediction: Prediction): RequestScorer => ({
   },
 });
 
-/** What it delays those that run there, all of them together. */
+/** What it delays others, all of them together: those that run there, and those that are expected there while it runs. */
 export const delaySeconds = (prediction: Prediction): RequestScorer => ({
   name: "delay_seconds",
   value(fleet, ask, gpu) {
     const { estimate } = ask;
     if (estimate.outputTokens === undefined) return (fleet.active[gpu]! * estimate.durationMs) / 1000;
-    const { readMs, savedMs, addedStepMs } = prediction.makeFor(fleet, ask, gpu);
-    const { held, remainingTokens } = fleet.work;
-    return (held[gpu]! * (readMs[gpu]! - savedMs[gpu]!) + addedStepMs[gpu]! * remainingTokens[gpu]!) / 1000;
+    const { readMs, savedMs, addedStepMs, writeMs } = prediction.makeFor(fleet, ask, gpu);
+    const { held, remainingTokens, expectedTokensPerMs } = fleet.work;
+    const tokens = Math.max(remainingTokens[gpu]!, 0.5 * expectedTokensPerMs[gpu]! * writeMs[gpu]!);
+    return (held[gpu]! * (readMs[gpu]! - savedMs[gpu]!) + addedStepMs[gpu]! * tokens) / 1000;
   },
   add(fleet, ask, candidates, count, weight, totals) {
     const { estimate } = ask;
@@ -48,12 +49,13 @@ export const delaySeconds = (prediction: Prediction): RequestScorer => ({
       for (let k = 0; k < count; k += 1) totals[k]! += perRequest * active[candidates[k]!]!;
       return;
     }
-    const { readMs, savedMs, addedStepMs } = prediction.make(fleet, ask, candidates, count);
-    const { held, remainingTokens } = fleet.work;
+    const { readMs, savedMs, addedStepMs, writeMs } = prediction.make(fleet, ask, candidates, count);
+    const { held, remainingTokens, expectedTokensPerMs } = fleet.work;
     const perMs = weight / 1000;
     for (let k = 0; k < count; k += 1) {
       const gpu = candidates[k]!;
-      totals[k]! += perMs * (held[gpu]! * (readMs[gpu]! - savedMs[gpu]!) + addedStepMs[gpu]! * remainingTokens[gpu]!);
+      const tokens = Math.max(remainingTokens[gpu]!, 0.5 * expectedTokensPerMs[gpu]! * writeMs[gpu]!);
+      totals[k]! += perMs * (held[gpu]! * (readMs[gpu]! - savedMs[gpu]!) + addedStepMs[gpu]! * tokens);
     }
   },
 });
