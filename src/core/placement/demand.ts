@@ -9,7 +9,7 @@ const LATELY_TAU_MS = 15_000;
 /** By so many deviations of chance must what came lately pass the long run before it is a surge. */
 const SURGE_DEVIATIONS = 2;
 /** Work that nobody waits for counts for less: it can be done when the others have had theirs. */
-const UNHURRIED_WEIGHT = 0.4;
+const UNHURRIED_WEIGHT = 0.3;
 /** Misses are remembered for so long, ms. */
 const MISSED_TAU_MS = 60_000;
 /** Fewer misses than this say nothing. */

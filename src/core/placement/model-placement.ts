@@ -27,7 +27,7 @@ const MISPLACED_TIMES = 2;
 /** What a move for a model that misses its promises counts for beside others: it comes first. */
 const URGENT_MS = 1e12;
 /** Differences of less, in GPUs' worth of work, are noise. */
-const NOISE = 0.05;
+const NOISE = 0.25;
 /** A model may go from a GPU only after this long: loading it was not for nothing. */
 const MIN_RESIDENCY_MS = 30_000;
 /** GPUs that load at the same time, as a share of the fleet. */
@@ -42,7 +42,7 @@ const MAX_WEIGHT_SHARE_ALONE = 0.82;
 const PROMISE_MEMORY_MS = 60_000;
 const MAX_MODELS = 1_000;
 /** Less is no demand, tokens per second. */
-const LEAST_RATE = 1e-3;
+const LEAST_RATE = 0.01;
 
 type OrderModel = Extract<Effect, { kind: "order_model" }>;
 
