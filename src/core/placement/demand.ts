@@ -6,6 +6,8 @@ import type { ModelId } from "../model/ids.js";
 const TAU_MS = 120_000;
 /** The same for what came lately. */
 const LATELY_TAU_MS = 15_000;
+/** Rates are told of no shorter time than this, ms: two requests in the first second are no two a second. */
+const LEAST_SPAN_MS = 10_000;
 /** By so many deviations of chance must what came lately pass the long run before it is a surge. */
 const SURGE_DEVIATIONS = 2;
 /** Work that nobody waits for counts for less: it can be done when the others have had theirs. */
@@ -106,5 +108,5 @@ export class Demand {
 
 /** The time that a decayed sum stands for, ms: the first requests are not few because nothing came before them. */
 function spanMs(ageMs: number, tauMs: number): number {
-  return tauMs * (1 - Math.exp(-Math.max(1_000, ageMs) / tauMs));
+  return tauMs * (1 - Math.exp(-Math.max(LEAST_SPAN_MS, ageMs) / tauMs));
 }

@@ -39,7 +39,6 @@ function busyAt(slope: number): number {
 
 export class ModelMix {
   readonly #hosts: readonly MixHost[];
-  readonly #models: readonly string[];
   readonly #busy: Float64Array;
   /** By model: what it takes of each host. */
   readonly #parts = new Map<string, Float64Array>();
@@ -49,7 +48,6 @@ export class ModelMix {
 
   constructor(hosts: readonly MixHost[], models: readonly string[]) {
     this.#hosts = hosts;
-    this.#models = models;
     this.#busy = Float64Array.from(hosts, ({ taken }) => taken);
     this.#trial = new Float64Array(hosts.length);
     this.#scratch = new Float64Array(hosts.length);

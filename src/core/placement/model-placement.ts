@@ -21,7 +21,7 @@ const HORIZON_MS = 180_000;
  */
 const LEAST_GAIN = 2;
 const LEAST_GAIN_SHARE = 0.1;
-/** A model lies in the wrong places, whatever the rates say, when it misses more promises than this share, and so many times what all models do. */
+/** A model lies in the wrong places, whatever the rates say, when it misses more promises than this share, and so many times what the others do. */
 const MISPLACED_ABOVE = 0.05;
 const MISPLACED_TIMES = 2;
 /** What a move for a model that misses its promises counts for beside others: it comes first. */
@@ -138,12 +138,13 @@ export class ModelPlacement {
     const wanted = [...this.#demands.values()].filter((demand) => isAsked(demand));
     const mix = new ModelMix(hosts, wanted.map(({ modelId }) => modelId));
     const leastMs = Math.max(NOISE, mix.content * Math.min(LEAST_GAIN / hosts.length, LEAST_GAIN_SHARE)) * HORIZON_MS;
-    const misplacedAbove = MISPLACED_ABOVE + MISPLACED_TIMES * meanMissed(wanted);
+    const missed = wanted.reduce((sum, { missedShare }) => sum + missedShare, 0);
     let best: PlannedMove | null = null;
     for (const demand of wanted) {
       const { modelId } = demand;
       // Whose requests keep missing their time gets another GPU if nobody loses much by it; once that serves, it shows whether it helped.
-      const short = demand.missedShare > misplacedAbove && !this.#isLoading(modelId);
+      const elsewhere = (missed - demand.missedShare) / Math.max(1, wanted.length - 1);
+      const short = demand.missedShare > MISPLACED_ABOVE + MISPLACED_TIMES * elsewhere && !this.#isLoading(modelId);
       const floorMs = short ? -leastMs : leastMs;
       for (const { host, victims } of this.#places(demand, hosts, mix, nowMs)) {
         const savingMs = this.#saving(host, modelId, victims, hosts, mix, floorMs, nowMs) + (short ? URGENT_MS : 0);
@@ -286,8 +287,4 @@ export class ModelPlacement {
 function isAsked(demand: Demand): boolean {
   const { input, output } = demand.rates;
   return input + output >= LEAST_RATE;
-}
-
-function meanMissed(demands: readonly Demand[]): number {
-  return demands.reduce((sum, { missedShare }) => sum + missedShare, 0) / Math.max(1, demands.length);
 }

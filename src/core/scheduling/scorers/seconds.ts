@@ -95,20 +95,28 @@ function chance(expectedMs: number, mayTakeMs: number): number {
   return spareMs > 0 ? (expectedMs * expectedMs) / (expectedMs * expectedMs + spareMs * spareMs) : 1;
 }
 
-/** A prompt that stays where it was read leaves other caches to other prompts: worth this many readings beside the one it spares. */
-const REUSE = 8;
+/**
+ * A prompt that stays where it was read leaves other caches to other prompts, and the next turn of its conversation finds it there: worth
+ * this many readings beside the one that it spares. Work that nobody waits for is no conversation: it must not crowd one GPU.
+ */
+const REUSE = 64;
+const REUSE_UNHURRIED = 8;
 
-/** What need not be read again because the GPU has read the same prompt up to there, its own time and that of those it does not delay: a gain. */
+/** What is read where it was read before: a gain beside the time that it spares, which the other terms have. */
 export const affinitySeconds = (prediction: Prediction): RequestScorer => ({
   name: "affinity_seconds",
   value(fleet, ask, gpu) {
     if (ask.estimate.outputTokens === undefined) return 0;
-    return (prediction.makeFor(fleet, ask, gpu).savedMs[gpu]! * (REUSE + fleet.work.held[gpu]!)) / 1000;
+    return (reuse(ask) * prediction.makeFor(fleet, ask, gpu).savedMs[gpu]!) / 1000;
   },
   add(fleet, ask, candidates, count, weight, totals) {
     if (ask.estimate.outputTokens === undefined || wishesOf(ask.spec).prefixHashes.length === 0) return;
     const { savedMs } = prediction.make(fleet, ask, candidates, count);
-    const { held } = fleet.work;
-    for (let k = 0; k < count; k += 1) totals[k]! += (weight * savedMs[candidates[k]!]! * (REUSE + held[candidates[k]!]!)) / 1000;
+    const perMs = (weight * reuse(ask)) / 1000;
+    for (let k = 0; k < count; k += 1) totals[k]! += perMs * savedMs[candidates[k]!]!;
   },
 });
+
+function reuse(ask: Ask): number {
+  return promisedUntilMs(ask) === Number.POSITIVE_INFINITY ? REUSE_UNHURRIED : REUSE;
+}
