@@ -1,7 +1,8 @@
-// A typed client of RouterService over grpc-js, for the command line, tests and programs that embed it.
+// A typed client of RouterService and QuotaService over grpc-js, for the command line, tests and programs that embed it.
 // It adds promises, async iteration, deadlines and abort signals; it does not retry and does not translate errors.
 import { create, type DescMethodStreaming, type DescMethodUnary, type DescMessage, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
 import { Client, credentials, Metadata, type CallOptions as GrpcCallOptions, type MethodDefinition } from "@grpc/grpc-js";
+import { QuotaService } from "../../gen/gpurouter/v1/quota_pb.js";
 import { RouterService } from "../../gen/gpurouter/v1/router_pb.js";
 import { grpcMethodDefinition } from "../wire/grpc-service-definition.js";
 
@@ -17,7 +18,13 @@ type Methods = typeof RouterService.method;
 type Input<K extends keyof Methods> = MessageInitShape<Methods[K]["input"]>;
 type Output<K extends keyof Methods> = MessageShape<Methods[K]["output"]>;
 type Unary<K extends keyof Methods> = (request: Input<K>, options?: CallOptions) => Promise<Output<K>>;
+type QuotaMethods = typeof QuotaService.method;
 type ServerStream<K extends keyof Methods> = (request: Input<K>, options?: CallOptions) => AsyncIterable<Output<K>>;
+
+/** QuotaService as functions, each as a unary method of RouterClient. */
+export type QuotaClient = {
+  readonly [K in keyof QuotaMethods]: (request: MessageInitShape<QuotaMethods[K]["input"]>, options?: CallOptions) => Promise<MessageShape<QuotaMethods[K]["output"]>>;
+};
 
 /**
  * RouterService as functions. Unary methods reject with grpc-js's ServiceError as it came. Streams start when they are
@@ -33,6 +40,7 @@ export interface RouterClient {
   readonly gpuStatus: Unary<"gpuStatus">;
   readonly watch: ServerStream<"watch">;
   readonly watchGpus: ServerStream<"watchGpus">;
+  readonly quotas: QuotaClient;
   /** Closes the connection; calls under way end with CANCELLED. */
   close(): void;
 }
@@ -47,6 +55,7 @@ export function connectRouter(address: string): RouterClient {
     "grpc.enable_channelz": 0,
   });
   const { method } = RouterService;
+  const { getQuota, setQuota, listQuotas, listUsage } = QuotaService.method;
   return {
     route: unary(client, method.route),
     batchRoute: unary(client, method.batchRoute),
@@ -57,6 +66,7 @@ export function connectRouter(address: string): RouterClient {
     gpuStatus: unary(client, method.gpuStatus),
     watch: serverStream(client, method.watch),
     watchGpus: serverStream(client, method.watchGpus),
+    quotas: { getQuota: unary(client, getQuota), setQuota: unary(client, setQuota), listQuotas: unary(client, listQuotas), listUsage: unary(client, listUsage) },
     close: () => client.close(),
   };
 }

@@ -3,15 +3,14 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createConnectRouter } from "@connectrpc/connect";
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
-import { RouterService } from "../../gen/gpurouter/v1/router_pb.js";
 import { bindConnectHandlers } from "./connect-handlers.js";
 import type { Binding } from "./grpc-handlers.js";
-import type { ServiceHandlers } from "./service-handlers.js";
+import type { ServedService } from "./service-handlers.js";
 
-/** Answers a call of RouterService; returns false, and does nothing, when `path` is not one of its methods. */
+/** Answers a call of one of the services; returns false, and does nothing, when `path` is not one of their methods. */
 export type ConnectListener = (path: string, request: IncomingMessage, response: ServerResponse) => boolean;
 
-export function createConnectListener(handlers: ServiceHandlers<typeof RouterService>, maxRequestBytes: number, binding: Binding): ConnectListener {
+export function createConnectListener(services: readonly ServedService[], maxRequestBytes: number, binding: Binding): ConnectListener {
   const router = createConnectRouter({
     // HTTP/1.1 has no trailers that a gRPC client would read; gRPC has its own port.
     grpc: false,
@@ -21,7 +20,7 @@ export function createConnectListener(handlers: ServiceHandlers<typeof RouterSer
     // On loopback compression costs more than it saves.
     acceptCompression: [],
   });
-  bindConnectHandlers(router, RouterService, handlers, binding);
+  for (const { service, handlers } of services) bindConnectHandlers(router, service, handlers, binding);
   const methods = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
 
   return (path, request, response) => {

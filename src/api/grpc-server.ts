@@ -14,7 +14,7 @@ import { collectCallsYoung } from "./http2-stream-table.js";
 import { createServerHealth, type ServerHealth } from "./health.js";
 import { hostAndPort, requireLoopback } from "./loopback.js";
 import { createReflection } from "./reflection.js";
-import type { ServiceHandlers } from "./service-handlers.js";
+import type { ServedService, ServiceHandlers } from "./service-handlers.js";
 
 /** A service that is written against grpc-js itself. It is reflected like the others; its owner ends its calls on a drain. */
 export interface ExtraService {
@@ -30,6 +30,8 @@ export interface GrpcServerOptions {
   readonly port: number;
   readonly router: ServiceHandlers<typeof RouterService>;
   readonly log: Pick<Logger, "error">;
+  /** Beside RouterService. */
+  readonly services?: readonly ServedService[];
   readonly extraServices?: readonly ExtraService[];
   /** Largest request; 16 MiB when left out. */
   readonly maxRequestBytes?: number;
@@ -69,7 +71,8 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
 
   const gate = new CallGate();
   const extraServices = options.extraServices ?? [];
-  const workServices = [RouterService, ...extraServices.map(({ service }) => service)];
+  const services = options.services ?? [];
+  const workServices = [RouterService, ...services.map(({ service }) => service), ...extraServices.map(({ service }) => service)];
   const health = createServerHealth(workServices.map(({ typeName }) => typeName));
   const reflection = createReflection([...workServices, Health]);
 
@@ -82,6 +85,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   const watching: Binding = { gate, log: options.log, admission: () => "free" };
   const add = ({ definition, implementation }: GrpcService): void => server.addService(definition, implementation);
   add(bindGrpcHandlers(RouterService, options.router, work));
+  for (const { service, handlers } of services) add(bindGrpcHandlers(service, handlers, work));
   add(bindGrpcHandlers(Health, health.handlers, watching));
   add(bindGrpcHandlers(ServerReflection, reflection.v1, watching));
   add(bindGrpcHandlers(ServerReflectionAlpha, reflection.v1alpha, watching));

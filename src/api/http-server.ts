@@ -12,7 +12,7 @@ import { hostAndPort, isLoopback, requireLoopback } from "./loopback.js";
 import { ApiError } from "./outcomes.js";
 import { isRequestId } from "./request-rules.js";
 import type { RouterPort } from "./router-port.js";
-import type { ServiceHandlers } from "./service-handlers.js";
+import { served, type ServedService, type ServiceHandlers } from "./service-handlers.js";
 
 export interface HttpServerOptions {
   /** A loopback name or address. */
@@ -20,6 +20,8 @@ export interface HttpServerOptions {
   /** 0 takes a free one. */
   readonly port: number;
   readonly router: ServiceHandlers<typeof RouterService>;
+  /** Beside RouterService. */
+  readonly services?: readonly ServedService[];
   /** Where results come from. */
   readonly results: Pick<RouterPort, "result">;
   readonly log: Binding["log"];
@@ -55,7 +57,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     log: options.log,
     admission: (method) => (method === RouterService.method.watchGpus ? "unawaited" : "awaited"),
   };
-  const rpc = createConnectListener(options.router, options.maxRequestBytes ?? 16 * 1024 * 1024, binding);
+  const rpc = createConnectListener([served(RouterService, options.router), ...(options.services ?? [])], options.maxRequestBytes ?? 16 * 1024 * 1024, binding);
   const limits = { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS };
   const server = createServer(limits, (request, response) => {
     try {

@@ -29,5 +29,16 @@ type Handler<M> = M extends { methodKind: infer K; input: infer I extends DescMe
         : never
   : never;
 
+/** A service with its handlers, for servers that serve several. */
+export interface ServedService {
+  readonly service: DescService;
+  readonly handlers: ServiceHandlers<DescService>;
+}
+
+/** Ties handlers to the service that they are of. */
+export function served<S extends DescService>(service: S, handlers: ServiceHandlers<S>): ServedService {
+  return { service, handlers: handlers as ServiceHandlers<DescService> };
+}
+
 /** A handler for every method of a service, by its lower-camel name. */
 export type ServiceHandlers<S extends DescService> = { readonly [K in keyof S["method"]]: Handler<S["method"][K]> };

@@ -11,6 +11,7 @@ import { describeFailure, ExitCode } from "./failure.js";
 import { registerGpus } from "./gpus.js";
 import { registerList } from "./list.js";
 import { packageVersion } from "./package-version.js";
+import { registerQuota } from "./quota.js";
 import { registerReplay } from "./replay.js";
 import { registerRoute } from "./route.js";
 import type { CommandContext } from "./router-command.js";
@@ -20,6 +21,7 @@ import { registerStatus } from "./status.js";
 import { styleFor } from "./style.js";
 import type { Terminal } from "./terminal.js";
 import { registerUp } from "./up.js";
+import { registerUsage } from "./usage.js";
 import { registerWatch } from "./watch.js";
 import { registerWhatif } from "./whatif.js";
 
@@ -71,6 +73,9 @@ Exit codes: 0 done, 1 failed, 2 bad usage, 3 the request was cancelled, 130 inte
   registerList(program, context);
   registerWatch(program, context);
   registerCancel(program, context);
+  program.commandsGroup("Users:");
+  registerQuota(program, context);
+  registerUsage(program, context);
   program.commandsGroup("See and test the fleet:");
   registerGpus(program, context);
   registerExplain(program, context);

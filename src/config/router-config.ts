@@ -11,6 +11,8 @@ const defaults = DEFAULT_CORE_SETTINGS;
 const seconds = (max: number): z.ZodNumber => z.number().min(0).max(max);
 const port = z.int().min(0).max(65_535);
 const share = z.number().min(0).max(1);
+const limit = (max: number): z.ZodNumber => z.int().min(0).max(max);
+const { quota } = defaults;
 const gpuName = z.string().min(1).max(128);
 
 const schema = z.strictObject({
@@ -49,8 +51,27 @@ const schema = z.strictObject({
       max_wait: z.number().min(1).max(31_536_000).default(defaults.maxWaitMs / 1000),
       max_queued_requests: z.int().min(1).max(10_000_000).default(defaults.maxQueuedRequests),
       max_queued_bytes: z.int().min(1).default(defaults.maxQueuedBytes),
+      queue_headroom: share.default(defaults.queueHeadroom),
+      shed_above_memory: z.number().min(0.1).max(1).default(defaults.shedAboveMemory),
     })
     .prefault({}),
+  user_quota_manager: z
+    .strictObject({
+      // A section of the file counts unless it says otherwise; without one there are no quotas.
+      mode: z.enum(["off", "shadow", "enforce"]).default("enforce"),
+      default_gpu_limit: limit(1_000_000).default(quota.defaults.gpus),
+      default_request_limit: limit(10_000_000).default(quota.defaults.concurrentRequests),
+      default_priority_limit: limit(10_000_000).default(quota.defaults.priorityRequests),
+      default_gpu_time_limit: limit(1_000_000_000).default(quota.defaults.gpuTimeMs / 60_000),
+      gpu_time_period: z.number().min(60).max(31_536_000).default(quota.gpuTimePeriodMs / 1000),
+      default_requests_per_minute: limit(10_000_000).default(quota.defaults.requestsPerMinute),
+      default_requests_per_day: limit(1_000_000_000).default(quota.defaults.requestsPerDay),
+      default_queued_requests_limit: limit(10_000_000).default(quota.defaults.queuedRequests),
+      default_queued_bytes_limit: limit(Number.MAX_SAFE_INTEGER).default(quota.defaults.queuedBytes),
+      default_model_limits: z.record(z.string().min(1).max(256), limit(10_000_000)).default({}),
+      quota_check_interval: z.number().min(0.1).max(3600).default(quota.checkIntervalMs / 1000),
+    })
+    .prefault({ mode: "off" }),
   error_handler: z
     .strictObject({
       error_threshold: share.default(defaults.errorThreshold),
@@ -182,6 +203,9 @@ function settle(file: z.output<typeof schema>): RouterConfig {
       nodeLostAfterMs: agents.node_lost_after * 1000,
       maxQueuedRequests: file.request_router.max_queued_requests,
       maxQueuedBytes: file.request_router.max_queued_bytes,
+      queueHeadroom: file.request_router.queue_headroom,
+      shedAboveMemory: file.request_router.shed_above_memory,
+      quota: quotaOf(file.user_quota_manager),
     },
     agentTerms: {
       leaseMs: agents.lease * 1000,
@@ -191,6 +215,25 @@ function settle(file: z.output<typeof schema>): RouterConfig {
     },
     retention: { finishedForMs: journal.keep_finished_hours * 3_600_000, finishedAtMost: journal.keep_finished_requests },
     recording: { file: file.recording.file, maxBytes: file.recording.max_mib * 1024 * 1024, hashUsers: file.recording.hash_users },
+  };
+}
+
+function quotaOf(file: z.output<typeof schema>["user_quota_manager"]): CoreSettings["quota"] {
+  return {
+    mode: file.mode,
+    defaults: {
+      concurrentRequests: file.default_request_limit,
+      gpus: file.default_gpu_limit,
+      priorityRequests: file.default_priority_limit,
+      gpuTimeMs: file.default_gpu_time_limit * 60_000,
+      requestsPerMinute: file.default_requests_per_minute,
+      requestsPerDay: file.default_requests_per_day,
+      queuedRequests: file.default_queued_requests_limit,
+      queuedBytes: file.default_queued_bytes_limit,
+      modelRequests: file.default_model_limits,
+    },
+    gpuTimePeriodMs: file.gpu_time_period * 1000,
+    checkIntervalMs: file.quota_check_interval * 1000,
   };
 }
 

@@ -2,6 +2,7 @@
 // Synchronous and pure but for its own state: time comes in, randomness is seeded from request ids. The router makes the
 // records durable before it performs the effects; it never calls in from inside a step.
 import { unreachable } from "../lib/assert.js";
+import { Admission } from "./admission.js";
 import { Dispatcher } from "./dispatcher.js";
 import { Estimator } from "./estimate/estimator.js";
 import type { Event, Step, SubmitOutcome } from "./events.js";
@@ -36,6 +37,7 @@ export class Engine {
   readonly #attempts: Attempts;
   readonly #nodes: Nodes;
   readonly #dispatcher: Dispatcher;
+  readonly #admission: Admission;
   #recordsUntilDigest = DIGEST_EVERY_RECORDS;
 
   /** Starts empty, or from a snapshot. Throws when the settings contradict themselves. */
@@ -55,7 +57,8 @@ export class Engine {
     this.#preemption = preemption;
     this.#attempts = attempts;
     this.#nodes = new Nodes(state, settings, attempts, preemption);
-    this.#dispatcher = new Dispatcher({ state, scheduler, estimator, placement, reserver, preemption, attempts });
+    this.#admission = new Admission(state, settings, attempts);
+    this.#dispatcher = new Dispatcher({ state, scheduler, estimator, placement, reserver, preemption, attempts, admission: this.#admission });
   }
 
   /** Results of superseded attempts that were refused; for metrics. */
@@ -94,7 +97,7 @@ export class Engine {
     const exclusive = isExclusive(spec, this.#settings.exclusiveTypes);
     const asked = { spec, estimate: this.#estimator.estimate(spec), exclusive, avoidGpuId: "", acceptedAtMs: nowMs, late: false } as const;
     const waiting = this.state.queue.get(spec.requestId);
-    return this.#scheduler.explain(this.state.fleet, this.#dispatcher.askOf(waiting?.spec === spec ? waiting : asked, 0, nowMs));
+    return this.#dispatcher.explain(waiting?.spec === spec ? waiting : asked, nowMs);
   }
 
   #handle(event: Event, nowMs: number, step: Step): void {
@@ -102,6 +105,7 @@ export class Engine {
       case "take_over":
         emit(this.state, { kind: "epoch_started", epoch: event.epoch, atMs: nowMs }, step);
         this.#nodes.takenOver(nowMs);
+        this.#admission.takenOver();
         this.#preemption.restUntil(nowMs + this.#settings.nodeLostAfterMs);
         return;
       case "submit":
@@ -146,6 +150,14 @@ export class Engine {
       case "attempt_ended":
         this.#attempts.ended(event.nodeId, event.ref, event.end, nowMs, step);
         return;
+      case "set_quota": {
+        const { subject, subjectId, override, by, reason } = event;
+        emit(this.state, { kind: "quota_set", entry: { subject, subjectId, override, by, reason, atMs: nowMs } }, step);
+        return;
+      }
+      case "memory":
+        this.#admission.memory(event.share, nowMs, step);
+        return;
       case "tick":
         this.#tick(nowMs, step);
         return;
@@ -160,11 +172,11 @@ export class Engine {
     const known = this.state.requests.get(spec.requestId);
     if (known) return known.spec.contentHash === spec.contentHash ? { kind: "known", request: known } : { kind: "id_conflict" };
     if (!this.#scheduler.hasStrategy(spec.strategy)) return { kind: "unknown_strategy", known: this.strategyNames };
-    const { maxQueuedRequests, maxQueuedBytes, requestTimeoutMs } = this.#settings;
-    const { queue } = this.state;
-    if (queue.size + this.state.waitingForRetry >= maxQueuedRequests) return { kind: "queue_full", what: "requests", limit: maxQueuedRequests };
-    if (queue.bytes + spec.payload.byteLength > maxQueuedBytes) return { kind: "queue_full", what: "bytes", limit: maxQueuedBytes };
+    const estimate = this.#estimator.estimate(spec);
+    const verdict = this.#admission.judge(spec, estimate.durationMs, nowMs);
+    if (verdict.kind !== "welcome") return verdict;
 
+    const { requestTimeoutMs } = this.#settings;
     const timeoutMs = spec.timeoutMs || (spec.type === "inference" ? requestTimeoutMs : 0);
     emit(this.state, 
       {
@@ -173,12 +185,13 @@ export class Engine {
         atMs: nowMs,
         sequence: this.state.nextSequence,
         deadlineAtMs: timeoutMs > 0 ? nowMs + timeoutMs : 0,
-        estimate: this.#estimator.estimate(spec),
+        estimate,
       },
       step,
     );
+    this.#admission.accepted(spec, verdict.insteadOf, nowMs, step);
     const request = this.state.requests.get(spec.requestId)!;
-    this.#placement.asked(spec, this.state.queue.get(spec.requestId)!.estimate, nowMs);
+    this.#placement.asked(spec, estimate, nowMs);
     return { kind: "accepted", request };
   }
 
@@ -215,6 +228,7 @@ export class Engine {
     this.#nodes.tick(nowMs, step);
     state.fleet.work.follow(nowMs);
     state.queue.reopenHealing();
+    this.#dispatcher.reopenHeld(nowMs);
     for (const order of this.#placement.tick(nowMs, state.queue.heads())) step.effects.push(order);
     state.fleet.expireCooldowns(nowMs);
     state.fleet.forgetStaleSamples(nowMs, FRESH_PERIODS * this.#settings.telemetryIntervalMs);

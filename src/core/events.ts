@@ -1,6 +1,7 @@
 // What goes into the engine and what comes out. Everything that happens to the router is one of these events.
 import type { GpuInventory, GpuTelemetry, ModelOrder, RunnerInfo, RunnerLoad } from "./model/gpu.js";
 import type { AttemptRef, GpuId, NodeId, RequestId } from "./model/ids.js";
+import type { OverLimit, QuotaOverride, SubjectKind } from "./model/quota.js";
 import type { Request, RequestError, RequestSpec, RunStatistics } from "./model/request.js";
 import type { Record } from "./records.js";
 
@@ -41,6 +42,10 @@ export type Event =
   | { readonly kind: "attempt_started"; readonly nodeId: NodeId; readonly ref: AttemptRef }
   | { readonly kind: "attempt_progress"; readonly nodeId: NodeId; readonly ref: AttemptRef; readonly fraction: number }
   | { readonly kind: "attempt_ended"; readonly nodeId: NodeId; readonly ref: AttemptRef; readonly end: AttemptEnd }
+  /** Replaces what is set for a user or team. */
+  | { readonly kind: "set_quota"; readonly subject: SubjectKind; readonly subjectId: string; readonly override: QuotaOverride; readonly by: string; readonly reason: string }
+  /** How much of the router's own memory is in use, 0..1. */
+  | { readonly kind: "memory"; readonly share: number }
   /** Time passed; sent a few times a second. */
   | { readonly kind: "tick" };
 
@@ -78,7 +83,12 @@ export type SubmitOutcome =
   | { readonly kind: "known"; readonly request: Request }
   | { readonly kind: "id_conflict" }
   | { readonly kind: "unknown_strategy"; readonly known: readonly string[] }
-  | { readonly kind: "queue_full"; readonly what: "requests" | "bytes"; readonly limit: number };
+  /** No room in line, and nobody there who would have to make way. */
+  | { readonly kind: "queue_full"; readonly what: "requests" | "bytes" | "memory"; readonly limit: number; readonly retryAfterMs: number }
+  /** The user or his team has as much as he may have. `retryAfterMs` is 0 when waiting does not help. */
+  | { readonly kind: "over_quota"; readonly over: OverLimit; readonly retryAfterMs: number }
+  /** The user or his team sends too fast. */
+  | { readonly kind: "rate_limited"; readonly over: OverLimit; readonly retryAfterMs: number };
 
 /** The output of one step. Arrays are the step's own. */
 export interface Step {

@@ -5,6 +5,7 @@ import type { Step } from "./events.js";
 import type { Decision, ResourceEstimate } from "./model/decision.js";
 import type { GpuInventory } from "./model/gpu.js";
 import type { GpuId, NodeId, RequestId } from "./model/ids.js";
+import type { QuotaEntry } from "./model/quota.js";
 import { gpusOf, type Request, type RequestError, type RequestSpec, type ResultInfo, type RunStatistics, type StopWish } from "./model/request.js";
 import type { State } from "./state.js";
 
@@ -56,6 +57,8 @@ export type Record =
       readonly result: ResultInfo | null;
       readonly statistics: RunStatistics | null;
     }
+  /** What a user or team may have, from now on; an empty override means as by default. */
+  | { readonly kind: "quota_set"; readonly entry: QuotaEntry }
   /** A digest of the state after the record before it; replay checks it. */
   | { readonly kind: "state_digest"; readonly digest: number };
 
@@ -109,6 +112,7 @@ export function apply(state: State, record: Record): void {
       const request = live(state, record.requestId);
       state.release(request, record.atMs, record.phase === "completed" ? record.statistics : null);
       state.leaveQueue(record.requestId);
+      if (request.attempt === 0) state.quotas.leaves(request.spec);
       request.phase = record.phase;
       request.endedAtMs = record.atMs;
       request.error = record.error;
@@ -119,8 +123,13 @@ export function apply(state: State, record: Record): void {
       state.deadlines.cancel(record.requestId, request.deadlineAtMs);
       if (request.stop) state.deadlines.cancel(record.requestId, request.stop.atMs + STOP_GRACE_MS);
       state.endedCount += 1;
+      state.quotas.ended(request);
       return;
     }
+    case "quota_set":
+      state.quotas.set(record.entry);
+      for (const [userId] of state.queue.heldHeads()) state.queue.letGo(userId);
+      return;
     case "state_digest":
       assert(record.digest === state.digest(), "the state differs from the one that was recorded: the journal or this version is broken");
       return;
@@ -160,6 +169,7 @@ function applyAccepted(state: State, record: Extract<Record, { kind: "accepted" 
   state.requests.set(spec.requestId, request);
   state.nextSequence = record.sequence + 1;
   if (record.deadlineAtMs > 0) state.deadlines.schedule(spec.requestId, record.deadlineAtMs);
+  state.quotas.accepted(spec, record.atMs);
   state.wait(request, record.estimate);
 }
 
@@ -169,6 +179,7 @@ function applyPlaced(state: State, record: Extract<Record, { kind: "placed" }>):
   const gpus = gpusOf(record).map((gpuId) => state.fleet.indexOf(gpuId));
   assert(!gpus.includes(-1), "a request is placed on known GPUs");
   state.leaveQueue(record.requestId);
+  if (record.attempt === 1) state.quotas.leaves(request.spec);
   request.phase = "placed";
   request.attempt = record.attempt;
   request.gpuId = record.gpuId;

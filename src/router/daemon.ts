@@ -2,9 +2,12 @@
 // Used by the commands `serve` and `up`; signals and output are theirs.
 import type { Logger } from "pino";
 import { AgentService } from "../../gen/gpurouter/v1/agent_pb.js";
+import { QuotaService } from "../../gen/gpurouter/v1/quota_pb.js";
 import { createGrpcServer } from "../api/grpc-server.js";
 import { createHttpServer } from "../api/http-server.js";
+import { createQuotaService } from "../api/quota-service.js";
 import { createRouterService } from "../api/router-service.js";
+import { served } from "../api/service-handlers.js";
 import type { RouterConfig } from "../config/router-config.js";
 import { LmdbJournal } from "../journal/lmdb-journal.js";
 import { Recorder } from "../recording/recorder.js";
@@ -54,11 +57,13 @@ export async function startDaemon(config: RouterConfig, version: string, log: Lo
   }
   try {
     const service = createRouterService(router);
+    const services = [served(QuotaService, createQuotaService(router.quotas))];
     const maxRequestBytes = Math.max(config.maxMessageBytes, config.agentTerms.maxResultBytes + MESSAGE_OVERHEAD_BYTES);
     const http = createHttpServer({
       host: config.host,
       port: config.httpPort,
       router: service,
+      services,
       results: router,
       log,
       maxRequestBytes: config.maxMessageBytes,
@@ -68,6 +73,7 @@ export async function startDaemon(config: RouterConfig, version: string, log: Lo
       host: config.host,
       port: config.grpcPort,
       router: service,
+      services,
       log,
       extraServices: [{ service: AgentService, implementation: { connect: router.agents.connect } }],
       maxRequestBytes,

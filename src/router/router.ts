@@ -15,6 +15,8 @@ import type { Clock } from "./clock.js";
 import { DiskGuard } from "./disk-guard.js";
 import { EngineLoop } from "./engine-loop.js";
 import { GpuViews } from "./gpu-views.js";
+import { MemoryWatch } from "./memory-watch.js";
+import { QuotaViews } from "./quota-views.js";
 import { RequestList } from "./request-list.js";
 import { RequestWatchers } from "./request-watchers.js";
 import { Retention } from "./retention.js";
@@ -40,6 +42,7 @@ export interface RouterOptions {
 
 export class Router implements RouterPort {
   readonly agents: AgentSessions;
+  readonly quotas: QuotaViews;
   readonly #options: RouterOptions;
   readonly #loop: EngineLoop;
   readonly #watchers = new RequestWatchers();
@@ -48,6 +51,7 @@ export class Router implements RouterPort {
   readonly #disk: DiskGuard;
   readonly #retention: Retention;
   readonly #timer: NodeJS.Timeout;
+  readonly #memory: MemoryWatch;
   #draining = false;
 
   /** Recovers from the journal. Throws when it cannot be recovered from. */
@@ -66,6 +70,8 @@ export class Router implements RouterPort {
       onProgress: (ref, fraction, message) => this.#watchers.progress(ref, fraction, message),
     });
     this.#gpuViews = new GpuViews(this.#loop.engine, settings, clock);
+    this.quotas = new QuotaViews(this.#loop, clock);
+    this.#memory = new MemoryWatch(settings.shedAboveMemory, log, (share) => void this.#loop.step({ kind: "memory", share }));
     this.#list = new RequestList(this.#loop.engine.state, this.#loop.history);
     this.#disk = new DiskGuard(journal, log);
     this.#retention = new Retention(journal, clock, options.retention, log);
@@ -107,7 +113,9 @@ export class Router implements RouterPort {
       case "unknown_strategy":
         return Promise.resolve({ ...submitted, strategy: spec.strategy });
       case "queue_full":
-        return Promise.resolve({ ...submitted, retryAfterMs: this.#queueDelayMs(spec) || RETRY_WHEN_FULL_MS });
+      case "over_quota":
+      case "rate_limited":
+        return Promise.resolve(submitted);
       default:
         throw new Error("Invariant broken: a submit has an outcome");
     }
@@ -180,6 +188,7 @@ export class Router implements RouterPort {
     this.#draining = true;
     clearInterval(this.#timer);
     this.#disk.stop();
+    this.#memory.stop();
     await this.#retention.stop();
     this.agents.close();
     await this.#loop.stop();

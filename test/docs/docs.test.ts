@@ -111,11 +111,15 @@ function table(file: string, first: string): readonly (readonly string[])[] {
   return rows.slice(0, end < 0 ? undefined : end).map((line) => line.split("|").slice(1, -1).map((cell) => cell.trim()));
 }
 
+const OVER = { name: "gpu_time", subject: "user", subjectId: "a", limit: 1, used: 1, asked: 1, resetAtMs: 0 } as const;
+
 /** One of each kind; a new kind does not compile until it is here, and is missing in the document until it is there. */
 const OUTCOMES: { readonly [K in Exclude<Outcome["kind"], "accepted">]: Extract<Outcome, { readonly kind: K }> } = {
   id_conflict: { kind: "id_conflict", requestId: "a" as never },
   unknown_strategy: { kind: "unknown_strategy", strategy: "a", known: [] },
   queue_full: { kind: "queue_full", what: "requests", limit: 1, retryAfterMs: 1 },
+  over_quota: { kind: "over_quota", over: OVER, retryAfterMs: 1 },
+  rate_limited: { kind: "rate_limited", over: OVER, retryAfterMs: 1 },
   storage_full: { kind: "storage_full", detail: "a", retryAfterMs: 1 },
   draining: { kind: "draining" },
   invalid_argument: { kind: "invalid_argument", violations: [] },
