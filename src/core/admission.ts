@@ -15,6 +15,12 @@ type Refusal = Extract<SubmitOutcome, { readonly kind: "queue_full" | "over_quot
 /** What comes of a newcomer. He may come in when those of `insteadOf` go. */
 type Verdict = Refusal | { readonly kind: "welcome"; readonly insteadOf: readonly Request[] };
 
+/** Names a request; not by itself, which would keep its payload, nor by its id alone, which may come again. */
+interface Arrival {
+  readonly requestId: RequestId;
+  readonly sequence: number;
+}
+
 const WELCOME: Verdict = { kind: "welcome", insteadOf: [] };
 
 /** Bound on those who make way for one newcomer. */
@@ -39,8 +45,8 @@ export class Admission {
   readonly #settings: CoreSettings;
   readonly #attempts: Attempts;
   readonly #drain = new DrainRate();
-  /** Ids by priority in the order of acceptance, of what may have been placed or ended since. */
-  readonly #arrived = new Map<Priority, RequestId[]>();
+  /** By priority in the order of acceptance; each may have been placed or have ended since. */
+  readonly #arrived = new Map<Priority, Arrival[]>();
   /** Share of its memory that the router has in use, 0..1. */
   #memoryShare = 0;
   /** Requests that made way since the start; for metrics. */
@@ -56,7 +62,7 @@ export class Admission {
   takenOver(): void {
     this.#arrived.clear();
     const waiting = [...this.#state.requests.values()].filter((request) => isUntouched(request));
-    for (const { spec } of waiting.sort((a, b) => a.sequence - b.sequence)) this.#arrive(spec);
+    for (const request of waiting.sort((a, b) => a.sequence - b.sequence)) this.#arrive(request);
   }
 
   /** Whether a newcomer may come in. Changes nothing. */
@@ -71,22 +77,22 @@ export class Admission {
   }
 
   /** A newcomer is in line; those in whose place he came make way. */
-  accepted(spec: RequestSpec, insteadOf: readonly Request[], nowMs: number, step: Step): void {
-    this.#arrive(spec);
+  accepted(request: Request, insteadOf: readonly Request[], nowMs: number, step: Step): void {
+    this.#arrive(request);
     for (const victim of insteadOf) this.#shed(victim, "more urgent work came while the line was full", nowMs, step);
   }
 
-  #arrive({ requestId, priority }: RequestSpec): void {
-    let ids = this.#arrived.get(priority);
-    if (!ids) {
-      ids = [];
-      this.#arrived.set(priority, ids);
+  #arrive({ spec: { requestId, priority }, sequence }: Request): void {
+    let arrivals = this.#arrived.get(priority);
+    if (!arrivals) {
+      arrivals = [];
+      this.#arrived.set(priority, arrivals);
     }
-    ids.push(requestId);
-    if (ids.length > MAX_STALE + 2 * this.#state.queue.bandSize(priority)) {
+    arrivals.push({ requestId, sequence });
+    if (arrivals.length > MAX_STALE + 2 * this.#state.queue.bandSize(priority)) {
       this.#arrived.set(
         priority,
-        ids.filter((id) => this.#untouched(id) !== null),
+        arrivals.filter((arrival) => this.#untouched(arrival) !== null),
       );
     }
   }
@@ -135,11 +141,11 @@ export class Admission {
     let bytes = 0;
     for (const below of LOWEST_FIRST) {
       if (below >= priority) break;
-      const ids = this.#arrived.get(below) ?? [];
-      for (let place = ids.length - 1; place >= 0; place -= 1) {
-        const request = this.#untouched(ids[place]!);
+      const arrivals = this.#arrived.get(below) ?? [];
+      for (let place = arrivals.length - 1; place >= 0; place -= 1) {
+        const request = this.#untouched(arrivals[place]!);
         // Those at the end that are over are forgotten on the way.
-        if (!request && place === ids.length - 1) ids.pop();
+        if (!request && place === arrivals.length - 1) arrivals.pop();
         if (!request) continue;
         found.push(request);
         bytes += request.spec.payload.byteLength;
@@ -150,9 +156,9 @@ export class Admission {
     return { found, enough: false };
   }
 
-  #untouched(requestId: RequestId): Request | null {
+  #untouched({ requestId, sequence }: Arrival): Request | null {
     const request = this.#state.requests.get(requestId);
-    return request && isUntouched(request) ? request : null;
+    return request?.sequence === sequence && isUntouched(request) ? request : null;
   }
 
   #shed(request: Request, why: string, nowMs: number, step: Step): void {

@@ -121,7 +121,7 @@ export class Dispatcher {
     const freed = queue.size > 0 ? [...fleet.freed].sort((a, b) => a - b) : [];
     fleet.freed.clear();
     if (freed.length > 0) this.#reopenOnOwn(freed);
-    if (fleet.shapeSequence !== this.#shapeSeen) queue.reopenHopeless();
+    if (fleet.shapeSequence !== this.#shapeSeen) queue.standings.reopenHopeless();
     this.#shapeSeen = fleet.shapeSequence;
     const line = queue.line(freed.length > 0, nowMs);
     // When all that was freed is full again, no refused class can follow.
@@ -156,7 +156,7 @@ export class Dispatcher {
     // The clock may also tell that it is too late for it; and somebody smaller may come who waits behind it.
     const healsWithTime = this.#scheduler.healsWithTime || refusedForSize || (head.spec.wishes !== undefined && !head.late);
     if (refusedForSize) for (const next of of.behind(LOOK_AHEAD)) if (!this.#heldBy(next, nowMs) && this.#tryPlace(this.askOf(next, this.#nextAttempt(next), nowMs), freed, among, step)) return true;
-    if (of.standing === "open") queue.refuse(of, this.#scheduler.hopeless(fleet, ask) ? "hopeless" : "refused", healsWithTime);
+    if (of.standing === "open") queue.standings.refuse(of, this.#scheduler.hopeless(fleet, ask) ? "hopeless" : "refused", healsWithTime);
     else if (healsWithTime) of.healsWithTime = true;
     return false;
   }

@@ -106,7 +106,7 @@ export class Engine {
         emit(this.state, { kind: "epoch_started", epoch: event.epoch, atMs: nowMs }, step);
         this.#nodes.takenOver(nowMs);
         this.#admission.takenOver();
-        this.#preemption.restUntil(nowMs + this.#settings.nodeLostAfterMs);
+        this.#preemption.restUntil(nowMs + this.#settings.takeoverGraceMs);
         return;
       case "submit":
         step.submitted = this.#submit(event.spec, nowMs, step);
@@ -118,7 +118,10 @@ export class Engine {
         this.#nodes.connected(event, nowMs, step);
         return;
       case "node_disconnected":
-        this.#nodes.disconnected(event.nodeId, nowMs);
+        this.#nodes.disconnected(event.nodeId, event.silentMs ?? 0, nowMs, step);
+        return;
+      case "router_stalled":
+        this.#nodes.stalled(event.ms, nowMs);
         return;
       case "runners_changed":
         this.state.fleet.setRunners(event.nodeId, event.runners);
@@ -189,8 +192,8 @@ export class Engine {
       },
       step,
     );
-    this.#admission.accepted(spec, verdict.insteadOf, nowMs, step);
     const request = this.state.requests.get(spec.requestId)!;
+    this.#admission.accepted(request, verdict.insteadOf, nowMs, step);
     this.#placement.asked(spec, estimate, nowMs);
     return { kind: "accepted", request };
   }
@@ -227,7 +230,7 @@ export class Engine {
     }
     this.#nodes.tick(nowMs, step);
     state.fleet.work.follow(nowMs);
-    state.queue.reopenHealing();
+    state.queue.standings.reopenHealing();
     this.#dispatcher.reopenHeld(nowMs);
     for (const order of this.#placement.tick(nowMs, state.queue.heads())) step.effects.push(order);
     state.fleet.expireCooldowns(nowMs);

@@ -102,7 +102,7 @@ describe("the checks can fail: they catch an engine that", () => {
     ["breaks the promises of those that run", "was pushed over its deadline", { settings: { hybrid: { ...hybrid, protectRunning: false } } }, promisePlan],
     ["does not look again when time has healed", "waits though a GPU could keep all promises|cannot be in time any more", {
       onEngine: ({ state: { queue } }) => {
-        queue.reopenHealing = () => undefined;
+        queue.standings.reopenHealing = () => undefined;
       },
     }, promisePlan],
     ["waits for promises that cannot be kept", "cannot be in time any more", { settings: { hybrid: { ...hybrid, lateExit: false } } }, promisePlan],

@@ -6,26 +6,24 @@ import { ChurnMap } from "../../lib/churn-map.js";
 import { Heap } from "../../lib/heap.js";
 import { RankSet } from "../../lib/rank-set.js";
 import type { ListEntry } from "../../lib/linked-list.js";
-import type { ResourceEstimate } from "../model/decision.js";
 import type { GpuId, RequestId } from "../model/ids.js";
-import { DEFAULT_PRIORITY, type Priority, type RequestSpec } from "../model/request.js";
+import type { Priority, RequestSpec } from "../model/request.js";
+import { bandOf, classKey, LATE_BAND } from "./class-key.js";
 import { EligibilityClass, isEarlier, type Standing, type Waiting } from "./eligibility-class.js";
 import { FairShare } from "./fair-share.js";
+import { Standings } from "./standings.js";
 
 export type { EligibilityClass, Standing, Waiting };
 
 const PRIORITIES: readonly Priority[] = [5, 4, 3, 2, 1];
-/** The late wait behind all that can still be in time, and before priority 1, where nobody waits for an answer. */
-const LATE_BAND = 1.5;
 const BANDS: readonly number[] = [...PRIORITIES, LATE_BAND];
-/** Memory needs are compared in steps of this, so that similar requests share a class; a class is judged by its own head. */
-const MEMORY_STEP_MIB = 512;
 
 export class WaitingQueue {
   readonly #maxWaitMs: number;
   readonly #weights: ReadonlyMap<string, number>;
   readonly #classes = new Map<string, EligibilityClass>();
-  readonly #byStanding: { readonly [S in Standing]: Set<EligibilityClass> } = { open: new Set(), refused: new Set(), hopeless: new Set(), held: new Set() };
+  /** Which classes are worth trying. */
+  readonly standings = new Standings();
   readonly #entries = new ChurnMap<RequestId, { readonly entry: ListEntry<Waiting>; readonly of: EligibilityClass }>();
   /** Sequences of those that wait, by priority. */
   readonly #bands = new Map<Priority, RankSet>(PRIORITIES.map((priority) => [priority, new RankSet()]));
@@ -59,7 +57,7 @@ export class WaitingQueue {
 
   /** Whether some class has to be tried against every GPU. */
   get hasOpen(): boolean {
-    return this.#byStanding.open.size > 0;
+    return this.standings.open.size > 0;
   }
 
   get hasExclusive(): boolean {
@@ -73,7 +71,7 @@ export class WaitingQueue {
     if (!of) {
       of = new EligibilityClass(key, bandOf(waiting));
       this.#classes.set(key, of);
-      this.#byStanding.open.add(of);
+      this.standings.add(of);
       if (waiting.exclusive) this.#exclusive.add(of);
     }
     if (waiting.exclusive) this.exclusiveArrivals += 1;
@@ -81,8 +79,7 @@ export class WaitingQueue {
     const entry = of.add(waiting, share);
     this.#entries.set(requestId, { entry, of });
     this.#count(waiting, 1);
-    if (of.standing === "held" && of.hasHead) this.#open(of);
-    else this.#judgeHead(of);
+    this.standings.judge(of);
   }
 
   /** Takes a request out, wherever it stands; null when it does not wait. */
@@ -97,14 +94,10 @@ export class WaitingQueue {
     this.#count(entry.value, -1);
     if (of.isEmpty) {
       this.#classes.delete(of.key);
-      this.#byStanding[of.standing].delete(of);
+      this.standings.drop(of);
       this.#exclusive.delete(of);
-    } else if (!of.hasHead) {
-      this.#stand(of, "held");
-    } else if (of.standing === "held") {
-      this.#open(of);
     } else {
-      this.#judgeHead(of);
+      this.standings.judge(of);
     }
     if (this.#held.size > 0 && !of.heldHead(userId)) this.#forgetHeld(userId, of);
     return entry.value;
@@ -150,7 +143,7 @@ export class WaitingQueue {
    * ones too when `withRefused`. Taken from with `next`. O(classes).
    */
   line(withRefused: boolean, nowMs: number): Heap<Place> {
-    const { open, refused } = this.#byStanding;
+    const { open, refused } = this.standings;
     const places: Place[] = [];
     for (const of of open) places.push(this.#place(of, nowMs));
     if (withRefused) for (const of of refused) places.push(this.#place(of, nowMs));
@@ -192,15 +185,6 @@ export class WaitingQueue {
     return nowMs - waiting.acceptedAtMs > this.#maxWaitMs ? Number.POSITIVE_INFINITY : bandOf(waiting);
   }
 
-  /** Notes that the head of a class fitted no GPU. */
-  refuse(of: EligibilityClass, standing: "refused" | "hopeless", healsWithTime: boolean): void {
-    const { estimate } = of.head;
-    of.refusedMib = Math.min(of.refusedMib, estimate.memoryMib);
-    of.refusedTokens = Math.min(of.refusedTokens, tokensOf(estimate));
-    of.healsWithTime = healsWithTime;
-    this.#stand(of, standing);
-  }
-
   /** The quota of a class's head keeps him from his turn: the next user has it. True when it is news of that request. */
   hold(of: EligibilityClass): boolean {
     const { userId } = of.head.spec;
@@ -211,8 +195,7 @@ export class WaitingQueue {
       this.#held.set(userId, classes);
     }
     classes.add(of);
-    if (of.hasHead) this.#judgeHead(of);
-    else this.#stand(of, "held");
+    this.standings.judge(of);
     return news;
   }
 
@@ -237,24 +220,13 @@ export class WaitingQueue {
     this.#held.delete(userId);
     for (const of of classes) {
       of.letGo(userId);
-      if (of.standing === "held" && of.hasHead) this.#open(of);
-      else if (of.hasHead) this.#judgeHead(of);
+      this.standings.judge(of);
     }
   }
 
   #forgetHeld(userId: string, of: EligibilityClass): void {
     const classes = this.#held.get(userId);
     if (classes?.delete(of) && classes.size === 0) this.#held.delete(userId);
-  }
-
-  /** Gives the hopeless another chance: GPUs or runners have changed. */
-  reopenHopeless(): void {
-    for (const of of this.#byStanding.hopeless) this.#open(of);
-  }
-
-  /** Gives those another chance that only the clock keeps out. */
-  reopenHealing(): void {
-    for (const of of this.#byStanding.refused) if (of.healsWithTime) this.#open(of);
   }
 
   /** The first of every class that quotas let go, in no order. */
@@ -304,25 +276,6 @@ export class WaitingQueue {
     if (pinned > 0) this.#pinned.set(specificGpuId, pinned);
     else this.#pinned.delete(specificGpuId);
   }
-
-  /** What was refused to the old head may fit a new one that needs less. */
-  #judgeHead(of: EligibilityClass): void {
-    if (of.standing === "open" || of.standing === "held") return;
-    const { estimate } = of.head;
-    if (estimate.memoryMib < of.refusedMib || tokensOf(estimate) < of.refusedTokens) this.#open(of);
-  }
-
-  #open(of: EligibilityClass): void {
-    of.refusedMib = Number.POSITIVE_INFINITY;
-    of.refusedTokens = Number.POSITIVE_INFINITY;
-    this.#stand(of, "open");
-  }
-
-  #stand(of: EligibilityClass, standing: Standing): void {
-    this.#byStanding[of.standing].delete(of);
-    of.standing = standing;
-    this.#byStanding[standing].add(of);
-  }
 }
 
 /** A class with what its place in line hangs on. */
@@ -337,21 +290,4 @@ function comesBefore(a: Place, b: Place): boolean {
   if (a.band !== b.band) return a.band > b.band;
   if (a.virtualMs !== b.virtualMs) return a.virtualMs < b.virtualMs;
   return isEarlier(a.head, b.head);
-}
-
-function bandOf({ spec, late }: Pick<Waiting, "spec" | "late">): number {
-  return late ? Math.min(LATE_BAND, spec.priority) : spec.priority;
-}
-
-function tokensOf(estimate: ResourceEstimate): number {
-  return (estimate.inputTokens ?? 0) + (estimate.outputTokens ?? 0);
-}
-
-function classKey(waiting: Waiting): string {
-  const { spec, late, estimate, avoidGpuId } = waiting;
-  const { requirements, wishes } = spec;
-  const memoryStep = Math.ceil(estimate.memoryMib / MEMORY_STEP_MIB);
-  // What is promised something, and what is not, fit different GPUs.
-  const band = `${bandOf(waiting)}${late ? "late" : ""}${late && spec.priority > DEFAULT_PRIORITY ? "priority" : ""}${wishes ? "wishes" : ""}`;
-  return `${band}\n${spec.modelId}\n${spec.type}\n${spec.specificGpuId}\n${spec.strategy}\n${avoidGpuId}\n${requirements.minComputeCapability},${requirements.computeUnits},${memoryStep},${wishes?.gpus ?? 1}`;
 }
