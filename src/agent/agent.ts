@@ -190,6 +190,7 @@ export class Agent {
   async #run(dispatch: Dispatch): Promise<void> {
     const { ref } = dispatch;
     if (!ref) return;
+    this.#options.log.debug({ request: ref.requestId, attempt: ref.attempt }, "attempt received");
     const abort = new AbortController();
     this.#aborts.set(key(ref), abort);
     const maxResultBytes = this.#session.welcome?.maxResultBytes ?? 0;
