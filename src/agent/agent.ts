@@ -168,6 +168,7 @@ export class Agent {
       this.#flushSoon();
     }
     const { start, stop, orders } = this.#session.received(message, now);
+    for (const runner of this.#options.runners) runner.leaseUntil?.(now + this.#leaseMs);
     for (const ref of stop) this.#aborts.get(key(ref))?.abort();
     for (const order of orders) this.#order(order);
     for (const dispatch of start) void this.#run(dispatch);
