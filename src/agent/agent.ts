@@ -112,14 +112,7 @@ export class Agent {
         this.#flushSoon();
       }),
     );
-    for (const runner of runners) {
-      this.#stops.push(
-        runner.onChange(() => {
-          this.#runnersChanged = true;
-          this.#flushSoon();
-        }),
-      );
-    }
+    for (const runner of runners) this.#stops.push(runner.onChange(() => this.#tellRunners()));
     this.#fenceTimer = setInterval(() => this.#fence(), FENCE_CHECK_MS);
     this.#connection.open();
   }
@@ -127,8 +120,7 @@ export class Agent {
   /** Takes no new work (the router is told), waits up to `graceMs` for what runs, then stops it. */
   async stop(graceMs: number): Promise<void> {
     this.#draining = true;
-    this.#runnersChanged = true;
-    this.#flushSoon();
+    this.#tellRunners();
     if (this.running > 0) {
       this.#options.log.info({ running: this.running }, "waiting for running attempts");
       await new Promise<void>((resolve) => {
@@ -230,6 +222,11 @@ export class Agent {
     // Between streams nothing is collected: the next welcome sends again what matters.
     if (!event || !this.connected) return;
     this.#events.push(event);
+    this.#flushSoon();
+  }
+
+  #tellRunners(): void {
+    this.#runnersChanged = true;
     this.#flushSoon();
   }
 

@@ -88,8 +88,10 @@ const probe = z
         gpus: z.int().min(1).max(1024).default(4),
         kind: z.enum(GPU_KINDS).default("A100-80GB"),
         speed: z.number().positive().max(1e6).default(1),
+        events_file: path.optional(),
       })
-      .prefault({}),
+      .prefault({})
+      .transform(({ events_file, ...simulated }) => ({ ...simulated, eventsFile: events_file ?? "" })),
   })
   .refine(({ mode, recorded_path }) => (mode === "recorded") === (recorded_path !== undefined), {
     path: ["recorded_path"],

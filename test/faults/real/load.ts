@@ -18,6 +18,8 @@ export interface LoadOptions {
   readonly concurrency: number;
   /** Share of requests that are commands which must not run twice. */
   readonly onceShare?: number;
+  /** Of each inference request; 0 when left out. */
+  readonly payloadBytes?: number;
   /** Share of requests that are cancelled after they were acknowledged. */
   readonly cancelShare?: number;
 }
@@ -37,7 +39,7 @@ const ENDS: ReadonlyMap<RequestState, string> = new Map([
 export class Load {
   readonly ledger = new Ledger();
   readonly #options: LoadOptions;
-  readonly #client: RouterClient;
+  #client: RouterClient;
   readonly #workers: Promise<void>[];
   #next = 0;
   #stopping = false;
@@ -53,6 +55,12 @@ export class Load {
     this.#workers = Array.from({ length: options.concurrency }, () => this.#work());
     // Looked at by finish().
     for (const worker of this.#workers) worker.catch(() => {});
+  }
+
+  /** Connects anew at once, as a caller does who learns that the router is back. */
+  reconnect(): void {
+    this.#client.close();
+    this.#client = connectRouter(this.#options.router);
   }
 
   /** Requests that were seen to end. */
@@ -99,7 +107,7 @@ export class Load {
   }
 
   #request(requestId: string): RouteRequest & { readonly requestId: string } {
-    const { random, onceShare = 0 } = this.#options;
+    const { random, onceShare = 0, payloadBytes = 0 } = this.#options;
     const work = 1 - Math.log(1 - random());
     // Nothing times out here: what does not end is a fault.
     const common = { requestId, timeoutMs: 3_600_000n };
@@ -107,7 +115,7 @@ export class Load {
       const payload = { case: "payloadBytes", value: Buffer.from(`${Math.ceil(work * 10)}`) } as const;
       return { ...common, modelId: ONCE, idempotent: false, payload, resourceRequirements: { expectedDurationMs: 1_000n } };
     }
-    return { ...common, modelId: "m", resourceRequirements: { expectedDurationMs: BigInt(Math.ceil(work * MEAN_WORK_MS)) } };
+    return { ...common, modelId: "m", payload: { case: "payloadBytes", value: new Uint8Array(payloadBytes) }, resourceRequirements: { expectedDurationMs: BigInt(Math.ceil(work * MEAN_WORK_MS)) } };
   }
 
   async #watch(requestId: string): Promise<void> {

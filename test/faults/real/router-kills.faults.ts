@@ -28,6 +28,7 @@ test(
       await pause(random() * MAX_DEATH_MS);
       router = await router.restart();
       routers.push(router.process);
+      load.reconnect();
       const { acknowledged, lost, changed } = load.ledger.verdict();
       progress.step(`${acknowledged} acknowledged, ${lost.length} lost, ${changed.length} changed`);
     }
