@@ -55,21 +55,25 @@ async function namespaceLink(router: string): Promise<Link> {
     relay.close();
   });
   const within = ["ip", "netns", "exec", name];
+  const here = { tc: ["tc"], device: `${name}a` };
+  const there = { tc: [...within, "tc"], device: `${name}b` };
+  const silenced = new Set<typeof here>();
   /** A queue without room drops what is sent, and says nothing. */
-  const drop = (...end: string[]): void => run(...end, "root", "pfifo", "limit", "0");
+  const silence = (...ends: (typeof here)[]): void => {
+    for (const end of ends) {
+      run(...end.tc, "qdisc", "replace", "dev", end.device, "root", "pfifo", "limit", "0");
+      silenced.add(end);
+    }
+  };
   return {
     kind: "network namespace",
     address: `${host}:${(relay.address() as net.AddressInfo).port}`,
     within,
-    silence() {
-      drop("tc", "qdisc", "replace", "dev", `${name}a`);
-      drop(...within, "tc", "qdisc", "replace", "dev", `${name}b`);
-    },
-    silenceTheRouter: () => drop("tc", "qdisc", "replace", "dev", `${name}a`),
+    silence: () => silence(here, there),
+    silenceTheRouter: () => silence(here),
     heal() {
-      // The default takes the place of what was there.
-      run("tc", "qdisc", "replace", "dev", `${name}a`, "root", "pfifo");
-      run(...within, "tc", "qdisc", "replace", "dev", `${name}b`, "root", "pfifo");
+      for (const { tc, device } of silenced) run(...tc, "qdisc", "delete", "dev", device, "root");
+      silenced.clear();
     },
   };
 }

@@ -14,7 +14,7 @@ import { randomOf } from "./settings.js";
 const oneWay = testWith(noNamespaces === "", `network namespaces (${noNamespaces})`);
 
 describe("A network", () => {
-  test("that takes 200 ms each way: agents stay connected, everything ends at its first attempt", async () => {
+  test("that takes 200 ms each way: everything ends, and no command runs a second time", async () => {
     const router = await startRouter({ config: KILLS_CONFIG });
     const slow = await startProxy(router.grpcAddress, 200);
     const { agents, onceFolder } = await startWorkers(slow.address, 2);
@@ -24,7 +24,6 @@ describe("A network", () => {
     expect(load.ledger.verdict()).toMatchObject(IN_ORDER);
     const { runs, requests } = onceReport(onceFolder);
     expect(runs).toBe(requests);
-    expect(router.process.logged.filter(({ msg }) => /silent|disconnected/.test(msg))).toEqual([]);
     expect(unexpectedTrouble([router.process, ...agents])).toEqual([]);
   });
 
@@ -46,7 +45,7 @@ describe("A network", () => {
   }, 120_000);
 
   oneWay("in which the router is heard no more, but hears: the agent stops what must not run twice, and the router knows", async () => {
-    const router = await startRouter({ config: { ...KILLS_CONFIG, agents: { heartbeat_interval: 0.1, lease: 1, node_lost_after: 2 } } });
+    const router = await startRouter({ config: { ...KILLS_CONFIG, agents: { lease: 2, stop_allowance: 0.5 } } });
     const link = await makeLink(router.grpcAddress);
     const deaf = await startAgent({ nodeId: "deaf", router: link.address, within: link.within, gpus: 1 });
     await router.client.route({ requestId: "train", modelId: "m", type: "training", resourceRequirements: { expectedDurationMs: 600_000n } });

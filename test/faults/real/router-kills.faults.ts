@@ -2,15 +2,16 @@
 // acknowledged is lost, nothing ends twice or otherwise, everything ends, and what must not run twice at once never does.
 import { expect, test } from "@jest/globals";
 import { setTimeout as pause } from "node:timers/promises";
-import { startRouter } from "../../e2e/harness.js";
+import { eventually, startRouter } from "../../e2e/harness.js";
 import { IN_ORDER, KILLS_CONFIG, startWorkers, unexpectedTrouble } from "./fleet.js";
 import { Load } from "./load.js";
 import { onceReport } from "./once-work.js";
 import { Progress } from "./progress.js";
 import { leaveFigures, randomOf, settings } from "./settings.js";
 
-/** Short lives mostly, and some in which the agents are back and work. */
-const MAX_LIFE_MS = 3_000;
+const MAX_LIFE_MS = 600;
+/** Lives in which agents are back and something ends; the others are as short as chance has it. */
+const FRUITFUL = 0.5;
 const MAX_DEATH_MS = 150;
 
 test(
@@ -23,7 +24,9 @@ test(
     const routers = [router.process];
     const progress = new Progress("router kills", settings.routerKills);
     for (let kill = 0; kill < settings.routerKills; kill += 1) {
-      await pause(random() ** 3 * MAX_LIFE_MS);
+      const before = load.ended;
+      if (random() < FRUITFUL) await eventually("something ends", () => load.ended > before, 60_000);
+      await pause(random() * MAX_LIFE_MS);
       await router.process.kill();
       await pause(random() * MAX_DEATH_MS);
       router = await router.restart();
