@@ -288,6 +288,7 @@ class Simulation {
       }
       case "acknowledge":
       case "changed":
+      case "health_changed":
         return;
     }
   }
