@@ -141,7 +141,9 @@ export class GpuHealth {
     for (const [name, { untilMs = Number.POSITIVE_INFINITY }] of this.signs) if (untilMs <= nowMs) this.signs.delete(name);
     const worst = this.#worst();
     if (this.state === "quarantined") {
-      if (nowMs >= this.untilMs && worst < RANKS.draining) this.#probation("its cool-down is over", nowMs);
+      // It happened again: the cool-down counts from there.
+      if (this.#settleSigns()) this.untilMs = Math.max(this.untilMs, nowMs + this.#cooldownMs);
+      if (nowMs >= this.untilMs && this.#worst() < RANKS.draining) this.#probation("its cool-down is over", nowMs);
       return;
     }
     if (worst === RANKS.quarantined) {
@@ -204,9 +206,15 @@ export class GpuHealth {
     this.untilMs = nowMs + this.#cooldownMs;
     this.cause = { text: sign.text, needsReset: sign.needsReset ?? false };
     this.#statistical = sign.statistical ?? false;
-    // The quarantine is the answer to what happened; what still is must be seen to be over.
-    for (const [name, { demand, standing }] of this.signs) if (!standing && demand !== "degraded") this.signs.delete(name);
+    this.#settleSigns();
     this.#become("quarantined", sign.text, nowMs);
+  }
+
+  /** A quarantine is the answer to what happened; what still is must be seen to be over. Whether there was any. */
+  #settleSigns(): boolean {
+    const settled = [...this.signs].filter(([, { demand, standing }]) => !standing && demand !== "degraded");
+    for (const [name] of settled) this.signs.delete(name);
+    return settled.length > 0;
   }
 
   #probation(reason: string, nowMs: number): void {

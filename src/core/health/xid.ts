@@ -16,13 +16,13 @@ const CLASSES: readonly (readonly [XidClass, string, readonly number[]])[] = [
   // Engines that need the application to start again, without a word on whose fault it was: processing, copying, video, pictures.
   ["warning", "engine stopped processing", [8, 38, 39, 40, 41, 44, 70, 71, 72, 75, 76, 77, 85, ...range(126, 135)]],
   ["warning", "video or picture engine failed", [60, 68, 82, 83, 84, 86, 88, 89, ...range(96, 105), 139, 142]],
-  ["warning", "memory error, corrected or contained", [63, 92, 94, 171]],
+  ["warning", "memory error, corrected or contained", [63, 92, 94, 157, 171]],
   ["warning", "power or firmware trouble", [54, 67, 78, 121, 160, 161, 163, 168]],
   // Which of NVLink's own events these are is in the log's text alone.
   ["warning", "NVLink event", range(144, 150)],
   ["warning", "recovery action changed", [154]],
   ["reset", "memory error that is not corrected", [48, 172]],
-  ["reset", "memory could not be remapped", [64, 157]],
+  ["reset", "memory could not be remapped", [64]],
   ["reset", "memory or channels were retired", [156]],
   ["reset", "contexts cannot be switched", [109]],
   ["reset", "NVLink failed", [74, 136, 155]],
