@@ -1,6 +1,7 @@
 // GPUs as people see them, and the feed of their changes. Reads the fleet; changes nothing.
 import type { GpuChanges } from "../api/router-port.js";
 import type { Engine } from "../core/engine.js";
+import type { NodeEntry } from "../core/fleet/fleet.js";
 import type { GpuState, GpuView, RunnerLoad } from "../core/model/gpu.js";
 import type { Clock } from "./clock.js";
 
@@ -63,7 +64,7 @@ export class GpuViews {
     const node = fleet.nodeOf[gpu]!;
     const { health } = this.#engine;
     const healthDetails = health.view(gpu);
-    const [state, stateReason] = stateOf(node.connected, fleet.health.isOut(gpu), healthDetails.signs[0] ?? "");
+    const [state, stateReason] = stateOf(node, fleet.health.isOut(gpu), healthDetails.signs[0] ?? "");
     const sampledAtMs = fleet.sampleAtMs[gpu]!;
     const served = node.runners.filter((runner) => runner.gpuIds.length === 0 || runner.gpuIds.includes(inventory.gpuId));
     return {
@@ -91,7 +92,8 @@ export class GpuViews {
   }
 }
 
-function stateOf(connected: boolean, out: boolean, reason: string): [GpuState, string] {
+function stateOf({ connected, suspect }: NodeEntry, out: boolean, reason: string): [GpuState, string] {
+  if (suspect) return ["suspect", "its node was cut off a moment ago; it keeps its work for now"];
   if (!connected) return ["inactive", "its node is not connected"];
   return out ? ["error", reason] : ["active", ""];
 }

@@ -96,7 +96,7 @@ export interface RunnerLoad {
   readonly ageMs: number;
 }
 
-export type GpuState = "active" | "inactive" | "maintenance" | "error";
+export type GpuState = "active" | "suspect" | "inactive" | "maintenance" | "error";
 export type HealthStatus = "healthy" | "warning" | "critical";
 
 /**
