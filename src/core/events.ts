@@ -1,5 +1,6 @@
 // What goes into the engine and what comes out. Everything that happens to the router is one of these events.
-import type { GpuInventory, GpuTelemetry, ModelOrder, RunnerInfo, RunnerLoad } from "./model/gpu.js";
+import type { GpuTransition } from "./health/fleet-health.js";
+import type { GpuInventory, GpuReport, GpuTelemetry, ModelOrder, RunnerInfo, RunnerLoad } from "./model/gpu.js";
 import type { AttemptRef, GpuId, NodeId, RequestId } from "./model/ids.js";
 import type { Request, RequestError, RequestSpec, RunStatistics } from "./model/request.js";
 import type { Record } from "./records.js";
@@ -14,6 +15,8 @@ export interface AttemptEnd {
   readonly result: Uint8Array;
   readonly resultContentType: string;
   readonly statistics: RunStatistics | null;
+  /** Whose fault it was that it did not succeed: the GPU's for certain, or for certain not its. Absent when nobody knows. */
+  readonly fault?: "gpu" | "none";
 }
 
 export type Event =
@@ -40,6 +43,8 @@ export type Event =
   /** What engines say of themselves; only of the runners that have something new. */
   | { readonly kind: "runner_load"; readonly nodeId: NodeId; readonly loads: readonly RunnerLoad[] }
   | { readonly kind: "gpu_lost"; readonly nodeId: NodeId; readonly gpuId: GpuId; readonly reason: string }
+  /** What else a node tells of a GPU of its own. */
+  | { readonly kind: "gpu_report"; readonly nodeId: NodeId; readonly gpuId: GpuId; readonly report: GpuReport }
   | { readonly kind: "attempt_started"; readonly nodeId: NodeId; readonly ref: AttemptRef }
   | { readonly kind: "attempt_progress"; readonly nodeId: NodeId; readonly ref: AttemptRef; readonly fraction: number }
   | { readonly kind: "attempt_ended"; readonly nodeId: NodeId; readonly ref: AttemptRef; readonly end: AttemptEnd }
@@ -63,6 +68,8 @@ export type Effect =
   | { readonly kind: "acknowledge"; readonly nodeId: NodeId; readonly ref: AttemptRef }
   /** Its runners are to load or unload a model; what comes of it shows in the runners that the node reports. */
   | { readonly kind: "order_model"; readonly nodeId: NodeId; readonly order: ModelOrder }
+  /** The health of a GPU changed, with the evidence. */
+  | { readonly kind: "health_changed"; readonly transition: GpuTransition }
   /** Somebody who watches the request should be told. */
   | { readonly kind: "changed"; readonly requestId: RequestId };
 

@@ -67,7 +67,7 @@ export class Router implements RouterPort {
       onOutput: (ref, offset, data) => this.#watchers.output(ref, offset, data),
       onProgress: (ref, fraction, message) => this.#watchers.progress(ref, fraction, message),
     });
-    this.#gpuViews = new GpuViews(this.#loop.engine, settings, clock);
+    this.#gpuViews = new GpuViews(this.#loop.engine, clock);
     this.#list = new RequestList(this.#loop.engine.state, this.#loop.history);
     this.#disk = new DiskGuard(journal, log);
     this.#retention = new Retention(journal, clock, options.retention, log);
@@ -199,6 +199,11 @@ export class Router implements RouterPort {
   }
 
   #prepare(effect: Effect): (() => void) | null {
+    if (effect.kind === "health_changed") {
+      const { atMs: _, ...transition } = effect.transition;
+      this.#options.log[transition.to === "healthy" ? "info" : "warn"](transition, "health of a GPU changed");
+      return null;
+    }
     if (effect.kind !== "changed") return () => this.agents.perform(effect);
     if (!this.#watchers.watched(effect.requestId)) return null;
     const view = this.#view(effect.requestId);
