@@ -10,6 +10,7 @@ import {
   type ConnectResponse,
   type Dispatch,
   type ModelOrder,
+  type RestartOrder,
   type Welcome,
 } from "../../gen/gpurouter/v1/agent_pb.js";
 import { ChurnMap } from "../lib/churn-map.js";
@@ -28,6 +29,7 @@ export interface AgentActions {
   readonly stop: AttemptRef[];
   /** In the order in which they were sent. */
   readonly orders: readonly ModelOrder[];
+  readonly restarts: readonly RestartOrder[];
 }
 
 export class AgentSession {
@@ -79,7 +81,7 @@ export class AgentSession {
   /** Takes a message of the router after its welcome. */
   received(message: ConnectResponse, nowMs: number): AgentActions {
     this.#heardAtMs = nowMs;
-    const actions: AgentActions = { start: [], stop: [], orders: message.modelOrders };
+    const actions: AgentActions = { start: [], stop: [], orders: message.modelOrders, restarts: message.restartOrders };
     for (const ref of message.acknowledged) {
       const held = this.#held.get(key(ref));
       // Acknowledged while it runs means that nobody wants it: the cancel beside it stops it, its end needs no answer.

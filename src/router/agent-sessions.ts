@@ -9,7 +9,7 @@ import type { AgentTerms } from "../config/router-config.js";
 import type { Effect, Event } from "../core/events.js";
 import type { AttemptRef, GpuId, NodeId } from "../core/model/ids.js";
 import { RouterSession } from "../link/router-session.js";
-import { attemptEndOf, connectedEvent, dispatchOf, modelOrderOf, protoRef, refOf, runnerLoadOf, runnersOf, telemetryOf } from "./agent-codec.js";
+import { attemptEndOf, connectedEvent, dispatchOf, modelOrderOf, protoRef, refOf, restartedEvent, restartOrderOf, runnerLoadOf, runnersOf, telemetryOf } from "./agent-codec.js";
 import type { Clock } from "./clock.js";
 
 type AgentStream = ServerDuplexStream<ConnectRequest, ConnectResponse>;
@@ -91,6 +91,9 @@ export class AgentSessions {
       case "order_model":
         entry.session.order(modelOrderOf(effect.order));
         break;
+      case "restart_gpu":
+        entry.session.restart(restartOrderOf(effect));
+        break;
     }
     if (this.#dirty.size === 0) setImmediate(() => this.#flush());
     this.#dirty.add(effect.nodeId);
@@ -155,6 +158,7 @@ export class AgentSessions {
     }
     if (message.telemetry.length > 0) step({ kind: "telemetry", nodeId, samples: message.telemetry.map(telemetryOf) });
     if (message.runnerLoads.length > 0) step({ kind: "runner_load", nodeId, loads: message.runnerLoads.map(runnerLoadOf) });
+    for (const report of message.restartReports) step(restartedEvent(nodeId, report));
     for (const { gpuId, event } of message.gpuEvents) {
       if (event.case === "lost") step({ kind: "gpu_lost", nodeId, gpuId: gpuId as GpuId, reason: event.value });
       else if (event.case === "xid" && LOST_XIDS.has(event.value)) step({ kind: "gpu_lost", nodeId, gpuId: gpuId as GpuId, reason: `Xid ${event.value}` });

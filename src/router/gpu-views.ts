@@ -66,7 +66,10 @@ export class GpuViews {
     const inventory = fleet.inventory[gpu]!;
     const node = fleet.nodeOf[gpu]!;
     const health = healthOf(fleet, gpu, this.#settings);
-    const [state, stateReason] = stateOf(node.connected, fleet.outUntilMs[gpu]! > 0, fleet.outReason[gpu] ?? "");
+    const maintenance = fleet.maintenance.get(gpu);
+    const [state, stateReason] = maintenance
+      ? [fleet.active[gpu]! > 0 ? ("draining" as const) : ("maintenance" as const), maintenance.reason]
+      : stateOf(node.connected, fleet.outUntilMs[gpu]! > 0, fleet.outReason[gpu] ?? "");
     const sampledAtMs = fleet.sampleAtMs[gpu]!;
     const served = node.runners.filter((runner) => runner.gpuIds.length === 0 || runner.gpuIds.includes(inventory.gpuId));
     return {
@@ -75,6 +78,7 @@ export class GpuViews {
       nodeId: node.nodeId,
       state,
       stateReason,
+      maintenanceUntilMs: maintenance?.untilMs ?? 0,
       health,
       telemetry: fleet.telemetry[gpu] ?? null,
       telemetryAgeMs: sampledAtMs === 0 ? -1 : Math.max(0, this.#clock.now() - sampledAtMs),

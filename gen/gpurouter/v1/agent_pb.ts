@@ -19,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file gpurouter/v1/agent.proto.
  */
 export const file_gpurouter_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChhncHVyb3V0ZXIvdjEvYWdlbnQucHJvdG8SDGdwdXJvdXRlci52MSLHAgoOQ29ubmVjdFJlcXVlc3QSJwoFaGVsbG8YASABKAsyGC5ncHVyb3V0ZXIudjEuQWdlbnRIZWxsbxI4Cgl0ZWxlbWV0cnkYAiADKAsyGi5ncHVyb3V0ZXIudjEuR3B1VGVsZW1ldHJ5Qgm6SAaSAQMQgAgSNQoGZXZlbnRzGAMgAygLMhouZ3B1cm91dGVyLnYxLkF0dGVtcHRFdmVudEIJukgGkgEDEIAgEjUKCmdwdV9ldmVudHMYBCADKAsyFi5ncHVyb3V0ZXIudjEuR3B1RXZlbnRCCbpIBpIBAxCACBIpCgdydW5uZXJzGAUgASgLMhguZ3B1cm91dGVyLnYxLlJ1bm5lckxpc3QSOQoMcnVubmVyX2xvYWRzGAYgAygLMhguZ3B1cm91dGVyLnYxLlJ1bm5lckxvYWRCCbpIBpIBAxCACCKuAQoKUnVubmVyTG9hZBIaCgZydW5uZXIYASABKAlCCrpIB3IFEAEYgAESDwoHcnVubmluZxgCIAEoDRIPCgd3YWl0aW5nGAMgASgNEhMKBmt2X3VzZRgEIAEoAkgAiAEBEh0KEHByZWZpeF9oaXRfcmF0aW8YBSABKAJIAYgBARIOCgZhZ2VfbXMYBiABKA1CCQoHX2t2X3VzZUITChFfcHJlZml4X2hpdF9yYXRpbyJGCgpBdHRlbXB0UmVmEh4KCnJlcXVlc3RfaWQYASABKAlCCrpIB3IFEAEYgAESGAoHYXR0ZW1wdBgCIAEoDUIHukgEKgIoASKQAgoKQWdlbnRIZWxsbxIbCgdub2RlX2lkGAEgASgJQgq6SAdyBRABGIABEh8KC2luc3RhbmNlX2lkGAIgASgJQgq6SAdyBRABGIABEh4KDWFnZW50X3ZlcnNpb24YAyABKAlCB7pIBHICGEASFQoNaGlnaGVzdF9lcG9jaBgEIAEoBBIuCgRncHVzGAUgAygLMhUuZ3B1cm91dGVyLnYxLkdwdUluZm9CCbpIBpIBAxCACBIpCgdydW5uZXJzGAYgASgLMhguZ3B1cm91dGVyLnYxLlJ1bm5lckxpc3QSMgoEaGVsZBgHIAMoCzIYLmdwdXJvdXRlci52MS5BdHRlbXB0UmVmQgq6SAeSAQQQoI0GIooCCgdHcHVJbmZvEhoKBmdwdV9pZBgBIAEoCUIKukgHcgUQARiAARIWCgRuYW1lGAIgASgJQgi6SAVyAxiAAhIjChJjb21wdXRlX2NhcGFiaWxpdHkYAyABKAlCB7pIBHICGAgSGAoQbWVtb3J5X3RvdGFsX21pYhgEIAEoDRIcChRtdWx0aXByb2Nlc3Nvcl9jb3VudBgFIAEoDRIZChFwb3dlcl9saW1pdF93YXR0cxgGIAEoAhIfCg5kcml2ZXJfdmVyc2lvbhgHIAEoCUIHukgEcgIYQBIfCg1wYXJlbnRfZ3B1X2lkGAggASgJQgi6SAVyAxiAARIRCglzaW11bGF0ZWQYCSABKAgiQgoKUnVubmVyTGlzdBI0CgdydW5uZXJzGAEgAygLMhguZ3B1cm91dGVyLnYxLlJ1bm5lckluZm9CCbpIBpIBAxCACCLlAQoKUnVubmVySW5mbxIYCgRuYW1lGAEgASgJQgq6SAdyBRABGIABEhcKBGtpbmQYAiABKAlCCbpIBnIEEAEYIBIZCgZtb2RlbHMYAyADKAlCCbpIBpIBAxCACBIXCgV0eXBlcxgEIAMoCUIIukgFkgECEEASGgoHZ3B1X2lkcxgFIAMoCUIJukgGkgEDEIAIEjgKCGxvYWRhYmxlGAYgAygLMhsuZ3B1cm91dGVyLnYxLkxvYWRhYmxlTW9kZWxCCbpIBpIBAxCACBIaChJrdl9jYXBhY2l0eV90b2tlbnMYByABKAQiagoNTG9hZGFibGVNb2RlbBIcCghtb2RlbF9pZBgBIAEoCUIKukgHcgUQARiAAhISCgptZW1vcnlfbWliGAIgASgNEg8KB2xvYWRfbXMYAyABKAQSFgoOa3ZfdG9rZW5fYnl0ZXMYBCABKA0i6QQKDEdwdVRlbGVtZXRyeRIaCgZncHVfaWQYASABKAlCCrpIB3IFEAEYgAESFwoPbWVtb3J5X3VzZWRfbWliGAIgASgNEhcKD21lbW9yeV9mcmVlX21pYhgDIAEoDRIkChdncHVfdXRpbGl6YXRpb25fcGVyY2VudBgEIAEoAkgAiAEBEicKGm1lbW9yeV91dGlsaXphdGlvbl9wZXJjZW50GAUgASgCSAGIAQESIAoTdGVtcGVyYXR1cmVfY2Vsc2l1cxgGIAEoAkgCiAEBEh4KEXBvd2VyX3VzYWdlX3dhdHRzGAcgASgCSAOIAQESHgoRcG93ZXJfbGltaXRfd2F0dHMYCCABKAJIBIgBARIWCg51cHRpbWVfc2Vjb25kcxgJIAEoBBIbChNjbG9ja19ldmVudF9yZWFzb25zGAogASgEEhoKDWVjY19jb3JyZWN0ZWQYCyABKARIBYgBARIcCg9lY2NfdW5jb3JyZWN0ZWQYDCABKARIBogBARI2Cglwcm9jZXNzZXMYDSADKAsyGC5ncHVyb3V0ZXIudjEuR3B1UHJvY2Vzc0IJukgGkgEDEIAIEg4KBmFnZV9tcxgOIAEoDUIaChhfZ3B1X3V0aWxpemF0aW9uX3BlcmNlbnRCHQobX21lbW9yeV91dGlsaXphdGlvbl9wZXJjZW50QhYKFF90ZW1wZXJhdHVyZV9jZWxzaXVzQhQKEl9wb3dlcl91c2FnZV93YXR0c0IUChJfcG93ZXJfbGltaXRfd2F0dHNCEAoOX2VjY19jb3JyZWN0ZWRCEgoQX2VjY191bmNvcnJlY3RlZCIyCgpHcHVQcm9jZXNzEgsKA3BpZBgBIAEoDRIXCg9tZW1vcnlfdXNlZF9taWIYAiABKA0iTgoIR3B1RXZlbnQSGgoGZ3B1X2lkGAEgASgJQgq6SAdyBRABGIABEg0KA3hpZBgCIAEoDUgAEg4KBGxvc3QYAyABKAlIAEIHCgVldmVudCL/AQoMQXR0ZW1wdEV2ZW50Ei0KA3JlZhgBIAEoCzIYLmdwdXJvdXRlci52MS5BdHRlbXB0UmVmQga6SAPIAQESLwoHc3RhcnRlZBgCIAEoCzIcLmdwdXJvdXRlci52MS5BdHRlbXB0U3RhcnRlZEgAEioKCHByb2dyZXNzGAMgASgLMhYuZ3B1cm91dGVyLnYxLlByb2dyZXNzSAASLQoGb3V0cHV0GAQgASgLMhsuZ3B1cm91dGVyLnYxLkF0dGVtcHRPdXRwdXRIABIrCgVlbmRlZBgFIAEoCzIaLmdwdXJvdXRlci52MS5BdHRlbXB0RW5kZWRIAEIHCgVldmVudCIQCg5BdHRlbXB0U3RhcnRlZCItCg1BdHRlbXB0T3V0cHV0Eg4KBm9mZnNldBgBIAEoBBIMCgRkYXRhGAIgASgMIsYBCgxBdHRlbXB0RW5kZWQSLQoHb3V0Y29tZRgBIAEoDjIcLmdwdXJvdXRlci52MS5BdHRlbXB0T3V0Y29tZRIpCgVlcnJvchgCIAEoCzIaLmdwdXJvdXRlci52MS5SZXF1ZXN0RXJyb3ISDgoGcmVzdWx0GAMgASgMEhsKE3Jlc3VsdF9jb250ZW50X3R5cGUYBCABKAkSLwoKc3RhdGlzdGljcxgFIAEoCzIbLmdwdXJvdXRlci52MS5SdW5TdGF0aXN0aWNzIvABCg9Db25uZWN0UmVzcG9uc2USJgoHd2VsY29tZRgBIAEoCzIVLmdwdXJvdXRlci52MS5XZWxjb21lEioKCmRpc3BhdGNoZXMYAiADKAsyFi5ncHVyb3V0ZXIudjEuRGlzcGF0Y2gSKQoHY2FuY2VscxgDIAMoCzIYLmdwdXJvdXRlci52MS5BdHRlbXB0UmVmEi4KDGFja25vd2xlZGdlZBgEIAMoCzIYLmdwdXJvdXRlci52MS5BdHRlbXB0UmVmEi4KDG1vZGVsX29yZGVycxgFIAMoCzIYLmdwdXJvdXRlci52MS5Nb2RlbE9yZGVyIlkKCk1vZGVsT3JkZXISDgoGcnVubmVyGAEgASgJEhAKCG1vZGVsX2lkGAIgASgJEikKBmFjdGlvbhgDIAEoDjIZLmdwdXJvdXRlci52MS5Nb2RlbEFjdGlvbiKCAQoHV2VsY29tZRINCgVlcG9jaBgBIAEoBBIQCghsZWFzZV9tcxgCIAEoDRIdChVoZWFydGJlYXRfaW50ZXJ2YWxfbXMYAyABKA0SHQoVdGVsZW1ldHJ5X2ludGVydmFsX21zGAQgASgNEhgKEG1heF9yZXN1bHRfYnl0ZXMYBSABKA0imQIKCERpc3BhdGNoEiUKA3JlZhgBIAEoCzIYLmdwdXJvdXRlci52MS5BdHRlbXB0UmVmEg4KBmdwdV9pZBgCIAEoCRIOCgZydW5uZXIYAyABKAkSEAoIbW9kZWxfaWQYBCABKAkSDAoEdHlwZRgFIAEoCRIPCgd1c2VyX2lkGAYgASgJEg8KB3BheWxvYWQYByABKAwSFAoMdGltZV9sZWZ0X21zGAggASgEEhoKEm11c3Rfbm90X3J1bl90d2ljZRgJIAEoCBJBChVyZXNvdXJjZV9yZXF1aXJlbWVudHMYCiABKAsyIi5ncHVyb3V0ZXIudjEuUmVzb3VyY2VSZXF1aXJlbWVudHMSDwoHZ3B1X2lkcxgLIAMoCSrIAQoOQXR0ZW1wdE91dGNvbWUSHwobQVRURU1QVF9PVVRDT01FX1VOU1BFQ0lGSUVEEAASHQoZQVRURU1QVF9PVVRDT01FX1NVQ0NFRURFRBABEhoKFkFUVEVNUFRfT1VUQ09NRV9GQUlMRUQQAhIfChtBVFRFTVBUX09VVENPTUVfVU5BVkFJTEFCTEUQAxIdChlBVFRFTVBUX09VVENPTUVfQ0FOQ0VMTEVEEAQSGgoWQVRURU1QVF9PVVRDT01FX0ZFTkNFRBAFKlsKC01vZGVsQWN0aW9uEhwKGE1PREVMX0FDVElPTl9VTlNQRUNJRklFRBAAEhUKEU1PREVMX0FDVElPTl9MT0FEEAESFwoTTU9ERUxfQUNUSU9OX1VOTE9BRBACMloKDEFnZW50U2VydmljZRJKCgdDb25uZWN0EhwuZ3B1cm91dGVyLnYxLkNvbm5lY3RSZXF1ZXN0Gh0uZ3B1cm91dGVyLnYxLkNvbm5lY3RSZXNwb25zZSgBMAFiBnByb3RvMw", [file_buf_validate_validate, file_gpurouter_v1_router]);
+  fileDesc("ChhncHVyb3V0ZXIvdjEvYWdlbnQucHJvdG8SDGdwdXJvdXRlci52MSKIAwoOQ29ubmVjdFJlcXVlc3QSJwoFaGVsbG8YASABKAsyGC5ncHVyb3V0ZXIudjEuQWdlbnRIZWxsbxI4Cgl0ZWxlbWV0cnkYAiADKAsyGi5ncHVyb3V0ZXIudjEuR3B1VGVsZW1ldHJ5Qgm6SAaSAQMQgAgSNQoGZXZlbnRzGAMgAygLMhouZ3B1cm91dGVyLnYxLkF0dGVtcHRFdmVudEIJukgGkgEDEIAgEjUKCmdwdV9ldmVudHMYBCADKAsyFi5ncHVyb3V0ZXIudjEuR3B1RXZlbnRCCbpIBpIBAxCACBIpCgdydW5uZXJzGAUgASgLMhguZ3B1cm91dGVyLnYxLlJ1bm5lckxpc3QSOQoMcnVubmVyX2xvYWRzGAYgAygLMhguZ3B1cm91dGVyLnYxLlJ1bm5lckxvYWRCCbpIBpIBAxCACBI/Cg9yZXN0YXJ0X3JlcG9ydHMYCiADKAsyGy5ncHVyb3V0ZXIudjEuUmVzdGFydFJlcG9ydEIJukgGkgEDEIAIIpUBCg1SZXN0YXJ0UmVwb3J0Eh4KCnJlc3RhcnRfaWQYASABKAlCCrpIB3IFEAEYgAESGgoGZ3B1X2lkGAIgASgJQgq6SAdyBRABGIABEi0KB291dGNvbWUYAyABKA4yHC5ncHVyb3V0ZXIudjEuUmVzdGFydE91dGNvbWUSGQoHbWVzc2FnZRgEIAEoCUIIukgFcgMYgCAirgEKClJ1bm5lckxvYWQSGgoGcnVubmVyGAEgASgJQgq6SAdyBRABGIABEg8KB3J1bm5pbmcYAiABKA0SDwoHd2FpdGluZxgDIAEoDRITCgZrdl91c2UYBCABKAJIAIgBARIdChBwcmVmaXhfaGl0X3JhdGlvGAUgASgCSAGIAQESDgoGYWdlX21zGAYgASgNQgkKB19rdl91c2VCEwoRX3ByZWZpeF9oaXRfcmF0aW8iRgoKQXR0ZW1wdFJlZhIeCgpyZXF1ZXN0X2lkGAEgASgJQgq6SAdyBRABGIABEhgKB2F0dGVtcHQYAiABKA1CB7pIBCoCKAEipwIKCkFnZW50SGVsbG8SGwoHbm9kZV9pZBgBIAEoCUIKukgHcgUQARiAARIfCgtpbnN0YW5jZV9pZBgCIAEoCUIKukgHcgUQARiAARIeCg1hZ2VudF92ZXJzaW9uGAMgASgJQge6SARyAhhAEhUKDWhpZ2hlc3RfZXBvY2gYBCABKAQSLgoEZ3B1cxgFIAMoCzIVLmdwdXJvdXRlci52MS5HcHVJbmZvQgm6SAaSAQMQgAgSKQoHcnVubmVycxgGIAEoCzIYLmdwdXJvdXRlci52MS5SdW5uZXJMaXN0EjIKBGhlbGQYByADKAsyGC5ncHVyb3V0ZXIudjEuQXR0ZW1wdFJlZkIKukgHkgEEEKCNBhIVCg1yZXN0YXJ0c19ncHVzGAwgASgIIooCCgdHcHVJbmZvEhoKBmdwdV9pZBgBIAEoCUIKukgHcgUQARiAARIWCgRuYW1lGAIgASgJQgi6SAVyAxiAAhIjChJjb21wdXRlX2NhcGFiaWxpdHkYAyABKAlCB7pIBHICGAgSGAoQbWVtb3J5X3RvdGFsX21pYhgEIAEoDRIcChRtdWx0aXByb2Nlc3Nvcl9jb3VudBgFIAEoDRIZChFwb3dlcl9saW1pdF93YXR0cxgGIAEoAhIfCg5kcml2ZXJfdmVyc2lvbhgHIAEoCUIHukgEcgIYQBIfCg1wYXJlbnRfZ3B1X2lkGAggASgJQgi6SAVyAxiAARIRCglzaW11bGF0ZWQYCSABKAgiQgoKUnVubmVyTGlzdBI0CgdydW5uZXJzGAEgAygLMhguZ3B1cm91dGVyLnYxLlJ1bm5lckluZm9CCbpIBpIBAxCACCLlAQoKUnVubmVySW5mbxIYCgRuYW1lGAEgASgJQgq6SAdyBRABGIABEhcKBGtpbmQYAiABKAlCCbpIBnIEEAEYIBIZCgZtb2RlbHMYAyADKAlCCbpIBpIBAxCACBIXCgV0eXBlcxgEIAMoCUIIukgFkgECEEASGgoHZ3B1X2lkcxgFIAMoCUIJukgGkgEDEIAIEjgKCGxvYWRhYmxlGAYgAygLMhsuZ3B1cm91dGVyLnYxLkxvYWRhYmxlTW9kZWxCCbpIBpIBAxCACBIaChJrdl9jYXBhY2l0eV90b2tlbnMYByABKAQiagoNTG9hZGFibGVNb2RlbBIcCghtb2RlbF9pZBgBIAEoCUIKukgHcgUQARiAAhISCgptZW1vcnlfbWliGAIgASgNEg8KB2xvYWRfbXMYAyABKAQSFgoOa3ZfdG9rZW5fYnl0ZXMYBCABKA0i6QQKDEdwdVRlbGVtZXRyeRIaCgZncHVfaWQYASABKAlCCrpIB3IFEAEYgAESFwoPbWVtb3J5X3VzZWRfbWliGAIgASgNEhcKD21lbW9yeV9mcmVlX21pYhgDIAEoDRIkChdncHVfdXRpbGl6YXRpb25fcGVyY2VudBgEIAEoAkgAiAEBEicKGm1lbW9yeV91dGlsaXphdGlvbl9wZXJjZW50GAUgASgCSAGIAQESIAoTdGVtcGVyYXR1cmVfY2Vsc2l1cxgGIAEoAkgCiAEBEh4KEXBvd2VyX3VzYWdlX3dhdHRzGAcgASgCSAOIAQESHgoRcG93ZXJfbGltaXRfd2F0dHMYCCABKAJIBIgBARIWCg51cHRpbWVfc2Vjb25kcxgJIAEoBBIbChNjbG9ja19ldmVudF9yZWFzb25zGAogASgEEhoKDWVjY19jb3JyZWN0ZWQYCyABKARIBYgBARIcCg9lY2NfdW5jb3JyZWN0ZWQYDCABKARIBogBARI2Cglwcm9jZXNzZXMYDSADKAsyGC5ncHVyb3V0ZXIudjEuR3B1UHJvY2Vzc0IJukgGkgEDEIAIEg4KBmFnZV9tcxgOIAEoDUIaChhfZ3B1X3V0aWxpemF0aW9uX3BlcmNlbnRCHQobX21lbW9yeV91dGlsaXphdGlvbl9wZXJjZW50QhYKFF90ZW1wZXJhdHVyZV9jZWxzaXVzQhQKEl9wb3dlcl91c2FnZV93YXR0c0IUChJfcG93ZXJfbGltaXRfd2F0dHNCEAoOX2VjY19jb3JyZWN0ZWRCEgoQX2VjY191bmNvcnJlY3RlZCIyCgpHcHVQcm9jZXNzEgsKA3BpZBgBIAEoDRIXCg9tZW1vcnlfdXNlZF9taWIYAiABKA0iTgoIR3B1RXZlbnQSGgoGZ3B1X2lkGAEgASgJQgq6SAdyBRABGIABEg0KA3hpZBgCIAEoDUgAEg4KBGxvc3QYAyABKAlIAEIHCgVldmVudCL/AQoMQXR0ZW1wdEV2ZW50Ei0KA3JlZhgBIAEoCzIYLmdwdXJvdXRlci52MS5BdHRlbXB0UmVmQga6SAPIAQESLwoHc3RhcnRlZBgCIAEoCzIcLmdwdXJvdXRlci52MS5BdHRlbXB0U3RhcnRlZEgAEioKCHByb2dyZXNzGAMgASgLMhYuZ3B1cm91dGVyLnYxLlByb2dyZXNzSAASLQoGb3V0cHV0GAQgASgLMhsuZ3B1cm91dGVyLnYxLkF0dGVtcHRPdXRwdXRIABIrCgVlbmRlZBgFIAEoCzIaLmdwdXJvdXRlci52MS5BdHRlbXB0RW5kZWRIAEIHCgVldmVudCIQCg5BdHRlbXB0U3RhcnRlZCItCg1BdHRlbXB0T3V0cHV0Eg4KBm9mZnNldBgBIAEoBBIMCgRkYXRhGAIgASgMIsYBCgxBdHRlbXB0RW5kZWQSLQoHb3V0Y29tZRgBIAEoDjIcLmdwdXJvdXRlci52MS5BdHRlbXB0T3V0Y29tZRIpCgVlcnJvchgCIAEoCzIaLmdwdXJvdXRlci52MS5SZXF1ZXN0RXJyb3ISDgoGcmVzdWx0GAMgASgMEhsKE3Jlc3VsdF9jb250ZW50X3R5cGUYBCABKAkSLwoKc3RhdGlzdGljcxgFIAEoCzIbLmdwdXJvdXRlci52MS5SdW5TdGF0aXN0aWNzIqQCCg9Db25uZWN0UmVzcG9uc2USJgoHd2VsY29tZRgBIAEoCzIVLmdwdXJvdXRlci52MS5XZWxjb21lEioKCmRpc3BhdGNoZXMYAiADKAsyFi5ncHVyb3V0ZXIudjEuRGlzcGF0Y2gSKQoHY2FuY2VscxgDIAMoCzIYLmdwdXJvdXRlci52MS5BdHRlbXB0UmVmEi4KDGFja25vd2xlZGdlZBgEIAMoCzIYLmdwdXJvdXRlci52MS5BdHRlbXB0UmVmEi4KDG1vZGVsX29yZGVycxgFIAMoCzIYLmdwdXJvdXRlci52MS5Nb2RlbE9yZGVyEjIKDnJlc3RhcnRfb3JkZXJzGAogAygLMhouZ3B1cm91dGVyLnYxLlJlc3RhcnRPcmRlciIyCgxSZXN0YXJ0T3JkZXISEgoKcmVzdGFydF9pZBgBIAEoCRIOCgZncHVfaWQYAiABKAkiWQoKTW9kZWxPcmRlchIOCgZydW5uZXIYASABKAkSEAoIbW9kZWxfaWQYAiABKAkSKQoGYWN0aW9uGAMgASgOMhkuZ3B1cm91dGVyLnYxLk1vZGVsQWN0aW9uIoIBCgdXZWxjb21lEg0KBWVwb2NoGAEgASgEEhAKCGxlYXNlX21zGAIgASgNEh0KFWhlYXJ0YmVhdF9pbnRlcnZhbF9tcxgDIAEoDRIdChV0ZWxlbWV0cnlfaW50ZXJ2YWxfbXMYBCABKA0SGAoQbWF4X3Jlc3VsdF9ieXRlcxgFIAEoDSKZAgoIRGlzcGF0Y2gSJQoDcmVmGAEgASgLMhguZ3B1cm91dGVyLnYxLkF0dGVtcHRSZWYSDgoGZ3B1X2lkGAIgASgJEg4KBnJ1bm5lchgDIAEoCRIQCghtb2RlbF9pZBgEIAEoCRIMCgR0eXBlGAUgASgJEg8KB3VzZXJfaWQYBiABKAkSDwoHcGF5bG9hZBgHIAEoDBIUCgx0aW1lX2xlZnRfbXMYCCABKAQSGgoSbXVzdF9ub3RfcnVuX3R3aWNlGAkgASgIEkEKFXJlc291cmNlX3JlcXVpcmVtZW50cxgKIAEoCzIiLmdwdXJvdXRlci52MS5SZXNvdXJjZVJlcXVpcmVtZW50cxIPCgdncHVfaWRzGAsgAygJKokBCg5SZXN0YXJ0T3V0Y29tZRIfChtSRVNUQVJUX09VVENPTUVfVU5TUEVDSUZJRUQQABIdChlSRVNUQVJUX09VVENPTUVfU1VDQ0VFREVEEAESGgoWUkVTVEFSVF9PVVRDT01FX0ZBSUxFRBACEhsKF1JFU1RBUlRfT1VUQ09NRV9SRUZVU0VEEAMqyAEKDkF0dGVtcHRPdXRjb21lEh8KG0FUVEVNUFRfT1VUQ09NRV9VTlNQRUNJRklFRBAAEh0KGUFUVEVNUFRfT1VUQ09NRV9TVUNDRUVERUQQARIaChZBVFRFTVBUX09VVENPTUVfRkFJTEVEEAISHwobQVRURU1QVF9PVVRDT01FX1VOQVZBSUxBQkxFEAMSHQoZQVRURU1QVF9PVVRDT01FX0NBTkNFTExFRBAEEhoKFkFUVEVNUFRfT1VUQ09NRV9GRU5DRUQQBSpbCgtNb2RlbEFjdGlvbhIcChhNT0RFTF9BQ1RJT05fVU5TUEVDSUZJRUQQABIVChFNT0RFTF9BQ1RJT05fTE9BRBABEhcKE01PREVMX0FDVElPTl9VTkxPQUQQAjJaCgxBZ2VudFNlcnZpY2USSgoHQ29ubmVjdBIcLmdwdXJvdXRlci52MS5Db25uZWN0UmVxdWVzdBodLmdwdXJvdXRlci52MS5Db25uZWN0UmVzcG9uc2UoATABYgZwcm90bzM", [file_buf_validate_validate, file_gpurouter_v1_router]);
 
 /**
  * From the agent.
@@ -62,6 +62,13 @@ export type ConnectRequest = Message<"gpurouter.v1.ConnectRequest"> & {
    * @generated from field: repeated gpurouter.v1.RunnerLoad runner_loads = 6;
    */
   runnerLoads: RunnerLoad[];
+
+  /**
+   * Restarts of GPUs that have ended. Told again after each welcome; a router that knows already ignores it.
+   *
+   * @generated from field: repeated gpurouter.v1.RestartReport restart_reports = 10;
+   */
+  restartReports: RestartReport[];
 };
 
 /**
@@ -70,6 +77,42 @@ export type ConnectRequest = Message<"gpurouter.v1.ConnectRequest"> & {
  */
 export const ConnectRequestSchema: GenMessage<ConnectRequest> = /*@__PURE__*/
   messageDesc(file_gpurouter_v1_agent, 0);
+
+/**
+ * The end of one restart.
+ *
+ * @generated from message gpurouter.v1.RestartReport
+ */
+export type RestartReport = Message<"gpurouter.v1.RestartReport"> & {
+  /**
+   * @generated from field: string restart_id = 1;
+   */
+  restartId: string;
+
+  /**
+   * @generated from field: string gpu_id = 2;
+   */
+  gpuId: string;
+
+  /**
+   * @generated from field: gpurouter.v1.RestartOutcome outcome = 3;
+   */
+  outcome: RestartOutcome;
+
+  /**
+   * The end of what the command wrote, or why it was not run.
+   *
+   * @generated from field: string message = 4;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message gpurouter.v1.RestartReport.
+ * Use `create(RestartReportSchema)` to create a new message.
+ */
+export const RestartReportSchema: GenMessage<RestartReport> = /*@__PURE__*/
+  messageDesc(file_gpurouter_v1_agent, 1);
 
 /**
  * What the inference engine behind a runner says of itself. Counts all its requests, also those that did not come from the router.
@@ -123,7 +166,7 @@ export type RunnerLoad = Message<"gpurouter.v1.RunnerLoad"> & {
  * Use `create(RunnerLoadSchema)` to create a new message.
  */
 export const RunnerLoadSchema: GenMessage<RunnerLoad> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 1);
+  messageDesc(file_gpurouter_v1_agent, 2);
 
 /**
  * Names one attempt.
@@ -147,7 +190,7 @@ export type AttemptRef = Message<"gpurouter.v1.AttemptRef"> & {
  * Use `create(AttemptRefSchema)` to create a new message.
  */
 export const AttemptRefSchema: GenMessage<AttemptRef> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 2);
+  messageDesc(file_gpurouter_v1_agent, 3);
 
 /**
  * Who the agent is and what it has.
@@ -197,6 +240,13 @@ export type AgentHello = Message<"gpurouter.v1.AgentHello"> & {
    * @generated from field: repeated gpurouter.v1.AttemptRef held = 7;
    */
   held: AttemptRef[];
+
+  /**
+   * The node has a command that restarts a GPU.
+   *
+   * @generated from field: bool restarts_gpus = 12;
+   */
+  restartsGpus: boolean;
 };
 
 /**
@@ -204,7 +254,7 @@ export type AgentHello = Message<"gpurouter.v1.AgentHello"> & {
  * Use `create(AgentHelloSchema)` to create a new message.
  */
 export const AgentHelloSchema: GenMessage<AgentHello> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 3);
+  messageDesc(file_gpurouter_v1_agent, 4);
 
 /**
  * What a GPU is. Does not change while the agent runs.
@@ -269,7 +319,7 @@ export type GpuInfo = Message<"gpurouter.v1.GpuInfo"> & {
  * Use `create(GpuInfoSchema)` to create a new message.
  */
 export const GpuInfoSchema: GenMessage<GpuInfo> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 4);
+  messageDesc(file_gpurouter_v1_agent, 5);
 
 /**
  * All runners of a node.
@@ -288,7 +338,7 @@ export type RunnerList = Message<"gpurouter.v1.RunnerList"> & {
  * Use `create(RunnerListSchema)` to create a new message.
  */
 export const RunnerListSchema: GenMessage<RunnerList> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 5);
+  messageDesc(file_gpurouter_v1_agent, 6);
 
 /**
  * Something on the node that can do work.
@@ -352,7 +402,7 @@ export type RunnerInfo = Message<"gpurouter.v1.RunnerInfo"> & {
  * Use `create(RunnerInfoSchema)` to create a new message.
  */
 export const RunnerInfoSchema: GenMessage<RunnerInfo> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 6);
+  messageDesc(file_gpurouter_v1_agent, 7);
 
 /**
  * A model that a runner can load.
@@ -393,7 +443,7 @@ export type LoadableModel = Message<"gpurouter.v1.LoadableModel"> & {
  * Use `create(LoadableModelSchema)` to create a new message.
  */
 export const LoadableModelSchema: GenMessage<LoadableModel> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 7);
+  messageDesc(file_gpurouter_v1_agent, 8);
 
 /**
  * How a GPU is at one moment.
@@ -489,7 +539,7 @@ export type GpuTelemetry = Message<"gpurouter.v1.GpuTelemetry"> & {
  * Use `create(GpuTelemetrySchema)` to create a new message.
  */
 export const GpuTelemetrySchema: GenMessage<GpuTelemetry> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 8);
+  messageDesc(file_gpurouter_v1_agent, 9);
 
 /**
  * A process on a GPU.
@@ -513,7 +563,7 @@ export type GpuProcess = Message<"gpurouter.v1.GpuProcess"> & {
  * Use `create(GpuProcessSchema)` to create a new message.
  */
 export const GpuProcessSchema: GenMessage<GpuProcess> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 9);
+  messageDesc(file_gpurouter_v1_agent, 10);
 
 /**
  * Something that happened to a GPU.
@@ -553,7 +603,7 @@ export type GpuEvent = Message<"gpurouter.v1.GpuEvent"> & {
  * Use `create(GpuEventSchema)` to create a new message.
  */
 export const GpuEventSchema: GenMessage<GpuEvent> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 10);
+  messageDesc(file_gpurouter_v1_agent, 11);
 
 /**
  * What happened to an attempt.
@@ -601,7 +651,7 @@ export type AttemptEvent = Message<"gpurouter.v1.AttemptEvent"> & {
  * Use `create(AttemptEventSchema)` to create a new message.
  */
 export const AttemptEventSchema: GenMessage<AttemptEvent> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 11);
+  messageDesc(file_gpurouter_v1_agent, 12);
 
 /**
  * The runner has begun.
@@ -616,7 +666,7 @@ export type AttemptStarted = Message<"gpurouter.v1.AttemptStarted"> & {
  * Use `create(AttemptStartedSchema)` to create a new message.
  */
 export const AttemptStartedSchema: GenMessage<AttemptStarted> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 12);
+  messageDesc(file_gpurouter_v1_agent, 13);
 
 /**
  * A piece of output.
@@ -640,7 +690,7 @@ export type AttemptOutput = Message<"gpurouter.v1.AttemptOutput"> & {
  * Use `create(AttemptOutputSchema)` to create a new message.
  */
 export const AttemptOutputSchema: GenMessage<AttemptOutput> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 13);
+  messageDesc(file_gpurouter_v1_agent, 14);
 
 /**
  * The end of an attempt; kept and sent again until acknowledged.
@@ -679,7 +729,7 @@ export type AttemptEnded = Message<"gpurouter.v1.AttemptEnded"> & {
  * Use `create(AttemptEndedSchema)` to create a new message.
  */
 export const AttemptEndedSchema: GenMessage<AttemptEnded> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 14);
+  messageDesc(file_gpurouter_v1_agent, 15);
 
 /**
  * From the router.
@@ -719,6 +769,14 @@ export type ConnectResponse = Message<"gpurouter.v1.ConnectResponse"> & {
    * @generated from field: repeated gpurouter.v1.ModelOrder model_orders = 5;
    */
   modelOrders: ModelOrder[];
+
+  /**
+   * GPUs to restart with the command that the node's operator has configured. An order that is known already is not run again; its
+   * outcome is told again.
+   *
+   * @generated from field: repeated gpurouter.v1.RestartOrder restart_orders = 10;
+   */
+  restartOrders: RestartOrder[];
 };
 
 /**
@@ -726,7 +784,31 @@ export type ConnectResponse = Message<"gpurouter.v1.ConnectResponse"> & {
  * Use `create(ConnectResponseSchema)` to create a new message.
  */
 export const ConnectResponseSchema: GenMessage<ConnectResponse> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 15);
+  messageDesc(file_gpurouter_v1_agent, 16);
+
+/**
+ * Has one GPU restarted. Nothing of the router's runs on it.
+ *
+ * @generated from message gpurouter.v1.RestartOrder
+ */
+export type RestartOrder = Message<"gpurouter.v1.RestartOrder"> & {
+  /**
+   * @generated from field: string restart_id = 1;
+   */
+  restartId: string;
+
+  /**
+   * @generated from field: string gpu_id = 2;
+   */
+  gpuId: string;
+};
+
+/**
+ * Describes the message gpurouter.v1.RestartOrder.
+ * Use `create(RestartOrderSchema)` to create a new message.
+ */
+export const RestartOrderSchema: GenMessage<RestartOrder> = /*@__PURE__*/
+  messageDesc(file_gpurouter_v1_agent, 17);
 
 /**
  * Tells a runner which model to hold.
@@ -755,7 +837,7 @@ export type ModelOrder = Message<"gpurouter.v1.ModelOrder"> & {
  * Use `create(ModelOrderSchema)` to create a new message.
  */
 export const ModelOrderSchema: GenMessage<ModelOrder> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 16);
+  messageDesc(file_gpurouter_v1_agent, 18);
 
 /**
  * The router's terms for this stream.
@@ -800,7 +882,7 @@ export type Welcome = Message<"gpurouter.v1.Welcome"> & {
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 17);
+  messageDesc(file_gpurouter_v1_agent, 19);
 
 /**
  * Work for one GPU, or for several at once.
@@ -877,7 +959,44 @@ export type Dispatch = Message<"gpurouter.v1.Dispatch"> & {
  * Use `create(DispatchSchema)` to create a new message.
  */
 export const DispatchSchema: GenMessage<Dispatch> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 18);
+  messageDesc(file_gpurouter_v1_agent, 20);
+
+/**
+ * How the restart of a GPU went.
+ *
+ * @generated from enum gpurouter.v1.RestartOutcome
+ */
+export enum RestartOutcome {
+  /**
+   * @generated from enum value: RESTART_OUTCOME_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The command ended with exit code 0.
+   *
+   * @generated from enum value: RESTART_OUTCOME_SUCCEEDED = 1;
+   */
+  SUCCEEDED = 1,
+
+  /**
+   * @generated from enum value: RESTART_OUTCOME_FAILED = 2;
+   */
+  FAILED = 2,
+
+  /**
+   * This node has no command for it.
+   *
+   * @generated from enum value: RESTART_OUTCOME_REFUSED = 3;
+   */
+  REFUSED = 3,
+}
+
+/**
+ * Describes the enum gpurouter.v1.RestartOutcome.
+ */
+export const RestartOutcomeSchema: GenEnum<RestartOutcome> = /*@__PURE__*/
+  enumDesc(file_gpurouter_v1_agent, 0);
 
 /**
  * How an attempt ended.
@@ -928,7 +1047,7 @@ export enum AttemptOutcome {
  * Describes the enum gpurouter.v1.AttemptOutcome.
  */
 export const AttemptOutcomeSchema: GenEnum<AttemptOutcome> = /*@__PURE__*/
-  enumDesc(file_gpurouter_v1_agent, 0);
+  enumDesc(file_gpurouter_v1_agent, 1);
 
 /**
  * What to do with a model.
@@ -960,7 +1079,7 @@ export enum ModelAction {
  * Describes the enum gpurouter.v1.ModelAction.
  */
 export const ModelActionSchema: GenEnum<ModelAction> = /*@__PURE__*/
-  enumDesc(file_gpurouter_v1_agent, 1);
+  enumDesc(file_gpurouter_v1_agent, 2);
 
 /**
  * Spoken by node agents.

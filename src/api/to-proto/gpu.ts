@@ -11,6 +11,7 @@ const STATES: Readonly<Record<ModelGpuState, GpuState>> = {
   active: GpuState.ACTIVE,
   inactive: GpuState.INACTIVE,
   maintenance: GpuState.MAINTENANCE,
+  draining: GpuState.DRAINING,
   error: GpuState.ERROR,
 };
 
@@ -47,6 +48,7 @@ export function gpu(view: GpuView): Gpu {
     computeCapability: computeCapabilityText(inventory.computeCapability),
     state: STATES[view.state],
     stateReason: view.stateReason,
+    maintenanceUntil: timestamp(view.maintenanceUntilMs ?? 0),
     health: HEALTH[view.health],
     memory: {
       totalMib: uint32(inventory.memoryTotalMib),

@@ -5,6 +5,7 @@ import { assert } from "../../lib/assert.js";
 import { ServiceTimes } from "../estimate/service-times.js";
 import type { GpuInventory, GpuTelemetry, RunnerInfo, RunnerLoad } from "../model/gpu.js";
 import type { GpuId, NodeId } from "../model/ids.js";
+import type { GpuMaintenance } from "../model/maintenance.js";
 import { OutcomeColumns } from "./outcome-columns.js";
 import { PrefixIndex } from "./prefix-index.js";
 import { Reservations } from "./reservations.js";
@@ -97,6 +98,8 @@ export class Fleet {
   /** Taken out by an event until then, ms. */
   outUntilMs = new Float64Array(FIRST_CAPACITY);
   outReason: string[] = [];
+  /** GPUs that an operator has taken out, and why; by index. */
+  readonly maintenance = new Map<number, GpuMaintenance>();
   /**
    * Memory in use as far as can be known, MiB: telemetry plus what was placed since, never below what is reserved, never
    * above what there is.
@@ -213,6 +216,13 @@ export class Fleet {
     this.reservedMib[gpu]! -= memoryMib;
     this.memorySinceMib[gpu]! -= memoryMib;
     if (!hadStarted) this.started(gpu, memoryMib);
+    this.refresh(gpu);
+  }
+
+  /** Takes a GPU out by somebody's decision, or puts it back (null). */
+  setMaintenance(gpu: number, why: GpuMaintenance | null): void {
+    if (why) this.maintenance.set(gpu, why);
+    else this.maintenance.delete(gpu);
     this.refresh(gpu);
   }
 

@@ -88,7 +88,7 @@ export interface RunnerLoad {
   readonly ageMs: number;
 }
 
-export type GpuState = "active" | "inactive" | "maintenance" | "error";
+export type GpuState = "active" | "inactive" | "maintenance" | "draining" | "error";
 export type HealthStatus = "healthy" | "warning" | "critical";
 
 /** A GPU as it is shown to people. */
@@ -100,6 +100,8 @@ export interface GpuView {
   readonly state: GpuState;
   /** Why it is not active; "" when it is. */
   readonly stateReason: string;
+  /** When maintenance should be over, UTC ms; 0 when unknown or in service. */
+  readonly maintenanceUntilMs?: number;
   readonly health: HealthStatus;
   /** The last sample; null before the first. */
   readonly telemetry: GpuTelemetry | null;
