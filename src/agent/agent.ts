@@ -20,6 +20,7 @@ import { ChurnMap } from "../lib/churn-map.js";
 import { AgentSession } from "../link/agent-session.js";
 import { endedMessage, helloMessage, jobOf, runnerListMessage, telemetryMessage, unknownRunnerMessage } from "./agent-codec.js";
 import { EngineLoads } from "./engine-loads.js";
+import { takeEvents } from "./event-batch.js";
 import { GpuRestarts, type RestartCommand } from "./gpu-restarts.js";
 import { giveModelOrder } from "./model-orders.js";
 import type { Probe, ProbedGpu } from "./probes/probe.js";
@@ -28,9 +29,6 @@ import { STOP_AT_ONCE, type Runner } from "./runners/runner.js";
 
 /** Live output and progress waiting to be sent; above it pieces are dropped, the offsets tell. */
 const MAX_WAITING_EVENTS = 10_000;
-/** The contract's bound, and what keeps one large result from holding up heartbeats for long. */
-const MAX_EVENTS_PER_MESSAGE = 4_096;
-const MAX_BYTES_PER_MESSAGE = 4 << 20;
 const FENCE_CHECK_MS = 250;
 
 export interface AgentOptions {
@@ -254,23 +252,11 @@ export class Agent {
   /** All that is to be said, in one message; an empty one is a heartbeat. Waits while the stream is full. */
   #send(heartbeat: boolean): void {
     if (!this.connected || (!heartbeat && !this.#connection.writable)) return;
-    const message = create(ConnectRequestSchema, { events: this.#takeEvents(), gpuEvents: this.#gpuEvents.splice(0, 1024), runnerLoads: this.#engineLoads.take(), restartReports: this.#restarts.take() });
+    const message = create(ConnectRequestSchema, { events: takeEvents(this.#events), gpuEvents: this.#gpuEvents.splice(0, 1024), runnerLoads: this.#engineLoads.take(), restartReports: this.#restarts.take() });
     if (this.#runnersChanged) message.runners = runnerListMessage(this.#draining ? [] : this.#options.runners);
     this.#runnersChanged = false;
     this.#connection.send(message);
     if (this.#events.length > 0) this.#flushSoon();
-  }
-
-  /** As many events as fit one message; at least one when there is any. */
-  #takeEvents(): AttemptEvent[] {
-    let count = 0;
-    let bytes = 0;
-    for (const { event } of this.#events) {
-      bytes += event.case === "ended" ? event.value.result.byteLength : event.case === "output" ? event.value.data.byteLength : 0;
-      if (count > 0 && (count >= MAX_EVENTS_PER_MESSAGE || bytes > MAX_BYTES_PER_MESSAGE)) break;
-      count += 1;
-    }
-    return this.#events.splice(0, count);
   }
 
   /** At every telemetry interval. */

@@ -98,7 +98,7 @@ export class Fleet {
   /** Taken out by an event until then, ms. */
   outUntilMs = new Float64Array(FIRST_CAPACITY);
   outReason: string[] = [];
-  /** GPUs that an operator has taken out, and why; by index. */
+  /** GPUs that an operator has taken out, and why; by index. Changed by maintenance-book.ts. */
   readonly maintenance = new Map<number, GpuMaintenance>();
   /**
    * Memory in use as far as can be known, MiB: telemetry plus what was placed since, never below what is reserved, never
@@ -216,13 +216,6 @@ export class Fleet {
     this.reservedMib[gpu]! -= memoryMib;
     this.memorySinceMib[gpu]! -= memoryMib;
     if (!hadStarted) this.started(gpu, memoryMib);
-    this.refresh(gpu);
-  }
-
-  /** Takes a GPU out by somebody's decision, or puts it back (null). */
-  setMaintenance(gpu: number, why: GpuMaintenance | null): void {
-    if (why) this.maintenance.set(gpu, why);
-    else this.maintenance.delete(gpu);
     this.refresh(gpu);
   }
 

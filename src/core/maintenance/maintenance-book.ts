@@ -92,7 +92,12 @@ export class MaintenanceBook {
 
   /** A GPU was registered: what covers it holds for it too. */
   cover(gpu: number): void {
-    if (!this.empty || this.#fleet.maintenance.has(gpu)) this.#fleet.setMaintenance(gpu, this.#of(gpu));
+    const { maintenance } = this.#fleet;
+    if (this.empty && !maintenance.has(gpu)) return;
+    const why = this.#of(gpu);
+    if (why) maintenance.set(gpu, why);
+    else maintenance.delete(gpu);
+    this.#fleet.refresh(gpu);
   }
 
   #refresh(target: MaintenanceTarget): void {
