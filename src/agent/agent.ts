@@ -18,18 +18,18 @@ import {
 } from "../../gen/gpurouter/v1/agent_pb.js";
 import { ChurnMap } from "../lib/churn-map.js";
 import { AgentSession } from "../link/agent-session.js";
+import { StallWatch } from "../link/stall-watch.js";
 import { endedMessage, helloMessage, jobOf, runnerListMessage, telemetryMessage, unknownRunnerMessage } from "./agent-codec.js";
 import { EngineLoads } from "./engine-loads.js";
-import { takeEvents } from "./event-batch.js";
+import { EventOutbox } from "./event-outbox.js";
 import { GpuRestarts, type RestartCommand } from "./gpu-restarts.js";
 import { giveModelOrder } from "./model-orders.js";
 import type { Probe, ProbedGpu } from "./probes/probe.js";
 import { RouterConnection } from "./router-connection.js";
 import { STOP_AT_ONCE, type Runner } from "./runners/runner.js";
 
-/** Live output and progress waiting to be sent; above it pieces are dropped, the offsets tell. */
-const MAX_WAITING_EVENTS = 10_000;
-const FENCE_CHECK_MS = 250;
+/** How often to look at the lease and at a silent router. */
+const WATCH_MS = 50;
 
 export interface AgentOptions {
   readonly nodeId: string;
@@ -62,14 +62,14 @@ export class Agent {
   readonly #engineLoads: EngineLoads;
   readonly #restarts: GpuRestarts;
   readonly #stops: (() => void)[] = [];
-  #events: AttemptEvent[] = [];
+  readonly #events = new EventOutbox();
   #gpuEvents: GpuEvent[] = [];
   #runnersChanged = false;
   #flushing = false;
   #telemetryTimer: NodeJS.Timeout | null = null;
   #heartbeatTimer: NodeJS.Timeout | null = null;
-  #fenceTimer: NodeJS.Timeout | null = null;
-  #leaseMs = 0;
+  #watchTimer: NodeJS.Timeout | null = null;
+  readonly #stalls = new StallWatch(WATCH_MS);
   #draining = false;
   #idle: (() => void) | null = null;
 
@@ -81,6 +81,7 @@ export class Agent {
     this.#connection = new RouterConnection(options.routerAddress, options.log, {
       hello: () =>
         create(ConnectRequestSchema, {
+          beat: this.#session.nextBeat(performance.now()),
           hello: helloMessage({
             nodeId: options.nodeId,
             instanceId: this.#instanceId,
@@ -124,7 +125,7 @@ export class Agent {
         }),
       );
     }
-    this.#fenceTimer = setInterval(() => this.#fence(), FENCE_CHECK_MS);
+    this.#watchTimer = setInterval(() => this.#watch(), WATCH_MS);
     this.#connection.open();
   }
 
@@ -149,7 +150,7 @@ export class Agent {
     this.#flush();
     for (const stop of this.#stops) stop();
     this.#onDown();
-    if (this.#fenceTimer) clearInterval(this.#fenceTimer);
+    if (this.#watchTimer) clearInterval(this.#watchTimer);
     await this.#connection.close();
     await this.#options.probe.close();
     this.#options.log.info({ counts: this.counts }, "agent stopped");
@@ -164,16 +165,16 @@ export class Agent {
         return;
       }
       this.#options.log.info({ epoch: Number(message.welcome.epoch), held: this.#session.held.length }, "connected to the router");
-      this.#leaseMs = message.welcome.leaseMs;
       // Live output of the time between is gone; what the router must know is sent again.
-      this.#events = resend;
+      this.#events.restart(resend);
       this.#restarts.tellAgain();
       this.#heartbeatTimer = setInterval(() => this.#send(true), message.welcome.heartbeatIntervalMs);
       this.#telemetryTimer = setInterval(() => this.#look(), message.welcome.telemetryIntervalMs);
       this.#look();
       this.#flushSoon();
     }
-    const { start, stop, orders, restarts } = this.#session.received(message, now);
+    const { start, stop, orders, restarts, tell } = this.#session.received(message, now);
+    for (const event of tell) this.#push(event);
     for (const ref of stop) this.#aborts.get(key(ref))?.abort();
     for (const order of orders) this.#order(order);
     for (const order of restarts) this.#restarts.order(order);
@@ -228,7 +229,7 @@ export class Agent {
   }
 
   #hasRoom(ref: AttemptRef): boolean {
-    return this.connected && this.#events.length < MAX_WAITING_EVENTS && this.#session.live(ref);
+    return this.connected && this.#events.hasRoom && this.#session.live(ref);
   }
 
   #push(event: AttemptEvent | null): void {
@@ -252,7 +253,8 @@ export class Agent {
   /** All that is to be said, in one message; an empty one is a heartbeat. Waits while the stream is full. */
   #send(heartbeat: boolean): void {
     if (!this.connected || (!heartbeat && !this.#connection.writable)) return;
-    const message = create(ConnectRequestSchema, { events: takeEvents(this.#events), gpuEvents: this.#gpuEvents.splice(0, 1024), runnerLoads: this.#engineLoads.take(), restartReports: this.#restarts.take() });
+    const beat = this.#session.nextBeat(performance.now());
+    const message = create(ConnectRequestSchema, { beat, events: this.#events.take(), gpuEvents: this.#gpuEvents.splice(0, 1024), runnerLoads: this.#engineLoads.take(), restartReports: this.#restarts.take() });
     if (this.#runnersChanged) message.runners = runnerListMessage(this.#draining ? [] : this.#options.runners);
     this.#runnersChanged = false;
     this.#connection.send(message);
@@ -272,18 +274,25 @@ export class Agent {
       if (!this.connected || samples.length === 0) return;
       const ageMs = performance.now() - askedAtMs;
       const uptimeSeconds = (performance.now() - this.#startedAtMs) / 1000;
-      this.#connection.send(create(ConnectRequestSchema, { telemetry: samples.map((sample) => telemetryMessage(sample, ageMs, uptimeSeconds)) }));
+      const beat = this.#session.nextBeat(performance.now());
+      this.#connection.send(create(ConnectRequestSchema, { beat, telemetry: samples.map((sample) => telemetryMessage(sample, ageMs, uptimeSeconds)) }));
     } catch (error) {
       this.#options.log.warn({ error: String(error) }, "no telemetry");
     }
   }
 
-  #fence(): void {
-    if (this.#leaseMs === 0) return;
-    for (const ref of this.#session.fence(this.#leaseMs, performance.now())) {
+  #watch(): void {
+    const now = performance.now();
+    const stalledMs = this.#stalls.look(now);
+    this.#fence(now);
+    if (this.#session.routerSilent(stalledMs, now)) this.#connection.abandon("nothing was heard of the router");
+  }
+
+  #fence(now: number): void {
+    for (const ref of this.#session.fence(now)) {
       const abort = this.#aborts.get(key(ref));
       if (!abort || this.#fenced.has(key(ref))) continue;
-      this.#options.log.warn({ request: ref.requestId, attempt: ref.attempt }, "no word from the router for the lease: stopping work that must not run twice");
+      this.#options.log.warn({ request: ref.requestId, attempt: ref.attempt }, "the lease has run out: stopping work that must not run twice");
       this.#fenced.add(key(ref));
       abort.abort(STOP_AT_ONCE);
     }

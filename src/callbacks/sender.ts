@@ -56,6 +56,7 @@ export class Sender {
 
   async send(url: string, eventId: string, body: string, stop: AbortSignal): Promise<SendOutcome> {
     const { clock, secrets, timeoutMs, userAgent } = this.#options;
+    if (!URL.canParse(url)) return { kind: "final", error: "the address is not a URL" };
     if (Buffer.byteLength(body) > MAX_BODY_BYTES) return { kind: "final", error: `the body is larger than ${MAX_BODY_BYTES} bytes` };
     const signal = AbortSignal.any([stop, AbortSignal.timeout(timeoutMs)]);
     const headers = { "content-type": "application/json", "user-agent": userAgent, ...secrets.headers(eventId, body, clock.now()) };
@@ -113,8 +114,7 @@ function refusalIn(error: unknown): RefusedAddress | null {
 
 /** What went wrong, without addresses or paths. */
 function wordsOf(error: unknown, timeoutMs: number): string {
-  if (!(error instanceof Error)) return "failed";
-  if (error.name === "TimeoutError" || error.name === "AbortError") return `not answered within ${timeoutMs} ms`;
-  const { code } = error as NodeJS.ErrnoException;
-  return code ? `${code.toLowerCase().replaceAll("_", " ")}` : error.name;
+  const { name, code } = error as NodeJS.ErrnoException;
+  if (name === "TimeoutError" || name === "AbortError") return `not answered within ${timeoutMs} ms`;
+  return typeof code === "string" ? code.toLowerCase().replaceAll("_", " ") : "the connection failed";
 }

@@ -29,6 +29,7 @@ const EVENTS: { readonly [K in Event["kind"]]: true } = {
   gpu_restarted: true,
   node_connected: true,
   node_disconnected: true,
+  router_stalled: true,
   runners_changed: true,
   telemetry: true,
   runner_load: true,

@@ -12,6 +12,7 @@ import { gpusOf, isTerminal, type Request, type RequestSpec } from "../core/mode
 import type { CoreSettings } from "../core/settings.js";
 import type { LmdbJournal } from "../journal/lmdb-journal.js";
 import type { Recorder } from "../recording/recorder.js";
+import { StallWatch } from "../link/stall-watch.js";
 import { Admin } from "./admin.js";
 import { AgentSessions } from "./agent-sessions.js";
 import { callbackBody } from "./callback-body.js";
@@ -58,6 +59,7 @@ export class Router implements RouterPort {
   readonly #retention: Retention;
   readonly #callbacks: Deliverer | null;
   readonly #timer: NodeJS.Timeout;
+  readonly #stalls = new StallWatch(TICK_MS);
   #draining = false;
 
   /** Recovers from the journal. Throws when it cannot be recovered from. */
@@ -81,7 +83,7 @@ export class Router implements RouterPort {
     this.#retention = new Retention(journal, clock, options.retention, log);
     this.#callbacks = options.delivery?.((event) => callbackBody(event, (request) => this.#viewOf(request, false))) ?? null;
     this.admin = new Admin({ loop: this.#loop, clock, log, callbacks: this.#callbacks, status: (requestId) => this.status(requestId) });
-    this.#timer = setInterval(() => void this.#loop.step({ kind: "tick" }), TICK_MS);
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
     const { state } = this.#loop.engine;
     log.info({ epoch: state.epoch, live: state.requests.size, gpus: state.fleet.size }, "recovered from the journal");
   }
@@ -200,6 +202,15 @@ export class Router implements RouterPort {
     await this.#callbacks?.stop();
     await this.#options.recorder?.close(this.#loop.engine.state.digest());
     await this.#options.journal.close();
+  }
+
+  #tick(): void {
+    const ms = this.#stalls.look(this.#options.clock.now());
+    if (ms > 0) {
+      this.#options.log.warn({ ms }, "the router stood still; whoever was silent meanwhile gets more time");
+      this.#loop.step({ kind: "router_stalled", ms });
+    }
+    this.#loop.step({ kind: "tick" });
   }
 
   #prepare(effect: Effect): (() => void) | null {
