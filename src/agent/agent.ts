@@ -13,8 +13,6 @@ import {
   type Dispatch,
   type GpuEvent,
   GpuEventSchema,
-  ModelAction,
-  type ModelOrder,
 } from "../../gen/gpurouter/v1/agent_pb.js";
 import { ChurnMap } from "../lib/churn-map.js";
 import { AgentSession } from "../link/agent-session.js";
@@ -23,7 +21,7 @@ import { endedMessage, helloMessage, jobOf, runnerListMessage, telemetryMessage,
 import { EngineLoads } from "./engine-loads.js";
 import { EventOutbox } from "./event-outbox.js";
 import { GpuRestarts, type RestartCommand } from "./gpu-restarts.js";
-import { giveModelOrder } from "./model-orders.js";
+import { obeyModelOrder } from "./model-orders.js";
 import type { Probe, ProbedGpu } from "./probes/probe.js";
 import { RouterConnection } from "./router-connection.js";
 import { STOP_AT_ONCE, type Runner } from "./runners/runner.js";
@@ -169,7 +167,7 @@ export class Agent {
     for (const runner of this.#options.runners) runner.leaseUntil?.(this.#session.leaseUntilMs);
     for (const event of tell) this.#push(event);
     for (const ref of stop) this.#aborts.get(key(ref))?.abort();
-    for (const order of orders) this.#order(order);
+    for (const order of orders) obeyModelOrder(order, this.#runnerByName, this.#options.log);
     for (const order of restarts) this.#restarts.order(order);
     for (const dispatch of start) void this.#run(dispatch);
   }
@@ -179,13 +177,6 @@ export class Agent {
     this.#engineLoads.clear();
     if (this.#heartbeatTimer) clearInterval(this.#heartbeatTimer);
     if (this.#telemetryTimer) clearInterval(this.#telemetryTimer);
-  }
-
-  #order(order: ModelOrder): void {
-    const words = { runner: order.runner, model: order.modelId, action: ModelAction[order.action]?.toLowerCase() ?? order.action };
-    const ignored = giveModelOrder(order, this.#runnerByName);
-    if (ignored === "") this.#options.log.info(words, "model ordered");
-    else this.#options.log.warn({ ...words, because: ignored }, "model order ignored");
   }
 
   async #run(dispatch: Dispatch): Promise<void> {
