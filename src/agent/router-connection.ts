@@ -1,8 +1,9 @@
 // The agent's stream to the router: opened, kept, opened again with back-off. Carries messages; knows nothing of attempts.
-import { Client, credentials, Metadata, type ClientDuplexStream } from "@grpc/grpc-js";
+import { Client, Metadata, type ClientDuplexStream } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import { AgentService, type ConnectRequest, type ConnectResponse } from "../../gen/gpurouter/v1/agent_pb.js";
 import { grpcMethodDefinition } from "../wire/grpc-service-definition.js";
+import { callMetadata, channelCredentials, type CredentialSources } from "../wire/router-credentials.js";
 
 const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 2_000;
@@ -20,6 +21,7 @@ export interface RouterConnectionEvents {
 
 export class RouterConnection {
   readonly #address: string;
+  readonly #sources: CredentialSources;
   readonly #log: Logger;
   readonly #events: RouterConnectionEvents;
   #client: Client | null = null;
@@ -30,14 +32,17 @@ export class RouterConnection {
   #lastTrouble = "";
   writable = false;
 
-  constructor(address: string, log: Logger, events: RouterConnectionEvents) {
+  constructor(address: string, sources: CredentialSources, log: Logger, events: RouterConnectionEvents) {
     this.#address = address;
+    this.#sources = sources;
     this.#log = log;
     this.#events = events;
   }
 
+  /** Throws when a file with credentials cannot be read, or the key would travel in plain text. */
   open(): void {
-    this.#client = new Client(this.#address, credentials.createInsecure(), {
+    callMetadata(this.#sources, this.#address);
+    this.#client = new Client(this.#address, channelCredentials(this.#sources), {
       "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
       "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
       "grpc.keepalive_time_ms": 10_000,
@@ -82,7 +87,7 @@ export class RouterConnection {
     const client = this.#client;
     if (!client || this.#closed) return;
     const method = grpcMethodDefinition(AgentService.method.connect);
-    const stream = client.makeBidiStreamRequest(method.path, method.requestSerialize, method.responseDeserialize, new Metadata(), {});
+    const stream = client.makeBidiStreamRequest(method.path, method.requestSerialize, method.responseDeserialize, this.#metadata(), {});
     this.#stream = stream;
     let heard = false;
     stream.on("data", (message: ConnectResponse) => {
@@ -99,6 +104,16 @@ export class RouterConnection {
     stream.on("error", (error) => this.#down(stream, error.message));
     stream.on("end", () => this.#down(stream, "the router ended the stream"));
     this.writable = stream.write(this.#events.hello());
+  }
+
+  /** Read for each try: a key may be exchanged while the agent runs. While its file cannot be read, the router says that it wants one. */
+  #metadata(): Metadata {
+    try {
+      return callMetadata(this.#sources, this.#address);
+    } catch (error) {
+      this.#log.warn({ trouble: error instanceof Error ? error.message : String(error) }, "no key for the router");
+      return new Metadata();
+    }
   }
 
   #down(stream: ClientDuplexStream<ConnectRequest, ConnectResponse>, trouble: string): void {

@@ -85,7 +85,7 @@ describe.each(ALL)("%s", (file) => {
 
   always("the configuration keys that it names exist", () => {
     const examples = `${text("deploy/router.example.yaml")}\n${text("deploy/agent.example.yaml")}`;
-    const sections = "api|load_balancer|request_router|error_handler|gpu_monitoring|gpu|agents|journal|probe|runners";
+    const sections = "api|auth|tls|load_balancer|request_router|error_handler|gpu_monitoring|gpu|agents|journal|probe|runners";
     const named = [...text(file).matchAll(new RegExp(`\`(?:${sections})\\.([a-z_.]+)\``, "g"))].map(([, key = ""]) => key.split(".").at(-1) ?? "");
     expect(named.filter((key) => !new RegExp(`^[\\s#-]*${key}:`, "m").test(examples))).toEqual([]);
   });
@@ -124,6 +124,14 @@ const OUTCOMES: { readonly [K in Exclude<Outcome["kind"], "accepted">]: Extract<
   unknown_gpus: { kind: "unknown_gpus", gpuIds: ["a"] },
   unknown_service: { kind: "unknown_service", service: "a" },
   no_result: { kind: "no_result", requestId: "a" },
+  unauthenticated: { kind: "unauthenticated", why: "a" },
+  permission_denied: { kind: "permission_denied", why: "a" },
+  too_many_attempts: { kind: "too_many_attempts", retryAfterMs: 1 },
+  identity_unavailable: { kind: "identity_unavailable", why: "a" },
+  unknown_key: { kind: "unknown_key", keyId: "a" },
+  unknown_user: { kind: "unknown_user", userId: "a" },
+  first_not_admin: { kind: "first_not_admin" },
+  book_full: { kind: "book_full", what: "keys", limit: 1 },
   internal: { kind: "internal" },
 };
 
