@@ -22,7 +22,7 @@ import { endedMessage, helloMessage, jobOf, runnerListMessage, telemetryMessage,
 import { EngineLoads } from "./engine-loads.js";
 import { giveModelOrder } from "./model-orders.js";
 import type { Probe, ProbedGpu } from "./probes/probe.js";
-import type { CredentialSources } from "../wire/router-credentials.js";
+import { NO_CREDENTIALS, type CredentialSources } from "../wire/router-credentials.js";
 import { RouterConnection } from "./router-connection.js";
 import { STOP_AT_ONCE, type Runner } from "./runners/runner.js";
 
@@ -36,8 +36,8 @@ const FENCE_CHECK_MS = 250;
 export interface AgentOptions {
   readonly nodeId: string;
   readonly routerAddress: string;
-  /** How the router is shown who this is. */
-  readonly credentials: CredentialSources;
+  /** How the router is shown who this is; nothing when left out. */
+  readonly credentials?: CredentialSources;
   readonly version: string;
   readonly probe: Probe;
   readonly gpus: readonly ProbedGpu[];
@@ -78,7 +78,7 @@ export class Agent {
     this.#options = options;
     this.#runnerByName = new Map(options.runners.map((runner) => [runner.name, runner]));
     this.#engineLoads = new EngineLoads(options.runners, () => this.#flushSoon());
-    this.#connection = new RouterConnection(options.routerAddress, options.credentials, options.log, {
+    this.#connection = new RouterConnection(options.routerAddress, options.credentials ?? NO_CREDENTIALS, options.log, {
       hello: () =>
         create(ConnectRequestSchema, {
           hello: helloMessage({

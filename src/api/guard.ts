@@ -82,8 +82,9 @@ export class IdentityGuard implements Guard {
   }
 
   #look(): void {
-    // A copy: ending a call takes it off the list.
-    for (const { caller, end } of [...this.#open]) if (!caller.isGood()) end();
+    // Apart from ending: that takes a call off the list.
+    const lost = Array.from(this.#open).filter(({ caller }) => !caller.isGood());
+    for (const { end } of lost) end();
   }
 }
 

@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { TLSSocket, type Server as TlsServer } from "node:tls";
-import { status } from "@grpc/grpc-js";
+import { status as grpcCode } from "@grpc/grpc-js";
 import { RouterService } from "../../gen/gpurouter/v1/router_pb.js";
 import type { Presented } from "../auth/authenticator.js";
 import type { PeerNames } from "../auth/certificate-rules.js";
@@ -199,7 +199,7 @@ function fail(response: ServerResponse, error: ApiError, toMethod: boolean): voi
 
 /** As Connect writes codes: "permission_denied". */
 function statusName({ code }: ApiError): string {
-  return (status[code] ?? "UNKNOWN").toLowerCase();
+  return (grpcCode[code] ?? "UNKNOWN").toLowerCase();
 }
 
 /** New connections get new certificates. */

@@ -30,8 +30,7 @@ export class AttemptThrottle {
   waitMs(address: string, subject: string): number {
     const source = this.#sources.get(sourceOf(address, subject));
     if (!source) return 0;
-    const failures = this.#left(source);
-    return failures < BURST ? 0 : Math.ceil((failures - BURST + 1) * FORGET_ONE_MS);
+    return Math.max(0, Math.ceil((this.#left(source) - BURST + 1) * FORGET_ONE_MS));
   }
 
   failed(address: string, subject: string): void {
