@@ -19,8 +19,8 @@ import { runBlock } from "./run-block.js";
 
 const DOCS = readdirSync(path.join(ROOT, "docs")).filter((file) => file.endsWith(".md")).map((file) => `docs/${file}`);
 const ALL = ["README.md", ...DOCS];
-/** Its blocks are run by how-to.test.ts. */
-const HOW_TO = "docs/architecture.md";
+/** Their blocks are run by how-to.test.ts and security.test.ts. */
+const RUN_ELSEWHERE = ["docs/architecture.md", "docs/security.md"];
 const tool = grpcurl();
 const withGrpcurl = testWith(tool);
 
@@ -36,7 +36,7 @@ afterAll(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-for (const file of DOCS.filter((name) => name !== HOW_TO)) {
+for (const file of DOCS.filter((name) => !RUN_ELSEWHERE.includes(name))) {
   const steps = stepsOf(blocksOf(path.join(ROOT, file)));
   if (steps.length === 0) continue;
   describe(file, () => {
@@ -78,7 +78,7 @@ describe.each(ALL)("%s", (file) => {
     for (const block of blocksOf(path.join(ROOT, file)).filter(({ language }) => language === "yaml")) {
       const place = path.join(directory, "part.yaml");
       writeFileSync(place, block.text);
-      const agent = /^(node_id|router_address|probe|runners):/m.test(block.text);
+      const agent = /^(node_id|router_address|router|probe|runners):/m.test(block.text);
       expect(() => (agent ? loadAgentConfig(place, {}) : loadRouterConfig(place, {}))).not.toThrow();
     }
   });
