@@ -1,6 +1,7 @@
 // The facts. State is the fold of these records and nothing else: live running, recovery and replay all use `apply`.
 // A record that was written once must be readable for ever: fields are added, never changed in meaning.
 import { assert, unreachable } from "../lib/assert.js";
+import type { Step } from "./events.js";
 import type { Decision, ResourceEstimate } from "./model/decision.js";
 import type { GpuInventory } from "./model/gpu.js";
 import type { GpuId, NodeId, RequestId } from "./model/ids.js";
@@ -126,6 +127,12 @@ export function apply(state: State, record: Record): void {
     default:
       unreachable(record);
   }
+}
+
+/** A new fact: folded in and added to the step. */
+export function emit(state: State, record: Record, step: Step): void {
+  apply(state, record);
+  step.records.push(record);
 }
 
 function applyAccepted(state: State, record: Extract<Record, { kind: "accepted" }>): void {

@@ -231,12 +231,12 @@ export class WorkLedger {
     for (const { work, slackMs } of this.#held[gpu]!) if (slackMs < Number.POSITIVE_INFINITY) yield { requestId: work.requestId, slackMs };
   }
 
-  /** GPU time that a request costs, ms: its prompt, and its share of the iterations that write its answer. */
-  gpuMs(gpu: number, modelId: string, of: { readonly durationMs: number; readonly inputTokens?: number; readonly outputTokens?: number }): number {
+  /** GPU time that a request costs over all its GPUs, ms: alone on one, its prompt and its share of the iterations that write its answer. */
+  gpuMs(gpus: readonly number[], modelId: string, of: { readonly durationMs: number; readonly inputTokens?: number; readonly outputTokens?: number }): number {
     const { inputTokens = 0, outputTokens = 0 } = of;
-    if (inputTokens + outputTokens === 0) return of.durationMs;
+    if (gpus.length > 1 || inputTokens + outputTokens === 0) return gpus.length * of.durationMs;
     const times = this.times.of(modelId);
-    const kind = this.kind[gpu]!;
+    const kind = this.kind[gpus[0]!]!;
     return inputTokens * times.prefillMsPerToken[kind]! + outputTokens * writeMsPerToken(times, kind);
   }
 

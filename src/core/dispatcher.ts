@@ -1,0 +1,168 @@
+// The dispatcher: who of those that wait is served now, and where. Called by the engine after each event and at each tick; which GPU is
+// the scheduler's decision, what becomes of an attempt is failover/attempts.ts's.
+import { assert } from "../lib/assert.js";
+import type { Heap } from "../lib/heap.js";
+import type { Estimator } from "./estimate/estimator.js";
+import type { Step } from "./events.js";
+import type { Attempts } from "./failover/attempts.js";
+import type { Fleet } from "./fleet/fleet.js";
+import type { Decision } from "./model/decision.js";
+import type { NodeId } from "./model/ids.js";
+import { wishesOf } from "./model/request.js";
+import type { ModelPlacement } from "./placement/model-placement.js";
+import type { Preemption } from "./placement/preemption.js";
+import type { Reserver } from "./placement/reserver.js";
+import type { EligibilityClass, Place, Waiting } from "./queue/waiting-queue.js";
+import { emit } from "./records.js";
+import type { Ask } from "./scheduling/contract.js";
+import type { Scheduler } from "./scheduling/scheduler.js";
+import { seedOf } from "./scheduling/seed-of.js";
+import type { State } from "./state.js";
+
+/** How many behind a head that does not fit are tried in its place. */
+const LOOK_AHEAD = 6;
+
+/** What the dispatcher works with; all of it the engine's. */
+export interface DispatcherParts {
+  readonly state: State;
+  readonly scheduler: Scheduler;
+  readonly estimator: Estimator;
+  readonly placement: ModelPlacement;
+  readonly reserver: Reserver;
+  readonly preemption: Preemption;
+  readonly attempts: Attempts;
+}
+
+export class Dispatcher {
+  readonly #state: State;
+  readonly #scheduler: Scheduler;
+  readonly #estimator: Estimator;
+  readonly #placement: ModelPlacement;
+  readonly #reserver: Reserver;
+  readonly #preemption: Preemption;
+  readonly #attempts: Attempts;
+  /** The fleet's shape that the hopeless were judged by. */
+  #shapeSeen = 0;
+
+  constructor({ state, scheduler, estimator, placement, reserver, preemption, attempts }: DispatcherParts) {
+    this.#state = state;
+    this.#scheduler = scheduler;
+    this.#estimator = estimator;
+    this.#placement = placement;
+    this.#reserver = reserver;
+    this.#preemption = preemption;
+    this.#attempts = attempts;
+  }
+
+  /** Tells less urgent work to stop for somebody who cannot be in time otherwise. It goes back in line when it has stopped. */
+  preempt(nowMs: number, step: Step): void {
+    for (const { spec, attempt, nodeId } of this.#preemption.tick(nowMs, (waiting) => this.askOf(waiting, this.#nextAttempt(waiting), nowMs))) {
+      step.effects.push({ kind: "cancel_attempt", nodeId: nodeId as NodeId, ref: { requestId: spec.requestId, attempt } });
+    }
+  }
+
+  /** Places what fits, then keeps GPUs for what needs more than is free; whom that no longer concerns makes room for others. */
+  schedule(nowMs: number, step: Step): void {
+    do this.#pass(nowMs, step);
+    while (this.#reserver.settle(nowMs, (waiting) => this.askOf(waiting, this.#nextAttempt(waiting), nowMs)));
+  }
+
+  /**
+   * Places waiting requests until nothing fits: highest band first, earliest first within it. A class whose head fitted
+   * nowhere is tried again only against GPUs that changed since, so a pass never grows with the queue.
+   */
+  #pass(nowMs: number, step: Step): void {
+    const { queue, fleet } = this.#state;
+    // By index, so that a tie does not hang on the order in which GPUs changed.
+    const freed = queue.size > 0 ? [...fleet.freed].sort((a, b) => a - b) : [];
+    fleet.freed.clear();
+    if (fleet.shapeSequence !== this.#shapeSeen) queue.reopenHopeless();
+    this.#shapeSeen = fleet.shapeSequence;
+    const line = queue.line(freed.length > 0, nowMs);
+    // When all that was freed is full again, no refused class can follow.
+    for (let of = queue.next(line, nowMs); of && (queue.hasOpen || freed.length > 0); of = queue.next(line, nowMs)) {
+      if (this.#serve(of, line, freed, nowMs, step)) queue.putBack(line, of, nowMs);
+    }
+  }
+
+  /** Places the head of a class, or one soon behind it that fits where the head does not. False when there was nothing to do. */
+  #serve(of: EligibilityClass, line: Heap<Place>, freed: number[], nowMs: number, step: Step): boolean {
+    const { queue, fleet } = this.#state;
+    const { head } = of;
+    const ask = this.askOf(head, this.#nextAttempt(head), nowMs);
+    if (!head.late && this.#scheduler.tooLate(fleet, ask)) {
+      const among = this.#tooLate(head, nowMs, step);
+      if (among) queue.putBack(line, among, nowMs);
+      return true;
+    }
+    const among = of.standing === "open" ? undefined : freed;
+    if (this.#tryPlace(ask, freed, among, step)) return true;
+    const { refusedForSize } = this.#scheduler;
+    // The clock may also tell that it is too late for it; and somebody smaller may come who waits behind it.
+    const healsWithTime = this.#scheduler.healsWithTime || refusedForSize || (head.spec.wishes !== undefined && !head.late);
+    if (refusedForSize) for (const next of of.behind(LOOK_AHEAD)) if (this.#tryPlace(this.askOf(next, this.#nextAttempt(next), nowMs), freed, among, step)) return true;
+    if (of.standing === "open") queue.refuse(of, this.#scheduler.hopeless(fleet, ask) ? "hopeless" : "refused", healsWithTime);
+    else if (healsWithTime) of.healsWithTime = true;
+    return false;
+  }
+
+  #tryPlace(ask: Ask, freed: number[], among: readonly number[] | undefined, step: Step): boolean {
+    const { fleet } = this.#state;
+    // One GPU that was freed may complete a node's.
+    const choice = this.#scheduler.choose(fleet, ask, among && ask.gpus > 1 ? besides(fleet, among) : among);
+    if (!choice) return false;
+    this.#place(ask, choice.gpus, choice.decision, step);
+    for (const gpu of choice.gpus) if (fleet.blocked[gpu] !== 0 && freed.includes(gpu)) freed.splice(freed.indexOf(gpu), 1);
+    return true;
+  }
+
+  /** A request that cannot be in time any more makes way for those that can: the class where it waits now, or null when it has ended. */
+  #tooLate({ spec, late }: Waiting, nowMs: number, step: Step): EligibilityClass | null {
+    assert(!late, "a request is late once");
+    const request = this.#state.requests.get(spec.requestId)!;
+    this.#placement.missed(spec.modelId);
+    if (wishesOf(spec).whenLate === "demote") {
+      return this.#state.queue.demote(spec.requestId);
+    }
+    const message = `It could not be in time any more after waiting ${nowMs - request.acceptedAtMs} ms for a GPU.`;
+    this.#attempts.end(request, { kind: "end", phase: "failed", error: { code: "too_late", message } }, null, nowMs, step);
+    return null;
+  }
+
+  #nextAttempt({ spec }: Waiting): number {
+    return this.#state.requests.get(spec.requestId)!.attempt + 1;
+  }
+
+  /** What is asked of the scheduler for somebody who waits, or might. */
+  askOf(waiting: Omit<Waiting, "sequence" | "dueAtMs">, attempt: number, nowMs: number): Ask {
+    const { spec, estimate, avoidGpuId, acceptedAtMs, late, exclusive } = waiting;
+    const { fleet, queue } = this.#state;
+    const band = queue.bandOf(waiting, nowMs);
+    const spread = fleet.reservations.size > 0 ? this.#estimator.spread(spec) : 1;
+    return { spec, estimate, avoidGpuId, seed: seedOf(spec.requestId, attempt), acceptedAtMs, nowMs, late, gpus: wishesOf(spec).gpus, exclusive, band, spread };
+  }
+
+  #place({ spec, estimate, nowMs, late }: Ask, gpus: readonly number[], decision: Decision, step: Step): void {
+    const { fleet, queue } = this.#state;
+    const { requestId, modelId, type } = spec;
+    const request = this.#state.requests.get(requestId)!;
+    const attempt = request.attempt + 1;
+    const first = gpus[0]!;
+    const gpuIds = gpus.map((gpu) => fleet.inventory[gpu]!.gpuId);
+    const gpuId = gpuIds[0]!;
+    const several = gpus.length > 1 ? { gpuIds } : {};
+    const { nodeId, runners } = fleet.nodeOf[first]!;
+    const runner = runners[fleet.runners.for(fleet, modelId, type, gpus.length).runnerOf[first]!];
+    assert(runner !== undefined, "a GPU that was chosen has a runner");
+    if (late) this.#attempts.placedLate(requestId);
+    queue.charge(requestId, fleet.work.gpuMs(gpus, modelId, estimate));
+    emit(this.#state, { kind: "placed", requestId, attempt, gpuId, ...several, atMs: nowMs, memoryMib: estimate.memoryMib, decision }, step);
+    step.effects.push({ kind: "dispatch", nodeId, request, attempt, gpuId, ...several, runner: runner.name });
+    step.effects.push({ kind: "changed", requestId });
+  }
+}
+
+/** The GPUs of all nodes that have one of `gpus`. */
+function besides(fleet: Fleet, gpus: readonly number[]): number[] {
+  return [...new Set(gpus.map((gpu) => fleet.nodeOf[gpu]!))].flatMap((node) => node.gpus).sort((a, b) => a - b);
+}

@@ -1,0 +1,158 @@
+// Attempts: what becomes of them, what is learned of their ends, and the end of their requests. Called by the engine, its nodes and its
+// dispatcher; which attempts are made is the dispatcher's.
+import { seededRandom } from "../../lib/random.js";
+import type { Estimator } from "../estimate/estimator.js";
+import type { AttemptEnd, Step } from "../events.js";
+import type { AttemptRef, NodeId, RequestId } from "../model/ids.js";
+import { gpusOf, type Request, type RequestError, type RunStatistics } from "../model/request.js";
+import type { Preemption } from "../placement/preemption.js";
+import { emit } from "../records.js";
+import { seedOf } from "../scheduling/seed-of.js";
+import type { CoreSettings } from "../settings.js";
+import type { State } from "../state.js";
+import { nextStep, type AttemptFate, type NextStep } from "./attempt-ends.js";
+
+const NO_STATISTICS = { runMs: 0, firstOutputMs: 0, inputTokens: 0, outputTokens: 0, peakMemoryMib: 0 };
+
+export class Attempts {
+  readonly #state: State;
+  readonly #settings: CoreSettings;
+  readonly #estimator: Estimator;
+  readonly #preemption: Preemption;
+  /** Those on GPUs that were late when they were placed: charged among the late. */
+  readonly #placedLate = new Set<RequestId>();
+  /** Results of superseded attempts that were refused; for metrics. */
+  lateResults = 0;
+
+  constructor(state: State, settings: CoreSettings, estimator: Estimator, preemption: Preemption) {
+    this.#state = state;
+    this.#settings = settings;
+    this.#estimator = estimator;
+    this.#preemption = preemption;
+  }
+
+  /** A request that nothing was promised to any more has been placed. */
+  placedLate(requestId: RequestId): void {
+    this.#placedLate.add(requestId);
+  }
+
+  /** The request when `ref` is its live attempt and runs on `nodeId`; null for everything superseded, ended or foreign. */
+  present(nodeId: NodeId, ref: AttemptRef): Request | null {
+    const request = this.#state.requests.get(ref.requestId);
+    return request && request.phase !== "queued" && request.attempt === ref.attempt && request.nodeId === nodeId ? request : null;
+  }
+
+  /** Stops and forgets an attempt that is no longer wanted. */
+  refuse(nodeId: NodeId, ref: AttemptRef, step: Step): void {
+    step.effects.push({ kind: "cancel_attempt", nodeId, ref }, { kind: "acknowledge", nodeId, ref });
+  }
+
+  /** An agent tells the end of an attempt. */
+  ended(nodeId: NodeId, ref: AttemptRef, end: AttemptEnd, nowMs: number, step: Step): void {
+    const request = this.present(nodeId, ref);
+    if (!request) {
+      this.lateResults += 1;
+      step.effects.push({ kind: "acknowledge", nodeId, ref });
+      return;
+    }
+    // An end without a start: the start was lost with a stream. The facts need both.
+    if (request.phase === "placed" && end.outcome === "succeeded") {
+      emit(this.#state, { kind: "started", requestId: ref.requestId, attempt: ref.attempt, atMs: nowMs }, step);
+    }
+    if (end.outcome === "succeeded" || end.outcome === "unavailable") this.#learn(request, end, nowMs);
+    const preempted = end.outcome === "cancelled" && this.#preemption.isStopping(ref);
+    this.over(request, preempted ? "preempted" : end.outcome, end.error, end, nowMs, step);
+    step.effects.push({ kind: "acknowledge", nodeId, ref });
+  }
+
+  #learn(request: Request, end: AttemptEnd, nowMs: number): void {
+    const { fleet } = this.#state;
+    const gpus = this.#indexesOf(request);
+    const fault = end.outcome === "unavailable";
+    // Of several GPUs any may be the one to blame.
+    for (const gpu of gpus) {
+      fleet.learnOutcome(gpu, fault);
+      if (fault && fleet.errorRate[gpu]! > this.#settings.errorThreshold) {
+        fleet.takeOut(gpu, `error rate ${fleet.errorRate[gpu]!.toFixed(2)}`, nowMs + this.#settings.gpuCooldownMs);
+      }
+    }
+    if (fault || !end.statistics || !isMeasured(end.statistics)) return;
+    this.#settle(request, end.statistics);
+    const speed = this.#estimator.learn(request.spec, end.statistics, request.decision?.estimate.durationMs);
+    if (speed >= 0) for (const gpu of gpus) fleet.learnSpeed(gpu, speed);
+  }
+
+  #indexesOf(request: Request): readonly number[] {
+    return gpusOf(request).map((gpuId) => this.#state.fleet.indexOf(gpuId));
+  }
+
+  /** The user's share is charged what it really took. */
+  #settle(request: Request, { inputTokens, outputTokens, runMs }: RunStatistics): void {
+    const { spec, decision } = request;
+    if (!decision) return;
+    // Time on a GPU that is shared says nothing of its share of it.
+    if (inputTokens + outputTokens === 0 && (decision.estimate.inputTokens ?? 0) + (decision.estimate.outputTokens ?? 0) > 0) return;
+    const { work } = this.#state.fleet;
+    const gpus = this.#indexesOf(request);
+    const actually = work.gpuMs(gpus, spec.modelId, { durationMs: runMs, inputTokens, outputTokens });
+    this.#state.queue.settle(spec, this.#placedLate.has(spec.requestId), actually - work.gpuMs(gpus, spec.modelId, decision.estimate));
+  }
+
+  /** An attempt is over: its request ends, or goes back in line. */
+  over(request: Request, fate: AttemptFate, error: RequestError | null, end: AttemptEnd | null, nowMs: number, step: Step): void {
+    this.#placedLate.delete(request.spec.requestId);
+    if (fate === "succeeded" || fate === "unavailable" || fate === "lost") {
+      for (const gpu of this.#indexesOf(request)) this.#state.fleet.outcomes.ended(gpu, nowMs - request.placedAtMs, fate !== "succeeded", nowMs);
+    }
+    this.#preemption.ended(request.spec.requestId);
+    const jitter = seededRandom(seedOf(request.spec.requestId, request.attempt))();
+    const next = nextStep(request, fate, error, this.#settings, jitter);
+    if (next.kind === "end") {
+      this.end(request, next, end, nowMs, step);
+      return;
+    }
+    const { requestId } = request.spec;
+    emit(
+      this.#state,
+      {
+        kind: "attempt_failed",
+        requestId,
+        attempt: request.attempt,
+        reason: next.reason,
+        ...(fate === "preempted" && { preempted: true }),
+        retryAtMs: nowMs + next.delayMs,
+        estimate: this.#estimator.estimate(request.spec),
+        atMs: nowMs,
+      },
+      step,
+    );
+    step.effects.push({ kind: "changed", requestId });
+  }
+
+  /** The request is over. */
+  end(request: Request, how: Extract<NextStep, { kind: "end" }>, end: AttemptEnd | null, nowMs: number, step: Step): void {
+    this.#placedLate.delete(request.spec.requestId);
+    this.#preemption.ended(request.spec.requestId);
+    const result = end?.result ?? new Uint8Array();
+    emit(
+      this.#state,
+      {
+        kind: "ended",
+        requestId: request.spec.requestId,
+        phase: how.phase,
+        atMs: nowMs,
+        error: how.error,
+        result: result.byteLength > 0 ? { sizeBytes: result.byteLength, contentType: end?.resultContentType ?? "" } : null,
+        statistics: end ? (end.statistics ?? NO_STATISTICS) : null,
+      },
+      step,
+    );
+    step.ended.push({ request, result });
+    step.effects.push({ kind: "changed", requestId: request.spec.requestId });
+  }
+}
+
+/** Whether an agent's figures can be calculated with: one that is no number would make all that is learned of it none. */
+function isMeasured({ runMs, firstOutputMs, peakMemoryMib }: RunStatistics): boolean {
+  return [runMs, firstOutputMs, peakMemoryMib].every((value) => value >= 0 && value < Number.POSITIVE_INFINITY);
+}

@@ -1,0 +1,145 @@
+// Nodes and their GPUs as they come, go silent and come back, and what that means for the work on them. Called by the engine.
+import type { Event, Step } from "../events.js";
+import type { GpuInventory } from "../model/gpu.js";
+import type { AttemptRef, GpuId, NodeId } from "../model/ids.js";
+import { gpusOf } from "../model/request.js";
+import type { Preemption } from "../placement/preemption.js";
+import { emit } from "../records.js";
+import type { CoreSettings } from "../settings.js";
+import type { State } from "../state.js";
+import type { Attempts } from "./attempts.js";
+
+/** A node that is away, and until when what it has remains its own. */
+interface Absence {
+  /** When it was last heard, as far as is known, ms. */
+  readonly sinceMs: number;
+  /** From then on its work goes elsewhere, but for what must not run twice, ms. */
+  lostAtMs: number;
+  /** When its agent has certainly stopped the rest, ms. */
+  readonly fencedAtMs: number;
+  /** How often the router's own stalls have made it longer. */
+  excuses: number;
+}
+
+/** A router that stalls for ever finds the dead too. */
+const MOST_EXCUSES = 8;
+
+export class Nodes {
+  readonly #state: State;
+  readonly #settings: CoreSettings;
+  readonly #attempts: Attempts;
+  readonly #preemption: Preemption;
+  /** Of nodes that may hold work. */
+  readonly #away = new Map<NodeId, Absence>();
+  /** Until then whoever is cut off gets the time of a takeover: the router stood still, ms. */
+  #lenientUntilMs = 0;
+
+  constructor(state: State, settings: CoreSettings, attempts: Attempts, preemption: Preemption) {
+    this.#state = state;
+    this.#settings = settings;
+    this.#attempts = attempts;
+    this.#preemption = preemption;
+  }
+
+  /** A router took over: whoever holds work gets the time to come back. */
+  takenOver(nowMs: number): void {
+    for (const nodeId of this.#state.busyNodes()) this.#leaves(nodeId, nowMs, nowMs + this.#settings.takeoverGraceMs);
+  }
+
+  /** The router stood still: a moment is added to everybody's time; after a long one the agents have given it up and have to come back. */
+  stalled(stalledMs: number, nowMs: number): void {
+    const { nodeLostAfterMs, reconnectGraceMs, takeoverGraceMs } = this.#settings;
+    const long = stalledMs >= nodeLostAfterMs;
+    const graceUntilMs = nowMs + (long ? takeoverGraceMs : reconnectGraceMs);
+    if (long) this.#lenientUntilMs = graceUntilMs;
+    for (const absence of this.#away.values()) {
+      if (absence.excuses >= MOST_EXCUSES) continue;
+      absence.excuses += 1;
+      absence.lostAtMs = Math.max(absence.lostAtMs, graceUntilMs);
+    }
+  }
+
+  /** Its stream was cut, or given up after `silentMs` without a word: suspect at once, lost when it stays away. */
+  disconnected(nodeId: NodeId, silentMs: number, nowMs: number, step: Step): void {
+    const { nodeLostAfterMs, reconnectGraceMs } = this.#settings;
+    const lostAtMs = silentMs >= nodeLostAfterMs ? nowMs : nowMs + reconnectGraceMs;
+    this.#judge(nodeId, this.#leaves(nodeId, nowMs - silentMs, lostAtMs), nowMs, step);
+  }
+
+  #leaves(nodeId: NodeId, sinceMs: number, lostAtMs: number): Absence {
+    const absence = { sinceMs, lostAtMs: Math.max(lostAtMs, this.#lenientUntilMs), fencedAtMs: sinceMs + this.#settings.fencedAfterMs, excuses: 0 };
+    this.#away.set(nodeId, absence);
+    this.#state.fleet.setConnected(nodeId, false, "", true);
+    return absence;
+  }
+
+  /** Gives up the work of nodes that have been away for too long. */
+  tick(nowMs: number, step: Step): void {
+    for (const [nodeId, absence] of this.#away) this.#judge(nodeId, absence, nowMs, step);
+  }
+
+  #judge(nodeId: NodeId, { sinceMs, lostAtMs, fencedAtMs }: Absence, nowMs: number, step: Step): void {
+    if (nowMs < lostAtMs) return;
+    const fenced = nowMs >= fencedAtMs;
+    if (fenced) this.#away.delete(nodeId);
+    const { fleet } = this.#state;
+    if (fleet.nodes.get(nodeId)?.suspect) fleet.setConnected(nodeId, false, "");
+    const error = { code: "node_lost", message: `Nothing was heard of node ${nodeId} for ${nowMs - sinceMs} ms.` };
+    for (const request of this.#state.onNode(nodeId)) {
+      if (fenced || request.spec.idempotent) this.#attempts.over(request, "lost", error, null, nowMs, step);
+    }
+  }
+
+  /** A node says hello: what it and we hold is made to agree. */
+  connected(event: Extract<Event, { kind: "node_connected" }>, nowMs: number, step: Step): void {
+    const { nodeId } = event;
+    const { fleet } = this.#state;
+    this.#away.delete(nodeId);
+    for (const inventory of event.gpus) this.#register(nodeId, inventory, step);
+    fleet.setRunners(nodeId, event.runners);
+    fleet.setConnected(nodeId, true, event.instanceId);
+    const reported = new Set(event.gpus.map((gpu) => gpu.gpuId));
+    for (const gpu of fleet.nodes.get(nodeId)!.gpus) {
+      if (!reported.has(fleet.inventory[gpu]!.gpuId)) fleet.takeOut(gpu, "its node does not report it", Number.POSITIVE_INFINITY);
+      else if (fleet.outUntilMs[gpu] === Number.POSITIVE_INFINITY) fleet.putBack(gpu);
+    }
+
+    // Reconcile: what the agent does not hold is lost, what we do not want it must stop and forget.
+    const held = new Set(event.held.map((ref) => `${ref.attempt} ${ref.requestId}`));
+    for (const request of this.#state.onNode(nodeId)) {
+      const ref: AttemptRef = { requestId: request.spec.requestId, attempt: request.attempt };
+      if (!held.has(`${ref.attempt} ${ref.requestId}`)) {
+        const error = { code: "attempt_lost", message: `The agent of ${nodeId} does not hold attempt ${ref.attempt}.` };
+        this.#attempts.over(request, "lost", error, null, nowMs, step);
+      } else if (request.stop || this.#preemption.isStopping(ref)) {
+        step.effects.push({ kind: "cancel_attempt", nodeId, ref });
+      }
+    }
+    for (const ref of event.held) if (!this.#attempts.present(nodeId, ref)) this.#attempts.refuse(nodeId, ref, step);
+  }
+
+  #register(nodeId: NodeId, inventory: GpuInventory, step: Step): void {
+    const { fleet } = this.#state;
+    const known = fleet.indexOf(inventory.gpuId);
+    if (known >= 0 && fleet.nodeOf[known]!.nodeId === nodeId && sameInventory(fleet.inventory[known]!, inventory)) return;
+    emit(this.#state, { kind: "gpu_registered", index: known >= 0 ? known : fleet.size, nodeId, inventory }, step);
+  }
+
+  /** A node says that it has lost a GPU. */
+  gpuLost(nodeId: NodeId, gpuId: GpuId, reason: string, nowMs: number, step: Step): void {
+    const { fleet } = this.#state;
+    const gpu = fleet.indexOf(gpuId);
+    if (gpu < 0 || fleet.nodeOf[gpu]!.nodeId !== nodeId) return;
+    fleet.takeOut(gpu, reason, nowMs + this.#settings.gpuCooldownMs);
+    for (const request of this.#state.onNode(nodeId)) {
+      if (!gpusOf(request).includes(gpuId)) continue;
+      step.effects.push({ kind: "cancel_attempt", nodeId, ref: { requestId: request.spec.requestId, attempt: request.attempt } });
+      // Work that must not run twice waits for the agent's word that it has stopped: the node lives and will say so.
+      if (request.spec.idempotent) this.#attempts.over(request, "lost", { code: "gpu_lost", message: reason }, null, nowMs, step);
+    }
+  }
+}
+
+function sameInventory(a: GpuInventory, b: GpuInventory): boolean {
+  return (Object.keys(b) as (keyof GpuInventory)[]).every((key) => a[key] === b[key]);
+}
