@@ -20,7 +20,7 @@ import { runBlock } from "./run-block.js";
 const DOCS = readdirSync(path.join(ROOT, "docs")).filter((file) => file.endsWith(".md")).map((file) => `docs/${file}`);
 const ALL = ["README.md", ...DOCS];
 /** Their blocks are run by how-to.test.ts and security.test.ts. */
-const RUN_ELSEWHERE = ["docs/architecture.md", "docs/security.md"];
+const RUN_ELSEWHERE = new Set(["docs/architecture.md", "docs/security.md"]);
 const tool = grpcurl();
 const withGrpcurl = testWith(tool);
 
@@ -36,7 +36,7 @@ afterAll(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-for (const file of DOCS.filter((name) => !RUN_ELSEWHERE.includes(name))) {
+for (const file of DOCS.filter((name) => !RUN_ELSEWHERE.has(name))) {
   const steps = stepsOf(blocksOf(path.join(ROOT, file)));
   if (steps.length === 0) continue;
   describe(file, () => {
