@@ -1,4 +1,4 @@
-// QuotaService, said once for all transports: validate, ask who may, ask the router, translate.
+// QuotaService, said once for all transports: validate, look whose it is, ask the router, translate.
 import { create } from "@bufbuild/protobuf";
 import {
   GetQuotaRequestSchema,
@@ -14,6 +14,10 @@ import {
   type QuotaService,
 } from "../../gen/gpurouter/v1/quota_pb.js";
 import type { QuotaOverride } from "../core/model/quota.js";
+import type { Audit } from "../auth/audit-log.js";
+import { hasRole } from "../auth/principal.js";
+import type { Caller } from "./guard.js";
+import { ApiError } from "./outcomes.js";
 import type { QuotaPort, QuotaSubject } from "./quota-port.js";
 import type { ServiceHandlers } from "./service-handlers.js";
 import { quotaMessage, usageMessage } from "./to-proto/quota.js";
@@ -22,53 +26,52 @@ import { createValidation } from "./validation.js";
 const DEFAULT_PAGE_SIZE = 100;
 const MINUTE_MS = 60_000;
 
-/** What a caller wants to do with whose quota; no subject for all. */
-export interface QuotaAct {
-  readonly kind: "read" | "write";
-  readonly of: QuotaSubject | null;
-}
-
-/** Throws ApiError unless the caller may; returns the caller's name. */
-export type QuotaGuard = (act: QuotaAct) => string;
-
-/** Callers are not told apart yet: everybody may everything. */
-const LOCAL: QuotaGuard = () => "local";
-
-/** The handlers of QuotaService. `guard` is the one place that says who may. */
-export function createQuotaService(quotas: QuotaPort, guard: QuotaGuard = LOCAL): ServiceHandlers<typeof QuotaService> {
+/** The handlers of QuotaService over `quotas`; what was set is told to `audit`. Everybody sees his own and his team's, admins and readers all. */
+export function createQuotaService(quotas: QuotaPort, audit: Pick<Audit, "record">): ServiceHandlers<typeof QuotaService> {
   const validate = createValidation();
   return {
-    getQuota(request) {
+    getQuota(request, caller) {
       validate(GetQuotaRequestSchema, request);
       const subject = subjectOf(request.subject);
-      guard({ kind: "read", of: subject });
+      const { name } = caller.principal;
+      const own = subject.subject === "user" ? subject.subjectId === name : quotas.quota({ subject: "user", subjectId: name }).team === subject.subjectId;
+      if (!own) requireAll(caller);
       return create(GetQuotaResponseSchema, { quota: quotaMessage(quotas.quota(subject)) });
     },
 
-    async setQuota(request) {
+    async setQuota(request, caller) {
       validate(SetQuotaRequestSchema, request);
       const subject = subjectOf(request.subject);
-      const by = guard({ kind: "write", of: subject });
+      const { reset, reason } = request;
       const override = request.limits ? overrideOf(request.limits, subject) : {};
-      const quota = await quotas.setQuota({ ...subject, override, reset: request.reset, by, reason: request.reason });
+      const quota = await quotas.setQuota({ ...subject, override, reset, by: caller.principal.name, reason });
+      await audit.record(caller, { act: "set quota", subject: `${subject.subject}:${subject.subjectId}`, why: reason });
       return create(SetQuotaResponseSchema, { quota: quotaMessage(quota) });
     },
 
     listQuotas(request) {
       validate(ListQuotasRequestSchema, request);
-      guard({ kind: "read", of: null });
       const { items, lastName } = quotas.quotas(request.pageToken, request.pageSize || DEFAULT_PAGE_SIZE);
       return create(ListQuotasResponseSchema, { quotas: items.map(quotaMessage), nextPageToken: lastName });
     },
 
-    listUsage(request) {
+    listUsage(request, caller) {
       validate(ListUsageRequestSchema, request);
-      const { userId } = request;
-      guard({ kind: "read", of: userId === "" ? null : { subject: "user", subjectId: userId } });
+      // Who may not see all sees himself.
+      const userId = request.userId === "" && !seesAll(caller) ? caller.principal.name : request.userId;
+      if (userId !== caller.principal.name) requireAll(caller);
       const { items, lastName } = quotas.usage(userId, request.pageToken, request.pageSize || DEFAULT_PAGE_SIZE);
       return create(ListUsageResponseSchema, { users: items.map(usageMessage), nextPageToken: lastName });
     },
   };
+}
+
+function seesAll({ principal }: Caller): boolean {
+  return hasRole(principal, "admin") || hasRole(principal, "reader");
+}
+
+function requireAll(caller: Caller): void {
+  if (!seesAll(caller)) throw new ApiError({ kind: "permission_denied", why: `you are ${JSON.stringify(caller.principal.name)} and see your own quota and use; those of others need role admin or reader` });
 }
 
 /** Validated: one of the two is there. */

@@ -36,6 +36,8 @@ export type RouteOutcome =
   /** `retryAfterMs` is 0 when waiting does not help. */
   | { readonly kind: "over_quota"; readonly over: OverLimit; readonly retryAfterMs: number }
   | { readonly kind: "rate_limited"; readonly over: OverLimit; readonly retryAfterMs: number }
+  /** Too much is still to be told to callback addresses, all of them or the request's own. */
+  | { readonly kind: "callbacks_full"; readonly what: string; readonly limit: number; readonly retryAfterMs: number }
   | { readonly kind: "storage_full"; readonly detail: string; readonly retryAfterMs: number }
   | { readonly kind: "draining" };
 
@@ -63,6 +65,8 @@ export interface ListQuery {
 }
 
 export interface RouterPort {
+  /** Whose request it is; null when unknown. What is not durable yet counts too. */
+  owner(requestId: RequestId): UserId | null;
   /** Resolves when the acceptance is durable, or with why it was not accepted. Never rejects for a bad request. */
   route(spec: RequestSpec): Promise<RouteOutcome>;
   /** null when unknown. Resolves when what it shows is durable: no answer shows what a crash could take back. */

@@ -3,6 +3,8 @@
 import { existsSync } from "node:fs";
 import { z } from "zod";
 import { DEFAULT_CORE_SETTINGS, type CoreSettings } from "../core/settings.js";
+import { authOf, authSection, tlsOf, tlsSection, type AuthConfig, type TlsConfig } from "./auth-config.js";
+import { quotaOf, quotaSection } from "./quota-section.js";
 import { readYaml } from "./read-yaml.js";
 
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
@@ -11,8 +13,6 @@ const defaults = DEFAULT_CORE_SETTINGS;
 const seconds = (max: number): z.ZodNumber => z.number().min(0).max(max);
 const port = z.int().min(0).max(65_535);
 const share = z.number().min(0).max(1);
-const limit = (max: number): z.ZodNumber => z.int().min(0).max(max);
-const { quota } = defaults;
 /** Two clocks that are no worse than quartz run within this of each other. */
 const CLOCK_RATE_MARGIN = 1.01;
 const gpuName = z.string().min(1).max(128);
@@ -26,6 +26,8 @@ const schema = z.strictObject({
       max_message_bytes: z.int().min(1024).max(256 << 20).default(16 << 20),
     })
     .prefault({}),
+  auth: authSection,
+  tls: tlsSection,
   load_balancer: z
     .strictObject({
       strategy: z.string().min(1).default(defaults.strategy),
@@ -57,30 +59,28 @@ const schema = z.strictObject({
       shed_above_memory: z.number().min(0.1).max(1).default(defaults.shedAboveMemory),
     })
     .prefault({}),
-  user_quota_manager: z
-    .strictObject({
-      // A section of the file counts unless it says otherwise; without one there are no quotas.
-      mode: z.enum(["off", "shadow", "enforce"]).default("enforce"),
-      default_gpu_limit: limit(1_000_000).default(quota.defaults.gpus),
-      default_request_limit: limit(10_000_000).default(quota.defaults.concurrentRequests),
-      default_priority_limit: limit(10_000_000).default(quota.defaults.priorityRequests),
-      default_gpu_time_limit: limit(1_000_000_000).default(quota.defaults.gpuTimeMs / 60_000),
-      gpu_time_period: z.number().min(60).max(31_536_000).default(quota.gpuTimePeriodMs / 1000),
-      default_requests_per_minute: limit(10_000_000).default(quota.defaults.requestsPerMinute),
-      default_requests_per_day: limit(1_000_000_000).default(quota.defaults.requestsPerDay),
-      default_queued_requests_limit: limit(10_000_000).default(quota.defaults.queuedRequests),
-      default_queued_bytes_limit: limit(Number.MAX_SAFE_INTEGER).default(quota.defaults.queuedBytes),
-      default_model_limits: z.record(z.string().min(1).max(256), limit(10_000_000)).default({}),
-      quota_check_interval: z.number().min(0.1).max(3600).default(quota.checkIntervalMs / 1000),
-    })
-    .prefault({ mode: "off" }),
+  user_quota_manager: quotaSection,
   error_handler: z
     .strictObject({
       error_threshold: share.default(defaults.errorThreshold),
       gpu_cooldown_period: seconds(86_400).default(defaults.gpuCooldownMs / 1000),
+      max_cooldown_period: seconds(604_800).default(defaults.health.maxCooldownMs / 1000),
+      min_outcomes: z.int().min(1).max(10_000).default(defaults.health.minOutcomes),
+      max_ejected_share: share.default(defaults.health.maxEjectedShare),
+      slow_ratio: z.number().min(1).max(1_000).default(defaults.health.slowRatio),
+      eject_ratio: z.number().min(1).max(1_000).default(defaults.health.ejectRatio),
+      recovery_time: seconds(86_400).default(defaults.health.recoveryMs / 1000),
+      probe_patience: seconds(86_400).default(defaults.health.probePatienceMs / 1000),
+      slow_start: seconds(86_400).default(defaults.health.slowStartMs / 1000),
+    })
+    .refine((handler) => handler.eject_ratio >= handler.slow_ratio, { path: ["eject_ratio"], message: "must be at least slow_ratio" })
+    .prefault({}),
+  gpu_monitoring: z
+    .strictObject({
+      max_temperature: z.number().min(1).max(150).default(defaults.maxTemperatureCelsius),
+      temperature_margin: z.number().min(0).max(50).default(defaults.health.temperatureMarginCelsius),
     })
     .prefault({}),
-  gpu_monitoring: z.strictObject({ max_temperature: z.number().min(1).max(150).default(defaults.maxTemperatureCelsius) }).prefault({}),
   gpu: z
     .strictObject({
       multi_gpu: z
@@ -114,6 +114,24 @@ const schema = z.strictObject({
       keep_finished_requests: z.int().min(0).max(100_000_000).default(1_000_000),
     })
     .prefault({}),
+  callbacks: z
+    .strictObject({
+      secrets_file: z.string().default(""),
+      allow: z.array(z.string().min(1).max(253)).max(1024).default([]),
+      ports: z.array(z.int().min(1).max(65_535)).max(1024).default([80, 443]),
+      connect_timeout: z.number().min(0.1).max(60).default(5),
+      timeout: z.number().min(0.1).max(300).default(15),
+      max_concurrent: z.int().min(1).max(1024).default(64),
+      max_concurrent_per_host: z.int().min(1).max(256).default(4),
+      retry_delay: z.number().min(0.01).max(3600).default(1),
+      max_retry_delay: z.number().min(0.01).max(86_400).default(3600),
+      max_tries: z.int().min(1).max(1000).default(50),
+      give_up_after_hours: z.number().min(0.01).max(720).default(24),
+      max_pending: z.int().min(1).max(1_000_000).default(100_000),
+      max_pending_per_host: z.int().min(1).max(1_000_000).default(10_000),
+      keep_failed: z.int().min(0).max(1_000_000).default(10_000),
+    })
+    .prefault({}),
   recording: z.strictObject({ file: z.string().default(""), max_mib: z.int().min(1).max(1 << 20).default(1024), hash_users: z.boolean().default(false) }).prefault({}),
   log_level: z.enum(LOG_LEVELS).default("info"),
 });
@@ -143,16 +161,45 @@ export interface RecordingConfig {
   readonly hashUsers: boolean;
 }
 
+/** How callers that left an address are told. */
+export interface CallbackConfig {
+  /** "" for a file of the router's own, in the data directory. */
+  readonly secretsFile: string;
+  /** What may be called though it is not public, and by http. */
+  readonly allow: readonly string[];
+  readonly ports: readonly number[];
+  readonly connectTimeoutMs: number;
+  readonly timeoutMs: number;
+  readonly limits: CallbackLimits;
+}
+
+/** How many callbacks, how often and how long. */
+export interface CallbackLimits {
+  readonly maxConcurrent: number;
+  readonly maxConcurrentPerHost: number;
+  readonly retryDelayMs: number;
+  readonly maxRetryDelayMs: number;
+  readonly maxTries: number;
+  readonly giveUpAfterMs: number;
+  readonly maxPending: number;
+  readonly maxPendingPerHost: number;
+  /** Those that were given up. */
+  readonly keepFailed: number;
+}
+
 export interface RouterConfig {
   readonly host: string;
   readonly httpPort: number;
   readonly grpcPort: number;
   readonly maxMessageBytes: number;
+  readonly auth: AuthConfig;
+  readonly tls: TlsConfig;
   readonly dataDirectory: string;
   readonly logLevel: (typeof LOG_LEVELS)[number];
   readonly core: CoreSettings;
   readonly agentTerms: AgentTerms;
   readonly retention: RetentionLimits;
+  readonly callbacks: CallbackConfig;
   readonly recording: RecordingConfig;
 }
 
@@ -186,6 +233,8 @@ function settle(file: z.output<typeof schema>): RouterConfig {
     httpPort: api.port,
     grpcPort: api.grpc_port,
     maxMessageBytes: api.max_message_bytes,
+    auth: authOf(file.auth),
+    tls: tlsOf(file.tls),
     dataDirectory: journal.data_dir,
     logLevel: file.log_level,
     core: {
@@ -203,6 +252,7 @@ function settle(file: z.output<typeof schema>): RouterConfig {
       maxTemperatureCelsius: file.gpu_monitoring.max_temperature,
       errorThreshold: file.error_handler.error_threshold,
       gpuCooldownMs: file.error_handler.gpu_cooldown_period * 1000,
+      health: healthOf(file),
       maxRetries: file.request_router.max_retries,
       retryDelayMs: file.request_router.retry_delay * 1000,
       requestTimeoutMs: file.request_router.request_timeout * 1000,
@@ -225,26 +275,43 @@ function settle(file: z.output<typeof schema>): RouterConfig {
       maxResultBytes: agents.max_result_bytes,
     },
     retention: { finishedForMs: journal.keep_finished_hours * 3_600_000, finishedAtMost: journal.keep_finished_requests },
+    callbacks: callbacksOf(file.callbacks),
     recording: { file: file.recording.file, maxBytes: file.recording.max_mib * 1024 * 1024, hashUsers: file.recording.hash_users },
   };
 }
 
-function quotaOf(file: z.output<typeof schema>["user_quota_manager"]): CoreSettings["quota"] {
+function healthOf({ error_handler: handler, gpu_monitoring: monitoring }: z.output<typeof schema>): CoreSettings["health"] {
   return {
-    mode: file.mode,
-    defaults: {
-      concurrentRequests: file.default_request_limit,
-      gpus: file.default_gpu_limit,
-      priorityRequests: file.default_priority_limit,
-      gpuTimeMs: file.default_gpu_time_limit * 60_000,
-      requestsPerMinute: file.default_requests_per_minute,
-      requestsPerDay: file.default_requests_per_day,
-      queuedRequests: file.default_queued_requests_limit,
-      queuedBytes: file.default_queued_bytes_limit,
-      modelRequests: file.default_model_limits,
+    maxCooldownMs: handler.max_cooldown_period * 1000,
+    recoveryMs: handler.recovery_time * 1000,
+    probePatienceMs: handler.probe_patience * 1000,
+    slowStartMs: handler.slow_start * 1000,
+    maxEjectedShare: handler.max_ejected_share,
+    minOutcomes: handler.min_outcomes,
+    temperatureMarginCelsius: monitoring.temperature_margin,
+    slowRatio: handler.slow_ratio,
+    ejectRatio: handler.eject_ratio,
+  };
+}
+
+function callbacksOf(file: z.output<typeof schema>["callbacks"]): CallbackConfig {
+  return {
+    secretsFile: file.secrets_file,
+    allow: file.allow,
+    ports: file.ports,
+    connectTimeoutMs: file.connect_timeout * 1000,
+    timeoutMs: file.timeout * 1000,
+    limits: {
+      maxConcurrent: file.max_concurrent,
+      maxConcurrentPerHost: file.max_concurrent_per_host,
+      retryDelayMs: file.retry_delay * 1000,
+      maxRetryDelayMs: file.max_retry_delay * 1000,
+      maxTries: file.max_tries,
+      giveUpAfterMs: file.give_up_after_hours * 3_600_000,
+      maxPending: file.max_pending,
+      maxPendingPerHost: file.max_pending_per_host,
+      keepFailed: file.keep_failed,
     },
-    gpuTimePeriodMs: file.gpu_time_period * 1000,
-    checkIntervalMs: file.quota_check_interval * 1000,
   };
 }
 

@@ -1,6 +1,7 @@
 // The durable half of the state as one plain value, so that recovery need not fold the log from its beginning.
 import { assert } from "../lib/assert.js";
 import type { StateFilter } from "./fleet/fleet.js";
+import type { StoredMaintenance } from "./maintenance/maintenance-book.js";
 import type { ResourceEstimate } from "./model/decision.js";
 import type { GpuInventory } from "./model/gpu.js";
 import type { GpuId, NodeId } from "./model/ids.js";
@@ -20,6 +21,8 @@ export interface Snapshot {
   readonly requests: readonly LiveRequest[];
   /** What users and teams were given and have used; old versions did not write it. */
   readonly quotas?: StoredQuotas;
+  /** Absent when nothing was ever taken out of service. */
+  readonly maintenance?: StoredMaintenance;
   readonly digest: number;
 }
 
@@ -47,6 +50,7 @@ export function takeSnapshot(state: State): Snapshot {
       };
     }),
     quotas: state.quotas.store(),
+    ...(!state.maintenance.empty && { maintenance: state.maintenance.stored() }),
     digest: state.digest(),
   };
 }
@@ -59,6 +63,7 @@ export function restoreSnapshot(snapshot: Snapshot, stateFilters: readonly State
   state.endedCount = snapshot.endedCount;
   snapshot.gpus.forEach(({ nodeId, inventory }, index) => state.fleet.register(index, nodeId, inventory));
   if (snapshot.quotas) state.quotas.restore(snapshot.quotas);
+  if (snapshot.maintenance) state.maintenance.restore(snapshot.maintenance);
   const held: { readonly request: Request; readonly reservedMib: number }[] = [];
   for (const { request, reservedMib, waiting } of snapshot.requests) {
     const restored: Request = { ...request };
