@@ -15,6 +15,15 @@ const share = z.number().min(0).max(1);
 const CLOCK_RATE_MARGIN = 1.01;
 const gpuName = z.string().min(1).max(128);
 
+/** Seconds; 0 for none. */
+const timeouts = z.strictObject({
+  total: seconds(31_536_000).optional(),
+  waiting: seconds(31_536_000).optional(),
+  starting: seconds(31_536_000).optional(),
+  running: seconds(31_536_000).optional(),
+  answering: seconds(31_536_000).optional(),
+});
+
 const schema = z.strictObject({
   api: z
     .strictObject({
@@ -48,6 +57,7 @@ const schema = z.strictObject({
       max_retries: z.int().min(0).max(100).default(defaults.maxRetries),
       retry_delay: seconds(3600).default(defaults.retryDelayMs / 1000),
       request_timeout: seconds(31_536_000).default(defaults.requestTimeoutMs / 1000),
+      timeouts: z.record(z.string().regex(/^([a-z][a-z0-9_-]{0,62}|\*)(\/[1-5])?$/, 'must be a request type or "*", with "/" and a priority or without'), timeouts).default({}),
       max_wait: z.number().min(1).max(31_536_000).default(defaults.maxWaitMs / 1000),
       max_queued_requests: z.int().min(1).max(10_000_000).default(defaults.maxQueuedRequests),
       max_queued_bytes: z.int().min(1).default(defaults.maxQueuedBytes),
@@ -185,6 +195,7 @@ function settle(file: z.output<typeof schema>): RouterConfig {
       maxRetries: file.request_router.max_retries,
       retryDelayMs: file.request_router.retry_delay * 1000,
       requestTimeoutMs: file.request_router.request_timeout * 1000,
+      timeouts: Object.fromEntries(Object.entries(file.request_router.timeouts).map(([key, each]) => [key, milliseconds(each)])),
       telemetryIntervalMs: agents.telemetry_interval * 1000,
       nodeLostAfterMs: agents.node_lost_after * 1000,
       reconnectGraceMs: agents.reconnect_grace * 1000,
@@ -203,6 +214,10 @@ function settle(file: z.output<typeof schema>): RouterConfig {
     retention: { finishedForMs: journal.keep_finished_hours * 3_600_000, finishedAtMost: journal.keep_finished_requests },
     recording: { file: file.recording.file, maxBytes: file.recording.max_mib * 1024 * 1024, hashUsers: file.recording.hash_users },
   };
+}
+
+function milliseconds(file: z.output<typeof timeouts>): CoreSettings["timeouts"][string] {
+  return Object.fromEntries(Object.entries(file).flatMap(([stage, value]) => (value === undefined ? [] : [[`${stage}Ms`, Math.round(value * 1000)]])));
 }
 
 function preemptionOf(file: z.output<typeof schema>["load_balancer"]["preemption"]): CoreSettings["preemption"] {

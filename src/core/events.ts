@@ -41,6 +41,8 @@ export type Event =
   | { readonly kind: "runner_load"; readonly nodeId: NodeId; readonly loads: readonly RunnerLoad[] }
   | { readonly kind: "gpu_lost"; readonly nodeId: NodeId; readonly gpuId: GpuId; readonly reason: string }
   | { readonly kind: "attempt_started"; readonly nodeId: NodeId; readonly ref: AttemptRef }
+  /** The first output of an attempt. */
+  | { readonly kind: "attempt_answered"; readonly nodeId: NodeId; readonly ref: AttemptRef }
   | { readonly kind: "attempt_progress"; readonly nodeId: NodeId; readonly ref: AttemptRef; readonly fraction: number }
   | { readonly kind: "attempt_ended"; readonly nodeId: NodeId; readonly ref: AttemptRef; readonly end: AttemptEnd }
   /** Time passed; sent a few times a second. */
@@ -63,6 +65,8 @@ export type Effect =
   | { readonly kind: "acknowledge"; readonly nodeId: NodeId; readonly ref: AttemptRef }
   /** Its runners are to load or unload a model; what comes of it shows in the runners that the node reports. */
   | { readonly kind: "order_model"; readonly nodeId: NodeId; readonly order: ModelOrder }
+  /** What an attempt has put out is void: the request begins anew. */
+  | { readonly kind: "output_void"; readonly requestId: RequestId; readonly attempt: number; readonly reason: string }
   /** Somebody who watches the request should be told. */
   | { readonly kind: "changed"; readonly requestId: RequestId };
 

@@ -32,6 +32,7 @@ const EVENTS: { readonly [K in Event["kind"]]: true } = {
   runner_load: true,
   gpu_lost: true,
   attempt_started: true,
+  attempt_answered: true,
   attempt_progress: true,
   attempt_ended: true,
   tick: true,

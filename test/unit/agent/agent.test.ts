@@ -53,7 +53,7 @@ let loading: LoadingRunner;
 beforeEach(async () => {
   events = [];
   loading = new LoadingRunner();
-  sessions = new AgentSessions({ terms: TERMS, clock: new TestClock(), log: silentLog, step: (event) => events.push(event), epoch: () => 1, onOutput: jest.fn(), onProgress: jest.fn() });
+  sessions = new AgentSessions({ terms: TERMS, clock: new TestClock(), log: silentLog, step: (event) => events.push(event), epoch: () => 1, isUnanswered: () => false, onOutput: jest.fn(), onProgress: jest.fn() });
   server = new Server({ "grpc.enable_channelz": 0 });
   server.addService(grpcServiceDefinition(AgentService), { connect: sessions.connect });
   const port = await new Promise<number>((resolve, reject) => server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) => (error ? reject(error) : resolve(bound))));
