@@ -66,7 +66,10 @@ export class Attempts {
   /** An attempt did not begin, or gave no sign of life, in its time. `asked`: the request brought that time itself. */
   overdue(request: Request, error: RequestError, asked: boolean, nowMs: number, step: Step): void {
     const { requestId, idempotent } = request.spec;
-    step.effects.push({ kind: "cancel_attempt", nodeId: request.nodeId as NodeId, ref: { requestId, attempt: request.attempt } });
+    const ref = { requestId, attempt: request.attempt };
+    // It is about to go back in line anyway.
+    if (this.#preemption.isStopping(ref)) return;
+    step.effects.push({ kind: "cancel_attempt", nodeId: request.nodeId as NodeId, ref });
     if (!asked) this.#blame(request, nowMs);
     if (idempotent) this.over(request, "overdue", error, null, nowMs, step);
     // Its agent says when it has stopped.
