@@ -3,7 +3,11 @@
 import { existsSync } from "node:fs";
 import { z } from "zod";
 import { DEFAULT_CORE_SETTINGS, type CoreSettings } from "../core/settings.js";
+import { agentsSection, agentTermsOf, leasesOf, type AgentTerms } from "./agents-section.js";
 import { readYaml } from "./read-yaml.js";
+import { requestTimeouts, timeoutsOf } from "./request-timeouts.js";
+
+export type { AgentTerms };
 
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 const DEFAULT_PATH = "config.yaml";
@@ -11,18 +15,7 @@ const defaults = DEFAULT_CORE_SETTINGS;
 const seconds = (max: number): z.ZodNumber => z.number().min(0).max(max);
 const port = z.int().min(0).max(65_535);
 const share = z.number().min(0).max(1);
-/** Two clocks that are no worse than quartz run within this of each other. */
-const CLOCK_RATE_MARGIN = 1.01;
 const gpuName = z.string().min(1).max(128);
-
-/** Seconds; 0 for none. */
-const timeouts = z.strictObject({
-  total: seconds(31_536_000).optional(),
-  waiting: seconds(31_536_000).optional(),
-  starting: seconds(31_536_000).optional(),
-  running: seconds(31_536_000).optional(),
-  answering: seconds(31_536_000).optional(),
-});
 
 const schema = z.strictObject({
   api: z
@@ -57,7 +50,7 @@ const schema = z.strictObject({
       max_retries: z.int().min(0).max(100).default(defaults.maxRetries),
       retry_delay: seconds(3600).default(defaults.retryDelayMs / 1000),
       request_timeout: seconds(31_536_000).default(defaults.requestTimeoutMs / 1000),
-      timeouts: z.record(z.string().regex(/^([a-z][a-z0-9_-]{0,62}|\*)(\/[1-5])?$/, 'must be a request type or "*", with "/" and a priority or without'), timeouts).default({}),
+      timeouts: requestTimeouts,
       max_wait: z.number().min(1).max(31_536_000).default(defaults.maxWaitMs / 1000),
       max_queued_requests: z.int().min(1).max(10_000_000).default(defaults.maxQueuedRequests),
       max_queued_bytes: z.int().min(1).default(defaults.maxQueuedBytes),
@@ -67,9 +60,23 @@ const schema = z.strictObject({
     .strictObject({
       error_threshold: share.default(defaults.errorThreshold),
       gpu_cooldown_period: seconds(86_400).default(defaults.gpuCooldownMs / 1000),
+      max_cooldown_period: seconds(604_800).default(defaults.health.maxCooldownMs / 1000),
+      min_outcomes: z.int().min(1).max(10_000).default(defaults.health.minOutcomes),
+      max_ejected_share: share.default(defaults.health.maxEjectedShare),
+      slow_ratio: z.number().min(1).max(1_000).default(defaults.health.slowRatio),
+      eject_ratio: z.number().min(1).max(1_000).default(defaults.health.ejectRatio),
+      recovery_time: seconds(86_400).default(defaults.health.recoveryMs / 1000),
+      probe_patience: seconds(86_400).default(defaults.health.probePatienceMs / 1000),
+      slow_start: seconds(86_400).default(defaults.health.slowStartMs / 1000),
+    })
+    .refine((handler) => handler.eject_ratio >= handler.slow_ratio, { path: ["eject_ratio"], message: "must be at least slow_ratio" })
+    .prefault({}),
+  gpu_monitoring: z
+    .strictObject({
+      max_temperature: z.number().min(1).max(150).default(defaults.maxTemperatureCelsius),
+      temperature_margin: z.number().min(0).max(50).default(defaults.health.temperatureMarginCelsius),
     })
     .prefault({}),
-  gpu_monitoring: z.strictObject({ max_temperature: z.number().min(1).max(150).default(defaults.maxTemperatureCelsius) }).prefault({}),
   gpu: z
     .strictObject({
       multi_gpu: z
@@ -82,20 +89,7 @@ const schema = z.strictObject({
         .prefault({}),
     })
     .prefault({}),
-  agents: z
-    .strictObject({
-      heartbeat_interval: z.number().min(0.05).max(10).default(0.25),
-      telemetry_interval: z.number().min(0.1).max(60).default(defaults.telemetryIntervalMs / 1000),
-      node_lost_after: z.number().min(0.2).max(600).default(defaults.nodeLostAfterMs / 1000),
-      reconnect_grace: z.number().min(0).max(600).default(defaults.reconnectGraceMs / 1000),
-      takeover_grace: z.number().min(0).max(3600).default(defaults.takeoverGraceMs / 1000),
-      lease: z.number().min(0.5).max(600).default(10),
-      stop_allowance: z.number().min(0).max(600).default(2),
-      max_result_bytes: z.int().min(1024).max(64 << 20).default(8 << 20),
-    })
-    .refine((agents) => agents.lease >= 3 * agents.heartbeat_interval, { path: ["lease"], message: "must be at least three heartbeat_intervals" })
-    .refine((agents) => agents.node_lost_after >= 3 * agents.heartbeat_interval, { path: ["node_lost_after"], message: "must be at least three heartbeat_intervals" })
-    .prefault({}),
+  agents: agentsSection,
   journal: z
     .strictObject({
       data_dir: z.string().min(1).default("data"),
@@ -103,20 +97,27 @@ const schema = z.strictObject({
       keep_finished_requests: z.int().min(0).max(100_000_000).default(1_000_000),
     })
     .prefault({}),
+  callbacks: z
+    .strictObject({
+      secrets_file: z.string().default(""),
+      allow: z.array(z.string().min(1).max(253)).max(1024).default([]),
+      ports: z.array(z.int().min(1).max(65_535)).max(1024).default([80, 443]),
+      connect_timeout: z.number().min(0.1).max(60).default(5),
+      timeout: z.number().min(0.1).max(300).default(15),
+      max_concurrent: z.int().min(1).max(1024).default(64),
+      max_concurrent_per_host: z.int().min(1).max(256).default(4),
+      retry_delay: z.number().min(0.01).max(3600).default(1),
+      max_retry_delay: z.number().min(0.01).max(86_400).default(3600),
+      max_tries: z.int().min(1).max(1000).default(50),
+      give_up_after_hours: z.number().min(0.01).max(720).default(24),
+      max_pending: z.int().min(1).max(1_000_000).default(100_000),
+      max_pending_per_host: z.int().min(1).max(1_000_000).default(10_000),
+      keep_failed: z.int().min(0).max(1_000_000).default(10_000),
+    })
+    .prefault({}),
   recording: z.strictObject({ file: z.string().default(""), max_mib: z.int().min(1).max(1 << 20).default(1024), hash_users: z.boolean().default(false) }).prefault({}),
   log_level: z.enum(LOG_LEVELS).default("info"),
 });
-
-/** What the router promises its agents; sent with every welcome. */
-export interface AgentTerms {
-  /** An agent whose messages were not read for this long stops work that must not run twice. */
-  readonly leaseMs: number;
-  /** An agent that is silent for this long is not waited for. */
-  readonly nodeLostAfterMs: number;
-  readonly heartbeatIntervalMs: number;
-  readonly telemetryIntervalMs: number;
-  readonly maxResultBytes: number;
-}
 
 /** How long finished requests and their results can be asked for. */
 export interface RetentionLimits {
@@ -132,6 +133,32 @@ export interface RecordingConfig {
   readonly hashUsers: boolean;
 }
 
+/** How callers that left an address are told. */
+export interface CallbackConfig {
+  /** "" for a file of the router's own, in the data directory. */
+  readonly secretsFile: string;
+  /** What may be called though it is not public, and by http. */
+  readonly allow: readonly string[];
+  readonly ports: readonly number[];
+  readonly connectTimeoutMs: number;
+  readonly timeoutMs: number;
+  readonly limits: CallbackLimits;
+}
+
+/** How many callbacks, how often and how long. */
+export interface CallbackLimits {
+  readonly maxConcurrent: number;
+  readonly maxConcurrentPerHost: number;
+  readonly retryDelayMs: number;
+  readonly maxRetryDelayMs: number;
+  readonly maxTries: number;
+  readonly giveUpAfterMs: number;
+  readonly maxPending: number;
+  readonly maxPendingPerHost: number;
+  /** Those that were given up. */
+  readonly keepFailed: number;
+}
+
 export interface RouterConfig {
   readonly host: string;
   readonly httpPort: number;
@@ -142,6 +169,7 @@ export interface RouterConfig {
   readonly core: CoreSettings;
   readonly agentTerms: AgentTerms;
   readonly retention: RetentionLimits;
+  readonly callbacks: CallbackConfig;
   readonly recording: RecordingConfig;
 }
 
@@ -192,32 +220,55 @@ function settle(file: z.output<typeof schema>): RouterConfig {
       maxTemperatureCelsius: file.gpu_monitoring.max_temperature,
       errorThreshold: file.error_handler.error_threshold,
       gpuCooldownMs: file.error_handler.gpu_cooldown_period * 1000,
+      health: healthOf(file),
       maxRetries: file.request_router.max_retries,
       retryDelayMs: file.request_router.retry_delay * 1000,
       requestTimeoutMs: file.request_router.request_timeout * 1000,
-      timeouts: Object.fromEntries(Object.entries(file.request_router.timeouts).map(([key, each]) => [key, milliseconds(each)])),
-      telemetryIntervalMs: agents.telemetry_interval * 1000,
-      nodeLostAfterMs: agents.node_lost_after * 1000,
-      reconnectGraceMs: agents.reconnect_grace * 1000,
-      takeoverGraceMs: agents.takeover_grace * 1000,
-      fencedAfterMs: Math.ceil(agents.lease * 1000 * CLOCK_RATE_MARGIN + agents.stop_allowance * 1000),
+      timeouts: timeoutsOf(file.request_router.timeouts),
+      ...leasesOf(agents),
       maxQueuedRequests: file.request_router.max_queued_requests,
       maxQueuedBytes: file.request_router.max_queued_bytes,
     },
-    agentTerms: {
-      leaseMs: agents.lease * 1000,
-      nodeLostAfterMs: agents.node_lost_after * 1000,
-      heartbeatIntervalMs: agents.heartbeat_interval * 1000,
-      telemetryIntervalMs: agents.telemetry_interval * 1000,
-      maxResultBytes: agents.max_result_bytes,
-    },
+    agentTerms: agentTermsOf(agents),
     retention: { finishedForMs: journal.keep_finished_hours * 3_600_000, finishedAtMost: journal.keep_finished_requests },
+    callbacks: callbacksOf(file.callbacks),
     recording: { file: file.recording.file, maxBytes: file.recording.max_mib * 1024 * 1024, hashUsers: file.recording.hash_users },
   };
 }
 
-function milliseconds(file: z.output<typeof timeouts>): CoreSettings["timeouts"][string] {
-  return Object.fromEntries(Object.entries(file).flatMap(([stage, value]) => (value === undefined ? [] : [[`${stage}Ms`, Math.round(value * 1000)]])));
+function healthOf({ error_handler: handler, gpu_monitoring: monitoring }: z.output<typeof schema>): CoreSettings["health"] {
+  return {
+    maxCooldownMs: handler.max_cooldown_period * 1000,
+    recoveryMs: handler.recovery_time * 1000,
+    probePatienceMs: handler.probe_patience * 1000,
+    slowStartMs: handler.slow_start * 1000,
+    maxEjectedShare: handler.max_ejected_share,
+    minOutcomes: handler.min_outcomes,
+    temperatureMarginCelsius: monitoring.temperature_margin,
+    slowRatio: handler.slow_ratio,
+    ejectRatio: handler.eject_ratio,
+  };
+}
+
+function callbacksOf(file: z.output<typeof schema>["callbacks"]): CallbackConfig {
+  return {
+    secretsFile: file.secrets_file,
+    allow: file.allow,
+    ports: file.ports,
+    connectTimeoutMs: file.connect_timeout * 1000,
+    timeoutMs: file.timeout * 1000,
+    limits: {
+      maxConcurrent: file.max_concurrent,
+      maxConcurrentPerHost: file.max_concurrent_per_host,
+      retryDelayMs: file.retry_delay * 1000,
+      maxRetryDelayMs: file.max_retry_delay * 1000,
+      maxTries: file.max_tries,
+      giveUpAfterMs: file.give_up_after_hours * 3_600_000,
+      maxPending: file.max_pending,
+      maxPendingPerHost: file.max_pending_per_host,
+      keepFailed: file.keep_failed,
+    },
+  };
 }
 
 function preemptionOf(file: z.output<typeof schema>["load_balancer"]["preemption"]): CoreSettings["preemption"] {

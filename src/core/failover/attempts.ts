@@ -4,6 +4,7 @@ import { LinkedList } from "../../lib/linked-list.js";
 import { seededRandom } from "../../lib/random.js";
 import type { Estimator } from "../estimate/estimator.js";
 import type { AttemptEnd, Step } from "../events.js";
+import type { FleetHealth } from "../health/fleet-health.js";
 import type { AttemptRef, NodeId, RequestId } from "../model/ids.js";
 import { gpusOf, type Request, type RequestError, type RunStatistics } from "../model/request.js";
 import type { Preemption } from "../placement/preemption.js";
@@ -16,11 +17,15 @@ import { nextStep, type AttemptFate, type NextStep } from "./attempt-ends.js";
 
 const NO_STATISTICS = { runMs: 0, firstOutputMs: 0, inputTokens: 0, outputTokens: 0, peakMemoryMib: 0 };
 
+/** Of what failed, in a GPU's evidence. */
+const MAX_FAULT_CHARS = 200;
+
 export class Attempts {
   readonly #state: State;
   readonly #settings: CoreSettings;
   readonly #estimator: Estimator;
   readonly #preemption: Preemption;
+  readonly #health: FleetHealth;
   /** Those on GPUs that were late when they were placed: charged among the late. */
   readonly #placedLate = new Set<RequestId>();
   readonly #budget = new RetryBudget();
@@ -33,11 +38,12 @@ export class Attempts {
   /** Results of superseded attempts that were refused; for metrics. */
   lateResults = 0;
 
-  constructor(state: State, settings: CoreSettings, estimator: Estimator, preemption: Preemption) {
+  constructor(state: State, settings: CoreSettings, estimator: Estimator, preemption: Preemption, health: FleetHealth) {
     this.#state = state;
     this.#settings = settings;
     this.#estimator = estimator;
     this.#preemption = preemption;
+    this.#health = health;
   }
 
   /** An attempt has been placed. */
@@ -70,7 +76,7 @@ export class Attempts {
     // It is about to go back in line anyway.
     if (this.#preemption.isStopping(ref)) return;
     step.effects.push({ kind: "cancel_attempt", nodeId: request.nodeId as NodeId, ref });
-    if (!asked) this.#blame(request, nowMs);
+    if (!asked) this.#blame(request, `${error.code}: ${error.message}`, nowMs);
     if (idempotent) this.over(request, "overdue", error, null, nowMs, step);
     // Its agent says when it has stopped.
     else this.#overdue.set(requestId, { attempt: request.attempt, error });
@@ -130,22 +136,27 @@ export class Attempts {
     const { fleet } = this.#state;
     const gpus = this.#indexesOf(request);
     const fault = end.outcome === "unavailable";
-    if (fault) this.#blame(request, nowMs);
-    else for (const gpu of gpus) fleet.learnOutcome(gpu, false);
+    if (!fault || end.fault !== "none") {
+      const kind = !fault ? "succeeded" : end.fault === "gpu" ? "gpu_fault" : "fault";
+      const text = end.error ? `${end.error.code}: ${end.error.message}`.slice(0, MAX_FAULT_CHARS) : "";
+      this.#health.ended(gpus, { modelId: request.spec.modelId, kind, text, ratio: this.#slowness(request, gpus, end.statistics) }, nowMs);
+    }
     if (fault || !end.statistics || !isMeasured(end.statistics)) return;
     this.#settle(request, end.statistics);
     const speed = this.#estimator.learn(request.spec, end.statistics, request.decision?.estimate.durationMs);
     if (speed >= 0) for (const gpu of gpus) fleet.learnSpeed(gpu, speed);
   }
 
-  /** A fault of its GPU, runner or node. Of several GPUs any may be the one to blame. */
-  #blame(request: Request, nowMs: number): void {
-    const { fleet } = this.#state;
-    for (const gpu of this.#indexesOf(request)) {
-      fleet.learnOutcome(gpu, true);
-      if (fleet.errorRate[gpu]! <= this.#settings.errorThreshold) continue;
-      fleet.takeOut(gpu, `error rate ${fleet.errorRate[gpu]!.toFixed(2)}`, nowMs + this.#settings.gpuCooldownMs);
-    }
+  /** It was too slow for the times of the configuration. */
+  #blame(request: Request, text: string, nowMs: number): void {
+    this.#health.ended(this.#indexesOf(request), { modelId: request.spec.modelId, kind: "fault", text: text.slice(0, MAX_FAULT_CHARS), ratio: 0 }, nowMs);
+  }
+
+  /** Time that it took over what was expected, of its GPU's kind or of work like it; 0 when nothing can be said. */
+  #slowness({ decision }: Request, gpus: readonly number[], statistics: RunStatistics | null): number {
+    if (!decision || !statistics || !isMeasured(statistics)) return 0;
+    const { estimate } = decision;
+    return estimate.outputTokens === undefined ? statistics.runMs / Math.max(1, estimate.durationMs) : this.#state.fleet.work.drag[gpus[0]!]!;
   }
 
   #indexesOf(request: Request): readonly number[] {

@@ -5,7 +5,7 @@
 import { ChurnMap } from "../../lib/churn-map.js";
 import { TimerWheel } from "../../lib/timer-wheel.js";
 import type { RequestId } from "../model/ids.js";
-import type { Request, RequestSpec, StageTimeouts } from "../model/request.js";
+import { gpusOf, type Request, type RequestError, type RequestSpec, type StageTimeouts } from "../model/request.js";
 import type { Record as Fact } from "../records.js";
 import type { ConfiguredTimeouts, CoreSettings } from "../settings.js";
 import type { State } from "../state.js";
@@ -19,10 +19,14 @@ export type Stage = "waiting" | "starting" | "running" | "answering";
 export interface Overdue {
   readonly request: Request;
   readonly stage: Stage;
-  readonly limitMs: number;
+  /** Which, and in words. */
+  readonly error: RequestError;
   /** The request brought it: nobody else is to blame. */
   readonly asked: boolean;
 }
+
+/** What a request has been when one of its times is over. */
+const STAGE_WORDS: Readonly<{ [S in Stage]: string }> = { waiting: "waiting for a GPU", starting: "dispatched and had not begun", running: "running", answering: "running without a sign of life" };
 
 interface Limit {
   readonly stage: Stage;
@@ -76,7 +80,7 @@ export class TimeOuts {
     for (const request of this.#state.inOrder(this.#wheel.advance(nowMs))) {
       this.#timers.delete(request.spec.requestId);
       const first = request.stop ? null : this.#firstLimit(request);
-      if (first && first.atMs <= nowMs) over.push({ request, ...first });
+      if (first && first.atMs <= nowMs) over.push({ request, stage: first.stage, asked: first.asked, error: errorOf(request, first) });
       else if (first) this.#set(request.spec.requestId, first.atMs);
     }
     return over;
@@ -134,4 +138,9 @@ export class TimeOuts {
     }
     return undefined;
   }
+}
+
+function errorOf(request: Request, { stage, limitMs }: Limit): RequestError {
+  const where = gpusOf(request).join(", ");
+  return { code: `${stage}_timeout`, message: `It was ${STAGE_WORDS[stage]}${where === "" || stage === "waiting" ? "" : ` on ${where}`} for ${limitMs} ms, which is its limit.` };
 }

@@ -108,7 +108,7 @@ describe("What the work itself, or its caller, is to blame for", () => {
       expect(made.ended(`r${index}`).error?.code).toBe("failed_code");
     }
     const { fleet } = made.engine.state;
-    expect([fleet.errorRate[0], fleet.outUntilMs[0], fleet.blocked[0]]).toEqual([0, 0, 0]);
+    expect([fleet.health.errorRate[0], fleet.blocked[0]]).toEqual([0, 0]);
   });
 });
 

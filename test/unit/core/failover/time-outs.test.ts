@@ -64,14 +64,14 @@ describe("Starting", () => {
     const world = dispatched({ "*": { startingMs: 1_000 } });
     world.pass(950);
     expect(told(world.pass(100))).toEqual(["cancel r#1 on n0", "dispatch r#2 to g1"]);
-    expect(world.records.find(({ kind }) => kind === "attempt_failed")).toMatchObject({ reason: "starting_timeout: It was dispatched and had not begun for 1000 ms on g0." });
-    expect(world.engine.state.fleet.errorRate[0]).toBeGreaterThan(0);
+    expect(world.records.find(({ kind }) => kind === "attempt_failed")).toMatchObject({ reason: "starting_timeout: It was dispatched and had not begun on g0 for 1000 ms, which is its limit." });
+    expect(world.engine.state.fleet.health.errorRate[0]).toBeGreaterThan(0);
   });
 
   test("by a time that the caller brought is tried elsewhere too, and blames nobody", () => {
     const world = dispatched({}, { handling: handling({ startingMs: 1_000 }) });
     expect(told(world.pass(1_050))).toEqual(["cancel r#1 on n0", "dispatch r#2 to g1"]);
-    expect(world.engine.state.fleet.errorRate[0]).toBe(0);
+    expect(world.engine.state.fleet.health.errorRate[0]).toBe(0);
   });
 
   test("of work that must not run twice waits for the agent's word", () => {

@@ -61,7 +61,7 @@ test("Errors of callers open the circuit of a healthy backend: here they count a
   }
   made.submit("good");
   expect(made.request("good").phase).toBe("placed");
-  expect(made.engine.state.fleet.errorRate[0]).toBe(0);
+  expect(made.engine.state.fleet.health.errorRate[0]).toBe(0);
 });
 
 test("Several writers overwrite one load value: here what is placed is counted by who placed it, and no report makes it less", () => {
