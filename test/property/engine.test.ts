@@ -116,7 +116,7 @@ describe("the checks can fail: they catch an engine that", () => {
       },
     }, promisePlan],
   ])("%s", (_, expected, mutant, of = plan) => {
-    const result = fc.check(fc.property(of, (commands) => void runPlan(commands, mutant)), { seed, numRuns: 300, endOnFailure: true });
+    const result = fc.check(fc.property(of, (commands) => void runPlan(commands, mutant)), { seed, numRuns: 1_000, endOnFailure: true });
     expect(result.failed).toBe(true);
     expect(String(result.errorInstance)).toMatch(new RegExp(expected));
   });

@@ -71,6 +71,7 @@ const submit = fc.record({
     { onInterruption: "restart", timeouts: { waitingMs: 3_000 } },
     { onInterruption: "restart", timeouts: { startingMs: 700, answeringMs: 1_500 } },
     { onInterruption: "fail", timeouts: { runningMs: 700 } },
+    { onInterruption: "restart", timeouts: { runningMs: 49 } },
   ),
 });
 
