@@ -37,10 +37,11 @@ export interface Hello {
   readonly gpus: readonly ProbedGpu[];
   readonly runners: readonly Runner[];
   readonly held: AttemptRef[];
+  readonly restartsGpus: boolean;
 }
 
-export function helloMessage({ nodeId, instanceId, version, highestEpoch, gpus, runners, held }: Hello): AgentHello {
-  return create(AgentHelloSchema, { nodeId, instanceId, agentVersion: version, highestEpoch, gpus: [...gpus], runners: runnerListMessage(runners), held });
+export function helloMessage({ nodeId, instanceId, version, highestEpoch, gpus, runners, held, restartsGpus }: Hello): AgentHello {
+  return create(AgentHelloSchema, { nodeId, instanceId, agentVersion: version, highestEpoch, gpus: [...gpus], runners: runnerListMessage(runners), held, restartsGpus });
 }
 
 export function runnerListMessage(runners: readonly Runner[]): RunnerList {

@@ -13,8 +13,6 @@ import {
   type Dispatch,
   type GpuEvent,
   GpuEventSchema,
-  ModelAction,
-  type ModelOrder,
 } from "../../gen/gpurouter/v1/agent_pb.js";
 import { ChurnMap } from "../lib/churn-map.js";
 import { AgentSession } from "../link/agent-session.js";
@@ -22,7 +20,8 @@ import { StallWatch } from "../link/stall-watch.js";
 import { endedMessage, helloMessage, jobOf, runnerListMessage, telemetryMessage, unknownRunnerMessage } from "./agent-codec.js";
 import { EngineLoads } from "./engine-loads.js";
 import { EventOutbox } from "./event-outbox.js";
-import { giveModelOrder } from "./model-orders.js";
+import { GpuRestarts, type RestartCommand } from "./gpu-restarts.js";
+import { obeyModelOrder } from "./model-orders.js";
 import type { Probe, ProbedGpu } from "./probes/probe.js";
 import { RouterConnection } from "./router-connection.js";
 import { STOP_AT_ONCE, type Runner } from "./runners/runner.js";
@@ -37,6 +36,8 @@ export interface AgentOptions {
   readonly probe: Probe;
   readonly gpus: readonly ProbedGpu[];
   readonly runners: readonly Runner[];
+  /** What restarts a GPU; null when nothing may. */
+  readonly restartCommand?: RestartCommand | null;
   readonly log: Logger;
 }
 
@@ -57,6 +58,7 @@ export class Agent {
   readonly #fenced = new Set<string>();
   readonly #runnerByName: ReadonlyMap<string, Runner>;
   readonly #engineLoads: EngineLoads;
+  readonly #restarts: GpuRestarts;
   readonly #stops: (() => void)[] = [];
   readonly #events = new EventOutbox();
   #gpuEvents: GpuEvent[] = [];
@@ -73,6 +75,7 @@ export class Agent {
     this.#options = options;
     this.#runnerByName = new Map(options.runners.map((runner) => [runner.name, runner]));
     this.#engineLoads = new EngineLoads(options.runners, () => this.#flushSoon());
+    this.#restarts = new GpuRestarts(options.restartCommand ?? null, options.gpus, options.log, () => this.#flushSoon());
     this.#connection = new RouterConnection(options.routerAddress, options.log, {
       hello: () =>
         create(ConnectRequestSchema, {
@@ -85,6 +88,7 @@ export class Agent {
             gpus: options.gpus,
             runners: this.#draining ? [] : options.runners,
             held: this.#session.held,
+            restartsGpus: Boolean(options.restartCommand),
           }),
         }),
       onMessage: (message) => this.#onMessage(message),
@@ -132,6 +136,7 @@ export class Agent {
     }
     for (const abort of this.#aborts.values()) abort.abort();
     await Promise.all(this.#options.runners.map((runner) => runner.close()));
+    await this.#restarts.close(graceMs);
     this.#flush();
     for (const stop of this.#stops) stop();
     this.#onDown();
@@ -152,16 +157,18 @@ export class Agent {
       this.#options.log.info({ epoch: Number(message.welcome.epoch), held: this.#session.held.length }, "connected to the router");
       // Live output of the time between is gone; what the router must know is sent again.
       this.#events.restart(resend);
+      this.#restarts.tellAgain();
       this.#heartbeatTimer = setInterval(() => this.#send(true), message.welcome.heartbeatIntervalMs);
       this.#telemetryTimer = setInterval(() => this.#look(), message.welcome.telemetryIntervalMs);
       this.#look();
       this.#flushSoon();
     }
-    const { start, stop, orders, tell } = this.#session.received(message, now);
+    const { start, stop, orders, restarts, tell } = this.#session.received(message, now);
     for (const runner of this.#options.runners) runner.leaseUntil?.(this.#session.leaseUntilMs);
     for (const event of tell) this.#push(event);
     for (const ref of stop) this.#aborts.get(key(ref))?.abort();
-    for (const order of orders) this.#order(order);
+    for (const order of orders) obeyModelOrder(order, this.#runnerByName, this.#options.log);
+    for (const order of restarts) this.#restarts.order(order);
     for (const dispatch of start) void this.#run(dispatch);
   }
 
@@ -170,13 +177,6 @@ export class Agent {
     this.#engineLoads.clear();
     if (this.#heartbeatTimer) clearInterval(this.#heartbeatTimer);
     if (this.#telemetryTimer) clearInterval(this.#telemetryTimer);
-  }
-
-  #order(order: ModelOrder): void {
-    const words = { runner: order.runner, model: order.modelId, action: ModelAction[order.action]?.toLowerCase() ?? order.action };
-    const ignored = giveModelOrder(order, this.#runnerByName);
-    if (ignored === "") this.#options.log.info(words, "model ordered");
-    else this.#options.log.warn({ ...words, because: ignored }, "model order ignored");
   }
 
   async #run(dispatch: Dispatch): Promise<void> {
@@ -237,14 +237,14 @@ export class Agent {
 
   #flush(): void {
     this.#flushing = false;
-    if (this.#events.length > 0 || this.#gpuEvents.length > 0 || this.#runnersChanged || this.#engineLoads.waiting) this.#send(false);
+    if (this.#events.length > 0 || this.#gpuEvents.length > 0 || this.#runnersChanged || this.#engineLoads.waiting || this.#restarts.waiting) this.#send(false);
   }
 
   /** All that is to be said, in one message; an empty one is a heartbeat. Waits while the stream is full. */
   #send(heartbeat: boolean): void {
     if (!this.connected || (!heartbeat && !this.#connection.writable)) return;
     const beat = this.#session.nextBeat(performance.now());
-    const message = create(ConnectRequestSchema, { beat, events: this.#events.take(), gpuEvents: this.#gpuEvents.splice(0, 1024), runnerLoads: this.#engineLoads.take() });
+    const message = create(ConnectRequestSchema, { beat, events: this.#events.take(), gpuEvents: this.#gpuEvents.splice(0, 1024), runnerLoads: this.#engineLoads.take(), restartReports: this.#restarts.take() });
     if (this.#runnersChanged) message.runners = runnerListMessage(this.#draining ? [] : this.#options.runners);
     this.#runnersChanged = false;
     this.#connection.send(message);

@@ -12,6 +12,7 @@ import {
   type ConnectResponse,
   type Dispatch,
   type ModelOrder,
+  type RestartOrder,
   type Welcome,
 } from "../../gen/gpurouter/v1/agent_pb.js";
 import { ChurnMap } from "../lib/churn-map.js";
@@ -35,6 +36,7 @@ export interface AgentActions {
   readonly stop: AttemptRef[];
   /** In the order in which they were sent. */
   readonly orders: readonly ModelOrder[];
+  readonly restarts: readonly RestartOrder[];
   /** Ends to tell the router at once: of work that came too late to be begun. */
   readonly tell: AttemptEvent[];
 }
@@ -113,7 +115,7 @@ export class AgentSession {
   received(message: ConnectResponse, nowMs: number): AgentActions {
     this.#heardAtMs = nowMs;
     this.#renew(message.heardBeat);
-    const actions: AgentActions = { start: [], stop: [], orders: message.modelOrders, tell: [] };
+    const actions: AgentActions = { start: [], stop: [], orders: message.modelOrders, restarts: message.restartOrders, tell: [] };
     for (const ref of message.acknowledged) {
       const held = this.#held.get(key(ref));
       // Acknowledged while it runs means that nobody wants it: the cancel beside it stops it, its end needs no answer.

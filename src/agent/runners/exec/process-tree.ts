@@ -13,8 +13,8 @@ export interface ProcessSpec {
   readonly stdin: Uint8Array;
   /** From SIGTERM to SIGKILL, ms. */
   readonly killGraceMs: number;
-  /** Ends it when this process no longer can. */
-  readonly guard: Guard;
+  /** Ends it when this process no longer can; null where it should then run on. */
+  readonly guard: Guard | null;
   /** It must not run on when the agent's lease has run out. */
   readonly endsWithLease: boolean;
   readonly onSpawn: () => void;
@@ -76,7 +76,7 @@ export class ProcessTree {
       return { kind: "not_spawned", error: error as NodeJS.ErrnoException };
     }
     // Before anything is awaited: from here on it may outlive this process.
-    if (child.pid !== undefined) guard.add(child.pid, endsWithLease);
+    if (child.pid !== undefined) guard?.add(child.pid, endsWithLease);
     const piped = new Promise<void>((resolve) => child.once("close", () => resolve()));
     child.stdout.on("data", onStdout);
     child.stderr.on("data", onStderr);
@@ -114,7 +114,7 @@ export class ProcessTree {
       await new Promise((resolve) => setTimeout(resolve, GROUP_POLL_MS));
     }
     // The id is free again: nothing may be sent to it any more.
-    this.#spec.guard.remove(this.#groupId);
+    this.#spec.guard?.remove(this.#groupId);
     this.#groupId = 0;
   }
 
