@@ -1,9 +1,13 @@
 // A fleet to be troubled: agents that run inference and the command that must not run twice; and what all tests look at afterwards.
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
+import { jest } from "@jest/globals";
 import { RequestState } from "../../../gen/gpurouter/v1/router_pb.js";
 import { eventually, startAgent, temporaryFolder, type RouterProcess, type TestProcess } from "../../e2e/harness.js";
 import { onceCommand } from "./once-work.js";
+
+// A dozen processes start in each test, beside load.
+jest.setTimeout(180_000);
 
 /** Defaults, but for the retries: with a kill every second a request may meet many, and each of them is to be survived. */
 export const KILLS_CONFIG = { request_router: { max_retries: 100 } };

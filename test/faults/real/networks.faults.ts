@@ -50,7 +50,7 @@ describe("A network", () => {
     expect(load.ended).toBeGreaterThan(20);
     expect(onceReport(onceFolder).overlapping).toEqual([]);
     expect(unexpectedTrouble([router.process, ...agents])).toEqual([]);
-  }, 120_000);
+  });
 
   test("that is lost for a moment: nothing runs a second time", async () => {
     const router = await startRouter({ config: KILLS_CONFIG });

@@ -92,5 +92,5 @@ describe("A process that stands still", () => {
     expect(onceReport(onceFolder).overlapping).toEqual([]);
     // What it did meanwhile counts no more; it takes work again.
     await eventually("the stopped one is back", async () => (await router.client.gpuStatus({})).gpus.every(({ stateReason }) => stateReason === ""));
-  }, 120_000);
+  });
 });
