@@ -22,7 +22,7 @@ import { endedMessage, helloMessage, jobOf, runnerListMessage, telemetryMessage,
 import { EngineLoads } from "./engine-loads.js";
 import { giveModelOrder } from "./model-orders.js";
 import type { Probe, ProbedGpu } from "./probes/probe.js";
-import { RouterConnection } from "./router-connection.js";
+import { RouterConnection, type RouterConnectionEvents, type RouterTransport } from "./router-connection.js";
 import { STOP_AT_ONCE, type Runner } from "./runners/runner.js";
 
 /** Live output and progress waiting to be sent; above it pieces are dropped, the offsets tell. */
@@ -40,6 +40,8 @@ export interface AgentOptions {
   readonly gpus: readonly ProbedGpu[];
   readonly runners: readonly Runner[];
   readonly log: Logger;
+  /** gRPC to `routerAddress` by default. */
+  readonly transport?: RouterTransport;
 }
 
 /** What this process has done; logged at the end, for people and for tests that count. */
@@ -75,7 +77,7 @@ export class Agent {
     this.#options = options;
     this.#runnerByName = new Map(options.runners.map((runner) => [runner.name, runner]));
     this.#engineLoads = new EngineLoads(options.runners, () => this.#flushSoon());
-    this.#connection = new RouterConnection(options.routerAddress, options.log, {
+    const events: RouterConnectionEvents = {
       hello: () =>
         create(ConnectRequestSchema, {
           hello: helloMessage({
@@ -91,7 +93,8 @@ export class Agent {
       onMessage: (message) => this.#onMessage(message),
       onDown: () => this.#onDown(),
       onDrain: () => this.#flushSoon(),
-    });
+    };
+    this.#connection = new RouterConnection(options.routerAddress, options.log, events, options.transport);
   }
 
   get connected(): boolean {

@@ -18,35 +18,55 @@ export interface RouterConnectionEvents {
   onDrain(): void;
 }
 
+/** What carries one stream. */
+export type RouterStream = Pick<ClientDuplexStream<ConnectRequest, ConnectResponse>, "on" | "write" | "end" | "cancel">;
+
+/** Where streams come from: gRPC, or a simulated network. */
+export interface RouterTransport {
+  /** Never throws: what is wrong is an "error" of the stream. */
+  openStream(): RouterStream;
+  close(): void;
+}
+
+/** Streams over gRPC to `address`, host:port. */
+export function grpcTransport(address: string): RouterTransport {
+  const client = new Client(address, credentials.createInsecure(), {
+    "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
+    "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
+    "grpc.keepalive_time_ms": 10_000,
+    "grpc.keepalive_timeout_ms": 5_000,
+    // The stream's own back-off decides; the channel must not wait longer than it.
+    "grpc.initial_reconnect_backoff_ms": FIRST_RETRY_MS,
+    "grpc.max_reconnect_backoff_ms": LAST_RETRY_MS,
+    "grpc.enable_channelz": 0,
+  });
+  const method = grpcMethodDefinition(AgentService.method.connect);
+  return {
+    openStream: () => client.makeBidiStreamRequest(method.path, method.requestSerialize, method.responseDeserialize, new Metadata(), {}),
+    close: () => client.close(),
+  };
+}
+
 export class RouterConnection {
   readonly #address: string;
   readonly #log: Logger;
   readonly #events: RouterConnectionEvents;
-  #client: Client | null = null;
-  #stream: ClientDuplexStream<ConnectRequest, ConnectResponse> | null = null;
+  readonly #transport: RouterTransport;
+  #stream: RouterStream | null = null;
   #retry: NodeJS.Timeout | null = null;
   #retryMs = FIRST_RETRY_MS;
   #closed = false;
   #lastTrouble = "";
   writable = false;
 
-  constructor(address: string, log: Logger, events: RouterConnectionEvents) {
+  constructor(address: string, log: Logger, events: RouterConnectionEvents, transport = grpcTransport(address)) {
     this.#address = address;
+    this.#transport = transport;
     this.#log = log;
     this.#events = events;
   }
 
   open(): void {
-    this.#client = new Client(this.#address, credentials.createInsecure(), {
-      "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
-      "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
-      "grpc.keepalive_time_ms": 10_000,
-      "grpc.keepalive_timeout_ms": 5_000,
-      // The stream's own back-off decides; the channel must not wait longer than it.
-      "grpc.initial_reconnect_backoff_ms": FIRST_RETRY_MS,
-      "grpc.max_reconnect_backoff_ms": LAST_RETRY_MS,
-      "grpc.enable_channelz": 0,
-    });
     this.#connect();
   }
 
@@ -75,14 +95,12 @@ export class RouterConnection {
         stream.end();
       });
     }
-    this.#client?.close();
+    this.#transport.close();
   }
 
   #connect(): void {
-    const client = this.#client;
-    if (!client || this.#closed) return;
-    const method = grpcMethodDefinition(AgentService.method.connect);
-    const stream = client.makeBidiStreamRequest(method.path, method.requestSerialize, method.responseDeserialize, new Metadata(), {});
+    if (this.#closed) return;
+    const stream = this.#transport.openStream();
     this.#stream = stream;
     let heard = false;
     stream.on("data", (message: ConnectResponse) => {
@@ -101,7 +119,7 @@ export class RouterConnection {
     this.writable = stream.write(this.#events.hello());
   }
 
-  #down(stream: ClientDuplexStream<ConnectRequest, ConnectResponse>, trouble: string): void {
+  #down(stream: RouterStream, trouble: string): void {
     if (stream !== this.#stream) return;
     this.#stream = null;
     this.writable = false;

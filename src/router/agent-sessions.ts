@@ -28,12 +28,14 @@ export interface AgentSessionsOptions {
 /** Xids after which a GPU does no more work until it is reset: 79, it has fallen off the bus. */
 const LOST_XIDS = new Set([79]);
 
+/** One for all: it compiles the rules of a message when it first meets one, which takes some 10 ms. */
+const validator = createValidator();
+
 export class AgentSessions {
   readonly #options: AgentSessionsOptions;
   readonly #byNode = new Map<string, { readonly session: RouterSession; readonly stream: AgentStream }>();
   readonly #dirty = new Set<string>();
   readonly #blocked = new Set<string>();
-  readonly #validator = createValidator();
   readonly #timer: NodeJS.Timeout;
   #closing = false;
 
@@ -105,7 +107,7 @@ export class AgentSessions {
   #invalid(message: ConnectRequest): string | null {
     // Events dominate and their fields are checked by what they refer to; the rest is rare enough for the full rules.
     if (!message.hello && !message.runners) return message.events.every((event) => event.ref) ? null : "events[].ref: must be set";
-    const result = message.hello ? this.#validator.validate(AgentHelloSchema, message.hello) : this.#validator.validate(ConnectRequestSchema, message);
+    const result = message.hello ? validator.validate(AgentHelloSchema, message.hello) : validator.validate(ConnectRequestSchema, message);
     return result.kind === "valid" ? null : (result.error?.message ?? "invalid message");
   }
 
