@@ -59,6 +59,11 @@ export function oneEndPerRequest({ spec, ends, revived }: Told): void {
   }
 }
 
+/** An id stands for one request: repeats of it are known, and nothing else is taken for it. */
+export function idsAreKept({ spec, mistaken }: Told): void {
+  if (mistaken !== "") throw new Violation("idsAreKept", `${spec.requestId}: ${mistaken}`);
+}
+
 /** A result is what an attempt of this request gave that ran to its end, and not what somebody made up. */
 export function resultsAreTrue({ request, result }: RequestView, executions: Executions): void {
   if (request.phase !== "completed") return;

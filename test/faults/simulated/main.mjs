@@ -108,8 +108,10 @@ async function runAll(seeds, folder, faults, jobs, onOutcome) {
         worker.on("message", (outcome) => {
           if (outcome) {
             if (onOutcome(outcome)) waiting.length = 0;
-          } else if (waiting.length > 0) worker.postMessage(waiting.splice(0, CHUNK));
-          else resolve();
+          } else if (waiting.length > 0) {
+            // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+            worker.postMessage(waiting.splice(0, CHUNK));
+          } else resolve();
         });
       });
       await worker.terminate();
@@ -148,6 +150,8 @@ const wallMs = performance.now() - startedAt;
 const sum = (of) => outcomes.reduce((total, outcome) => total + of(outcome), 0);
 const failed = outcomes.filter(({ violation }) => violation).sort((a, b) => a.seed - b.seed);
 const again = ({ seed }) => `npm run sim -- --seed ${seed}${given.faults === undefined ? "" : ` --faults ${given.faults}`}${given.plant === undefined ? "" : ` --plant ${given.plant}`}`;
+const happened = {};
+for (const outcome of outcomes) for (const [what, count] of Object.entries(outcome.happened)) happened[what] = (happened[what] ?? 0) + count;
 const totals = {
   seeds: outcomes.length,
   failed: failed.length,
@@ -159,7 +163,7 @@ const totals = {
 };
 if (given.json) {
   const failures = failed.map(({ seed, faults: on, violation, ...rest }) => ({ seed, faults: on, invariant: violation.invariant, detail: violation.detail, at_ms: violation.atMs, again: again({ seed, ...rest }) }));
-  process.stdout.write(`${JSON.stringify({ ...totals, failures }, null, 2)}\n`);
+  process.stdout.write(`${JSON.stringify({ ...totals, happened, failures }, null, 2)}\n`);
 } else {
   // The first one is shown whole; it is run again for that, and does the same.
   for (const [index, { seed, faults: on, violation }] of failed.entries()) {

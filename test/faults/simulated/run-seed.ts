@@ -28,6 +28,8 @@ export interface SeedOutcome {
   readonly requests: number;
   /** Attempts that began to run. */
   readonly attempts: number;
+  /** How often what came about. */
+  readonly happened: Readonly<Record<string, number>>;
 }
 
 /** One at a time in a process: it takes over the globals of time. Never rejects. */
@@ -63,6 +65,7 @@ export async function runSeed({ seed, faults, traceLines }: SeedOptions): Promis
     engineSteps: world.engineSteps,
     requests: plan.requests,
     attempts: world.executions.begun,
+    happened: Object.fromEntries(world.happened),
   };
 }
 

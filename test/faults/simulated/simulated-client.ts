@@ -1,6 +1,6 @@
 // A simulated caller: submits, submits again with the same id when it hears nothing, asks for the state now and then, watches, cancels.
 // What it was told it never forgets: that is what the router is held to.
-import type { RequestView } from "../../../src/api/router-port.js";
+import type { RequestView, RouteOutcome } from "../../../src/api/router-port.js";
 import { isTerminal, type Phase, type RequestSpec } from "../../../src/core/model/request.js";
 import type { Router } from "../../../src/router/router.js";
 import type { Draw } from "./draw.js";
@@ -24,8 +24,8 @@ export interface Told {
   readonly ends: SeenEnd[];
   /** Seen alive after it was seen to have ended. */
   revived: boolean;
-  /** Refused for good: an id that clashes. */
-  conflict: boolean;
+  /** What the router took for a repeat or a clash, and was not. */
+  mistaken: string;
 }
 
 export interface ClientConduct {
@@ -41,6 +41,8 @@ export interface SimulatedClientOptions {
   readonly conduct: ClientConduct;
   /** The router gives an answer, at this moment: is it allowed to? */
   readonly onAnswer: (requestId: string, answer: { readonly acknowledged: true } | { readonly view: RequestView }) => void;
+  /** What came of a submit, as it leaves the router. */
+  readonly onOutcome: (kind: RouteOutcome["kind"]) => void;
   /** Whether the router has promised this request to anybody. */
   readonly isPromised: (requestId: string) => boolean;
   /** The router says that it does not know a request that was promised before it was asked. */
@@ -55,7 +57,7 @@ export class SimulatedClient {
   readonly #options: SimulatedClientOptions;
 
   constructor(spec: RequestSpec, options: SimulatedClientOptions) {
-    this.told = { spec, acknowledged: false, ends: [], revived: false, conflict: false };
+    this.told = { spec, acknowledged: false, ends: [], revived: false, mistaken: "" };
     this.#options = options;
   }
 
@@ -84,15 +86,32 @@ export class SimulatedClient {
   }
 
   submit(): void {
-    const { onAnswer } = this.#options;
+    const { onAnswer, onOutcome } = this.#options;
     this.#call(
       `submits ${this.#id}`,
       (router) => router.route(this.told.spec),
-      (outcome) => outcome.kind === "accepted" && onAnswer(this.#id, { acknowledged: true }),
+      (outcome) => {
+        onOutcome(outcome.kind);
+        if (outcome.kind === "accepted") onAnswer(this.#id, { acknowledged: true });
+        if (outcome.kind === "id_conflict") this.told.mistaken = "submitted again it is taken for another one";
+      },
       (outcome) => {
         if (outcome.kind === "accepted") this.told.acknowledged = true;
-        if (outcome.kind === "id_conflict") this.told.conflict = true;
       },
+    );
+  }
+
+  /** Submits something else under an id that was promised already. */
+  clash(): void {
+    const { isPromised, onOutcome } = this.#options;
+    this.#call(
+      `submits something else as ${this.#id}`,
+      async (router) => (isPromised(this.#id) ? (await router.route({ ...this.told.spec, contentHash: "something else" })).kind : null),
+      (kind) => {
+        if (kind !== null) onOutcome(kind);
+        if (kind === "accepted") this.told.mistaken = "something else is taken for a repeat of it";
+      },
+      () => {},
     );
   }
 
@@ -125,7 +144,7 @@ export class SimulatedClient {
   }
 
   #see(what: string, run: (router: Router) => Promise<RequestView | null>): void {
-    const { onAnswer, isPromised, onLost } = this.#options;
+    const { isPromised, onLost } = this.#options;
     this.#call(
       what,
       async (router) => {

@@ -174,7 +174,7 @@ export class SimulatedJournal implements Journal {
     const ids = [...this.#disk.finished.keys()];
     const end = belowOrder > 0 ? belowOrder - 1 : ids.length;
     const from = Math.max(0, end - limit);
-    const requests = ids.slice(from, end).reverse().map((requestId) => this.finished(requestId as RequestId));
+    const requests = ids.slice(from, end).toReversed().map((requestId) => this.finished(requestId as RequestId));
     return { requests: requests.filter((request) => request !== null), nextOrder: from > 0 ? from + 1 : 0 };
   }
 

@@ -16,7 +16,7 @@ interface Timer {
 /** Puts virtual time in; returns how to take it out again. One at a time. `random` gives numbers in [0, 1). */
 export function virtualGlobals(time: VirtualTime, random: () => number): () => void {
   const names = ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "setImmediate", "clearImmediate", "performance"] as const;
-  const real = { ...Object.fromEntries(names.map((name) => [name, Object.getOwnPropertyDescriptor(globalThis, name)])) };
+  const real = new Map(names.map((name) => [name, Object.getOwnPropertyDescriptor(globalThis, name)]));
   const { setTimeout, clearTimeout, setInterval, clearInterval, setImmediate, clearImmediate, performance } = globalThis;
   const { now: dateNow } = Date;
   const { random: mathRandom } = Math;
@@ -52,7 +52,7 @@ export function virtualGlobals(time: VirtualTime, random: () => number): () => v
   Date.now = () => (time.current ? Math.floor(EPOCH_MS + monotonicMs() + time.current.wallOffsetMs) : dateNow());
   Math.random = () => (time.current ? random() : mathRandom());
   return () => {
-    for (const name of names) Object.defineProperty(globalThis, name, real[name]!);
+    for (const name of names) Object.defineProperty(globalThis, name, real.get(name) ?? {});
     Date.now = dateNow;
     Math.random = mathRandom;
   };

@@ -2,8 +2,10 @@
 import { parentPort, workerData } from "node:worker_threads";
 
 const { runSeed } = await import(`${workerData.folder}/test/faults/simulated/run-seed.js`);
+// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+const tell = (answer) => parentPort.postMessage(answer);
 parentPort.on("message", async (seeds) => {
-  for (const seed of seeds) parentPort.postMessage(await runSeed({ seed, faults: workerData.faults, traceLines: 0 }));
-  parentPort.postMessage(null);
+  for (const seed of seeds) tell(await runSeed({ seed, faults: workerData.faults, traceLines: 0 }));
+  tell(null);
 });
-parentPort.postMessage(null);
+tell(null);

@@ -66,6 +66,8 @@ export class World {
   #broken: unknown = null;
   #healing = false;
   engineSteps = 0;
+  /** How often what came about, so that a batch of seeds can show that its faults took hold. */
+  readonly happened = new Map<string, number>();
 
   constructor(plan: Plan, draw: Draw, time: VirtualTime, trace: Trace) {
     this.#plan = plan;
@@ -96,6 +98,7 @@ export class World {
       onAppend: (records) => this.#onAppend(records),
       onStart: (router) => this.#onStart(router),
       onJournalFailure: () => {
+        this.#tally("journal failure");
         this.note(() => "router   the journal has failed");
         this.time.after(0, null, () => this.crashRouter(false, 500));
       },
@@ -178,6 +181,10 @@ export class World {
     for (const { told } of this.clients) invariants.oneEndPerRequest(told);
   }
 
+  #tally(what: string): void {
+    this.happened.set(what, (this.happened.get(what) ?? 0) + 1);
+  }
+
   #run(untilMs: number, done: () => boolean): Promise<void> {
     return this.time.run(untilMs, () => this.#afterEvent(), done);
   }
@@ -193,6 +200,7 @@ export class World {
         machine: this.machine,
         conduct: this.clientConduct,
         onAnswer: (requestId, answer) => this.#onAnswer(requestId, "view" in answer ? answer.view : null),
+        onOutcome: (kind) => this.#tally(`submit: ${kind}`),
         isPromised: (requestId) => this.#promised.has(requestId),
         onLost: (requestId) => this.#onLost(requestId),
         note: (text) => this.note(text),
@@ -201,6 +209,7 @@ export class World {
       this.later(atMs, () => client.begin());
       if (draw.chance(0.3)) this.later(atMs + draw.between(5, 500), () => client.watch());
       if (draw.chance(0.08)) this.later(atMs + draw.between(0, 1_500), () => client.cancel());
+      if (draw.chance(0.05)) this.later(atMs + draw.between(0, 5_000), () => client.clash());
     }
   }
 
@@ -267,6 +276,7 @@ export class World {
     this.#endedNow.clear();
     this.#replayed = new Engine(core, this.disk.snapshot && decodeSnapshot(this.disk.snapshot));
     for (const key of [...this.disk.frames.keys()].sort((a, b) => a - b)) for (const record of decodeFrame(this.disk.frames.get(key)!, "a frame")) this.#replayed.replay(record);
+    this.#tally(this.disk.snapshot ? "recovery from a snapshot" : "recovery from records");
     this.note(() => `router   starts, epoch ${router.epoch}, ${router.liveRequests} live`);
     this.#checkNothingLost(router.engine);
   }
@@ -275,7 +285,12 @@ export class World {
     this.engineSteps += 1;
     this.#stepped = true;
     this.#trace.stepped(event, records);
-    for (const record of records) if (record.kind === "ended") this.#endedNow.add(record.requestId);
+    for (const record of records) {
+      if (record.kind === "ended") this.#endedNow.add(record.requestId);
+      this.#tally(record.kind === "ended" ? `ended: ${record.error?.code ?? record.phase}` : record.kind === "attempt_failed" ? `attempt failed: ${record.reason.split(":")[0]}` : record.kind);
+    }
+    if (event.kind === "attempt_ended" && records.length === 0) this.#tally("late result");
+    if (event.kind === "attempt_ended" && event.end.outcome === "fenced") this.#tally("fenced");
     const engine = this.#engine;
     if (!engine) return;
     this.#judge(() => {
@@ -325,6 +340,7 @@ export class World {
   #judgeEnds(): void {
     for (const { told } of this.clients) {
       invariants.oneEndPerRequest(told);
+      invariants.idsAreKept(told);
       if (told.ends.length > 0) continue;
       const live = this.#engine?.state.requests.get(told.spec.requestId);
       throw new Violation("everythingEnds", `${told.spec.requestId} (${told.acknowledged ? "acknowledged" : "never acknowledged"}) is ${live?.phase ?? "not live"} ${HEALED_WITHIN_MS / 1_000} s after everything healed`);
