@@ -18,19 +18,17 @@ import {
 } from "../../gen/gpurouter/v1/agent_pb.js";
 import { ChurnMap } from "../lib/churn-map.js";
 import { AgentSession } from "../link/agent-session.js";
+import { StallWatch } from "../link/stall-watch.js";
 import { endedMessage, helloMessage, jobOf, runnerListMessage, telemetryMessage, unknownRunnerMessage } from "./agent-codec.js";
 import { EngineLoads } from "./engine-loads.js";
+import { EventOutbox } from "./event-outbox.js";
 import { giveModelOrder } from "./model-orders.js";
 import type { Probe, ProbedGpu } from "./probes/probe.js";
 import { RouterConnection, type RouterConnectionEvents, type RouterTransport } from "./router-connection.js";
 import { STOP_AT_ONCE, type Runner } from "./runners/runner.js";
 
-/** Live output and progress waiting to be sent; above it pieces are dropped, the offsets tell. */
-const MAX_WAITING_EVENTS = 10_000;
-/** The contract's bound, and what keeps one large result from holding up heartbeats for long. */
-const MAX_EVENTS_PER_MESSAGE = 4_096;
-const MAX_BYTES_PER_MESSAGE = 4 << 20;
-const FENCE_CHECK_MS = 250;
+/** How often to look at the lease and at a silent router. */
+const WATCH_MS = 50;
 
 export interface AgentOptions {
   readonly nodeId: string;
@@ -62,14 +60,14 @@ export class Agent {
   readonly #runnerByName: ReadonlyMap<string, Runner>;
   readonly #engineLoads: EngineLoads;
   readonly #stops: (() => void)[] = [];
-  #events: AttemptEvent[] = [];
+  readonly #events = new EventOutbox();
   #gpuEvents: GpuEvent[] = [];
   #runnersChanged = false;
   #flushing = false;
   #telemetryTimer: NodeJS.Timeout | null = null;
   #heartbeatTimer: NodeJS.Timeout | null = null;
-  #fenceTimer: NodeJS.Timeout | null = null;
-  #leaseMs = 0;
+  #watchTimer: NodeJS.Timeout | null = null;
+  readonly #stalls = new StallWatch(WATCH_MS);
   #draining = false;
   #idle: (() => void) | null = null;
 
@@ -80,6 +78,7 @@ export class Agent {
     const events: RouterConnectionEvents = {
       hello: () =>
         create(ConnectRequestSchema, {
+          beat: this.#session.nextBeat(performance.now()),
           hello: helloMessage({
             nodeId: options.nodeId,
             instanceId: this.#instanceId,
@@ -123,7 +122,7 @@ export class Agent {
         }),
       );
     }
-    this.#fenceTimer = setInterval(() => this.#fence(), FENCE_CHECK_MS);
+    this.#watchTimer = setInterval(() => this.#watch(), WATCH_MS);
     this.#connection.open();
   }
 
@@ -147,7 +146,7 @@ export class Agent {
     this.#flush();
     for (const stop of this.#stops) stop();
     this.#onDown();
-    if (this.#fenceTimer) clearInterval(this.#fenceTimer);
+    if (this.#watchTimer) clearInterval(this.#watchTimer);
     await this.#connection.close();
     await this.#options.probe.close();
     this.#options.log.info({ counts: this.counts }, "agent stopped");
@@ -162,15 +161,15 @@ export class Agent {
         return;
       }
       this.#options.log.info({ epoch: Number(message.welcome.epoch), held: this.#session.held.length }, "connected to the router");
-      this.#leaseMs = message.welcome.leaseMs;
       // Live output of the time between is gone; what the router must know is sent again.
-      this.#events = resend;
+      this.#events.restart(resend);
       this.#heartbeatTimer = setInterval(() => this.#send(true), message.welcome.heartbeatIntervalMs);
       this.#telemetryTimer = setInterval(() => this.#look(), message.welcome.telemetryIntervalMs);
       this.#look();
       this.#flushSoon();
     }
-    const { start, stop, orders } = this.#session.received(message, now);
+    const { start, stop, orders, tell } = this.#session.received(message, now);
+    for (const event of tell) this.#push(event);
     for (const ref of stop) this.#aborts.get(key(ref))?.abort();
     for (const order of orders) this.#order(order);
     for (const dispatch of start) void this.#run(dispatch);
@@ -224,7 +223,7 @@ export class Agent {
   }
 
   #hasRoom(ref: AttemptRef): boolean {
-    return this.connected && this.#events.length < MAX_WAITING_EVENTS && this.#session.live(ref);
+    return this.connected && this.#events.hasRoom && this.#session.live(ref);
   }
 
   #push(event: AttemptEvent | null): void {
@@ -248,23 +247,12 @@ export class Agent {
   /** All that is to be said, in one message; an empty one is a heartbeat. Waits while the stream is full. */
   #send(heartbeat: boolean): void {
     if (!this.connected || (!heartbeat && !this.#connection.writable)) return;
-    const message = create(ConnectRequestSchema, { events: this.#takeEvents(), gpuEvents: this.#gpuEvents.splice(0, 1024), runnerLoads: this.#engineLoads.take() });
+    const beat = this.#session.nextBeat(performance.now());
+    const message = create(ConnectRequestSchema, { beat, events: this.#events.take(), gpuEvents: this.#gpuEvents.splice(0, 1024), runnerLoads: this.#engineLoads.take() });
     if (this.#runnersChanged) message.runners = runnerListMessage(this.#draining ? [] : this.#options.runners);
     this.#runnersChanged = false;
     this.#connection.send(message);
     if (this.#events.length > 0) this.#flushSoon();
-  }
-
-  /** As many events as fit one message; at least one when there is any. */
-  #takeEvents(): AttemptEvent[] {
-    let count = 0;
-    let bytes = 0;
-    for (const { event } of this.#events) {
-      bytes += event.case === "ended" ? event.value.result.byteLength : event.case === "output" ? event.value.data.byteLength : 0;
-      if (count > 0 && (count >= MAX_EVENTS_PER_MESSAGE || bytes > MAX_BYTES_PER_MESSAGE)) break;
-      count += 1;
-    }
-    return this.#events.splice(0, count);
   }
 
   /** At every telemetry interval. */
@@ -280,18 +268,25 @@ export class Agent {
       if (!this.connected || samples.length === 0) return;
       const ageMs = performance.now() - askedAtMs;
       const uptimeSeconds = (performance.now() - this.#startedAtMs) / 1000;
-      this.#connection.send(create(ConnectRequestSchema, { telemetry: samples.map((sample) => telemetryMessage(sample, ageMs, uptimeSeconds)) }));
+      const beat = this.#session.nextBeat(performance.now());
+      this.#connection.send(create(ConnectRequestSchema, { beat, telemetry: samples.map((sample) => telemetryMessage(sample, ageMs, uptimeSeconds)) }));
     } catch (error) {
       this.#options.log.warn({ error: String(error) }, "no telemetry");
     }
   }
 
-  #fence(): void {
-    if (this.#leaseMs === 0) return;
-    for (const ref of this.#session.fence(this.#leaseMs, performance.now())) {
+  #watch(): void {
+    const now = performance.now();
+    const stalledMs = this.#stalls.look(now);
+    this.#fence(now);
+    if (this.#session.routerSilent(stalledMs, now)) this.#connection.abandon("nothing was heard of the router");
+  }
+
+  #fence(now: number): void {
+    for (const ref of this.#session.fence(now)) {
       const abort = this.#aborts.get(key(ref));
       if (!abort || this.#fenced.has(key(ref))) continue;
-      this.#options.log.warn({ request: ref.requestId, attempt: ref.attempt }, "no word from the router for the lease: stopping work that must not run twice");
+      this.#options.log.warn({ request: ref.requestId, attempt: ref.attempt }, "the lease has run out: stopping work that must not run twice");
       this.#fenced.add(key(ref));
       abort.abort(STOP_AT_ONCE);
     }

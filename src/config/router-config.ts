@@ -11,6 +11,8 @@ const defaults = DEFAULT_CORE_SETTINGS;
 const seconds = (max: number): z.ZodNumber => z.number().min(0).max(max);
 const port = z.int().min(0).max(65_535);
 const share = z.number().min(0).max(1);
+/** Two clocks that are no worse than quartz run within this of each other. */
+const CLOCK_RATE_MARGIN = 1.01;
 const gpuName = z.string().min(1).max(128);
 
 const schema = z.strictObject({
@@ -74,12 +76,15 @@ const schema = z.strictObject({
     .strictObject({
       heartbeat_interval: z.number().min(0.05).max(10).default(0.25),
       telemetry_interval: z.number().min(0.1).max(60).default(defaults.telemetryIntervalMs / 1000),
-      lease: z.number().min(0.5).max(600).default(3),
-      node_lost_after: z.number().min(0.5).max(3600).default(defaults.nodeLostAfterMs / 1000),
+      node_lost_after: z.number().min(0.2).max(600).default(defaults.nodeLostAfterMs / 1000),
+      reconnect_grace: z.number().min(0).max(600).default(defaults.reconnectGraceMs / 1000),
+      takeover_grace: z.number().min(0).max(3600).default(defaults.takeoverGraceMs / 1000),
+      lease: z.number().min(0.5).max(600).default(10),
+      stop_allowance: z.number().min(0).max(600).default(2),
       max_result_bytes: z.int().min(1024).max(64 << 20).default(8 << 20),
     })
     .refine((agents) => agents.lease >= 3 * agents.heartbeat_interval, { path: ["lease"], message: "must be at least three heartbeat_intervals" })
-    .refine((agents) => agents.node_lost_after > agents.lease, { path: ["node_lost_after"], message: "must be longer than lease, or work could run twice" })
+    .refine((agents) => agents.node_lost_after >= 3 * agents.heartbeat_interval, { path: ["node_lost_after"], message: "must be at least three heartbeat_intervals" })
     .prefault({}),
   journal: z
     .strictObject({
@@ -94,8 +99,10 @@ const schema = z.strictObject({
 
 /** What the router promises its agents; sent with every welcome. */
 export interface AgentTerms {
-  /** An agent that hears nothing for this long stops work that must not run twice. */
+  /** An agent whose messages were not read for this long stops work that must not run twice. */
   readonly leaseMs: number;
+  /** An agent that is silent for this long is not waited for. */
+  readonly nodeLostAfterMs: number;
   readonly heartbeatIntervalMs: number;
   readonly telemetryIntervalMs: number;
   readonly maxResultBytes: number;
@@ -180,11 +187,15 @@ function settle(file: z.output<typeof schema>): RouterConfig {
       requestTimeoutMs: file.request_router.request_timeout * 1000,
       telemetryIntervalMs: agents.telemetry_interval * 1000,
       nodeLostAfterMs: agents.node_lost_after * 1000,
+      reconnectGraceMs: agents.reconnect_grace * 1000,
+      takeoverGraceMs: agents.takeover_grace * 1000,
+      fencedAfterMs: Math.ceil(agents.lease * 1000 * CLOCK_RATE_MARGIN + agents.stop_allowance * 1000),
       maxQueuedRequests: file.request_router.max_queued_requests,
       maxQueuedBytes: file.request_router.max_queued_bytes,
     },
     agentTerms: {
       leaseMs: agents.lease * 1000,
+      nodeLostAfterMs: agents.node_lost_after * 1000,
       heartbeatIntervalMs: agents.heartbeat_interval * 1000,
       telemetryIntervalMs: agents.telemetry_interval * 1000,
       maxResultBytes: agents.max_result_bytes,

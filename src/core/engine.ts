@@ -102,7 +102,7 @@ export class Engine {
       case "take_over":
         emit(this.state, { kind: "epoch_started", epoch: event.epoch, atMs: nowMs }, step);
         this.#nodes.takenOver(nowMs);
-        this.#preemption.restUntil(nowMs + this.#settings.nodeLostAfterMs);
+        this.#preemption.restUntil(nowMs + this.#settings.takeoverGraceMs);
         return;
       case "submit":
         step.submitted = this.#submit(event.spec, nowMs, step);
@@ -114,7 +114,10 @@ export class Engine {
         this.#nodes.connected(event, nowMs, step);
         return;
       case "node_disconnected":
-        this.#nodes.disconnected(event.nodeId, nowMs);
+        this.#nodes.disconnected(event.nodeId, event.silentMs ?? 0, nowMs, step);
+        return;
+      case "router_stalled":
+        this.#nodes.stalled(event.ms, nowMs);
         return;
       case "runners_changed":
         this.state.fleet.setRunners(event.nodeId, event.runners);

@@ -30,8 +30,10 @@ export type Event =
       readonly runners: readonly RunnerInfo[];
       readonly held: readonly AttemptRef[];
     }
-  /** Its stream was cut; its work is taken away only when it stays silent. */
-  | { readonly kind: "node_disconnected"; readonly nodeId: NodeId }
+  /** Its stream was cut, or given up because nothing was heard on it for `silentMs`; its work is taken away only when it stays away. */
+  | { readonly kind: "node_disconnected"; readonly nodeId: NodeId; readonly silentMs?: number }
+  /** The router itself stood still for so long: nobody's silence in that time says anything. */
+  | { readonly kind: "router_stalled"; readonly ms: number }
   | { readonly kind: "runners_changed"; readonly nodeId: NodeId; readonly runners: readonly RunnerInfo[] }
   /** `ageMs` is the age of each sample on arrival. */
   | { readonly kind: "telemetry"; readonly nodeId: NodeId; readonly samples: readonly { readonly sample: GpuTelemetry; readonly ageMs: number }[] }

@@ -72,8 +72,14 @@ export interface CoreSettings {
   /** Time-out of inference requests that set none, ms; 0 for none. Other types have none by default. */
   readonly requestTimeoutMs: number;
   readonly telemetryIntervalMs: number;
-  /** How long a node may be silent before its work is taken away, ms. Longer than the agents' lease. */
+  /** A node of which nothing is heard for this long has lost its work, but what must not run twice, ms. */
   readonly nodeLostAfterMs: number;
+  /** The same from the cut of its stream on: an agent that lives is back well before that, ms. */
+  readonly reconnectGraceMs: number;
+  /** How long the nodes have to come back when a router has started, or has stood still itself, ms. */
+  readonly takeoverGraceMs: number;
+  /** So long after a node was last heard, its agent has certainly stopped what must not run twice, ms. Longer than the agents' lease. */
+  readonly fencedAfterMs: number;
   readonly maxQueuedRequests: number;
   /** Payload bytes of waiting requests. */
   readonly maxQueuedBytes: number;
@@ -111,7 +117,10 @@ export const DEFAULT_CORE_SETTINGS: CoreSettings = {
   retryDelayMs: 1_000,
   requestTimeoutMs: 30_000,
   telemetryIntervalMs: 1_000,
-  nodeLostAfterMs: 5_000,
+  nodeLostAfterMs: 800,
+  reconnectGraceMs: 400,
+  takeoverGraceMs: 5_000,
+  fencedAfterMs: 12_100,
   maxQueuedRequests: 100_000,
   maxQueuedBytes: 512 * 1024 * 1024,
 };

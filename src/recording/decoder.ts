@@ -26,6 +26,7 @@ const EVENTS: { readonly [K in Event["kind"]]: true } = {
   cancel: true,
   node_connected: true,
   node_disconnected: true,
+  router_stalled: true,
   runners_changed: true,
   telemetry: true,
   runner_load: true,

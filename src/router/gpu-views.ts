@@ -1,6 +1,7 @@
 // GPUs as people see them, and the feed of their changes. Reads the fleet; changes nothing.
 import type { GpuChanges } from "../api/router-port.js";
 import type { Engine } from "../core/engine.js";
+import type { NodeEntry } from "../core/fleet/fleet.js";
 import { healthOf } from "../core/fleet/health.js";
 import type { GpuState, GpuView, RunnerLoad } from "../core/model/gpu.js";
 import type { CoreSettings } from "../core/settings.js";
@@ -66,7 +67,7 @@ export class GpuViews {
     const inventory = fleet.inventory[gpu]!;
     const node = fleet.nodeOf[gpu]!;
     const health = healthOf(fleet, gpu, this.#settings);
-    const [state, stateReason] = stateOf(node.connected, fleet.outUntilMs[gpu]! > 0, fleet.outReason[gpu] ?? "");
+    const [state, stateReason] = stateOf(node, fleet.outUntilMs[gpu]! > 0, fleet.outReason[gpu] ?? "");
     const sampledAtMs = fleet.sampleAtMs[gpu]!;
     const served = node.runners.filter((runner) => runner.gpuIds.length === 0 || runner.gpuIds.includes(inventory.gpuId));
     return {
@@ -93,7 +94,8 @@ export class GpuViews {
   }
 }
 
-function stateOf(connected: boolean, out: boolean, reason: string): [GpuState, string] {
+function stateOf({ connected, suspect }: NodeEntry, out: boolean, reason: string): [GpuState, string] {
+  if (suspect) return ["suspect", "its node was cut off a moment ago; it keeps its work for now"];
   if (!connected) return ["inactive", "its node is not connected"];
   return out ? ["error", reason] : ["active", ""];
 }

@@ -11,6 +11,7 @@ import { gpusOf, isTerminal, type Request, type RequestSpec } from "../core/mode
 import type { CoreSettings } from "../core/settings.js";
 import type { Journal } from "../journal/journal.js";
 import type { Recorder } from "../recording/recorder.js";
+import { StallWatch } from "../link/stall-watch.js";
 import { AgentSessions } from "./agent-sessions.js";
 import type { Clock } from "./clock.js";
 import { DiskGuard } from "./disk-guard.js";
@@ -49,6 +50,7 @@ export class Router implements RouterPort {
   readonly #disk: DiskGuard;
   readonly #retention: Retention;
   readonly #timer: NodeJS.Timeout;
+  readonly #stalls = new StallWatch(TICK_MS);
   #draining = false;
 
   /** Recovers from the journal. Throws when it cannot be recovered from. */
@@ -70,7 +72,7 @@ export class Router implements RouterPort {
     this.#list = new RequestList(this.#loop.engine.state, this.#loop.history);
     this.#disk = new DiskGuard(journal, log);
     this.#retention = new Retention(journal, clock, options.retention, log);
-    this.#timer = setInterval(() => void this.#loop.step({ kind: "tick" }), TICK_MS);
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
     const { state } = this.#loop.engine;
     log.info({ epoch: state.epoch, live: state.requests.size, gpus: state.fleet.size }, "recovered from the journal");
   }
@@ -191,6 +193,15 @@ export class Router implements RouterPort {
     await this.#loop.stop();
     await this.#options.recorder?.close(this.#loop.engine.state.digest());
     await this.#options.journal.close();
+  }
+
+  #tick(): void {
+    const ms = this.#stalls.look(this.#options.clock.now());
+    if (ms > 0) {
+      this.#options.log.warn({ ms }, "the router stood still; whoever was silent meanwhile gets more time");
+      this.#loop.step({ kind: "router_stalled", ms });
+    }
+    this.#loop.step({ kind: "tick" });
   }
 
   #prepare(effect: Effect): (() => void) | null {

@@ -9,6 +9,7 @@ import { known, timestamp, uint32, uint64 } from "./scalars.js";
 
 const STATES: Readonly<Record<ModelGpuState, GpuState>> = {
   active: GpuState.ACTIVE,
+  suspect: GpuState.SUSPECT,
   inactive: GpuState.INACTIVE,
   maintenance: GpuState.MAINTENANCE,
   error: GpuState.ERROR,

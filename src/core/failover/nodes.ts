@@ -9,13 +9,30 @@ import type { CoreSettings } from "../settings.js";
 import type { State } from "../state.js";
 import type { Attempts } from "./attempts.js";
 
+/** A node that is away, and until when what it has remains its own. */
+interface Absence {
+  /** When it was last heard, as far as is known, ms. */
+  readonly sinceMs: number;
+  /** From then on its work goes elsewhere, but for what must not run twice, ms. */
+  lostAtMs: number;
+  /** When its agent has certainly stopped the rest, ms. */
+  readonly fencedAtMs: number;
+  /** How often the router's own stalls have made it longer. */
+  excuses: number;
+}
+
+/** A router that stalls for ever finds the dead too. */
+const MOST_EXCUSES = 8;
+
 export class Nodes {
   readonly #state: State;
   readonly #settings: CoreSettings;
   readonly #attempts: Attempts;
   readonly #preemption: Preemption;
-  /** Since when a node that may hold work is not connected, ms. */
-  readonly #silentSince = new Map<NodeId, number>();
+  /** Of nodes that may hold work. */
+  readonly #away = new Map<NodeId, Absence>();
+  /** Until then whoever is cut off gets the time of a takeover: the router stood still, ms. */
+  #lenientUntilMs = 0;
 
   constructor(state: State, settings: CoreSettings, attempts: Attempts, preemption: Preemption) {
     this.#state = state;
@@ -26,22 +43,50 @@ export class Nodes {
 
   /** A router took over: whoever holds work gets the time to come back. */
   takenOver(nowMs: number): void {
-    for (const nodeId of this.#state.busyNodes()) this.#silentSince.set(nodeId, nowMs);
+    for (const nodeId of this.#state.busyNodes()) this.#leaves(nodeId, nowMs, nowMs + this.#settings.takeoverGraceMs);
   }
 
-  /** Its stream was cut; its work is taken away only when it stays silent. */
-  disconnected(nodeId: NodeId, nowMs: number): void {
-    this.#state.fleet.setConnected(nodeId, false, "");
-    this.#silentSince.set(nodeId, nowMs);
+  /** The router stood still: a moment is added to everybody's time; after a long one the agents have given it up and have to come back. */
+  stalled(stalledMs: number, nowMs: number): void {
+    const { nodeLostAfterMs, reconnectGraceMs, takeoverGraceMs } = this.#settings;
+    const long = stalledMs >= nodeLostAfterMs;
+    const graceUntilMs = nowMs + (long ? takeoverGraceMs : reconnectGraceMs);
+    if (long) this.#lenientUntilMs = graceUntilMs;
+    for (const absence of this.#away.values()) {
+      if (absence.excuses >= MOST_EXCUSES) continue;
+      absence.excuses += 1;
+      absence.lostAtMs = Math.max(absence.lostAtMs, graceUntilMs);
+    }
   }
 
-  /** Gives up the work of nodes that have been silent for too long. */
+  /** Its stream was cut, or given up after `silentMs` without a word: suspect at once, lost when it stays away. */
+  disconnected(nodeId: NodeId, silentMs: number, nowMs: number, step: Step): void {
+    const { nodeLostAfterMs, reconnectGraceMs } = this.#settings;
+    const lostAtMs = silentMs >= nodeLostAfterMs ? nowMs : nowMs + reconnectGraceMs;
+    this.#judge(nodeId, this.#leaves(nodeId, nowMs - silentMs, lostAtMs), nowMs, step);
+  }
+
+  #leaves(nodeId: NodeId, sinceMs: number, lostAtMs: number): Absence {
+    const absence = { sinceMs, lostAtMs: Math.max(lostAtMs, this.#lenientUntilMs), fencedAtMs: sinceMs + this.#settings.fencedAfterMs, excuses: 0 };
+    this.#away.set(nodeId, absence);
+    this.#state.fleet.setConnected(nodeId, false, "", true);
+    return absence;
+  }
+
+  /** Gives up the work of nodes that have been away for too long. */
   tick(nowMs: number, step: Step): void {
-    for (const [nodeId, sinceMs] of this.#silentSince) {
-      if (nowMs - sinceMs < this.#settings.nodeLostAfterMs) continue;
-      this.#silentSince.delete(nodeId);
-      const error = { code: "node_lost", message: `Node ${nodeId} was silent for ${nowMs - sinceMs} ms.` };
-      for (const request of this.#state.onNode(nodeId)) this.#attempts.over(request, "lost", error, null, nowMs, step);
+    for (const [nodeId, absence] of this.#away) this.#judge(nodeId, absence, nowMs, step);
+  }
+
+  #judge(nodeId: NodeId, { sinceMs, lostAtMs, fencedAtMs }: Absence, nowMs: number, step: Step): void {
+    if (nowMs < lostAtMs) return;
+    const fenced = nowMs >= fencedAtMs;
+    if (fenced) this.#away.delete(nodeId);
+    const { fleet } = this.#state;
+    if (fleet.nodes.get(nodeId)?.suspect) fleet.setConnected(nodeId, false, "");
+    const error = { code: "node_lost", message: `Nothing was heard of node ${nodeId} for ${nowMs - sinceMs} ms.` };
+    for (const request of this.#state.onNode(nodeId)) {
+      if (fenced || request.spec.idempotent) this.#attempts.over(request, "lost", error, null, nowMs, step);
     }
   }
 
@@ -49,7 +94,7 @@ export class Nodes {
   connected(event: Extract<Event, { kind: "node_connected" }>, nowMs: number, step: Step): void {
     const { nodeId } = event;
     const { fleet } = this.#state;
-    this.#silentSince.delete(nodeId);
+    this.#away.delete(nodeId);
     for (const inventory of event.gpus) this.#register(nodeId, inventory, step);
     fleet.setRunners(nodeId, event.runners);
     fleet.setConnected(nodeId, true, event.instanceId);

@@ -25,6 +25,8 @@ export interface StateFilter {
 export interface NodeEntry {
   readonly nodeId: NodeId;
   connected: boolean;
+  /** Not connected since a moment ago: it keeps the work that it has. */
+  suspect: boolean;
   /** New for each start of its agent; "" before the first hello of this router's life. */
   instanceId: string;
   runners: readonly RunnerInfo[];
@@ -165,9 +167,10 @@ export class Fleet {
     this.#reshaped();
   }
 
-  setConnected(nodeId: NodeId, connected: boolean, instanceId: string): void {
+  setConnected(nodeId: NodeId, connected: boolean, instanceId: string, suspect = false): void {
     const node = this.#node(nodeId);
     node.connected = connected;
+    node.suspect = suspect;
     if (connected) node.instanceId = instanceId;
     else node.loads.clear();
     for (const gpu of node.gpus) {
@@ -347,7 +350,7 @@ export class Fleet {
   #node(nodeId: NodeId): NodeEntry {
     let node = this.nodes.get(nodeId);
     if (!node) {
-      node = { nodeId, connected: false, instanceId: "", runners: [], loads: new Map(), gpus: [] };
+      node = { nodeId, connected: false, suspect: false, instanceId: "", runners: [], loads: new Map(), gpus: [] };
       this.nodes.set(nodeId, node);
     }
     return node;

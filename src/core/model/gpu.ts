@@ -88,7 +88,7 @@ export interface RunnerLoad {
   readonly ageMs: number;
 }
 
-export type GpuState = "active" | "inactive" | "maintenance" | "error";
+export type GpuState = "active" | "suspect" | "inactive" | "maintenance" | "error";
 export type HealthStatus = "healthy" | "warning" | "critical";
 
 /** A GPU as it is shown to people. */

@@ -13,6 +13,7 @@ import { pin } from "./filters/pin.js";
 import { reserved } from "./filters/reserved.js";
 import { slots } from "./filters/slots.js";
 import { status } from "./filters/status.js";
+import { suspect } from "./filters/suspect.js";
 import { utilization } from "./filters/utilization.js";
 import { capabilityBased } from "./strategies/capability-based.js";
 import { dynamic } from "./strategies/dynamic.js";
@@ -34,7 +35,7 @@ import { weighted } from "./strategies/weighted.js";
 
 /** What keeps a GPU from all work; the order is that of Explain. */
 export function stateFilters(settings: CoreSettings): readonly StateFilter[] {
-  return [status, health(settings), exclusive, slots(settings), utilization(settings)];
+  return [status, suspect, health(settings), exclusive, slots(settings), utilization(settings)];
 }
 
 /** In the order in which they run: the most selective first, `avoid` last because it yields when nothing else is left. */

@@ -122,6 +122,8 @@ export class SimulatedNode {
         // It has what the agent uses of grpc-js's stream.
         return connection.clientEnd as unknown as ReturnType<RouterTransport["openStream"]>;
       },
+      // Each stream has a connection of its own here.
+      renew: () => {},
       close: () => {},
     };
   }

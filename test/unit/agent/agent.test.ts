@@ -14,7 +14,7 @@ import { fakeRunner } from "./fake-runner.js";
 import { eventually } from "./runners/fixtures.js";
 
 const NODE = "node-a" as NodeId;
-const TERMS = { leaseMs: 60_000, heartbeatIntervalMs: 20, telemetryIntervalMs: 20, maxResultBytes: 1 << 20 };
+const TERMS = { leaseMs: 60_000, nodeLostAfterMs: 60_000, heartbeatIntervalMs: 20, telemetryIntervalMs: 20, maxResultBytes: 1 << 20 };
 const probe: Probe = { kind: "simulated", inventory: () => Promise.resolve([]), sample: () => Promise.resolve([]), onEvent: () => () => {}, close: () => Promise.resolve() };
 
 let events: Event[];

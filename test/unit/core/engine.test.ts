@@ -420,7 +420,7 @@ describe("a node", () => {
     world.submit("r1");
     world.connect("n1", ["g1"]);
     world.disconnect("n0");
-    expect(world.pass(4_999).records).toEqual([]);
+    expect(world.pass(world.settings.reconnectGraceMs - 1).records).toEqual([]);
     expect(told(world.pass(1))).toEqual(["dispatch r1#2 to g1"]);
     expect(world.records.filter((record) => record.kind === "attempt_failed")).toMatchObject([{ reason: expect.stringContaining("node_lost") }]);
   });
@@ -439,7 +439,7 @@ describe("a node", () => {
     world.connect("n0", ["g0"]);
     world.submit("r1");
     world.disconnect("n0");
-    world.pass(3_000);
+    world.pass(300);
     expect(told(world.connect("n0", ["g0"], { held: [ref("r1", 1)] }))).toEqual([]);
     world.pass(10_000);
     expect(world.request("r1")).toMatchObject({ attempt: 1, phase: "placed" });

@@ -9,7 +9,7 @@ import { DEFAULT_CORE_SETTINGS } from "../../../src/core/settings.js";
 import { specOf } from "../journal/story.js";
 import { FakeStream, HeldJournal, silentLog, TestClock, turn } from "./fakes.js";
 
-const TERMS = { leaseMs: 3_000, heartbeatIntervalMs: 250, telemetryIntervalMs: 1_000, maxResultBytes: 1 << 20 };
+const TERMS = { leaseMs: 10_000, nodeLostAfterMs: 800, heartbeatIntervalMs: 250, telemetryIntervalMs: 1_000, maxResultBytes: 1 << 20 };
 
 let clock: TestClock;
 let events: Event[];
@@ -56,12 +56,20 @@ function connect(hello: Parameters<FakeStream["hello"]>[0] = {}): Connected {
   return connected;
 }
 
-/** Time passes, a heartbeat at a time. */
+const LOOK_MS = TERMS.heartbeatIntervalMs / 5;
+
+/** Time passes, a look at a time. */
 function pass(milliseconds: number): void {
-  for (let left = milliseconds; left > 0; left -= TERMS.heartbeatIntervalMs) {
-    clock.atMs += Math.min(left, TERMS.heartbeatIntervalMs);
-    jest.advanceTimersByTime(TERMS.heartbeatIntervalMs);
+  for (let left = milliseconds; left > 0; left -= LOOK_MS) {
+    clock.atMs += Math.min(left, LOOK_MS);
+    jest.advanceTimersByTime(LOOK_MS);
   }
+}
+
+/** Time passes in which the process stands still: its timers come once, afterwards. */
+function stall(milliseconds: number): void {
+  clock.atMs += milliseconds;
+  jest.advanceTimersByTime(LOOK_MS);
 }
 
 const kinds = (): string[] => events.map(({ kind }) => kind);
@@ -70,7 +78,7 @@ describe("A hello", () => {
   test("is answered by the welcome and becomes an event", () => {
     const { stream } = connect({ held: [{ requestId: "r", attempt: 2 }] });
     expect(stream.sent).toHaveLength(1);
-    expect(stream.sent[0]?.welcome).toMatchObject({ epoch: 7n, leaseMs: 3_000, heartbeatIntervalMs: 250, maxResultBytes: 1 << 20 });
+    expect(stream.sent[0]?.welcome).toMatchObject({ epoch: 7n, leaseMs: 10_000, silentAfterMs: 1_600, heartbeatIntervalMs: 250, maxResultBytes: 1 << 20 });
     expect(events).toMatchObject([{ kind: "node_connected", nodeId: "node-a", instanceId: "1", held: [{ requestId: "r", attempt: 2 }], gpus: [{ gpuId: "GPU-0", computeCapability: 9_000 }] }]);
     expect(sessions.connectedNodes).toBe(1);
   });
@@ -113,6 +121,23 @@ describe("A hello", () => {
     first.stream.emit("close");
     expect(kinds()).toEqual(["node_connected", "node_disconnected", "node_connected"]);
     expect(sessions.connectedNodes).toBe(1);
+  });
+
+  test("that was overtaken by a later one of the same process changes nothing, whether that one's stream lives or not", () => {
+    const say = (beat: bigint, instanceId = "1"): Connected => {
+      const connected = open();
+      connected.stream.hello({ instanceId }, beat);
+      return connected;
+    };
+    const later = say(20n);
+    expect(say(10n).refusals).toMatchObject([{ code: status.ABORTED, details: expect.stringContaining("later hello") }]);
+    later.stream.emit("close");
+    expect(say(10n).refusals).toHaveLength(1);
+    expect(kinds()).toEqual(["node_connected", "node_disconnected"]);
+    expect([say(30n).refusals, say(40n).refusals]).toEqual([[], []]);
+    // Another process counts anew.
+    pass(750);
+    expect(say(1n, "2").refusals).toEqual([]);
   });
 
   test("is refused while the router stops", () => {
@@ -186,30 +211,54 @@ describe("What an agent says", () => {
 });
 
 describe("Silence", () => {
-  test("for the lease ends the stream with a status the agent hears when it comes back, and the node counts as gone once", () => {
+  test("of more than three heartbeats ends the stream with a status the agent hears when it comes back, and the node counts as gone once", () => {
     const { stream, refusals } = connect();
-    pass(3_000);
+    pass(TERMS.nodeLostAfterMs);
     expect(refusals).toEqual([]);
-    pass(250);
-    expect(refusals).toMatchObject([{ code: status.UNAVAILABLE, details: expect.stringContaining("lease of 3000 ms") }]);
+    pass(LOOK_MS);
+    expect(refusals).toMatchObject([{ code: status.UNAVAILABLE, details: expect.stringContaining("Nothing was heard of node-a for 850 ms") }]);
     stream.emit("close");
     pass(1_000);
-    expect(kinds()).toEqual(["node_connected", "node_disconnected"]);
+    expect(events.slice(1)).toEqual([{ kind: "node_disconnected", nodeId: "node-a", silentMs: 850 }]);
   });
 
   test("is broken by anything, an empty message included", () => {
     const { stream } = connect();
     for (let round = 0; round < 10; round += 1) {
-      pass(1_000);
+      pass(750);
       stream.says({});
     }
     expect(kinds()).toEqual(["node_connected"]);
   });
 
-  test("of the router is filled with heartbeats", () => {
+  test("of the router is filled with heartbeats, which give back the highest beat that was read", () => {
     const { stream } = connect();
-    pass(1_000);
-    expect(stream.sent.length).toBe(1 + 4);
+    pass(500);
+    stream.says({ beat: 41n });
+    pass(500);
+    expect(stream.sent.map(({ heardBeat }) => heardBeat)).toEqual([0n, 0n, 0n, 41n, 41n]);
+  });
+
+  test("while the router itself stood still is nobody's, and counts from when it listens again", () => {
+    connect();
+    pass(LOOK_MS);
+    stall(60_000);
+    expect(kinds()).toEqual(["node_connected"]);
+    pass(TERMS.nodeLostAfterMs);
+    expect(kinds()).toEqual(["node_connected"]);
+    pass(LOOK_MS);
+    expect(kinds()).toEqual(["node_connected", "node_disconnected"]);
+  });
+
+  test("of a garbage collection of half a second is no death, whenever it begins", () => {
+    const { stream } = connect();
+    for (let beginsAfterMs = 0; beginsAfterMs < 250; beginsAfterMs += LOOK_MS) {
+      stream.says({});
+      // A beat is due within 250 ms of the last one; the pause may begin just before it.
+      pass(250 - beginsAfterMs);
+      pass(500);
+    }
+    expect(kinds()).toEqual(["node_connected"]);
   });
 });
 
@@ -251,7 +300,7 @@ describe("What is sent", () => {
     await turn();
     // The first one filled it.
     expect([dispatched(stream), cancelled(stream)]).toEqual([["a"], []]);
-    pass(1_000);
+    pass(500);
     expect(dispatched(stream)).toEqual(["a"]);
     stream.drain();
     expect([dispatched(stream), cancelled(stream)]).toEqual([["a", "b", "c"], ["c"]]);

@@ -64,6 +64,7 @@ test("each says in words what it needs", () => {
   const { stateFilters } = fleetOf([], { maxConcurrentTasksPerGpu: 2, utilizationThreshold: 0.8, maxTemperatureCelsius: 70 });
   expect(stateFilters.map((filter) => filter.needed)).toEqual([
     "a GPU whose node is connected",
+    "a GPU whose node was not cut off a moment ago",
     "a GPU below 70 °C with an error rate of at most 0.1, not in cool-down",
     "a GPU that no other request has to itself",
     "a GPU with fewer than 2 requests",
