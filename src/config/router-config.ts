@@ -184,7 +184,7 @@ function settle(file: z.output<typeof schema>): RouterConfig {
       gpuCooldownMs: file.error_handler.gpu_cooldown_period * 1000,
       maxRetries: file.request_router.max_retries,
       retryDelayMs: file.request_router.retry_delay * 1000,
-      requestTimeoutMs: file.request_router.request_timeout * 1000,
+      requestTimeoutMs: wholeMs(file.request_router.request_timeout),
       telemetryIntervalMs: agents.telemetry_interval * 1000,
       nodeLostAfterMs: agents.node_lost_after * 1000,
       reconnectGraceMs: agents.reconnect_grace * 1000,
@@ -194,15 +194,20 @@ function settle(file: z.output<typeof schema>): RouterConfig {
       maxQueuedBytes: file.request_router.max_queued_bytes,
     },
     agentTerms: {
-      leaseMs: agents.lease * 1000,
-      nodeLostAfterMs: agents.node_lost_after * 1000,
-      heartbeatIntervalMs: agents.heartbeat_interval * 1000,
-      telemetryIntervalMs: agents.telemetry_interval * 1000,
+      leaseMs: wholeMs(agents.lease),
+      nodeLostAfterMs: wholeMs(agents.node_lost_after),
+      heartbeatIntervalMs: wholeMs(agents.heartbeat_interval),
+      telemetryIntervalMs: wholeMs(agents.telemetry_interval),
       maxResultBytes: agents.max_result_bytes,
     },
     retention: { finishedForMs: journal.keep_finished_hours * 3_600_000, finishedAtMost: journal.keep_finished_requests },
     recording: { file: file.recording.file, maxBytes: file.recording.max_mib * 1024 * 1024, hashUsers: file.recording.hash_users },
   };
+}
+
+/** What is sent to agents is whole: a message does not take a fraction of a millisecond. */
+function wholeMs(seconds: number): number {
+  return Math.round(seconds * 1000);
 }
 
 function preemptionOf(file: z.output<typeof schema>["load_balancer"]["preemption"]): CoreSettings["preemption"] {

@@ -168,6 +168,23 @@ export const FAULTS: readonly Fault[] = [
     strike: (world, draw) => world.pause(nodeOf(world, draw).process, draw.between(100, 9_000), draw.chance(0.5)),
   },
   {
+    name: "replacement",
+    about: "A node is unreachable, or stands still, and another machine is given its name; then it is back, and the other one goes.",
+    strikes: 1,
+    strike: (world, draw) => {
+      const node = nodeOf(world, draw);
+      const awayMs = draw.between(500, 6_000);
+      if (draw.chance(0.5)) block(world, node, "both", awayMs);
+      else world.pause(node.process, awayMs, draw.chance(0.5));
+      const other = world.replacementOf(node);
+      world.later(draw.between(100, 2_000), () => {
+        world.note(() => `fault    another ${node.nodeId} starts`);
+        other.start();
+      });
+      world.later(awayMs + draw.between(0, 3_000), () => other.kill(draw.chance(0.3)));
+    },
+  },
+  {
     name: "clock-jump",
     about: "Wall clocks are set, forwards or back, while processes run and between their lives.",
     strikes: 3,

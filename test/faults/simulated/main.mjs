@@ -97,8 +97,8 @@ function codeWith(bug) {
   });
 }
 
-/** Runs all seeds; calls `onOutcome` with each as it comes: when it returns true, the rest is left out. */
-async function runAll(seeds, folder, faults, jobs, onOutcome) {
+/** Runs all seeds, `chunk` at once in each thread; calls `onOutcome` with each as it comes: when it returns true, the rest is left out. */
+async function runAll(seeds, folder, faults, jobs, chunk, onOutcome) {
   const waiting = [...seeds];
   await Promise.all(
     Array.from({ length: Math.min(jobs, seeds.length) }, async () => {
@@ -110,7 +110,7 @@ async function runAll(seeds, folder, faults, jobs, onOutcome) {
             if (onOutcome(outcome)) waiting.length = 0;
           } else if (waiting.length > 0) {
             // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
-            worker.postMessage(waiting.splice(0, CHUNK));
+            worker.postMessage(waiting.splice(0, chunk));
           } else resolve();
         });
       });
@@ -140,7 +140,7 @@ const faults = faultsOf(given.faults, FAULT_NAMES);
 const traceLines = wholeNumber("trace", given.trace, 1);
 const startedAt = performance.now();
 const outcomes = [];
-await runAll(seeds, folder, faults, wholeNumber("jobs", given.jobs, 1), (outcome) => {
+await runAll(seeds, folder, faults, wholeNumber("jobs", given.jobs, 1), given.plant === undefined ? CHUNK : 1, (outcome) => {
   outcomes.push(outcome);
   showProgress(outcomes.length, seeds.length, outcomes.filter(({ violation }) => violation).length, startedAt);
   return given.plant !== undefined && outcome.violation !== null;

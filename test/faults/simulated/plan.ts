@@ -25,15 +25,19 @@ const EVERYTHING_SHARE = 0.1;
 /** `only` are the faults that are on; null for those that the seed draws: each in about half of the seeds, all of them in some. */
 export function planOf(draw: Draw, only: readonly string[] | null): Plan {
   const share = draw.chance(EVERYTHING_SHARE) ? 1 : 0.45;
-  const drawn = FAULT_NAMES.filter(() => draw.chance(share));
+  const drawn = FAULT_NAMES.filter((name) => draw.chance(share) && name !== "replacement");
   const faults = new Set(only ?? drawn);
   const { core, agentTerms, retention } = loadRouterConfig(undefined, {});
+  // Shorter than the default, so that it runs out within a story; the router's margin over it stays.
+  const leaseMs = draw.whole(1_500, 3_000);
+  const fencedAfterMs = Math.ceil(leaseMs + core.fencedAfterMs - agentTerms.leaseMs);
   const overload = faults.has("overload");
   return {
     faults,
     settings: {
       core: {
         ...core,
+        fencedAfterMs,
         strategy: draw.pick(["hybrid", "weighted", "least_loaded", "random", "round_robin", "priority_based"]),
         gpuCooldownMs: draw.between(500, 3_000),
         requestTimeoutMs: 30_000,
@@ -42,7 +46,7 @@ export function planOf(draw: Draw, only: readonly string[] | null): Plan {
         maxConcurrentTasksPerGpu: draw.whole(1, 4),
         maxQueuedRequests: overload ? draw.whole(5, 20) : 1_000,
       },
-      agentTerms,
+      agentTerms: { ...agentTerms, leaseMs },
       retention,
     },
     nodes: Array.from({ length: draw.whole(2, 3) }, () => draw.whole(1, 3)),
@@ -70,7 +74,8 @@ export function specOf(index: number, plan: Plan, gpuIds: readonly string[], dra
       memoryMib: draw.pick([0, 0, 500, 4_000, 9_000]),
       computeUnits: 0,
       maxBatchSize: 0,
-      expectedDurationMs: draw.pick([0, 100, 700, once ? 4_000 : 1_500]),
+      // What must not run twice runs for longer than a lease, now and then: otherwise nobody would see it run on.
+      expectedDurationMs: draw.pick(once ? [0, 500, 3_000, 9_000] : [0, 100, 700, 1_500]),
       minComputeCapability: 0,
       inputTokens: 0,
       outputTokens: 0,

@@ -66,7 +66,7 @@ test("a fault alone can be asked for, and one that is not there is named", () =>
 });
 
 describe("A planted bug is found, and the report says how to see it again", () => {
-  const bugs = JSON.parse(readFileSync(path.join(import.meta.dirname, "planted-bugs.json"), "utf8")) as readonly { readonly name: string; readonly about: string; readonly foundBy: string }[];
+  const bugs = JSON.parse(readFileSync(path.join(import.meta.dirname, "planted-bugs.json"), "utf8")) as readonly { readonly name: string; readonly about: string; readonly foundBy: readonly string[] }[];
 
   test("there are at least ten of them", () => {
     expect(new Set(bugs.map(({ name }) => name)).size).toBeGreaterThanOrEqual(10);
@@ -74,7 +74,7 @@ describe("A planted bug is found, and the report says how to see it again", () =
 
   test.each(bugs)("$name: $about", ({ name, foundBy }) => {
     const { failures } = report("--plant", name, "--seeds", "1..400");
-    expect(failures.map(({ invariant }) => invariant)).toContain(foundBy);
+    expect(foundBy).toContain(failures[0]?.invariant);
     expect(failures[0]?.again).toBe(`npm run sim -- --seed ${failures[0]?.seed} --plant ${name}`);
   }, LIMIT_MS);
 });

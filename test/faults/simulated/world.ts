@@ -58,9 +58,14 @@ export class World {
   readonly #plan: Plan;
   readonly #draw: Draw;
   readonly #trace: Trace;
+  /** All records that ever became durable, folded without any snapshot. */
+  readonly #allRecords: Engine;
+  /** What this life of the router recovered from, and what it has appended since. */
   #replayed: Engine | null = null;
   #engine: Engine | null = null;
   #batches = 0;
+  readonly #newNode: (nodeId: string, gpus: number, path: string) => SimulatedNode;
+  readonly #replacements: SimulatedNode[] = [];
   #stepped = false;
   /** The first thing that did not hold, from wherever it was seen; thrown after the event. */
   #broken: unknown = null;
@@ -75,6 +80,7 @@ export class World {
     this.time = time;
     this.#trace = trace;
     trace.clock(() => time.nowMs);
+    this.#allRecords = new Engine(plan.settings.core);
     const disk = draw.of("disk");
     this.disk = new SimulatedDisk({
       commitMs: () => disk.between(0.2, 3) * this.diskSlowness,
@@ -87,7 +93,10 @@ export class World {
       logScale: plan.logScale,
     });
     this.disk.onDurable = (records) => {
-      for (const record of records) this.facts.fold(record);
+      for (const record of records) {
+        this.facts.fold(record);
+        this.#judge(() => this.#allRecords.replay(record));
+      }
     };
     this.machine = new SimulatedRouter({
       ...plan.settings,
@@ -107,13 +116,12 @@ export class World {
     const clientNetwork = draw.of("client network");
     this.clientConduct = { lossShare: 0, delayMs: () => clientNetwork.between(0.1, this.networkDelayMs) };
     const delayMs = (): number => network.between(0.1, this.networkDelayMs);
-    this.nodes = plan.nodes.map((gpus, index) => {
-      const nodeId = `node-${index}`;
-      return new SimulatedNode({
+    this.#newNode = (nodeId, gpus, path) =>
+      new SimulatedNode({
         nodeId,
         gpus,
         time,
-        draw: draw.of(nodeId),
+        draw: draw.of(path),
         link: { toRouter: new Path(delayMs), toNode: new Path(delayMs) },
         windowBytes: plan.windowBytes,
         executions: this.executions,
@@ -122,7 +130,14 @@ export class World {
         router: this.machine.listener,
         onConnection: (connection) => this.#onConnection(nodeId, connection),
       });
-    });
+    this.nodes = plan.nodes.map((gpus, index) => this.#newNode(`node-${index}`, gpus, `node-${index}`));
+  }
+
+  /** Another machine with the name of a node; it is not started yet, and gone when everything has healed. */
+  replacementOf(node: SimulatedNode): SimulatedNode {
+    const replacement = this.#newNode(node.nodeId, node.gpuIds.length, `other ${node.nodeId}`);
+    this.#replacements.push(replacement);
+    return replacement;
   }
 
   note(text: () => string): void {
@@ -240,6 +255,7 @@ export class World {
       node.link.toNode.blocked = false;
     }
     const supervise = (): void => {
+      for (const replacement of this.#replacements) replacement.kill(false);
       this.machine.start();
       for (const node of this.nodes) node.start();
       this.later(SUPERVISED_MS, supervise);
@@ -278,7 +294,8 @@ export class World {
     for (const key of [...this.disk.frames.keys()].sort((a, b) => a - b)) for (const record of decodeFrame(this.disk.frames.get(key)!, "a frame")) this.#replayed.replay(record);
     this.#tally(this.disk.snapshot ? "recovery from a snapshot" : "recovery from records");
     this.note(() => `router   starts, epoch ${router.epoch}, ${router.liveRequests} live`);
-    this.#checkNothingLost(router.engine);
+    this.#judge(() => invariants.recordsGiveTheState(this.#replayed ?? router.engine, this.#allRecords, true));
+    this.#judge(() => this.#checkNothingLost(router.engine));
   }
 
   #onStep(event: Event, nowMs: number, records: readonly Record[]): void {
