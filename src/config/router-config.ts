@@ -206,8 +206,8 @@ function settle(file: z.output<typeof schema>): RouterConfig {
 }
 
 /** What is sent to agents is whole: a message does not take a fraction of a millisecond. */
-function wholeMs(seconds: number): number {
-  return Math.round(seconds * 1000);
+function wholeMs(inSeconds: number): number {
+  return Math.round(inSeconds * 1000);
 }
 
 function preemptionOf(file: z.output<typeof schema>["load_balancer"]["preemption"]): CoreSettings["preemption"] {

@@ -163,7 +163,7 @@ describe("A stop", () => {
     expect([failures, released, journal.batches.length]).toEqual([[], [], batches]);
   });
 
-  test("whose snapshot cannot be written says so as any failed commit does, and ends", async () => {
+  test("whose snapshot cannot be written says so like every failed commit, and ends", async () => {
     journal.bytesSinceSnapshot = 1;
     const stopped = loop.stop();
     await journal.fail(new Error("No space left on device"));
