@@ -82,17 +82,19 @@ function faultsOf(text, known) {
   return faults;
 }
 
-/** The folder of the code to run, with `bug` in it if there is one. */
-function codeWith(bug) {
-  if (bug === undefined) return transpile("sim");
+function bugNamed(bug) {
   const bugs = JSON.parse(readFileSync(new URL("planted-bugs.json", import.meta.url), "utf8"));
-  const planted = bugs.find(({ name }) => name === bug);
-  if (!planted) usage(`--plant ${bug}: there are ${bugs.map(({ name }) => name).join(", ")}.`);
-  const { file, find, replace } = planted;
-  return transpile(`planted-${bug}`, (other) => {
+  return bugs.find(({ name }) => name === bug) ?? usage(`--plant ${bug}: there are ${bugs.map(({ name }) => name).join(", ")}.`);
+}
+
+/** The folder of the code to run, with a bug in it if there is one. */
+function codeWith(bug) {
+  if (bug === null) return transpile("sim");
+  const { name, file, find, replace } = bug;
+  return transpile(`planted-${name}`, (other) => {
     if (other !== file) return undefined;
     const [before, after, ...more] = readFileSync(path.join(ROOT, file), "utf8").split(find);
-    if (after === undefined || more.length > 0) usage(`--plant ${bug}: ${JSON.stringify(find)} must be in ${file} exactly once, and is there ${after === undefined ? 0 : more.length + 1} times.`);
+    if (after === undefined || more.length > 0) usage(`--plant ${name}: ${JSON.stringify(find)} must be in ${file} exactly once, and is there ${after === undefined ? 0 : more.length + 1} times.`);
     return before + replace + after;
   });
 }
@@ -132,18 +134,19 @@ if (given.help) {
   process.stdout.write(HELP);
   process.exit(0);
 }
-const folder = pathToFileURL(codeWith(given.plant)).href;
+const bug = given.plant === undefined ? null : bugNamed(given.plant);
+const folder = pathToFileURL(codeWith(bug)).href;
 const { FAULTS, FAULT_NAMES } = await import(`${folder}/test/faults/simulated/faults.js`);
 const { runSeed } = await import(`${folder}/test/faults/simulated/run-seed.js`);
 const seeds = seedsOf(given);
-const faults = faultsOf(given.faults, FAULT_NAMES);
+const faults = faultsOf(given.faults ?? bug?.faults, FAULT_NAMES);
 const traceLines = wholeNumber("trace", given.trace, 1);
 const startedAt = performance.now();
 const outcomes = [];
-await runAll(seeds, folder, faults, wholeNumber("jobs", given.jobs, 1), given.plant === undefined ? CHUNK : 1, (outcome) => {
+await runAll(seeds, folder, faults, wholeNumber("jobs", given.jobs, 1), bug ? 1 : CHUNK, (outcome) => {
   outcomes.push(outcome);
   showProgress(outcomes.length, seeds.length, outcomes.filter(({ violation }) => violation).length, startedAt);
-  return given.plant !== undefined && outcome.violation !== null;
+  return bug !== null && outcome.violation !== null;
 });
 const wallMs = performance.now() - startedAt;
 
