@@ -63,14 +63,15 @@ function wholeNumber(name, text, least) {
   return Number(text);
 }
 
-function seedsOf({ seed, seeds }) {
+/** What to run: each a seed and its faults, null for those that it draws. Those that once failed come first. */
+function storiesOf({ seed, seeds }, faults, known) {
   if (seed !== undefined && seeds !== undefined) usage("Give either --seed or --seeds.");
-  if (seed !== undefined) return [wholeNumber("seed", seed, 0)];
+  if (seed !== undefined) return [{ seed: wholeNumber("seed", seed, 0), faults }];
   const range = /^(\d{1,9})\.\.(\d{1,9})$/.exec(seeds ?? "1..200");
   if (!range || Number(range[1]) > Number(range[2])) usage(`--seeds ${seeds}: give the first and the last, such as 1..200.`);
-  const failed = JSON.parse(readFileSync(new URL("failing-seeds.json", import.meta.url), "utf8")).map((one) => one.seed);
-  const wanted = Array.from({ length: Number(range[2]) - Number(range[1]) + 1 }, (_, index) => Number(range[1]) + index);
-  return [...new Set([...failed, ...wanted])];
+  const failed = JSON.parse(readFileSync(new URL("failing-seeds.json", import.meta.url), "utf8")).map((one) => ({ seed: one.seed, faults: faultsOf(one.faults, known) }));
+  const wanted = Array.from({ length: Number(range[2]) - Number(range[1]) + 1 }, (_, index) => ({ seed: Number(range[1]) + index, faults }));
+  return [...failed, ...wanted];
 }
 
 function faultsOf(text, known) {
@@ -99,12 +100,12 @@ function codeWith(bug) {
   });
 }
 
-/** Runs all seeds, `chunk` at once in each thread; calls `onOutcome` with each as it comes: when it returns true, the rest is left out. */
-async function runAll(seeds, folder, faults, jobs, chunk, onOutcome) {
-  const waiting = [...seeds];
+/** Runs all stories, `chunk` at once in each thread; calls `onOutcome` with each as it comes: when it returns true, the rest is left out. */
+async function runAll(stories, folder, jobs, chunk, onOutcome) {
+  const waiting = [...stories];
   await Promise.all(
-    Array.from({ length: Math.min(jobs, seeds.length) }, async () => {
-      const worker = new Worker(new URL("worker.mjs", import.meta.url), { workerData: { folder, faults } });
+    Array.from({ length: Math.min(jobs, stories.length) }, async () => {
+      const worker = new Worker(new URL("worker.mjs", import.meta.url), { workerData: { folder } });
       await new Promise((resolve, reject) => {
         worker.on("error", reject);
         worker.on("message", (outcome) => {
@@ -138,21 +139,20 @@ const bug = given.plant === undefined ? null : bugNamed(given.plant);
 const folder = pathToFileURL(codeWith(bug)).href;
 const { FAULTS, FAULT_NAMES } = await import(`${folder}/test/faults/simulated/faults.js`);
 const { runSeed } = await import(`${folder}/test/faults/simulated/run-seed.js`);
-const seeds = seedsOf(given);
-const faults = faultsOf(given.faults ?? bug?.faults, FAULT_NAMES);
+const stories = storiesOf(given, faultsOf(given.faults ?? bug?.faults, FAULT_NAMES), FAULT_NAMES);
 const traceLines = wholeNumber("trace", given.trace, 1);
 const startedAt = performance.now();
 const outcomes = [];
-await runAll(seeds, folder, faults, wholeNumber("jobs", given.jobs, 1), bug ? 1 : CHUNK, (outcome) => {
+await runAll(stories, folder, wholeNumber("jobs", given.jobs, 1), bug ? 1 : CHUNK, (outcome) => {
   outcomes.push(outcome);
-  showProgress(outcomes.length, seeds.length, outcomes.filter(({ violation }) => violation).length, startedAt);
+  showProgress(outcomes.length, stories.length, outcomes.filter(({ violation }) => violation).length, startedAt);
   return bug !== null && outcome.violation !== null;
 });
 const wallMs = performance.now() - startedAt;
 
 const sum = (of) => outcomes.reduce((total, outcome) => total + of(outcome), 0);
 const failed = outcomes.filter(({ violation }) => violation).sort((a, b) => a.seed - b.seed);
-const again = ({ seed }) => `npm run sim -- --seed ${seed}${given.faults === undefined ? "" : ` --faults ${given.faults}`}${given.plant === undefined ? "" : ` --plant ${given.plant}`}`;
+const again = ({ seed, given: chosen }) => `npm run sim -- --seed ${seed}${chosen ? ` --faults ${chosen.length === FAULT_NAMES.length ? "all" : chosen.join(",")}` : ""}${given.plant === undefined ? "" : ` --plant ${given.plant}`}`;
 const happened = {};
 for (const outcome of outcomes) for (const [what, count] of Object.entries(outcome.happened)) happened[what] = (happened[what] ?? 0) + count;
 const totals = {
@@ -165,24 +165,28 @@ const totals = {
   wall_seconds: Math.round(wallMs / 100) / 10,
 };
 if (given.json) {
-  const failures = failed.map(({ seed, faults: on, violation, ...rest }) => ({ seed, faults: on, invariant: violation.invariant, detail: violation.detail, at_ms: violation.atMs, again: again({ seed, ...rest }) }));
+  const failures = failed.map((outcome) => {
+    const { seed, faults, violation } = outcome;
+    return { seed, faults, invariant: violation.invariant, detail: violation.detail, at_ms: violation.atMs, again: again(outcome) };
+  });
   process.stdout.write(`${JSON.stringify({ ...totals, happened, failures }, null, 2)}\n`);
 } else {
   // The first one is shown whole; it is run again for that, and does the same.
-  for (const [index, { seed, faults: on, violation }] of failed.entries()) {
-    process.stdout.write(`seed ${seed} breaks ${violation.invariant} after ${(violation.atMs / 1000).toFixed(3)} s\n  ${violation.detail}\n  faults: ${on.join(", ")}\n`);
+  for (const [index, outcome] of failed.entries()) {
+    const { seed, faults, violation } = outcome;
+    process.stdout.write(`seed ${seed} breaks ${violation.invariant} after ${(violation.atMs / 1000).toFixed(3)} s\n  ${violation.detail}\n  faults: ${faults.join(", ")}\n`);
     if (index === 0) {
-      const traced = await runSeed({ seed, faults, traceLines });
+      const traced = await runSeed({ seed, faults: outcome.given, traceLines });
       const same = traced.violation?.detail === violation.detail;
       process.stdout.write(`  the last ${Math.min(traceLines, traced.trace.length)} events:\n${traced.trace.map((line) => `    ${line}\n`).join("")}`);
       if (!same) process.stdout.write(`  IT DID NOT DO THE SAME AGAIN: ${traced.violation?.detail ?? "nothing broke"}; something in it is not seeded.\n`);
     }
-    process.stdout.write(`  again: ${again({ seed })}\n\n`);
+    process.stdout.write(`  again: ${again(outcome)}\n\n`);
   }
   process.stdout.write(
     `${totals.seeds} seeds, ${totals.failed} failed: ${totals.requests} requests, ${totals.attempts} attempts, ${totals.engine_steps} steps of the engine, ` +
       `${totals.virtual_seconds} s of virtual time in ${totals.wall_seconds} s (${(totals.seeds / Math.max(0.1, totals.wall_seconds)).toFixed(1)} seeds/s)\n`,
   );
-  if (failed.length === 0 && seeds.length === 1) process.stdout.write(`faults: ${FAULTS.filter(({ name }) => outcomes[0].faults.includes(name)).map(({ name }) => name).join(", ")}\n`);
+  if (failed.length === 0 && stories.length === 1) process.stdout.write(`faults: ${FAULTS.filter(({ name }) => outcomes[0].faults.includes(name)).map(({ name }) => name).join(", ")}\n`);
 }
 process.exitCode = failed.length > 0 ? 1 : 0;

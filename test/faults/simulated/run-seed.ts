@@ -17,6 +17,8 @@ export interface SeedOptions {
 
 export interface SeedOutcome {
   readonly seed: number;
+  /** The faults that were asked for; null when the seed drew them. */
+  readonly given: readonly string[] | null;
   readonly faults: readonly string[];
   /** null when every invariant held. */
   readonly violation: { readonly invariant: string; readonly detail: string; readonly atMs: number } | null;
@@ -57,6 +59,7 @@ export async function runSeed({ seed, faults, traceLines }: SeedOptions): Promis
   if (!violation && rejected.length > 0) violation = violationOf(rejected[0], time.nowMs);
   return {
     seed,
+    given: faults,
     faults: [...plan.faults],
     violation,
     trace: trace.lines,

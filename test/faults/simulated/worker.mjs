@@ -4,8 +4,8 @@ import { parentPort, workerData } from "node:worker_threads";
 const { runSeed } = await import(`${workerData.folder}/test/faults/simulated/run-seed.js`);
 // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
 const tell = (answer) => parentPort.postMessage(answer);
-parentPort.on("message", async (seeds) => {
-  for (const seed of seeds) tell(await runSeed({ seed, faults: workerData.faults, traceLines: 0 }));
+parentPort.on("message", async (stories) => {
+  for (const { seed, faults } of stories) tell(await runSeed({ seed, faults, traceLines: 0 }));
   tell(null);
 });
 tell(null);
