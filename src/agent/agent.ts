@@ -22,6 +22,7 @@ import { StallWatch } from "../link/stall-watch.js";
 import { endedMessage, helloMessage, jobOf, runnerListMessage, telemetryMessage, unknownRunnerMessage } from "./agent-codec.js";
 import { EngineLoads } from "./engine-loads.js";
 import { EventOutbox } from "./event-outbox.js";
+import { GpuRestarts, type RestartCommand } from "./gpu-restarts.js";
 import { giveModelOrder } from "./model-orders.js";
 import type { Probe, ProbedGpu } from "./probes/probe.js";
 import { RouterConnection, type RouterConnectionEvents, type RouterTransport } from "./router-connection.js";
@@ -37,6 +38,8 @@ export interface AgentOptions {
   readonly probe: Probe;
   readonly gpus: readonly ProbedGpu[];
   readonly runners: readonly Runner[];
+  /** What restarts a GPU; null when nothing may. */
+  readonly restartCommand?: RestartCommand | null;
   readonly log: Logger;
   /** gRPC to `routerAddress` by default. */
   readonly transport?: RouterTransport;
@@ -59,6 +62,7 @@ export class Agent {
   readonly #fenced = new Set<string>();
   readonly #runnerByName: ReadonlyMap<string, Runner>;
   readonly #engineLoads: EngineLoads;
+  readonly #restarts: GpuRestarts;
   readonly #stops: (() => void)[] = [];
   readonly #events = new EventOutbox();
   #gpuEvents: GpuEvent[] = [];
@@ -75,6 +79,7 @@ export class Agent {
     this.#options = options;
     this.#runnerByName = new Map(options.runners.map((runner) => [runner.name, runner]));
     this.#engineLoads = new EngineLoads(options.runners, () => this.#flushSoon());
+    this.#restarts = new GpuRestarts(options.restartCommand ?? null, options.gpus, options.log, () => this.#flushSoon());
     const events: RouterConnectionEvents = {
       hello: () =>
         create(ConnectRequestSchema, {
@@ -87,6 +92,7 @@ export class Agent {
             gpus: options.gpus,
             runners: this.#draining ? [] : options.runners,
             held: this.#session.held,
+            restartsGpus: Boolean(options.restartCommand),
           }),
         }),
       onMessage: (message) => this.#onMessage(message),
@@ -114,14 +120,7 @@ export class Agent {
         this.#flushSoon();
       }),
     );
-    for (const runner of runners) {
-      this.#stops.push(
-        runner.onChange(() => {
-          this.#runnersChanged = true;
-          this.#flushSoon();
-        }),
-      );
-    }
+    for (const runner of runners) this.#stops.push(runner.onChange(() => this.#tellRunners()));
     this.#watchTimer = setInterval(() => this.#watch(), WATCH_MS);
     this.#connection.open();
   }
@@ -129,8 +128,7 @@ export class Agent {
   /** Takes no new work (the router is told), waits up to `graceMs` for what runs, then stops it. */
   async stop(graceMs: number): Promise<void> {
     this.#draining = true;
-    this.#runnersChanged = true;
-    this.#flushSoon();
+    this.#tellRunners();
     if (this.running > 0) {
       this.#options.log.info({ running: this.running }, "waiting for running attempts");
       await new Promise<void>((resolve) => {
@@ -143,6 +141,7 @@ export class Agent {
     }
     for (const abort of this.#aborts.values()) abort.abort();
     await Promise.all(this.#options.runners.map((runner) => runner.close()));
+    await this.#restarts.close(graceMs);
     this.#flush();
     for (const stop of this.#stops) stop();
     this.#onDown();
@@ -163,15 +162,18 @@ export class Agent {
       this.#options.log.info({ epoch: Number(message.welcome.epoch), held: this.#session.held.length }, "connected to the router");
       // Live output of the time between is gone; what the router must know is sent again.
       this.#events.restart(resend);
+      this.#restarts.tellAgain();
       this.#heartbeatTimer = setInterval(() => this.#send(true), message.welcome.heartbeatIntervalMs);
       this.#telemetryTimer = setInterval(() => this.#look(), message.welcome.telemetryIntervalMs);
       this.#look();
       this.#flushSoon();
     }
-    const { start, stop, orders, tell } = this.#session.received(message, now);
+    const { start, stop, orders, restarts, tell } = this.#session.received(message, now);
+    for (const runner of this.#options.runners) runner.leaseUntil?.(this.#session.leaseUntilMs);
     for (const event of tell) this.#push(event);
     for (const ref of stop) this.#aborts.get(key(ref))?.abort();
     for (const order of orders) this.#order(order);
+    for (const order of restarts) this.#restarts.order(order);
     for (const dispatch of start) void this.#run(dispatch);
   }
 
@@ -192,6 +194,7 @@ export class Agent {
   async #run(dispatch: Dispatch): Promise<void> {
     const { ref } = dispatch;
     if (!ref) return;
+    this.#options.log.debug({ request: ref.requestId, attempt: ref.attempt }, "attempt received");
     const abort = new AbortController();
     this.#aborts.set(key(ref), abort);
     const maxResultBytes = this.#session.welcome?.maxResultBytes ?? 0;
@@ -233,6 +236,11 @@ export class Agent {
     this.#flushSoon();
   }
 
+  #tellRunners(): void {
+    this.#runnersChanged = true;
+    this.#flushSoon();
+  }
+
   #flushSoon(): void {
     if (this.#flushing) return;
     this.#flushing = true;
@@ -241,14 +249,14 @@ export class Agent {
 
   #flush(): void {
     this.#flushing = false;
-    if (this.#events.length > 0 || this.#gpuEvents.length > 0 || this.#runnersChanged || this.#engineLoads.waiting) this.#send(false);
+    if (this.#events.length > 0 || this.#gpuEvents.length > 0 || this.#runnersChanged || this.#engineLoads.waiting || this.#restarts.waiting) this.#send(false);
   }
 
   /** All that is to be said, in one message; an empty one is a heartbeat. Waits while the stream is full. */
   #send(heartbeat: boolean): void {
     if (!this.connected || (!heartbeat && !this.#connection.writable)) return;
     const beat = this.#session.nextBeat(performance.now());
-    const message = create(ConnectRequestSchema, { beat, events: this.#events.take(), gpuEvents: this.#gpuEvents.splice(0, 1024), runnerLoads: this.#engineLoads.take() });
+    const message = create(ConnectRequestSchema, { beat, events: this.#events.take(), gpuEvents: this.#gpuEvents.splice(0, 1024), runnerLoads: this.#engineLoads.take(), restartReports: this.#restarts.take() });
     if (this.#runnersChanged) message.runners = runnerListMessage(this.#draining ? [] : this.#options.runners);
     this.#runnersChanged = false;
     this.#connection.send(message);

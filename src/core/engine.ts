@@ -8,8 +8,11 @@ import type { Event, Step, SubmitOutcome } from "./events.js";
 import { Attempts } from "./failover/attempts.js";
 import { stopped } from "./failover/attempt-ends.js";
 import { Nodes } from "./failover/nodes.js";
+import { FleetHealth } from "./health/fleet-health.js";
+import { Maintenance } from "./maintenance/maintenance.js";
 import type { Decision } from "./model/decision.js";
-import type { NodeId, RequestId } from "./model/ids.js";
+import type { GpuId, NodeId } from "./model/ids.js";
+import type { RestartRefusal } from "./model/maintenance.js";
 import { gpusOf, isExclusive, type Request, type RequestSpec } from "./model/request.js";
 import { ModelPlacement } from "./placement/model-placement.js";
 import { Preemption } from "./placement/preemption.js";
@@ -28,6 +31,7 @@ const FRESH_PERIODS = 2;
 
 export class Engine {
   readonly state: State;
+  readonly health: FleetHealth;
   readonly #settings: CoreSettings;
   readonly #scheduler: Scheduler;
   readonly #estimator = new Estimator();
@@ -36,6 +40,7 @@ export class Engine {
   readonly #attempts: Attempts;
   readonly #nodes: Nodes;
   readonly #dispatcher: Dispatcher;
+  readonly #maintenance: Maintenance;
   #recordsUntilDigest = DIGEST_EVERY_RECORDS;
 
   /** Starts empty, or from a snapshot. Throws when the settings contradict themselves. */
@@ -45,16 +50,19 @@ export class Engine {
     this.#settings = settings;
     this.state = snapshot ? restoreSnapshot(snapshot, filters, settings) : new State(filters, settings);
     const { state } = this;
+    const health = new FleetHealth(state.fleet, settings);
     const scheduler = this.#scheduler;
     const estimator = this.#estimator;
     const placement = new ModelPlacement(state.fleet, settings);
     const reserver = new Reserver(state, scheduler);
     const preemption = new Preemption(state, scheduler, reserver, settings);
-    const attempts = new Attempts(state, settings, estimator, preemption);
+    const attempts = new Attempts(state, settings, estimator, preemption, health);
+    this.health = health;
     this.#placement = placement;
     this.#preemption = preemption;
     this.#attempts = attempts;
-    this.#nodes = new Nodes(state, settings, attempts, preemption);
+    this.#nodes = new Nodes(state, settings, attempts, preemption, health);
+    this.#maintenance = new Maintenance(state, attempts, preemption, health);
     this.#dispatcher = new Dispatcher({ state, scheduler, estimator, placement, reserver, preemption, attempts });
   }
 
@@ -74,12 +82,13 @@ export class Engine {
   }
 
   step(event: Event, nowMs: number): Step {
-    const step: Step = { records: [], effects: [], ended: [], submitted: null };
+    const step: Step = { records: [], effects: [], ended: [], callbacks: [], submitted: null };
     // 1. What happened.
     this.#handle(event, nowMs, step);
     // 2. Place what now fits.
     if (event.kind !== "attempt_progress" && event.kind !== "attempt_started") this.#dispatcher.schedule(nowMs, step);
     if (event.kind === "tick") this.#dispatcher.preempt(nowMs, step);
+    for (const transition of this.health.takeTransitions()) step.effects.push({ kind: "health_changed", transition });
     // 3. Now and then, a digest that replay can check.
     this.#recordsUntilDigest -= step.records.length;
     if (this.#recordsUntilDigest <= 0) {
@@ -87,6 +96,11 @@ export class Engine {
       this.#recordsUntilDigest = DIGEST_EVERY_RECORDS;
     }
     return step;
+  }
+
+  /** Why a GPU would not be restarted; null when it would. */
+  restartRefusal(gpuId: GpuId, force: boolean): RestartRefusal | null {
+    return this.#maintenance.refusal(gpuId, force);
   }
 
   /** What would be decided now for `spec`, which may be that of a request that waits. Changes nothing. */
@@ -108,10 +122,20 @@ export class Engine {
         step.submitted = this.#submit(event.spec, nowMs, step);
         return;
       case "cancel":
-        this.#cancel(event.requestId, event.reason, nowMs, step);
+        this.#cancel(event, nowMs, step);
+        return;
+      case "set_maintenance":
+        this.#maintenance.set(event, nowMs, step);
+        return;
+      case "restart_gpu":
+        this.#maintenance.restart(event, nowMs, step);
+        return;
+      case "gpu_restarted":
+        this.#maintenance.restarted(event, nowMs, step);
         return;
       case "node_connected":
         this.#nodes.connected(event, nowMs, step);
+        this.#maintenance.connected(event, nowMs, step);
         return;
       case "node_disconnected":
         this.#nodes.disconnected(event.nodeId, event.silentMs ?? 0, nowMs, step);
@@ -125,11 +149,17 @@ export class Engine {
       case "telemetry":
         for (const { sample, ageMs } of event.samples) {
           const gpu = this.state.fleet.indexOf(sample.gpuId);
-          if (gpu >= 0 && this.state.fleet.nodeOf[gpu]!.nodeId === event.nodeId) this.state.fleet.observe(gpu, sample, nowMs - ageMs);
+          if (gpu >= 0 && this.state.fleet.nodeOf[gpu]!.nodeId === event.nodeId) {
+            this.state.fleet.observe(gpu, sample, nowMs - ageMs);
+            this.health.observe(gpu, sample, nowMs - ageMs, nowMs);
+          }
         }
         return;
       case "runner_load":
         this.state.fleet.observeRunnerLoads(event.nodeId, event.loads, nowMs);
+        return;
+      case "gpu_report":
+        this.#nodes.gpuReported(event.nodeId, event.gpuId, event.report, nowMs, step);
         return;
       case "gpu_lost":
         this.#nodes.gpuLost(event.nodeId, event.gpuId, event.reason, nowMs, step);
@@ -185,9 +215,9 @@ export class Engine {
     return { kind: "accepted", request };
   }
 
-  #cancel(requestId: RequestId, reason: string, nowMs: number, step: Step): void {
+  #cancel({ requestId, reason, by }: Extract<Event, { kind: "cancel" }>, nowMs: number, step: Step): void {
     const request = this.state.requests.get(requestId);
-    if (request) this.#stop(request, { cause: "cancel", reason, atMs: nowMs }, nowMs, step);
+    if (request) this.#stop(request, { cause: "cancel", reason, atMs: nowMs, ...(by && { by }) }, nowMs, step);
   }
 
   /** Ends a waiting request at once; asks the agent to stop one that was dispatched. The first wish stands. */
@@ -216,10 +246,11 @@ export class Engine {
       }
     }
     this.#nodes.tick(nowMs, step);
+    this.#maintenance.tick(nowMs, step);
     state.fleet.work.follow(nowMs);
     state.queue.reopenHealing();
     for (const order of this.#placement.tick(nowMs, state.queue.heads())) step.effects.push(order);
-    state.fleet.expireCooldowns(nowMs);
+    this.health.tick(nowMs);
     state.fleet.forgetStaleSamples(nowMs, FRESH_PERIODS * this.#settings.telemetryIntervalMs);
   }
 

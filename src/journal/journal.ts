@@ -5,6 +5,7 @@ import type { RequestId } from "../core/model/ids.js";
 import type { Request } from "../core/model/request.js";
 import type { Record } from "../core/records.js";
 import type { Snapshot } from "../core/snapshot.js";
+import type { OutboxEntry, OutboxTable } from "./outbox-table.js";
 
 /** What becomes durable together. */
 export interface Batch {
@@ -12,6 +13,8 @@ export interface Batch {
   readonly firstSequence: number;
   readonly records: readonly Record[];
   readonly ended: readonly EndedRequest[];
+  /** What callers are to be told of these records. */
+  readonly callbacks?: readonly OutboxEntry[];
   /** The state after this batch; frames up to here are dropped with it. */
   readonly snapshot: Snapshot | null;
 }
@@ -30,10 +33,14 @@ export interface FinishedPage {
   readonly nextOrder: number;
 }
 
+/** What callers are still to be told. */
+export type Outbox = Pick<OutboxTable, "stamp" | "pending" | "read" | "settle" | "deadCount" | "deadLetters" | "retry">;
+
 /** The log, the requests that have ended, and their results. One writer. */
 export interface Journal {
   /** Where it lies, for people to read. */
   readonly directory: string;
+  readonly outbox: Outbox;
   readonly nextSequence: number;
   /** Log bytes that a recovery would have to fold. */
   readonly bytesSinceSnapshot: number;

@@ -11,6 +11,7 @@ import { decodeFinished, decodeFrame, decodeSnapshot, encodeFinished, encodeFram
 import type { Batch, FinishedPage, Journal, Recovered } from "./journal.js";
 import { lockDirectory, type DirectoryLock } from "./directory-lock.js";
 import { checkLmdbFile } from "./lmdb-file.js";
+import { OutboxTable } from "./outbox-table.js";
 
 /** The format of what is stored; another one is refused rather than guessed at. */
 const FORMAT = 1;
@@ -21,6 +22,8 @@ const NO_RESULT = new Uint8Array();
 
 export class LmdbJournal implements Journal {
   readonly directory: string;
+  /** What callers are still to be told. */
+  readonly outbox: OutboxTable;
   readonly #root: RootDatabase<Buffer, string>;
   readonly #log: Database<Buffer, number>;
   readonly #meta: Database<Buffer, string>;
@@ -59,6 +62,7 @@ export class LmdbJournal implements Journal {
     this.#finished = this.#root.openDB({ name: "finished", encoding: "binary" });
     this.#finishedOrder = this.#root.openDB({ name: "finished_order", encoding: "binary" });
     this.#results = this.#root.openDB({ name: "results", encoding: "binary" });
+    this.outbox = new OutboxTable(this.#root, (write) => this.#commit(write));
     const format = this.#number("format");
     if (format > 0 && format !== FORMAT) {
       void this.#root.close();
@@ -136,7 +140,7 @@ export class LmdbJournal implements Journal {
     }
   }
 
-  #write({ firstSequence, records, ended, snapshot }: Batch): void {
+  #write({ firstSequence, records, ended, callbacks = [], snapshot }: Batch): void {
     if (firstSequence === 1) void this.#meta.put("format", Buffer.from(`${FORMAT}`));
     if (records.length > 0) {
       const frame = encodeFrame(records);
@@ -144,6 +148,7 @@ export class LmdbJournal implements Journal {
       this.#bytesWritten += frame.byteLength;
       void this.#log.put(firstSequence, frame);
     }
+    this.outbox.put(callbacks);
     if (ended.length > 0) {
       void this.#finishedOrder.put(this.#nextOrder, Buffer.from(ended.map(({ request }) => request.spec.requestId).join("\n")));
       this.#nextOrder += ended.length;

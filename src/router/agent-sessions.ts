@@ -7,10 +7,23 @@ import type { Logger } from "pino";
 import { AgentHelloSchema, ConnectRequestSchema, WelcomeSchema, type ConnectRequest, type ConnectResponse } from "../../gen/gpurouter/v1/agent_pb.js";
 import type { AgentTerms } from "../config/router-config.js";
 import type { Effect, Event } from "../core/events.js";
-import type { AttemptRef, GpuId, NodeId } from "../core/model/ids.js";
+import type { AttemptRef, NodeId } from "../core/model/ids.js";
 import { RouterSession } from "../link/router-session.js";
 import { StallWatch } from "../link/stall-watch.js";
-import { attemptEndOf, connectedEvent, dispatchOf, modelOrderOf, protoRef, refOf, runnerLoadOf, runnersOf, telemetryOf } from "./agent-codec.js";
+import {
+  attemptEndOf,
+  connectedEvent,
+  dispatchOf,
+  gpuEventOf,
+  modelOrderOf,
+  protoRef,
+  refOf,
+  restartedEvent,
+  restartOrderOf,
+  runnerLoadOf,
+  runnersOf,
+  telemetryOf,
+} from "./agent-codec.js";
 import type { Clock } from "./clock.js";
 
 type AgentStream = ServerDuplexStream<ConnectRequest, ConnectResponse>;
@@ -26,11 +39,9 @@ export interface AgentSessionsOptions {
   readonly onProgress: (ref: AttemptRef, fraction: number, message: string) => void;
 }
 
-/** Xids after which a GPU does no more work until it is reset: 79, it has fallen off the bus. */
-const LOST_XIDS = new Set([79]);
-
 /** One for all: it compiles the rules of a message when it first meets one, which takes some 10 ms. */
 const validator = createValidator();
+
 /** Looks at who is silent and who is owed a heartbeat, per heartbeat interval. */
 const LOOKS_PER_HEARTBEAT = 5;
 /** An agent is more patient with a silent router than the router with it: it has only one. */
@@ -104,6 +115,9 @@ export class AgentSessions {
         return;
       case "order_model":
         entry.session.order(modelOrderOf(effect.order));
+        break;
+      case "restart_gpu":
+        entry.session.restart(restartOrderOf(effect));
         break;
     }
     if (this.#dirty.size === 0) setImmediate(() => this.#flush());
@@ -186,9 +200,10 @@ export class AgentSessions {
     }
     if (message.telemetry.length > 0) step({ kind: "telemetry", nodeId, samples: message.telemetry.map(telemetryOf) });
     if (message.runnerLoads.length > 0) step({ kind: "runner_load", nodeId, loads: message.runnerLoads.map(runnerLoadOf) });
-    for (const { gpuId, event } of message.gpuEvents) {
-      if (event.case === "lost") step({ kind: "gpu_lost", nodeId, gpuId: gpuId as GpuId, reason: event.value });
-      else if (event.case === "xid" && LOST_XIDS.has(event.value)) step({ kind: "gpu_lost", nodeId, gpuId: gpuId as GpuId, reason: `Xid ${event.value}` });
+    for (const report of message.restartReports) step(restartedEvent(nodeId, report));
+    for (const told of message.gpuEvents) {
+      const event = gpuEventOf(nodeId, told);
+      if (event) step(event);
     }
   }
 

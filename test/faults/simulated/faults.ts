@@ -274,6 +274,14 @@ export const FAULTS: readonly Fault[] = [
       world.clientConduct.lossShare = 0.25;
     },
   },
+  {
+    name: "deaf-receiver",
+    about: "Callbacks get lost, or are heard and not confirmed.",
+    strikes: 0,
+    strike: (world, draw) => {
+      world.receiver.conduct.deafShare = draw.between(0.1, 0.9);
+    },
+  },
 ];
 
 export const FAULT_NAMES: readonly string[] = FAULTS.map(({ name }) => name);

@@ -9,6 +9,7 @@ import { takeSnapshot } from "../../../src/core/snapshot.js";
 import type { DurableFacts } from "./durable-facts.js";
 import type { Executions } from "./executions.js";
 import type { Told } from "./simulated-client.js";
+import type { Heard } from "./simulated-receiver.js";
 import { Violation } from "./violation.js";
 
 /** How late a tick may be when nobody pauses the router, and how coarse its timers are, ms. */
@@ -140,6 +141,24 @@ function durableText(engine: Engine): string {
     waiting: waiting && { estimate: waiting.estimate, avoidGpuId: waiting.avoidGpuId },
   }));
   return JSON.stringify({ ...rest, lives }, sameForSame);
+}
+
+/** A callback that leaves tells what is on the disk. */
+export function callbacksAreDurable(requestId: string, { type, status }: Heard, facts: DurableFacts): void {
+  if (type === "request.rerouted") return;
+  const durable = facts.ended.get(requestId);
+  if (durable === undefined || status !== `REQUEST_STATE_${durable.toUpperCase()}`) throw new Violation("callbacksAreDurable", `${requestId} is told as ${status}, the disk has ${durable ?? "no end"}`);
+}
+
+/** Whoever left an address has been told everything in its order, the end once and last; nobody else has been told anything. `heard` is without repeats. */
+export function callbacksAreTold({ spec, ends }: Told, heard: readonly Heard[]): void {
+  const broken = (what: string): never => {
+    throw new Violation("callbacksAreTold", `${spec.requestId} ${what}: ${heard.map(({ type, sequence, status }) => `${type} ${sequence} ${status}`).join(", ") || "nothing was heard"}`);
+  };
+  if (spec.callbackUrl === "") return heard.length > 0 ? broken("left no address") : undefined;
+  if (heard.some(({ sequence }, place) => place > 0 && sequence <= (heard[place - 1]?.sequence ?? 0))) broken("was told out of order");
+  if (heard.filter(({ type }) => type === "request.ended").length !== 1 || heard.at(-1)?.type !== "request.ended") broken("was not told of its end, once and last");
+  if (heard.at(-1)?.status !== `REQUEST_STATE_${ends[0]?.phase.toUpperCase()}`) broken(`has ended as ${ends[0]?.phase}`);
 }
 
 /** Equal values give equal texts, in whatever order their fields were written, and whatever holds their bytes. */

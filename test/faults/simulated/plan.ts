@@ -27,7 +27,7 @@ export function planOf(draw: Draw, only: readonly string[] | null): Plan {
   const share = draw.chance(EVERYTHING_SHARE) ? 1 : 0.45;
   const drawn = FAULT_NAMES.filter((name) => draw.chance(share) && name !== "replacement");
   const faults = new Set(only ?? drawn);
-  const { core, agentTerms, retention } = loadRouterConfig(undefined, {});
+  const { core, agentTerms, retention, callbacks } = loadRouterConfig(undefined, {});
   // Shorter than the default, so that it runs out within a story; the router's margin over it stays.
   const leaseMs = draw.whole(1_500, 3_000);
   const fencedAfterMs = Math.ceil(leaseMs + core.fencedAfterMs - agentTerms.leaseMs);
@@ -48,6 +48,7 @@ export function planOf(draw: Draw, only: readonly string[] | null): Plan {
       },
       agentTerms: { ...agentTerms, leaseMs },
       retention,
+      callbacks: { ...callbacks.limits, retryDelayMs: 200, maxRetryDelayMs: 2_000, maxTries: 1_000 },
     },
     nodes: Array.from({ length: draw.whole(2, 3) }, () => draw.whole(1, 3)),
     requests: overload ? draw.whole(40, 80) : draw.whole(8, 40),
@@ -81,7 +82,7 @@ export function specOf(index: number, plan: Plan, gpuIds: readonly string[], dra
       outputTokens: 0,
     },
     timeoutMs: timed ? Math.round(draw.between(100, 4_000)) : draw.pick([0, 0, 20_000]),
-    callbackUrl: "",
+    callbackUrl: draw.chance(0.4) ? `http://receiver-${draw.whole(1, 2)}.example/told` : "",
     strategy: "",
     specificGpuId: pinned ? (draw.pick(gpuIds) as GpuId) : "",
     idempotent: !once,

@@ -7,6 +7,7 @@ import type { Record } from "../../../src/core/records.js";
 import { decodeFinished, decodeFrame, decodeSnapshot, encodeFinished, encodeFrame, encodeSnapshot } from "../../../src/journal/codec.js";
 import type { Batch, FinishedPage, Journal, Recovered } from "../../../src/journal/journal.js";
 import { assert } from "../../../src/lib/assert.js";
+import { sealed, SimulatedOutbox, type OutboxTables } from "./simulated-outbox.js";
 import type { SimulatedProcess, VirtualTime } from "./virtual-time.js";
 
 const TOTAL_BYTES = 1 << 30;
@@ -19,6 +20,7 @@ interface Written {
   /** What is read back from the frame. */
   readonly decoded: readonly Record[];
   readonly finished: readonly (readonly [string, Uint8Array])[];
+  readonly callbacks: readonly (readonly [number, Uint8Array])[];
   readonly snapshot: Uint8Array | null;
 }
 
@@ -40,6 +42,7 @@ export class SimulatedDisk {
   snapshot: Uint8Array | null = null;
   snapshotSequence = 0;
   readonly finished = new Map<string, Uint8Array>();
+  readonly outbox: OutboxTables = { pending: new Map(), dead: new Map() };
   readonly conduct: DiskConduct;
   /** What is free of it, 0..1. */
   freeShare = 1;
@@ -63,6 +66,7 @@ export class SimulatedDisk {
     if (!written) return;
     if (written.frame) this.frames.set(written.firstSequence, written.frame);
     for (const [requestId, bytes] of written.finished) this.finished.set(requestId, bytes);
+    for (const [order, bytes] of written.callbacks) this.outbox.pending.set(order, bytes);
     if (written.snapshot) {
       this.snapshot = written.snapshot;
       this.snapshotSequence = written.firstSequence + written.recordCount - 1;
@@ -81,6 +85,7 @@ export class SimulatedDisk {
 /** The journal of one life of the router, on a disk that outlives it. */
 export class SimulatedJournal implements Journal {
   readonly directory = "the simulated disk";
+  readonly outbox: SimulatedOutbox;
   readonly #disk: SimulatedDisk;
   readonly #time: VirtualTime;
   readonly #process: SimulatedProcess;
@@ -96,6 +101,7 @@ export class SimulatedJournal implements Journal {
     this.#time = time;
     this.#process = process;
     this.#onAppend = onAppend;
+    this.outbox = new SimulatedOutbox(disk.outbox, (write) => this.#transaction(write, () => {}));
   }
 
   get nextSequence(): number {
@@ -132,26 +138,34 @@ export class SimulatedJournal implements Journal {
     }
   }
 
-  append({ firstSequence, records, ended, snapshot }: Batch): Promise<void> {
+  append({ firstSequence, records, ended, callbacks = [], snapshot }: Batch): Promise<void> {
     if (firstSequence !== this.#nextSequence) return Promise.reject(new Error(`Appended ${firstSequence}, expected ${this.#nextSequence}.`));
     this.#nextSequence += records.length;
     const frame = records.length > 0 ? Uint8Array.from(encodeFrame(records)) : null;
-    const sealed = snapshot && Uint8Array.from(encodeSnapshot(snapshot));
+    const snapshotBytes = snapshot && Uint8Array.from(encodeSnapshot(snapshot));
     const finished = ended.map((one) => [one.request.spec.requestId, bytesOf(one)] as const);
     const bytes = (frame?.byteLength ?? 0) + finished.reduce((sum, [, { byteLength }]) => sum + byteLength, 0);
     this.#bytesWritten += bytes;
-    this.#bytesSinceSnapshot = sealed ? 0 : this.#bytesSinceSnapshot + (frame?.byteLength ?? 0);
-    this.#snapshotBytes = sealed?.byteLength ?? this.#snapshotBytes;
+    this.#bytesSinceSnapshot = snapshotBytes ? 0 : this.#bytesSinceSnapshot + (frame?.byteLength ?? 0);
+    this.#snapshotBytes = snapshotBytes?.byteLength ?? this.#snapshotBytes;
     const decoded = frame ? decodeFrame(frame, "what is written") : [];
-    this.#disk.begin({ firstSequence, recordCount: records.length, frame, decoded, finished, snapshot: sealed });
+    this.#disk.begin({ firstSequence, recordCount: records.length, frame, decoded, finished, callbacks: callbacks.map(({ order, event }) => [order, sealed(event)]), snapshot: snapshotBytes });
     this.#onAppend(decoded);
+    return this.#transaction(
+      () => this.#disk.commit(),
+      () => this.#disk.interrupted(),
+    );
+  }
+
+  /** Takes the time of a commit; ends in one of the two. */
+  #transaction(committed: () => void, failed: () => void): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#time.after(this.#disk.conduct.commitMs(), this.#process, () => {
         if (this.#disk.freeShare > 0 && !this.#disk.conduct.fails()) {
-          this.#disk.commit();
+          committed();
           resolve();
         } else {
-          this.#disk.interrupted();
+          failed();
           reject(new Error(this.#disk.freeShare > 0 ? "input/output error" : "no space left"));
         }
       });

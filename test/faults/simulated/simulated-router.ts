@@ -2,9 +2,10 @@
 import type { Event } from "../../../src/core/events.js";
 import type { Record } from "../../../src/core/records.js";
 import type { CoreSettings } from "../../../src/core/settings.js";
-import type { AgentTerms, RetentionLimits } from "../../../src/config/router-config.js";
+import { Deliverer, type DelivererOptions } from "../../../src/callbacks/deliverer.js";
+import type { AgentTerms, CallbackLimits, RetentionLimits } from "../../../src/config/router-config.js";
 import { monotonicClock } from "../../../src/router/clock.js";
-import { Router } from "../../../src/router/router.js";
+import { Router, type RouterOptions } from "../../../src/router/router.js";
 import { silentLog } from "./silent-log.js";
 import { SimulatedJournal, type SimulatedDisk } from "./simulated-disk.js";
 import type { Connection, Listener } from "./simulated-network.js";
@@ -17,12 +18,15 @@ export interface RouterSettings {
   readonly core: CoreSettings;
   readonly agentTerms: AgentTerms;
   readonly retention: RetentionLimits;
+  readonly callbacks: CallbackLimits;
 }
 
 export interface SimulatedRouterOptions extends RouterSettings {
   readonly time: VirtualTime;
   readonly disk: SimulatedDisk;
   readonly clockRate: number;
+  /** Carries callbacks to whom they concern. */
+  readonly sender: DelivererOptions["sender"];
   /** After each step of the engine. */
   readonly onStep: (event: Event, nowMs: number, records: readonly Record[]) => void;
   /** With each batch of records, as they can be read back, before it is durable. */
@@ -47,13 +51,15 @@ export class SimulatedRouter {
 
   start(): void {
     if (this.process) return;
-    const { time, disk, core, agentTerms, retention, clockRate, onStep, onAppend, onStart, onJournalFailure } = this.#options;
+    const { time, disk, core, agentTerms, retention, callbacks, clockRate, sender, onStep, onAppend, onStart, onJournalFailure } = this.#options;
     const process = new SimulatedProcess("router", this.wallOffsetMs, clockRate);
     this.process = process;
     time.after(0, process, () => {
       const journal = new SimulatedJournal(disk, time, process, onAppend);
       const recorder = { recovered: () => {}, replayed: () => {}, stepped: onStep, close: () => Promise.resolve() };
-      const router = new Router({ settings: core, agentTerms, retention, journal, clock: monotonicClock(), log: silentLog, resultBaseUrl: () => "", onJournalFailure, recorder });
+      const wall = { now: () => Date.now() };
+      const delivery: RouterOptions["delivery"] = (bodyOf) => new Deliverer({ outbox: journal.outbox, sender, limits: callbacks, clock: wall, log: silentLog, bodyOf });
+      const router = new Router({ delivery, settings: core, agentTerms, retention, journal, clock: monotonicClock(), log: silentLog, resultBaseUrl: () => "", onJournalFailure, recorder });
       onStart(router);
       void router.durable().then(() => {
         if (process.alive) this.router = router;

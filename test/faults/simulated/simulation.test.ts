@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { FAULT_NAMES } from "./faults.js";
 
+const ROOT = path.resolve(import.meta.dirname, "../../..");
 const MAIN = path.join(import.meta.dirname, "main.mjs");
 const LIMIT_MS = 600_000;
 
@@ -38,6 +39,7 @@ test("a batch of seeds keeps every promise, and meets what it is there for", () 
     "submit: storage_full",
     "submit: id_conflict",
     "submit: draining",
+    "callback repeated",
     "attempt failed: attempt_lost",
     "attempt failed: node_lost",
     "attempt failed: gpu_error",
@@ -66,10 +68,12 @@ test("a fault alone can be asked for, and one that is not there is named", () =>
 });
 
 describe("A planted bug is found, and the report says how to see it again", () => {
-  const bugs = JSON.parse(readFileSync(path.join(import.meta.dirname, "planted-bugs.json"), "utf8")) as readonly { readonly name: string; readonly about: string; readonly foundBy: readonly string[] }[];
+  const bugs = JSON.parse(readFileSync(path.join(import.meta.dirname, "planted-bugs.json"), "utf8")) as readonly { readonly name: string; readonly about: string; readonly file: string; readonly find: string; readonly foundBy: readonly string[] }[];
 
-  test("there are at least ten of them", () => {
+  test("there are at least ten of them, and the code that each one changes is there exactly once", () => {
     expect(new Set(bugs.map(({ name }) => name)).size).toBeGreaterThanOrEqual(10);
+    const places = bugs.map(({ name, file, find }) => `${name}: ${readFileSync(path.join(ROOT, file), "utf8").split(find).length - 1} in ${file}`);
+    expect(places.filter((place) => !place.includes(": 1 in "))).toEqual([]);
   });
 
   test.each(bugs)("$name: $about", ({ name, foundBy }) => {

@@ -18,6 +18,7 @@ import { SimulatedClient, type ClientConduct } from "./simulated-client.js";
 import { SimulatedDisk } from "./simulated-disk.js";
 import { Path, type Connection } from "./simulated-network.js";
 import { GPU_MEMORY_MIB, SimulatedNode } from "./simulated-node.js";
+import { SimulatedReceiver } from "./simulated-receiver.js";
 import { SimulatedRouter } from "./simulated-router.js";
 import type { WorkConduct } from "./simulated-work.js";
 import type { Trace } from "./trace.js";
@@ -37,6 +38,7 @@ export class World {
   readonly time: VirtualTime;
   readonly disk: SimulatedDisk;
   readonly machine: SimulatedRouter;
+  readonly receiver: SimulatedReceiver;
   readonly nodes: readonly SimulatedNode[];
   readonly clients: SimulatedClient[] = [];
   readonly conduct: WorkConduct = { badShare: 0, hungShare: 0, slowestStopMs: 200 };
@@ -98,11 +100,13 @@ export class World {
         this.#judge(() => this.#allRecords.replay(record));
       }
     };
+    this.receiver = new SimulatedReceiver(draw.of("receiver"), (requestId, heard) => this.#judge(() => invariants.callbacksAreDurable(requestId, heard, this.facts)));
     this.machine = new SimulatedRouter({
       ...plan.settings,
       time,
       disk: this.disk,
       clockRate: draw.between(0.999, 1.001),
+      sender: this.receiver.sender,
       onStep: (event, nowMs, records) => this.#onStep(event, nowMs, records),
       onAppend: (records) => this.#onAppend(records),
       onStart: (router) => this.#onStart(router),
@@ -182,7 +186,9 @@ export class World {
     await this.#run(FAULTS_MS + HEALED_WITHIN_MS, () => this.clients.every(({ done }) => done));
     this.#judgeEnds();
     await this.#run(this.time.nowMs + QUIET_WITHIN_MS, () => this.#quiet());
-    if (!this.#quiet()) throw new Violation("everythingEnds", `${this.executions.size} attempts still run, ${this.#engine?.state.requests.size} requests still live, long after the last end was seen`);
+    if (!this.#quiet()) throw new Violation("everythingEnds", `${this.executions.size} attempts still run, ${this.#engine?.state.requests.size} requests still live, ${this.disk.outbox.pending.size} callbacks are not told, long after the last end was seen`);
+    if (this.receiver.repeats > 0) this.#tally("callback repeated");
+    for (const { told } of this.clients) invariants.callbacksAreTold(told, this.receiver.heard.get(told.spec.requestId) ?? []);
     await this.#beginAgain();
   }
 
@@ -248,6 +254,7 @@ export class World {
     this.conduct.badShare = 0;
     this.conduct.hungShare = 0;
     this.clientConduct.lossShare = 0;
+    this.receiver.conduct.deafShare = 0;
     for (const node of this.nodes) {
       node.repairGpus();
       node.endHungWork();
@@ -366,6 +373,6 @@ export class World {
   }
 
   #quiet(): boolean {
-    return this.executions.size === 0 && (this.#engine?.state.requests.size ?? 0) === 0 && this.nodes.every(({ agent }) => agent?.running === 0);
+    return this.executions.size === 0 && (this.#engine?.state.requests.size ?? 0) === 0 && this.nodes.every(({ agent }) => agent?.running === 0) && this.disk.outbox.pending.size === 0;
   }
 }

@@ -163,13 +163,14 @@ describe("What an agent says", () => {
     expect(watched).toEqual(["output r 5 3", "progress r 0.5 half"]);
   });
 
-  test("of its GPUs: telemetry with its age, a loss, an Xid that is one, and one that is not", () => {
+  test("of its GPUs: telemetry with its age, a loss, Xids whatever they mean", () => {
     const { stream } = connect();
     stream.says({ telemetry: [{ gpuId: "GPU-0", memoryUsedMib: 5, ageMs: 40 }] });
     stream.says({ gpuEvents: [{ gpuId: "GPU-0", event: { case: "xid", value: 13 } }, { gpuId: "GPU-0", event: { case: "xid", value: 79 } }, { gpuId: "GPU-0", event: { case: "lost", value: "gone" } }] });
     expect(events.slice(1)).toMatchObject([
       { kind: "telemetry", samples: [{ ageMs: 40, sample: { memoryUsedMib: 5, gpuUtilizationPercent: Number.NaN } }] },
-      { kind: "gpu_lost", reason: "Xid 79" },
+      { kind: "gpu_report", gpuId: "GPU-0", report: { kind: "xid", xid: 13, detail: "" } },
+      { kind: "gpu_report", gpuId: "GPU-0", report: { kind: "xid", xid: 79, detail: "" } },
       { kind: "gpu_lost", reason: "gone" },
     ]);
   });
