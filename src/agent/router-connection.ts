@@ -1,8 +1,7 @@
 // The agent's stream to the router: opened, kept, opened again with back-off. Carries messages; knows nothing of attempts.
-import { Client, credentials, Metadata, status, type ClientDuplexStream, type ServiceError } from "@grpc/grpc-js";
+import { status, type ClientDuplexStream, type ServiceError } from "@grpc/grpc-js";
 import type { Logger } from "pino";
-import { AgentService, type ConnectRequest, type ConnectResponse } from "../../gen/gpurouter/v1/agent_pb.js";
-import { grpcMethodDefinition } from "../wire/grpc-service-definition.js";
+import type { ConnectRequest, ConnectResponse } from "../../gen/gpurouter/v1/agent_pb.js";
 
 /** After a stream that worked: the router may be there already. */
 const AT_ONCE_MS = 10;
@@ -15,8 +14,6 @@ const REFUSALS: ReadonlySet<number> = new Set([status.FAILED_PRECONDITION, statu
 /** A connection on which no welcome comes for this long is given up, and twice as long for each that follows: packets may be lost without a word. */
 const FIRST_WELCOME_MS = 1_000;
 const LAST_WELCOME_MS = 8_000;
-/** Larger than any message with a result in it. */
-const MAX_MESSAGE_BYTES = 96 << 20;
 
 export interface RouterConnectionEvents {
   hello(): ConnectRequest;
@@ -32,47 +29,20 @@ export type RouterStream = Pick<ClientDuplexStream<ConnectRequest, ConnectRespon
 
 /** Where streams come from: gRPC, or a simulated network. */
 export interface RouterTransport {
-  /** Never throws: what is wrong is an "error" of the stream. */
+  /** Throws when no stream will ever come of it, with what to do. */
+  open(): void;
+  /** What is wrong with it is an "error" of the stream. */
   openStream(): RouterStream;
   /** Streams from now on have another connection below them. */
   renew(): void;
   close(): void;
 }
 
-/** Streams over gRPC to `address`, host:port. */
-export function grpcTransport(address: string): RouterTransport {
-  let client = newClient(address);
-  const { path, requestSerialize, responseDeserialize } = grpcMethodDefinition(AgentService.method.connect);
-  return {
-    openStream: () => client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, new Metadata(), {}),
-    renew() {
-      client.close();
-      client = newClient(address);
-    },
-    close: () => client.close(),
-  };
-}
-
-function newClient(address: string): Client {
-  return new Client(address, credentials.createInsecure(), {
-    "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
-    "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
-    "grpc.keepalive_time_ms": 10_000,
-    "grpc.keepalive_timeout_ms": 5_000,
-    // The stream's own back-off decides; the channel must not wait longer than it.
-    "grpc.initial_reconnect_backoff_ms": FIRST_RETRY_MS,
-    "grpc.max_reconnect_backoff_ms": LAST_RETRY_MS,
-    "grpc.enable_channelz": 0,
-    // A new client is a new connection: the old one may hang on lost packets for long.
-    "grpc.use_local_subchannel_pool": 1,
-  });
-}
-
 export class RouterConnection {
   readonly #address: string;
+  readonly #transport: RouterTransport;
   readonly #log: Logger;
   readonly #events: RouterConnectionEvents;
-  readonly #transport: RouterTransport;
   #stream: RouterStream | null = null;
   #retry: NodeJS.Timeout | null = null;
   #retryMs = FIRST_RETRY_MS;
@@ -82,14 +52,17 @@ export class RouterConnection {
   #lastTrouble = "";
   writable = false;
 
-  constructor(address: string, log: Logger, events: RouterConnectionEvents, transport = grpcTransport(address)) {
+  /** `address` is for people to read. */
+  constructor(address: string, transport: RouterTransport, log: Logger, events: RouterConnectionEvents) {
     this.#address = address;
     this.#transport = transport;
     this.#log = log;
     this.#events = events;
   }
 
+  /** Throws when the transport cannot be opened. */
   open(): void {
+    this.#transport.open();
     this.#connect();
   }
 

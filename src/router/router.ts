@@ -8,7 +8,7 @@ import type { CallbackEvent } from "../core/callbacks.js";
 import type { Engine } from "../core/engine.js";
 import type { Effect } from "../core/events.js";
 import type { Decision } from "../core/model/decision.js";
-import type { RequestId } from "../core/model/ids.js";
+import type { RequestId, UserId } from "../core/model/ids.js";
 import { gpusOf, isTerminal, type Request, type RequestSpec } from "../core/model/request.js";
 import type { CoreSettings } from "../core/settings.js";
 import type { Journal } from "../journal/journal.js";
@@ -133,6 +133,11 @@ export class Router implements RouterPort {
       default:
         throw new Error("Invariant broken: a submit has an outcome");
     }
+  }
+
+  owner(requestId: RequestId): UserId | null {
+    const request = this.#loop.engine.state.requests.get(requestId) ?? this.#loop.history.find(requestId);
+    return request?.spec.userId ?? null;
   }
 
   async status(requestId: RequestId): Promise<RequestView | null> {

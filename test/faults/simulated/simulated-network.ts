@@ -2,7 +2,10 @@
 // that fill up, stalls in one or both directions, cuts and silent death. What is sent crosses it as real protobuf bytes.
 import { EventEmitter } from "node:events";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { Metadata } from "@grpc/grpc-js";
 import { ConnectRequestSchema, ConnectResponseSchema, type ConnectRequest, type ConnectResponse } from "../../../gen/gpurouter/v1/agent_pb.js";
+import { stampCaller } from "../../../src/api/grpc-guard.js";
+import { LOCAL_CALLER } from "../../../src/api/guard.js";
 import type { SimulatedProcess, VirtualTime } from "./virtual-time.js";
 
 /** How long a client waits for the other host before it gives a connection up, ms: gRPC's keep-alive. */
@@ -296,6 +299,8 @@ export class ClientEnd extends EventEmitter {
 
 /** What the router has of a connection, as grpc-js gives it: an "error" that it emits itself ends the stream with that status. */
 export class ServerEnd extends EventEmitter {
+  /** As of a router on one machine, where nobody has to say who he is. */
+  readonly metadata = stampCaller(new Metadata(), LOCAL_CALLER);
   readonly #connection: Connection;
 
   constructor(connection: Connection) {

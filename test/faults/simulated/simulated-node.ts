@@ -115,6 +115,7 @@ export class SimulatedNode {
   #transport(process: SimulatedProcess): RouterTransport {
     const { time, link, windowBytes, router, onConnection } = this.#options;
     return {
+      open: () => {},
       openStream: () => {
         const connection = new Connection(time, process, link, windowBytes, router);
         this.connection = connection;
