@@ -7,6 +7,7 @@ import { agentsSection, agentTermsOf, leasesOf, type AgentTerms } from "./agents
 import { authOf, authSection, tlsOf, tlsSection, type AuthConfig, type TlsConfig } from "./auth-config.js";
 import { callbackSection, callbacksOf, type CallbackConfig } from "./callback-config.js";
 import { readYaml } from "./read-yaml.js";
+import { wholeMs } from "./whole-ms.js";
 import { requestTimeouts, timeoutsOf } from "./request-timeouts.js";
 
 export type { AgentTerms };
@@ -188,7 +189,7 @@ function settle(file: z.output<typeof schema>): RouterConfig {
       health: healthOf(file),
       maxRetries: file.request_router.max_retries,
       retryDelayMs: file.request_router.retry_delay * 1000,
-      requestTimeoutMs: file.request_router.request_timeout * 1000,
+      requestTimeoutMs: wholeMs(file.request_router.request_timeout),
       timeouts: timeoutsOf(file.request_router.timeouts),
       ...leasesOf(agents),
       maxQueuedRequests: file.request_router.max_queued_requests,
