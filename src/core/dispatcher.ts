@@ -216,6 +216,7 @@ export class Dispatcher {
     const { nodeId, runners } = fleet.nodeOf[first]!;
     const runner = runners[fleet.runners.for(fleet, modelId, type, gpus.length).runnerOf[first]!];
     assert(runner !== undefined, "a GPU that was chosen has a runner");
+    this.#attempts.placed(attempt, nowMs);
     if (late) this.#attempts.placedLate(requestId);
     queue.charge(requestId, fleet.work.gpuMs(gpus, modelId, estimate));
     this.#state.quotas.countShadow(spec, gpus, gpuTimeOf(estimate.durationMs, gpus.length), nowMs);

@@ -9,10 +9,11 @@ import type { Event, Step, SubmitOutcome } from "./events.js";
 import { Attempts } from "./failover/attempts.js";
 import { stopped } from "./failover/attempt-ends.js";
 import { Nodes } from "./failover/nodes.js";
+import { TimeOuts, type Overdue } from "./failover/time-outs.js";
 import { FleetHealth } from "./health/fleet-health.js";
 import { Maintenance } from "./maintenance/maintenance.js";
 import type { Decision } from "./model/decision.js";
-import type { GpuId, NodeId } from "./model/ids.js";
+import type { AttemptRef, GpuId, NodeId } from "./model/ids.js";
 import type { RestartRefusal } from "./model/maintenance.js";
 import { gpusOf, isExclusive, type Request, type RequestSpec } from "./model/request.js";
 import { ModelPlacement } from "./placement/model-placement.js";
@@ -40,6 +41,7 @@ export class Engine {
   readonly #preemption: Preemption;
   readonly #attempts: Attempts;
   readonly #nodes: Nodes;
+  readonly #timeOuts: TimeOuts;
   readonly #dispatcher: Dispatcher;
   readonly #admission: Admission;
   readonly #maintenance: Maintenance;
@@ -63,6 +65,7 @@ export class Engine {
     this.#placement = placement;
     this.#preemption = preemption;
     this.#attempts = attempts;
+    this.#timeOuts = new TimeOuts(state, settings);
     this.#nodes = new Nodes(state, settings, attempts, preemption, health);
     this.#maintenance = new Maintenance(state, attempts, preemption, health);
     this.#admission = new Admission(state, settings, attempts);
@@ -72,6 +75,17 @@ export class Engine {
   /** Results of superseded attempts that were refused; for metrics. */
   get lateResults(): number {
     return this.#attempts.lateResults;
+  }
+
+  /** Retries that are due and wait for the budget of all retries. */
+  get retriesHeldBack(): number {
+    return this.#attempts.heldBack;
+  }
+
+  /** Whether this is a live attempt of which no output is known. */
+  isUnanswered({ requestId, attempt }: AttemptRef): boolean {
+    const request = this.state.requests.get(requestId);
+    return request !== undefined && request.phase !== "queued" && request.attempt === attempt && !this.#attempts.hasOutput(requestId);
   }
 
   get strategyNames(): readonly string[] {
@@ -89,8 +103,9 @@ export class Engine {
     // 1. What happened.
     this.#handle(event, nowMs, step);
     // 2. Place what now fits.
-    if (event.kind !== "attempt_progress" && event.kind !== "attempt_started") this.#dispatcher.schedule(nowMs, step);
+    if (event.kind !== "attempt_progress" && event.kind !== "attempt_answered" && event.kind !== "attempt_started") this.#dispatcher.schedule(nowMs, step);
     if (event.kind === "tick") this.#dispatcher.preempt(nowMs, step);
+    this.#timeOuts.happened(step.records);
     for (const transition of this.health.takeTransitions()) step.effects.push({ kind: "health_changed", transition });
     // 3. Now and then, a digest that replay can check.
     this.#recordsUntilDigest -= step.records.length;
@@ -120,6 +135,7 @@ export class Engine {
         emit(this.state, { kind: "epoch_started", epoch: event.epoch, atMs: nowMs }, step);
         this.#nodes.takenOver(nowMs);
         this.#admission.takenOver();
+        this.#timeOuts.takenOver();
         this.#preemption.restUntil(nowMs + this.#settings.takeoverGraceMs);
         return;
       case "submit":
@@ -177,7 +193,16 @@ export class Engine {
       }
       case "attempt_progress": {
         const request = this.#attempts.present(event.nodeId, event.ref);
-        if (request) request.progress = Math.min(1, Math.max(0, event.fraction));
+        if (!request) return;
+        request.progress = Math.min(1, Math.max(0, event.fraction));
+        this.#answered(request, nowMs, step);
+        return;
+      }
+      case "attempt_answered": {
+        const request = this.#attempts.present(event.nodeId, event.ref);
+        if (!request) return;
+        this.#attempts.gaveOutput(request);
+        this.#answered(request, nowMs, step);
         return;
       }
       case "attempt_ended":
@@ -209,23 +234,18 @@ export class Engine {
     const verdict = this.#admission.judge(spec, estimate.durationMs, nowMs);
     if (verdict.kind !== "welcome") return verdict;
 
-    const { requestTimeoutMs } = this.#settings;
-    const timeoutMs = spec.timeoutMs || (spec.type === "inference" ? requestTimeoutMs : 0);
-    emit(this.state, 
-      {
-        kind: "accepted",
-        spec,
-        atMs: nowMs,
-        sequence: this.state.nextSequence,
-        deadlineAtMs: timeoutMs > 0 ? nowMs + timeoutMs : 0,
-        estimate,
-      },
-      step,
-    );
+    const timeoutMs = this.#timeOuts.totalMs(spec);
+    const deadlineAtMs = timeoutMs > 0 ? nowMs + timeoutMs : 0;
+    emit(this.state, { kind: "accepted", spec, atMs: nowMs, sequence: this.state.nextSequence, deadlineAtMs, estimate }, step);
     const request = this.state.requests.get(spec.requestId)!;
     this.#admission.accepted(request, verdict.insteadOf, nowMs, step);
     this.#placement.asked(spec, estimate, nowMs);
     return { kind: "accepted", request };
+  }
+
+  /** The first sign of life of an attempt; a fact where something hangs on it. */
+  #answered({ spec, attempt, answeredAtMs }: Request, nowMs: number, step: Step): void {
+    if (answeredAtMs === undefined && this.#timeOuts.needsAnswer(spec)) emit(this.state, { kind: "answered", requestId: spec.requestId, attempt, atMs: nowMs }, step);
   }
 
   #cancel({ requestId, reason, by }: Extract<Event, { kind: "cancel" }>, nowMs: number, step: Step): void {
@@ -246,9 +266,15 @@ export class Engine {
     step.effects.push({ kind: "changed", requestId });
   }
 
+  /** A request that waits or runs too long fails; an attempt that does not get going is tried elsewhere. */
+  #overdue({ request, stage, error, asked }: Overdue, nowMs: number, step: Step): void {
+    if (stage === "waiting" || stage === "running") this.#stop(request, { cause: "timeout", stage, reason: error.message, atMs: nowMs }, nowMs, step);
+    else this.#attempts.overdue(request, error, asked, nowMs, step);
+  }
+
   #tick(nowMs: number, step: Step): void {
     const { state } = this;
-    for (const requestId of state.retries.advance(nowMs)) state.retryDue(requestId);
+    this.#attempts.tick(nowMs);
     for (const request of state.inOrder(state.deadlines.advance(nowMs))) {
       if (request.stop) {
         if (request.stop.atMs + STOP_GRACE_MS <= nowMs) this.#attempts.end(request, stopped(request.stop), null, nowMs, step);
@@ -258,6 +284,7 @@ export class Engine {
         this.#stop(request, { cause: "timeout", reason, atMs: nowMs }, nowMs, step);
       }
     }
+    for (const overdue of this.#timeOuts.due(nowMs)) this.#overdue(overdue, nowMs, step);
     this.#nodes.tick(nowMs, step);
     this.#maintenance.tick(nowMs, step);
     state.fleet.work.follow(nowMs);
@@ -267,9 +294,4 @@ export class Engine {
     this.health.tick(nowMs);
     state.fleet.forgetStaleSamples(nowMs, FRESH_PERIODS * this.#settings.telemetryIntervalMs);
   }
-
 }
-
-
-
-

@@ -39,6 +39,7 @@ const EVENTS: { readonly [K in Event["kind"]]: true } = {
   memory: true,
   gpu_report: true,
   attempt_started: true,
+  attempt_answered: true,
   attempt_progress: true,
   attempt_ended: true,
   tick: true,

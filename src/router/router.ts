@@ -5,15 +5,17 @@ import type { ListQuery, RequestView, RouteOutcome, RouterPort, WatchEvent } fro
 import type { Deliverer } from "../callbacks/deliverer.js";
 import type { AgentTerms, RetentionLimits } from "../config/router-config.js";
 import type { CallbackEvent } from "../core/callbacks.js";
+import type { Engine } from "../core/engine.js";
 import type { Effect } from "../core/events.js";
 import type { Decision } from "../core/model/decision.js";
 import type { RequestId, UserId } from "../core/model/ids.js";
-import { gpusOf, isTerminal, type Request, type RequestSpec } from "../core/model/request.js";
+import type { Request, RequestSpec } from "../core/model/request.js";
 import type { CoreSettings } from "../core/settings.js";
-import type { LmdbJournal } from "../journal/lmdb-journal.js";
+import type { Journal } from "../journal/journal.js";
 import type { Recorder } from "../recording/recorder.js";
 import { StallWatch } from "../link/stall-watch.js";
 import { Admin } from "./admin.js";
+import { acceptedOutcome } from "./accepted-outcome.js";
 import { AgentSessions } from "./agent-sessions.js";
 import { callbackBody } from "./callback-body.js";
 import type { Clock } from "./clock.js";
@@ -37,7 +39,7 @@ export interface RouterOptions {
   readonly settings: CoreSettings;
   readonly agentTerms: AgentTerms;
   readonly retention: RetentionLimits;
-  readonly journal: LmdbJournal;
+  readonly journal: Journal;
   readonly clock: Clock;
   readonly log: Logger;
   /** Where results can be fetched, such as "http://127.0.0.1:8000"; "" when there is no HTTP server. */
@@ -46,7 +48,7 @@ export interface RouterOptions {
   /** Delivers callbacks; without it they stay in the journal. */
   readonly delivery?: (bodyOf: (event: CallbackEvent) => string) => Deliverer;
   /** null when nothing is recorded. */
-  readonly recorder?: Recorder | null;
+  readonly recorder?: Pick<Recorder, "recovered" | "replayed" | "stepped" | "close"> | null;
 }
 
 export class Router implements RouterPort {
@@ -78,6 +80,7 @@ export class Router implements RouterPort {
       log,
       step: (event) => void this.#loop.step(event),
       epoch: () => this.#loop.epoch,
+      isUnanswered: (ref) => this.#loop.engine.isUnanswered(ref),
       onOutput: (ref, offset, data) => this.#watchers.output(ref, offset, data),
       onProgress: (ref, fraction, message) => this.#watchers.progress(ref, fraction, message),
     });
@@ -98,9 +101,20 @@ export class Router implements RouterPort {
     return this.#loop.epoch;
   }
 
+  /** For checks: it is read, never stepped. */
+  get engine(): Engine {
+    return this.#loop.engine;
+  }
+
   /** Requests that have not ended. */
   get liveRequests(): number {
     return this.#loop.engine.state.requests.size;
+  }
+
+  /** What was counted since the start, and what waits, for people. */
+  get figures(): { readonly lateResults: number; readonly retriesHeldBack: number } {
+    const { lateResults, retriesHeldBack } = this.#loop.engine;
+    return { lateResults, retriesHeldBack };
   }
 
   /** Resolves when everything up to now is durable. */
@@ -228,6 +242,7 @@ export class Router implements RouterPort {
   }
 
   #prepare(effect: Effect): (() => void) | null {
+    if (effect.kind === "output_void") return this.#watchers.voiding(effect.requestId, effect.attempt, effect.reason);
     if (effect.kind === "health_changed") {
       const { atMs: _, ...transition } = effect.transition;
       this.#options.log[transition.to === "healthy" ? "info" : "warn"](transition, "health of a GPU changed");
@@ -240,31 +255,7 @@ export class Router implements RouterPort {
   }
 
   #accepted(request: Request): RouteOutcome {
-    const { spec, phase } = request;
-    const { queue } = this.#loop.engine.state;
-    const queued = phase === "queued";
-    const queuePosition = queued ? Math.max(0, queue.lengthBefore(spec.priority) - 1) : 0;
-    const startAtMs = queued ? this.#options.clock.now() + this.#queueDelayMs(spec) : request.startedAtMs || request.placedAtMs;
-    const durationMs = request.decision?.estimate.durationMs ?? queue.get(spec.requestId)?.estimate.durationMs ?? 0;
-    const message = isTerminal(phase) ? `Already ${phase}.` : queued ? waitingFor(queue.isHopeless(spec.requestId)) : "";
-    return {
-      kind: "accepted",
-      requestId: spec.requestId,
-      phase,
-      gpuIds: gpusOf(request),
-      estimatedStartAtMs: queued && startAtMs === 0 ? 0 : startAtMs,
-      estimatedCompletionAtMs: isTerminal(phase) ? request.endedAtMs : startAtMs === 0 ? 0 : startAtMs + durationMs,
-      queuePosition,
-      message,
-    };
-  }
-
-  /** A rough guess of the wait of a newcomer, ms: what is ahead, at one estimate each, over all slots. */
-  #queueDelayMs(spec: RequestSpec): number {
-    const { queue, fleet } = this.#loop.engine.state;
-    const slots = fleet.size * this.#options.settings.maxConcurrentTasksPerGpu;
-    const durationMs = queue.get(spec.requestId)?.estimate.durationMs ?? 0;
-    return slots === 0 ? 0 : Math.ceil((queue.lengthBefore(spec.priority) / slots) * durationMs);
+    return acceptedOutcome(request, this.#loop.engine.state, this.#options.settings, this.#options.clock.now());
   }
 
   #view(requestId: RequestId): RequestView | null {
@@ -286,8 +277,4 @@ export class Router implements RouterPort {
       resultUrl: baseUrl === "" ? "" : `${baseUrl}/api/v1/requests/${encodeURIComponent(requestId)}/result`,
     };
   }
-}
-
-function waitingFor(hopeless: boolean): string {
-  return hopeless ? "No connected GPU can take it, however idle; it waits for one that can. Explain says what it needs." : "Waiting for a GPU.";
 }
