@@ -57,7 +57,10 @@ export function restoreSnapshot(snapshot: Snapshot, stateFilters: readonly State
   state.epoch = snapshot.epoch;
   state.nextSequence = snapshot.nextSequence;
   state.endedCount = snapshot.endedCount;
-  snapshot.gpus.forEach(({ nodeId, inventory }, index) => state.fleet.register(index, nodeId, inventory));
+  snapshot.gpus.forEach(({ nodeId, inventory }, index) => {
+    state.fleet.register(index, nodeId, inventory);
+    if (inventory.gpuId === "") state.fleet.retire(index);
+  });
   if (snapshot.maintenance) state.maintenance.restore(snapshot.maintenance);
   const held: { readonly request: Request; readonly reservedMib: number }[] = [];
   for (const { request, reservedMib, waiting } of snapshot.requests) {
