@@ -13,8 +13,6 @@ import {
   type Dispatch,
   type GpuEvent,
   GpuEventSchema,
-  ModelAction,
-  type ModelOrder,
 } from "../../gen/gpurouter/v1/agent_pb.js";
 import { ChurnMap } from "../lib/churn-map.js";
 import { AgentSession } from "../link/agent-session.js";
@@ -22,10 +20,12 @@ import { StallWatch } from "../link/stall-watch.js";
 import { endedMessage, helloMessage, jobOf, runnerListMessage, telemetryMessage, unknownRunnerMessage } from "./agent-codec.js";
 import { EngineLoads } from "./engine-loads.js";
 import { EventOutbox } from "./event-outbox.js";
+import { GrpcTransport } from "./grpc-transport.js";
 import { GpuRestarts, type RestartCommand } from "./gpu-restarts.js";
-import { giveModelOrder } from "./model-orders.js";
+import { obeyModelOrder } from "./model-orders.js";
 import type { Probe, ProbedGpu } from "./probes/probe.js";
-import { RouterConnection } from "./router-connection.js";
+import { NO_CREDENTIALS, type CredentialSources } from "../wire/router-credentials.js";
+import { RouterConnection, type RouterTransport } from "./router-connection.js";
 import { STOP_AT_ONCE, type Runner } from "./runners/runner.js";
 
 /** How often to look at the lease and at a silent router. */
@@ -34,6 +34,8 @@ const WATCH_MS = 50;
 export interface AgentOptions {
   readonly nodeId: string;
   readonly routerAddress: string;
+  /** How the router is shown who this is; nothing when left out. */
+  readonly credentials?: CredentialSources;
   readonly version: string;
   readonly probe: Probe;
   readonly gpus: readonly ProbedGpu[];
@@ -41,6 +43,7 @@ export interface AgentOptions {
   /** What restarts a GPU; null when nothing may. */
   readonly restartCommand?: RestartCommand | null;
   readonly log: Logger;
+  readonly transport?: RouterTransport;
 }
 
 /** What this process has done; logged at the end, for people and for tests that count. */
@@ -77,7 +80,8 @@ export class Agent {
     this.#runnerByName = new Map(options.runners.map((runner) => [runner.name, runner]));
     this.#engineLoads = new EngineLoads(options.runners, () => this.#flushSoon());
     this.#restarts = new GpuRestarts(options.restartCommand ?? null, options.gpus, options.log, () => this.#flushSoon());
-    this.#connection = new RouterConnection(options.routerAddress, options.log, {
+    const { routerAddress, credentials = NO_CREDENTIALS, log, transport = new GrpcTransport(routerAddress, credentials, log) } = options;
+    this.#connection = new RouterConnection(routerAddress, transport, log, {
       hello: () =>
         create(ConnectRequestSchema, {
           beat: this.#session.nextBeat(performance.now()),
@@ -167,7 +171,7 @@ export class Agent {
     for (const runner of this.#options.runners) runner.leaseUntil?.(this.#session.leaseUntilMs);
     for (const event of tell) this.#push(event);
     for (const ref of stop) this.#aborts.get(key(ref))?.abort();
-    for (const order of orders) this.#order(order);
+    for (const order of orders) obeyModelOrder(order, this.#runnerByName, this.#options.log);
     for (const order of restarts) this.#restarts.order(order);
     for (const dispatch of start) void this.#run(dispatch);
   }
@@ -176,13 +180,6 @@ export class Agent {
     this.#session.disconnected();
     this.#engineLoads.clear();
     for (const timer of this.#timers.splice(0)) clearInterval(timer);
-  }
-
-  #order(order: ModelOrder): void {
-    const words = { runner: order.runner, model: order.modelId, action: ModelAction[order.action]?.toLowerCase() ?? order.action };
-    const ignored = giveModelOrder(order, this.#runnerByName);
-    if (ignored === "") this.#options.log.info(words, "model ordered");
-    else this.#options.log.warn({ ...words, because: ignored }, "model order ignored");
   }
 
   async #run(dispatch: Dispatch): Promise<void> {

@@ -4,7 +4,10 @@ import { existsSync } from "node:fs";
 import { z } from "zod";
 import { DEFAULT_CORE_SETTINGS, type CoreSettings } from "../core/settings.js";
 import { agentsSection, agentTermsOf, leasesOf, type AgentTerms } from "./agents-section.js";
+import { authOf, authSection, tlsOf, tlsSection, type AuthConfig, type TlsConfig } from "./auth-config.js";
+import { callbackSection, callbacksOf, type CallbackConfig } from "./callback-config.js";
 import { readYaml } from "./read-yaml.js";
+import { wholeMs } from "./whole-ms.js";
 import { requestTimeouts, timeoutsOf } from "./request-timeouts.js";
 
 export type { AgentTerms };
@@ -26,6 +29,8 @@ const schema = z.strictObject({
       max_message_bytes: z.int().min(1024).max(256 << 20).default(16 << 20),
     })
     .prefault({}),
+  auth: authSection,
+  tls: tlsSection,
   load_balancer: z
     .strictObject({
       strategy: z.string().min(1).default(defaults.strategy),
@@ -97,24 +102,7 @@ const schema = z.strictObject({
       keep_finished_requests: z.int().min(0).max(100_000_000).default(1_000_000),
     })
     .prefault({}),
-  callbacks: z
-    .strictObject({
-      secrets_file: z.string().default(""),
-      allow: z.array(z.string().min(1).max(253)).max(1024).default([]),
-      ports: z.array(z.int().min(1).max(65_535)).max(1024).default([80, 443]),
-      connect_timeout: z.number().min(0.1).max(60).default(5),
-      timeout: z.number().min(0.1).max(300).default(15),
-      max_concurrent: z.int().min(1).max(1024).default(64),
-      max_concurrent_per_host: z.int().min(1).max(256).default(4),
-      retry_delay: z.number().min(0.01).max(3600).default(1),
-      max_retry_delay: z.number().min(0.01).max(86_400).default(3600),
-      max_tries: z.int().min(1).max(1000).default(50),
-      give_up_after_hours: z.number().min(0.01).max(720).default(24),
-      max_pending: z.int().min(1).max(1_000_000).default(100_000),
-      max_pending_per_host: z.int().min(1).max(1_000_000).default(10_000),
-      keep_failed: z.int().min(0).max(1_000_000).default(10_000),
-    })
-    .prefault({}),
+  callbacks: callbackSection,
   recording: z.strictObject({ file: z.string().default(""), max_mib: z.int().min(1).max(1 << 20).default(1024), hash_users: z.boolean().default(false) }).prefault({}),
   log_level: z.enum(LOG_LEVELS).default("info"),
 });
@@ -133,37 +121,13 @@ export interface RecordingConfig {
   readonly hashUsers: boolean;
 }
 
-/** How callers that left an address are told. */
-export interface CallbackConfig {
-  /** "" for a file of the router's own, in the data directory. */
-  readonly secretsFile: string;
-  /** What may be called though it is not public, and by http. */
-  readonly allow: readonly string[];
-  readonly ports: readonly number[];
-  readonly connectTimeoutMs: number;
-  readonly timeoutMs: number;
-  readonly limits: CallbackLimits;
-}
-
-/** How many callbacks, how often and how long. */
-export interface CallbackLimits {
-  readonly maxConcurrent: number;
-  readonly maxConcurrentPerHost: number;
-  readonly retryDelayMs: number;
-  readonly maxRetryDelayMs: number;
-  readonly maxTries: number;
-  readonly giveUpAfterMs: number;
-  readonly maxPending: number;
-  readonly maxPendingPerHost: number;
-  /** Those that were given up. */
-  readonly keepFailed: number;
-}
-
 export interface RouterConfig {
   readonly host: string;
   readonly httpPort: number;
   readonly grpcPort: number;
   readonly maxMessageBytes: number;
+  readonly auth: AuthConfig;
+  readonly tls: TlsConfig;
   readonly dataDirectory: string;
   readonly logLevel: (typeof LOG_LEVELS)[number];
   readonly core: CoreSettings;
@@ -203,6 +167,8 @@ function settle(file: z.output<typeof schema>): RouterConfig {
     httpPort: api.port,
     grpcPort: api.grpc_port,
     maxMessageBytes: api.max_message_bytes,
+    auth: authOf(file.auth),
+    tls: tlsOf(file.tls),
     dataDirectory: journal.data_dir,
     logLevel: file.log_level,
     core: {
@@ -223,7 +189,7 @@ function settle(file: z.output<typeof schema>): RouterConfig {
       health: healthOf(file),
       maxRetries: file.request_router.max_retries,
       retryDelayMs: file.request_router.retry_delay * 1000,
-      requestTimeoutMs: file.request_router.request_timeout * 1000,
+      requestTimeoutMs: wholeMs(file.request_router.request_timeout),
       timeouts: timeoutsOf(file.request_router.timeouts),
       ...leasesOf(agents),
       maxQueuedRequests: file.request_router.max_queued_requests,
@@ -247,27 +213,6 @@ function healthOf({ error_handler: handler, gpu_monitoring: monitoring }: z.outp
     temperatureMarginCelsius: monitoring.temperature_margin,
     slowRatio: handler.slow_ratio,
     ejectRatio: handler.eject_ratio,
-  };
-}
-
-function callbacksOf(file: z.output<typeof schema>["callbacks"]): CallbackConfig {
-  return {
-    secretsFile: file.secrets_file,
-    allow: file.allow,
-    ports: file.ports,
-    connectTimeoutMs: file.connect_timeout * 1000,
-    timeoutMs: file.timeout * 1000,
-    limits: {
-      maxConcurrent: file.max_concurrent,
-      maxConcurrentPerHost: file.max_concurrent_per_host,
-      retryDelayMs: file.retry_delay * 1000,
-      maxRetryDelayMs: file.max_retry_delay * 1000,
-      maxTries: file.max_tries,
-      giveUpAfterMs: file.give_up_after_hours * 3_600_000,
-      maxPending: file.max_pending,
-      maxPendingPerHost: file.max_pending_per_host,
-      keepFailed: file.keep_failed,
-    },
   };
 }
 

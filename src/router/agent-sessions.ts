@@ -5,6 +5,8 @@ import { create } from "@bufbuild/protobuf";
 import { status, type ServerDuplexStream } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import { AgentHelloSchema, ConnectRequestSchema, WelcomeSchema, type ConnectRequest, type ConnectResponse } from "../../gen/gpurouter/v1/agent_pb.js";
+import { callerOf } from "../api/grpc-guard.js";
+import { speaksFor } from "../auth/principal.js";
 import type { AgentTerms } from "../config/router-config.js";
 import type { Effect, Event } from "../core/events.js";
 import type { AttemptRef, NodeId } from "../core/model/ids.js";
@@ -42,6 +44,9 @@ export interface AgentSessionsOptions {
   readonly onProgress: (ref: AttemptRef, fraction: number, message: string) => void;
 }
 
+/** One for all: it compiles the rules of a message when it first meets one, which takes some 10 ms. */
+const validator = createValidator();
+
 /** Looks at who is silent and who is owed a heartbeat, per heartbeat interval. */
 const LOOKS_PER_HEARTBEAT = 10;
 /** An agent is more patient with a silent router than the router with it: it has only one. */
@@ -56,7 +61,6 @@ export class AgentSessions {
   readonly #helloOf = new Map<string, { readonly instanceId: string; readonly beat: bigint }>();
   readonly #dirty = new Set<string>();
   readonly #blocked = new Set<string>();
-  readonly #validator = createValidator();
   readonly #timer: NodeJS.Timeout;
   readonly #stalls: StallWatch;
   #closing = false;
@@ -134,7 +138,7 @@ export class AgentSessions {
   #invalid(message: ConnectRequest): string | null {
     // Events dominate and their fields are checked by what they refer to; the rest is rare enough for the full rules.
     if (!message.hello && !message.runners) return message.events.every((event) => event.ref) ? null : "events[].ref: must be set";
-    const result = message.hello ? this.#validator.validate(AgentHelloSchema, message.hello) : this.#validator.validate(ConnectRequestSchema, message);
+    const result = message.hello ? validator.validate(AgentHelloSchema, message.hello) : validator.validate(ConnectRequestSchema, message);
     return result.kind === "valid" ? null : (result.error?.message ?? "invalid message");
   }
 
@@ -142,6 +146,8 @@ export class AgentSessions {
     const { clock, epoch, log, step, terms } = this.#options;
     if (this.#closing) return refuse(stream, status.UNAVAILABLE, "The router is stopping.");
     if (!hello) return refuse(stream, status.FAILED_PRECONDITION, "The first message of the stream must be a hello.");
+    const { principal } = callerOf(stream);
+    if (!speaksFor(principal, hello.nodeId)) return refuse(stream, status.PERMISSION_DENIED, `The agent's key is not for node ${hello.nodeId}: make one with \`gpu-router keys create --role agent --node ${hello.nodeId}\`.`);
     if (hello.highestEpoch > BigInt(epoch())) return refuse(stream, status.FAILED_PRECONDITION, `The agent has obeyed epoch ${hello.highestEpoch}; this router has epoch ${epoch()}.`);
     const { nodeId, instanceId } = hello;
     if (this.#overtaken(nodeId, instanceId, beat)) return refuse(stream, status.ABORTED, `A later hello of ${nodeId} has come before this one.`);

@@ -77,3 +77,14 @@ testCatalogue("every Xid that it does not call unused has a meaning of its own",
   expect(rows.length).toBeGreaterThan(90);
   expect(rows.filter(({ xid }) => meaningOfXid(xid).text === meaningOfXid(9_999).text)).toEqual([]);
 });
+
+test.each<[string, XidClass]>([
+  ["Xid, fatal", "fatal"],
+  ["Xid, needs a reset", "reset"],
+  ["Xid of an application", "application"],
+])("docs/health.md lists each %s", (title, xidClass) => {
+  const row = readFileSync("docs/health.md", "utf8").split("\n").find((line) => line.startsWith(`| ${title}:`)) ?? "";
+  const listed = (row.split("|")[1]?.match(/\d+/g) ?? []).map(Number);
+  const real = Array.from({ length: 200 }, (_, xid) => xid).filter((xid) => meaningOfXid(xid).xidClass === xidClass);
+  expect(listed).toEqual(real);
+});
