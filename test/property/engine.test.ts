@@ -39,7 +39,7 @@ test("the plans reach every kind of record, every outcome of a submit and late r
   for (const commands of [...fc.sample(plan, { seed: 1, numRuns: 120 }), ...fc.sample(crowded, { seed: 1, numRuns: 60 })]) {
     for (const [what, count] of runPlan(commands)) reached.set(what, (reached.get(what) ?? 0) + count);
   }
-  const records = ["epoch_started", "gpu_registered", "accepted", "placed", "started", "stop_requested", "answered", "attempt_failed", "ended"];
+  const records = ["epoch_started", "gpu_registered", "gpu_retired", "accepted", "placed", "started", "stop_requested", "answered", "attempt_failed", "ended"];
   const submits = ["submit accepted", "submit known", "submit id_conflict", "submit queue_full"];
   const errors = ["error timeout", "error retries_exhausted", "error failed_code", "error too_late", "error waiting_timeout", "error running_timeout", "error truncated"];
   const scheduling = ["placed with a promise", "placed beside a promise", "placed late", "waits with a wish", "order_model"];

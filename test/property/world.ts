@@ -34,6 +34,7 @@ const PLAIN = settings({
   // A plan ends within a few minutes: what falls ill comes back soon.
   health: { ...DEFAULT_CORE_SETTINGS.health, maxCooldownMs: 40_000, recoveryMs: 1_000, probePatienceMs: 3_000, slowStartMs: 4_000 },
   maxQueuedRequests: 12,
+  forgetAfterMs: 3_000_000,
   maxQueuedBytes: 200,
   preemption: { enabled: true, priorityGap: 2, minRunMs: 4_000, nodeIntervalMs: 50, patienceMs: 100 },
 });
