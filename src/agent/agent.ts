@@ -13,33 +13,37 @@ import {
   type Dispatch,
   type GpuEvent,
   GpuEventSchema,
-  ModelAction,
-  type ModelOrder,
 } from "../../gen/gpurouter/v1/agent_pb.js";
 import { ChurnMap } from "../lib/churn-map.js";
 import { AgentSession } from "../link/agent-session.js";
+import { StallWatch } from "../link/stall-watch.js";
 import { endedMessage, helloMessage, jobOf, runnerListMessage, telemetryMessage, unknownRunnerMessage } from "./agent-codec.js";
 import { EngineLoads } from "./engine-loads.js";
-import { giveModelOrder } from "./model-orders.js";
+import { EventOutbox } from "./event-outbox.js";
+import { GrpcTransport } from "./grpc-transport.js";
+import { GpuRestarts, type RestartCommand } from "./gpu-restarts.js";
+import { obeyModelOrder } from "./model-orders.js";
 import type { Probe, ProbedGpu } from "./probes/probe.js";
-import { RouterConnection } from "./router-connection.js";
+import { NO_CREDENTIALS, type CredentialSources } from "../wire/router-credentials.js";
+import { RouterConnection, type RouterTransport } from "./router-connection.js";
 import { STOP_AT_ONCE, type Runner } from "./runners/runner.js";
 
-/** Live output and progress waiting to be sent; above it pieces are dropped, the offsets tell. */
-const MAX_WAITING_EVENTS = 10_000;
-/** The contract's bound, and what keeps one large result from holding up heartbeats for long. */
-const MAX_EVENTS_PER_MESSAGE = 4_096;
-const MAX_BYTES_PER_MESSAGE = 4 << 20;
-const FENCE_CHECK_MS = 250;
+/** How often to look at the lease and at a silent router. */
+const WATCH_MS = 50;
 
 export interface AgentOptions {
   readonly nodeId: string;
   readonly routerAddress: string;
+  /** How the router is shown who this is; nothing when left out. */
+  readonly credentials?: CredentialSources;
   readonly version: string;
   readonly probe: Probe;
   readonly gpus: readonly ProbedGpu[];
   readonly runners: readonly Runner[];
+  /** What restarts a GPU; null when nothing may. */
+  readonly restartCommand?: RestartCommand | null;
   readonly log: Logger;
+  readonly transport?: RouterTransport;
 }
 
 /** What this process has done; logged at the end, for people and for tests that count. */
@@ -59,15 +63,15 @@ export class Agent {
   readonly #fenced = new Set<string>();
   readonly #runnerByName: ReadonlyMap<string, Runner>;
   readonly #engineLoads: EngineLoads;
+  readonly #restarts: GpuRestarts;
   readonly #stops: (() => void)[] = [];
-  #events: AttemptEvent[] = [];
+  readonly #events = new EventOutbox();
   #gpuEvents: GpuEvent[] = [];
   #runnersChanged = false;
   #flushing = false;
-  #telemetryTimer: NodeJS.Timeout | null = null;
-  #heartbeatTimer: NodeJS.Timeout | null = null;
-  #fenceTimer: NodeJS.Timeout | null = null;
-  #leaseMs = 0;
+  /** Of the present stream. */
+  #timers: NodeJS.Timeout[] = [];
+  readonly #stalls = new StallWatch(WATCH_MS);
   #draining = false;
   #idle: (() => void) | null = null;
 
@@ -75,9 +79,12 @@ export class Agent {
     this.#options = options;
     this.#runnerByName = new Map(options.runners.map((runner) => [runner.name, runner]));
     this.#engineLoads = new EngineLoads(options.runners, () => this.#flushSoon());
-    this.#connection = new RouterConnection(options.routerAddress, options.log, {
+    this.#restarts = new GpuRestarts(options.restartCommand ?? null, options.gpus, options.log, () => this.#flushSoon());
+    const { routerAddress, credentials = NO_CREDENTIALS, log, transport = new GrpcTransport(routerAddress, credentials, log) } = options;
+    this.#connection = new RouterConnection(routerAddress, transport, log, {
       hello: () =>
         create(ConnectRequestSchema, {
+          beat: this.#session.nextBeat(performance.now()),
           hello: helloMessage({
             nodeId: options.nodeId,
             instanceId: this.#instanceId,
@@ -86,6 +93,7 @@ export class Agent {
             gpus: options.gpus,
             runners: this.#draining ? [] : options.runners,
             held: this.#session.held,
+            restartsGpus: Boolean(options.restartCommand),
           }),
         }),
       onMessage: (message) => this.#onMessage(message),
@@ -112,23 +120,16 @@ export class Agent {
         this.#flushSoon();
       }),
     );
-    for (const runner of runners) {
-      this.#stops.push(
-        runner.onChange(() => {
-          this.#runnersChanged = true;
-          this.#flushSoon();
-        }),
-      );
-    }
-    this.#fenceTimer = setInterval(() => this.#fence(), FENCE_CHECK_MS);
+    for (const runner of runners) this.#stops.push(runner.onChange(() => this.#tellRunners()));
+    const watch = setInterval(() => this.#watch(), WATCH_MS);
+    this.#stops.push(() => clearInterval(watch));
     this.#connection.open();
   }
 
   /** Takes no new work (the router is told), waits up to `graceMs` for what runs, then stops it. */
   async stop(graceMs: number): Promise<void> {
     this.#draining = true;
-    this.#runnersChanged = true;
-    this.#flushSoon();
+    this.#tellRunners();
     if (this.running > 0) {
       this.#options.log.info({ running: this.running }, "waiting for running attempts");
       await new Promise<void>((resolve) => {
@@ -141,10 +142,10 @@ export class Agent {
     }
     for (const abort of this.#aborts.values()) abort.abort();
     await Promise.all(this.#options.runners.map((runner) => runner.close()));
+    await this.#restarts.close(graceMs);
     this.#flush();
     for (const stop of this.#stops) stop();
     this.#onDown();
-    if (this.#fenceTimer) clearInterval(this.#fenceTimer);
     await this.#connection.close();
     await this.#options.probe.close();
     this.#options.log.info({ counts: this.counts }, "agent stopped");
@@ -159,37 +160,32 @@ export class Agent {
         return;
       }
       this.#options.log.info({ epoch: Number(message.welcome.epoch), held: this.#session.held.length }, "connected to the router");
-      this.#leaseMs = message.welcome.leaseMs;
       // Live output of the time between is gone; what the router must know is sent again.
-      this.#events = resend;
-      this.#heartbeatTimer = setInterval(() => this.#send(true), message.welcome.heartbeatIntervalMs);
-      this.#telemetryTimer = setInterval(() => this.#look(), message.welcome.telemetryIntervalMs);
+      this.#events.restart(resend);
+      this.#restarts.tellAgain();
+      this.#timers = [setInterval(() => this.#send(true), message.welcome.heartbeatIntervalMs), setInterval(() => this.#look(), message.welcome.telemetryIntervalMs)];
       this.#look();
       this.#flushSoon();
     }
-    const { start, stop, orders } = this.#session.received(message, now);
+    const { start, stop, orders, restarts, tell } = this.#session.received(message, now);
+    for (const runner of this.#options.runners) runner.leaseUntil?.(this.#session.leaseUntilMs);
+    for (const event of tell) this.#push(event);
     for (const ref of stop) this.#aborts.get(key(ref))?.abort();
-    for (const order of orders) this.#order(order);
+    for (const order of orders) obeyModelOrder(order, this.#runnerByName, this.#options.log);
+    for (const order of restarts) this.#restarts.order(order);
     for (const dispatch of start) void this.#run(dispatch);
   }
 
   #onDown(): void {
     this.#session.disconnected();
     this.#engineLoads.clear();
-    if (this.#heartbeatTimer) clearInterval(this.#heartbeatTimer);
-    if (this.#telemetryTimer) clearInterval(this.#telemetryTimer);
-  }
-
-  #order(order: ModelOrder): void {
-    const words = { runner: order.runner, model: order.modelId, action: ModelAction[order.action]?.toLowerCase() ?? order.action };
-    const ignored = giveModelOrder(order, this.#runnerByName);
-    if (ignored === "") this.#options.log.info(words, "model ordered");
-    else this.#options.log.warn({ ...words, because: ignored }, "model order ignored");
+    for (const timer of this.#timers.splice(0)) clearInterval(timer);
   }
 
   async #run(dispatch: Dispatch): Promise<void> {
     const { ref } = dispatch;
     if (!ref) return;
+    this.#options.log.debug({ request: ref.requestId, attempt: ref.attempt }, "attempt received");
     const abort = new AbortController();
     this.#aborts.set(key(ref), abort);
     const maxResultBytes = this.#session.welcome?.maxResultBytes ?? 0;
@@ -221,13 +217,18 @@ export class Agent {
   }
 
   #hasRoom(ref: AttemptRef): boolean {
-    return this.connected && this.#events.length < MAX_WAITING_EVENTS && this.#session.live(ref);
+    return this.connected && this.#events.hasRoom && this.#session.live(ref);
   }
 
   #push(event: AttemptEvent | null): void {
     // Between streams nothing is collected: the next welcome sends again what matters.
     if (!event || !this.connected) return;
     this.#events.push(event);
+    this.#flushSoon();
+  }
+
+  #tellRunners(): void {
+    this.#runnersChanged = true;
     this.#flushSoon();
   }
 
@@ -239,29 +240,18 @@ export class Agent {
 
   #flush(): void {
     this.#flushing = false;
-    if (this.#events.length > 0 || this.#gpuEvents.length > 0 || this.#runnersChanged || this.#engineLoads.waiting) this.#send(false);
+    if (this.#events.length > 0 || this.#gpuEvents.length > 0 || this.#runnersChanged || this.#engineLoads.waiting || this.#restarts.waiting) this.#send(false);
   }
 
   /** All that is to be said, in one message; an empty one is a heartbeat. Waits while the stream is full. */
   #send(heartbeat: boolean): void {
     if (!this.connected || (!heartbeat && !this.#connection.writable)) return;
-    const message = create(ConnectRequestSchema, { events: this.#takeEvents(), gpuEvents: this.#gpuEvents.splice(0, 1024), runnerLoads: this.#engineLoads.take() });
+    const beat = this.#session.nextBeat(performance.now());
+    const message = create(ConnectRequestSchema, { beat, events: this.#events.take(), gpuEvents: this.#gpuEvents.splice(0, 1024), runnerLoads: this.#engineLoads.take(), restartReports: this.#restarts.take() });
     if (this.#runnersChanged) message.runners = runnerListMessage(this.#draining ? [] : this.#options.runners);
     this.#runnersChanged = false;
     this.#connection.send(message);
     if (this.#events.length > 0) this.#flushSoon();
-  }
-
-  /** As many events as fit one message; at least one when there is any. */
-  #takeEvents(): AttemptEvent[] {
-    let count = 0;
-    let bytes = 0;
-    for (const { event } of this.#events) {
-      bytes += event.case === "ended" ? event.value.result.byteLength : event.case === "output" ? event.value.data.byteLength : 0;
-      if (count > 0 && (count >= MAX_EVENTS_PER_MESSAGE || bytes > MAX_BYTES_PER_MESSAGE)) break;
-      count += 1;
-    }
-    return this.#events.splice(0, count);
   }
 
   /** At every telemetry interval. */
@@ -277,18 +267,25 @@ export class Agent {
       if (!this.connected || samples.length === 0) return;
       const ageMs = performance.now() - askedAtMs;
       const uptimeSeconds = (performance.now() - this.#startedAtMs) / 1000;
-      this.#connection.send(create(ConnectRequestSchema, { telemetry: samples.map((sample) => telemetryMessage(sample, ageMs, uptimeSeconds)) }));
+      const beat = this.#session.nextBeat(performance.now());
+      this.#connection.send(create(ConnectRequestSchema, { beat, telemetry: samples.map((sample) => telemetryMessage(sample, ageMs, uptimeSeconds)) }));
     } catch (error) {
       this.#options.log.warn({ error: String(error) }, "no telemetry");
     }
   }
 
-  #fence(): void {
-    if (this.#leaseMs === 0) return;
-    for (const ref of this.#session.fence(this.#leaseMs, performance.now())) {
+  #watch(): void {
+    const now = performance.now();
+    const stalledMs = this.#stalls.look(now);
+    this.#fence(now);
+    if (this.#session.routerSilent(stalledMs, now)) this.#connection.abandon("nothing was heard of the router");
+  }
+
+  #fence(now: number): void {
+    for (const ref of this.#session.fence(now)) {
       const abort = this.#aborts.get(key(ref));
       if (!abort || this.#fenced.has(key(ref))) continue;
-      this.#options.log.warn({ request: ref.requestId, attempt: ref.attempt }, "no word from the router for the lease: stopping work that must not run twice");
+      this.#options.log.warn({ request: ref.requestId, attempt: ref.attempt }, "the lease has run out: stopping work that must not run twice");
       this.#fenced.add(key(ref));
       abort.abort(STOP_AT_ONCE);
     }

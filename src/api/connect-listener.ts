@@ -1,17 +1,29 @@
 // Connect and gRPC-Web on node:http. Stands where connect-node's own adapter would, which reports a caller that hangs up
 // as an error on the console. Used by `http-server.ts`.
+import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { createConnectRouter } from "@connectrpc/connect";
+import { createConnectRouter, createContextValues } from "@connectrpc/connect";
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
-import { RouterService } from "../../gen/gpurouter/v1/router_pb.js";
-import { bindConnectHandlers } from "./connect-handlers.js";
+import { bindConnectHandlers, callerKey } from "./connect-handlers.js";
 import type { Binding } from "./grpc-handlers.js";
+import type { Caller } from "./guard.js";
 import type { ServiceHandlers } from "./service-handlers.js";
 
-/** Answers a call of RouterService; returns false, and does nothing, when `path` is not one of its methods. */
-export type ConnectListener = (path: string, request: IncomingMessage, response: ServerResponse) => boolean;
+/** A service with what answers it. */
+export interface BoundService<S extends DescService = DescService> {
+  readonly service: S;
+  readonly handlers: ServiceHandlers<S>;
+}
 
-export function createConnectListener(handlers: ServiceHandlers<typeof RouterService>, maxRequestBytes: number, binding: Binding): ConnectListener {
+/** A method by its path. */
+export interface ConnectMethod {
+  readonly method: DescMethod;
+  /** Answers a call of somebody who may call. */
+  readonly serve: (request: IncomingMessage, response: ServerResponse, caller: Caller) => void;
+}
+
+/** The methods of the services by path, such as "/gpurouter.v1.RouterService/Route". */
+export function connectMethods(services: readonly BoundService[], maxRequestBytes: number, binding: Binding): ReadonlyMap<string, ConnectMethod> {
   const router = createConnectRouter({
     // HTTP/1.1 has no trailers that a gRPC client would read; gRPC has its own port.
     grpc: false,
@@ -21,19 +33,22 @@ export function createConnectListener(handlers: ServiceHandlers<typeof RouterSer
     // On loopback compression costs more than it saves.
     acceptCompression: [],
   });
-  bindConnectHandlers(router, RouterService, handlers, binding);
-  const methods = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
-
-  return (path, request, response) => {
-    const method = methods.get(path);
-    if (!method) return false;
-    method(universalRequestFromNodeRequest(request, response, undefined, undefined))
-      .then((answer) => universalResponseToNodeResponse(answer, response))
-      .catch((error: unknown) => {
-        // Writing to a caller that has gone fails, and interests nobody.
-        if (!response.destroyed) binding.log.error({ err: error, method: path }, "an answer could not be written");
-        response.destroy();
-      });
-    return true;
-  };
+  for (const { service, handlers } of services) bindConnectHandlers(router, service, handlers, binding);
+  return new Map(
+    router.handlers.map((handler) => [
+      handler.requestPath,
+      {
+        method: handler.method,
+        serve(request, response, caller) {
+          handler(universalRequestFromNodeRequest(request, response, undefined, createContextValues().set(callerKey, caller)))
+            .then((answer) => universalResponseToNodeResponse(answer, response))
+            .catch((error: unknown) => {
+              // Writing to a caller that has gone fails, and interests nobody.
+              if (!response.destroyed) binding.log.error({ err: error, method: handler.requestPath }, "an answer could not be written");
+              response.destroy();
+            });
+        },
+      },
+    ]),
+  );
 }

@@ -4,6 +4,7 @@ import { status } from "@grpc/grpc-js";
 import { violationsToProto, type Violation } from "@bufbuild/protovalidate";
 import type { Violations } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { pathToString } from "@bufbuild/protobuf/reflect";
+import { overLimitText, type OverLimit } from "../core/model/quota.js";
 import type { RouteOutcome } from "./router-port.js";
 
 /** What can come of a call before or beside the router's own answer. */
@@ -12,8 +13,19 @@ export type ApiOutcome =
   | { readonly kind: "malformed"; readonly type: string; readonly detail: string }
   | { readonly kind: "unknown_request"; readonly requestId: string }
   | { readonly kind: "unknown_gpus"; readonly gpuIds: readonly string[] }
+  | { readonly kind: "unknown_target"; readonly target: string }
+  | { readonly kind: "restart_refused"; readonly gpuId: string; readonly detail: string }
+  | { readonly kind: "unknown_callback"; readonly callbackId: string }
   | { readonly kind: "unknown_service"; readonly service: string }
   | { readonly kind: "no_result"; readonly requestId: string }
+  | { readonly kind: "unauthenticated"; readonly why: string }
+  | { readonly kind: "permission_denied"; readonly why: string }
+  | { readonly kind: "too_many_attempts"; readonly retryAfterMs: number }
+  | { readonly kind: "identity_unavailable"; readonly why: string }
+  | { readonly kind: "unknown_key"; readonly keyId: string }
+  | { readonly kind: "unknown_user"; readonly userId: string }
+  | { readonly kind: "first_not_admin" }
+  | { readonly kind: "book_full"; readonly what: "keys" | "users"; readonly limit: number }
   | { readonly kind: "internal" };
 
 /** Everything that the table maps. */
@@ -25,11 +37,14 @@ interface Row<O> {
   text(outcome: O): string;
   /** When to try again, ms; left out when trying again would not help. */
   retryAfterMs?(outcome: O): number;
+  /** The limit that was reached. */
+  over?(outcome: O): OverLimit;
 }
 
 /** Violations that one answer names; the rest is counted. Keeps trailers small whatever was sent. */
 const VIOLATIONS_SHOWN = 8;
 const DRAIN_RETRY_AFTER_MS = 1_000;
+const IDENTITY_RETRY_AFTER_MS = 1_000;
 
 const TABLE = {
   accepted: { code: status.OK, http: 200, text: (o) => o.message },
@@ -46,7 +61,27 @@ const TABLE = {
   queue_full: {
     code: status.RESOURCE_EXHAUSTED,
     http: 429,
-    text: (o) => `the queue is full: its limit is ${o.limit} ${o.what}; try again in ${o.retryAfterMs} ms`,
+    text: (o) => `${o.what === "memory" ? "the router is short of memory" : `the queue is full: its limit is ${o.limit} ${o.what}`}; try again in ${o.retryAfterMs} ms`,
+    retryAfterMs: (o) => o.retryAfterMs,
+  },
+  over_quota: {
+    code: status.RESOURCE_EXHAUSTED,
+    http: 429,
+    text: (o) => `over quota: ${overLimitText(o.over)}; ${o.retryAfterMs > 0 ? `try again in ${o.retryAfterMs} ms` : "ask for less, or for a higher limit"}`,
+    retryAfterMs: (o) => o.retryAfterMs,
+    over: (o) => o.over,
+  },
+  rate_limited: {
+    code: status.RESOURCE_EXHAUSTED,
+    http: 429,
+    text: (o) => `rate limited: ${overLimitText(o.over)}; try again in ${o.retryAfterMs} ms`,
+    retryAfterMs: (o) => o.retryAfterMs,
+    over: (o) => o.over,
+  },
+  callbacks_full: {
+    code: status.RESOURCE_EXHAUSTED,
+    http: 429,
+    text: (o) => `callback_url: too many ${o.what} are still to be delivered: the limit is ${o.limit}; try again later, or without callback_url`,
     retryAfterMs: (o) => o.retryAfterMs,
   },
   storage_full: {
@@ -73,14 +108,42 @@ const TABLE = {
     http: 404,
     text: (o) => `gpu_ids: no GPU with id ${o.gpuIds.slice(0, VIOLATIONS_SHOWN).map(quote).join(", ")}${more(o.gpuIds.length)}; leave gpu_ids empty to see all`,
   },
+  unknown_target: { code: status.NOT_FOUND, http: 404, text: (o) => `target: the fleet has no ${o.target}; GpuStatus shows its GPUs and their nodes` },
+  restart_refused: { code: status.FAILED_PRECONDITION, http: 409, text: (o) => `GPU ${quote(o.gpuId)} is not restarted: ${o.detail}` },
+  unknown_callback: { code: status.NOT_FOUND, http: 404, text: (o) => `no failed callback ${quote(o.callbackId)}; ListFailedCallbacks shows those that are kept` },
   unknown_service: { code: status.NOT_FOUND, http: 404, text: (o) => `service: ${quote(o.service)} is not served here` },
   no_result: {
     code: status.NOT_FOUND,
     http: 404,
     text: (o) => `no result for request ${quote(o.requestId)}: it is unknown, has not completed, or is past its retention`,
   },
+  unauthenticated: { code: status.UNAUTHENTICATED, http: 401, text: (o) => o.why },
+  permission_denied: { code: status.PERMISSION_DENIED, http: 403, text: (o) => o.why },
+  too_many_attempts: {
+    code: status.RESOURCE_EXHAUSTED,
+    http: 429,
+    text: (o) => `too many failed attempts to sign in; try again in ${o.retryAfterMs} ms, with a credential that is right`,
+    retryAfterMs: (o) => o.retryAfterMs,
+  },
+  identity_unavailable: {
+    code: status.UNAVAILABLE,
+    http: 503,
+    text: () => "who is calling cannot be checked now; the router's log has the cause",
+    retryAfterMs: () => IDENTITY_RETRY_AFTER_MS,
+  },
+  unknown_key: { code: status.NOT_FOUND, http: 404, text: (o) => `no key with id ${quote(o.keyId)}` },
+  unknown_user: { code: status.NOT_FOUND, http: 404, text: (o) => `no user and no key of ${quote(o.userId)}` },
+  first_not_admin: {
+    code: status.FAILED_PRECONDITION,
+    http: 400,
+    text: () => "the first key or user must have role admin, or nobody could make another",
+  },
+  book_full: { code: status.RESOURCE_EXHAUSTED, http: 429, text: (o) => `there are ${o.limit} ${o.what} already, which is the limit` },
   internal: { code: status.INTERNAL, http: 500, text: () => "internal error; the router's log has the cause" },
 } satisfies { readonly [K in Outcome["kind"]]: Row<Extract<Outcome, { kind: K }>> };
+
+/** What ends a call that is open when its caller loses the right to it. */
+export const EXPELLED = { kind: "unauthenticated", why: "the credential of this call was revoked, changed or has expired; sign in again" } as const;
 
 /** An outcome other than "accepted", on its way to the caller. `message` is for people; `kind` is the stable label. */
 export class ApiError extends Error {
@@ -91,6 +154,8 @@ export class ApiError extends Error {
   readonly httpStatus: number;
   /** ms; 0 when trying again would not help. */
   readonly retryAfterMs: number;
+  /** The limit that was reached; null when none is to blame. */
+  readonly over: OverLimit | null;
   /** What was wrong with which field, for machines; null when no field is to blame. */
   readonly violations: Violations | null;
 
@@ -102,6 +167,7 @@ export class ApiError extends Error {
     this.code = row.code;
     this.httpStatus = row.http;
     this.retryAfterMs = row.retryAfterMs?.(outcome as never) ?? 0;
+    this.over = row.over?.(outcome as never) ?? null;
     this.violations =
       outcome.kind === "invalid_argument" ? violationsToProto(outcome.violations.slice(0, VIOLATIONS_SHOWN))[0] : null;
   }

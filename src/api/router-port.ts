@@ -3,6 +3,7 @@
 import type { Decision } from "../core/model/decision.js";
 import type { GpuView } from "../core/model/gpu.js";
 import type { GpuId, RequestId, UserId } from "../core/model/ids.js";
+import type { OverLimit } from "../core/model/quota.js";
 import type { Phase, Request, RequestSpec } from "../core/model/request.js";
 
 /** A request as the API shows it. `result` is there only when it is small enough to travel inline. */
@@ -31,7 +32,12 @@ export type RouteOutcome =
     }
   | { readonly kind: "id_conflict"; readonly requestId: RequestId }
   | { readonly kind: "unknown_strategy"; readonly strategy: string; readonly known: readonly string[] }
-  | { readonly kind: "queue_full"; readonly what: "requests" | "bytes"; readonly limit: number; readonly retryAfterMs: number }
+  | { readonly kind: "queue_full"; readonly what: "requests" | "bytes" | "memory"; readonly limit: number; readonly retryAfterMs: number }
+  /** `retryAfterMs` is 0 when waiting does not help. */
+  | { readonly kind: "over_quota"; readonly over: OverLimit; readonly retryAfterMs: number }
+  | { readonly kind: "rate_limited"; readonly over: OverLimit; readonly retryAfterMs: number }
+  /** Too much is still to be told to callback addresses, all of them or the request's own. */
+  | { readonly kind: "callbacks_full"; readonly what: string; readonly limit: number; readonly retryAfterMs: number }
   | { readonly kind: "storage_full"; readonly detail: string; readonly retryAfterMs: number }
   | { readonly kind: "draining" };
 
@@ -39,7 +45,9 @@ export type RouteOutcome =
 export type WatchEvent =
   | { readonly kind: "request"; readonly view: RequestView }
   | { readonly kind: "progress"; readonly fraction: number; readonly message: string }
-  | { readonly kind: "output"; readonly attempt: number; readonly offset: number; readonly data: Uint8Array };
+  | { readonly kind: "output"; readonly attempt: number; readonly offset: number; readonly data: Uint8Array }
+  /** What the attempt has put out is void: the request begins anew. */
+  | { readonly kind: "output_void"; readonly attempt: number; readonly reason: string };
 
 /** One message of WatchGpus. */
 export interface GpuChanges {
@@ -59,6 +67,8 @@ export interface ListQuery {
 }
 
 export interface RouterPort {
+  /** Whose request it is; null when unknown. What is not durable yet counts too. */
+  owner(requestId: RequestId): UserId | null;
   /** Resolves when the acceptance is durable, or with why it was not accepted. Never rejects for a bad request. */
   route(spec: RequestSpec): Promise<RouteOutcome>;
   /** null when unknown. Resolves when what it shows is durable: no answer shows what a crash could take back. */

@@ -3,7 +3,15 @@
 import { existsSync } from "node:fs";
 import { z } from "zod";
 import { DEFAULT_CORE_SETTINGS, type CoreSettings } from "../core/settings.js";
+import { agentsSection, agentTermsOf, leasesOf, type AgentTerms } from "./agents-section.js";
+import { authOf, authSection, tlsOf, tlsSection, type AuthConfig, type TlsConfig } from "./auth-config.js";
+import { quotaOf, quotaSection } from "./quota-section.js";
+import { callbackSection, callbacksOf, type CallbackConfig } from "./callback-config.js";
 import { readYaml } from "./read-yaml.js";
+import { wholeMs } from "./whole-ms.js";
+import { requestTimeouts, timeoutsOf } from "./request-timeouts.js";
+
+export type { AgentTerms };
 
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 const DEFAULT_PATH = "config.yaml";
@@ -22,6 +30,8 @@ const schema = z.strictObject({
       max_message_bytes: z.int().min(1024).max(256 << 20).default(16 << 20),
     })
     .prefault({}),
+  auth: authSection,
+  tls: tlsSection,
   load_balancer: z
     .strictObject({
       strategy: z.string().min(1).default(defaults.strategy),
@@ -46,18 +56,36 @@ const schema = z.strictObject({
       max_retries: z.int().min(0).max(100).default(defaults.maxRetries),
       retry_delay: seconds(3600).default(defaults.retryDelayMs / 1000),
       request_timeout: seconds(31_536_000).default(defaults.requestTimeoutMs / 1000),
+      timeouts: requestTimeouts,
       max_wait: z.number().min(1).max(31_536_000).default(defaults.maxWaitMs / 1000),
       max_queued_requests: z.int().min(1).max(10_000_000).default(defaults.maxQueuedRequests),
       max_queued_bytes: z.int().min(1).default(defaults.maxQueuedBytes),
+      queue_headroom: share.default(defaults.queueHeadroom),
+      shed_above_memory: z.number().min(0.1).max(1).default(defaults.shedAboveMemory),
     })
     .prefault({}),
+  user_quota_manager: quotaSection,
   error_handler: z
     .strictObject({
       error_threshold: share.default(defaults.errorThreshold),
       gpu_cooldown_period: seconds(86_400).default(defaults.gpuCooldownMs / 1000),
+      max_cooldown_period: seconds(604_800).default(defaults.health.maxCooldownMs / 1000),
+      min_outcomes: z.int().min(1).max(10_000).default(defaults.health.minOutcomes),
+      max_ejected_share: share.default(defaults.health.maxEjectedShare),
+      slow_ratio: z.number().min(1).max(1_000).default(defaults.health.slowRatio),
+      eject_ratio: z.number().min(1).max(1_000).default(defaults.health.ejectRatio),
+      recovery_time: seconds(86_400).default(defaults.health.recoveryMs / 1000),
+      probe_patience: seconds(86_400).default(defaults.health.probePatienceMs / 1000),
+      slow_start: seconds(86_400).default(defaults.health.slowStartMs / 1000),
+    })
+    .refine((handler) => handler.eject_ratio >= handler.slow_ratio, { path: ["eject_ratio"], message: "must be at least slow_ratio" })
+    .prefault({}),
+  gpu_monitoring: z
+    .strictObject({
+      max_temperature: z.number().min(1).max(150).default(defaults.maxTemperatureCelsius),
+      temperature_margin: z.number().min(0).max(50).default(defaults.health.temperatureMarginCelsius),
     })
     .prefault({}),
-  gpu_monitoring: z.strictObject({ max_temperature: z.number().min(1).max(150).default(defaults.maxTemperatureCelsius) }).prefault({}),
   gpu: z
     .strictObject({
       multi_gpu: z
@@ -70,17 +98,7 @@ const schema = z.strictObject({
         .prefault({}),
     })
     .prefault({}),
-  agents: z
-    .strictObject({
-      heartbeat_interval: z.number().min(0.05).max(10).default(0.25),
-      telemetry_interval: z.number().min(0.1).max(60).default(defaults.telemetryIntervalMs / 1000),
-      lease: z.number().min(0.5).max(600).default(3),
-      node_lost_after: z.number().min(0.5).max(3600).default(defaults.nodeLostAfterMs / 1000),
-      max_result_bytes: z.int().min(1024).max(64 << 20).default(8 << 20),
-    })
-    .refine((agents) => agents.lease >= 3 * agents.heartbeat_interval, { path: ["lease"], message: "must be at least three heartbeat_intervals" })
-    .refine((agents) => agents.node_lost_after > agents.lease, { path: ["node_lost_after"], message: "must be longer than lease, or work could run twice" })
-    .prefault({}),
+  agents: agentsSection,
   journal: z
     .strictObject({
       data_dir: z.string().min(1).default("data"),
@@ -88,18 +106,10 @@ const schema = z.strictObject({
       keep_finished_requests: z.int().min(0).max(100_000_000).default(1_000_000),
     })
     .prefault({}),
+  callbacks: callbackSection,
   recording: z.strictObject({ file: z.string().default(""), max_mib: z.int().min(1).max(1 << 20).default(1024), hash_users: z.boolean().default(false) }).prefault({}),
   log_level: z.enum(LOG_LEVELS).default("info"),
 });
-
-/** What the router promises its agents; sent with every welcome. */
-export interface AgentTerms {
-  /** An agent that hears nothing for this long stops work that must not run twice. */
-  readonly leaseMs: number;
-  readonly heartbeatIntervalMs: number;
-  readonly telemetryIntervalMs: number;
-  readonly maxResultBytes: number;
-}
 
 /** How long finished requests and their results can be asked for. */
 export interface RetentionLimits {
@@ -120,11 +130,14 @@ export interface RouterConfig {
   readonly httpPort: number;
   readonly grpcPort: number;
   readonly maxMessageBytes: number;
+  readonly auth: AuthConfig;
+  readonly tls: TlsConfig;
   readonly dataDirectory: string;
   readonly logLevel: (typeof LOG_LEVELS)[number];
   readonly core: CoreSettings;
   readonly agentTerms: AgentTerms;
   readonly retention: RetentionLimits;
+  readonly callbacks: CallbackConfig;
   readonly recording: RecordingConfig;
 }
 
@@ -158,6 +171,8 @@ function settle(file: z.output<typeof schema>): RouterConfig {
     httpPort: api.port,
     grpcPort: api.grpc_port,
     maxMessageBytes: api.max_message_bytes,
+    auth: authOf(file.auth),
+    tls: tlsOf(file.tls),
     dataDirectory: journal.data_dir,
     logLevel: file.log_level,
     core: {
@@ -175,22 +190,36 @@ function settle(file: z.output<typeof schema>): RouterConfig {
       maxTemperatureCelsius: file.gpu_monitoring.max_temperature,
       errorThreshold: file.error_handler.error_threshold,
       gpuCooldownMs: file.error_handler.gpu_cooldown_period * 1000,
+      health: healthOf(file),
       maxRetries: file.request_router.max_retries,
       retryDelayMs: file.request_router.retry_delay * 1000,
-      requestTimeoutMs: file.request_router.request_timeout * 1000,
-      telemetryIntervalMs: agents.telemetry_interval * 1000,
-      nodeLostAfterMs: agents.node_lost_after * 1000,
+      requestTimeoutMs: wholeMs(file.request_router.request_timeout),
+      timeouts: timeoutsOf(file.request_router.timeouts),
+      ...leasesOf(agents),
       maxQueuedRequests: file.request_router.max_queued_requests,
       maxQueuedBytes: file.request_router.max_queued_bytes,
+      queueHeadroom: file.request_router.queue_headroom,
+      shedAboveMemory: file.request_router.shed_above_memory,
+      quota: quotaOf(file.user_quota_manager),
     },
-    agentTerms: {
-      leaseMs: agents.lease * 1000,
-      heartbeatIntervalMs: agents.heartbeat_interval * 1000,
-      telemetryIntervalMs: agents.telemetry_interval * 1000,
-      maxResultBytes: agents.max_result_bytes,
-    },
+    agentTerms: agentTermsOf(agents),
     retention: { finishedForMs: journal.keep_finished_hours * 3_600_000, finishedAtMost: journal.keep_finished_requests },
+    callbacks: callbacksOf(file.callbacks),
     recording: { file: file.recording.file, maxBytes: file.recording.max_mib * 1024 * 1024, hashUsers: file.recording.hash_users },
+  };
+}
+
+function healthOf({ error_handler: handler, gpu_monitoring: monitoring }: z.output<typeof schema>): CoreSettings["health"] {
+  return {
+    maxCooldownMs: handler.max_cooldown_period * 1000,
+    recoveryMs: handler.recovery_time * 1000,
+    probePatienceMs: handler.probe_patience * 1000,
+    slowStartMs: handler.slow_start * 1000,
+    maxEjectedShare: handler.max_ejected_share,
+    minOutcomes: handler.min_outcomes,
+    temperatureMarginCelsius: monitoring.temperature_margin,
+    slowRatio: handler.slow_ratio,
+    ejectRatio: handler.eject_ratio,
   };
 }
 

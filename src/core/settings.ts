@@ -1,4 +1,6 @@
 // Everything about the core that an operator can set. `config/` fills it; the core only reads it.
+import { NO_LIMITS, type QuotaSettings } from "./model/quota.js";
+import type { StageTimeouts } from "./model/request.js";
 
 /** The pieces of the `hybrid` strategy. Each can be taken out, to see what it is worth. */
 export interface HybridSettings {
@@ -38,6 +40,34 @@ export interface PreemptionSettings {
   readonly patienceMs: number;
 }
 
+/** 0 for none. */
+export interface ConfiguredTimeouts extends StageTimeouts {
+  /** From acceptance to the end, ms. */
+  readonly totalMs?: number;
+}
+
+/** When a GPU counts as ill and when as well again, beside its cool-down and the limits of temperature and errors. */
+export interface HealthSettings {
+  /** Longest cool-down of a GPU that fails again and again, ms. */
+  readonly maxCooldownMs: number;
+  /** How long a GPU has to be better before it counts as better, ms. */
+  readonly recoveryMs: number;
+  /** How long a GPU in probation waits for a request that can be its probe, ms. */
+  readonly probePatienceMs: number;
+  /** From a passed probe to all of its slots, ms. */
+  readonly slowStartMs: number;
+  /** Share of the connected GPUs, 0..1, that may be out for what outcomes suggest; one always may. What is seen, such as a lost GPU, has no limit. */
+  readonly maxEjectedShare: number;
+  /** Outcomes before an error rate or a speed is believed. */
+  readonly minOutcomes: number;
+  /** This close below its limit a GPU is warm; once too hot, it has to cool down by as much, degrees Celsius. */
+  readonly temperatureMarginCelsius: number;
+  /** A GPU that takes this many times as long as the median of its kind with the same models is degraded. */
+  readonly slowRatio: number;
+  /** And one that takes this many times as long is taken out. */
+  readonly ejectRatio: number;
+}
+
 export interface CoreSettings {
   /** Strategy of requests that name none. */
   readonly strategy: string;
@@ -65,18 +95,34 @@ export interface CoreSettings {
   readonly errorThreshold: number;
   /** How long a GPU that failed stays out, ms. */
   readonly gpuCooldownMs: number;
+  readonly health: HealthSettings;
   /** Dispatches after the first before a request fails. */
   readonly maxRetries: number;
   /** Wait before a retry; lost GPUs and nodes are replaced without one, ms. */
   readonly retryDelayMs: number;
   /** Time-out of inference requests that set none, ms; 0 for none. Other types have none by default. */
   readonly requestTimeoutMs: number;
+  /** Time-outs of requests that set none, by what they are for; `failover/time-outs.ts` says how they are looked up. */
+  readonly timeouts: Readonly<Record<string, ConfiguredTimeouts>>;
   readonly telemetryIntervalMs: number;
-  /** How long a node may be silent before its work is taken away, ms. Longer than the agents' lease. */
+  /** A node of which nothing is heard for this long has lost its work, but what must not run twice, ms. */
   readonly nodeLostAfterMs: number;
+  /** The same from the cut of its stream on: an agent that lives is back well before that, ms. */
+  readonly reconnectGraceMs: number;
+  /** How long the nodes have to come back when a router has started, or has stood still itself, ms. */
+  readonly takeoverGraceMs: number;
+  /** So long after a node was last heard, its agent has certainly stopped what must not run twice, ms. Longer than the agents' lease. */
+  readonly fencedAfterMs: number;
+  /** A GPU that is gone for so long is forgotten, ms. */
+  readonly forgetAfterMs: number;
   readonly maxQueuedRequests: number;
   /** Payload bytes of waiting requests. */
   readonly maxQueuedBytes: number;
+  /** Share of both that is kept from priority 1, 0..1; from the priorities up to 5 less and less. */
+  readonly queueHeadroom: number;
+  /** Share of the router's memory above which nobody comes in for whom nobody makes way, 0..1. */
+  readonly shedAboveMemory: number;
+  readonly quota: QuotaSettings;
 }
 
 /** The requirements' defaults (rows R2-R4, F1, F4). */
@@ -107,11 +153,35 @@ export const DEFAULT_CORE_SETTINGS: CoreSettings = {
   maxTemperatureCelsius: 85,
   errorThreshold: 0.1,
   gpuCooldownMs: 300_000,
+  health: {
+    maxCooldownMs: 3_600_000,
+    recoveryMs: 10_000,
+    probePatienceMs: 30_000,
+    slowStartMs: 60_000,
+    maxEjectedShare: 0.3,
+    minOutcomes: 5,
+    temperatureMarginCelsius: 5,
+    slowRatio: 1.5,
+    ejectRatio: 4,
+  },
   maxRetries: 3,
   retryDelayMs: 1_000,
   requestTimeoutMs: 30_000,
+  timeouts: {},
   telemetryIntervalMs: 1_000,
-  nodeLostAfterMs: 5_000,
+  nodeLostAfterMs: 750,
+  reconnectGraceMs: 400,
+  takeoverGraceMs: 5_000,
+  fencedAfterMs: 12_100,
+  forgetAfterMs: 86_400_000,
   maxQueuedRequests: 100_000,
   maxQueuedBytes: 512 * 1024 * 1024,
+  queueHeadroom: 0.1,
+  shedAboveMemory: 0.9,
+  quota: {
+    mode: "off",
+    defaults: { ...NO_LIMITS, concurrentRequests: 100, gpus: 2, priorityRequests: 3 },
+    gpuTimePeriodMs: 86_400_000,
+    checkIntervalMs: 60_000,
+  },
 };

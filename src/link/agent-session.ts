@@ -3,16 +3,24 @@
 // Driven by agent/agent.ts with a real clock, by a simulator with a virtual one.
 import { create } from "@bufbuild/protobuf";
 import {
+  AttemptEndedSchema,
   AttemptEventSchema,
+  AttemptOutcome,
   type AttemptEnded,
   type AttemptEvent,
   type AttemptRef,
   type ConnectResponse,
   type Dispatch,
   type ModelOrder,
+  type RestartOrder,
   type Welcome,
 } from "../../gen/gpurouter/v1/agent_pb.js";
 import { ChurnMap } from "../lib/churn-map.js";
+
+/** Beats are remembered at this distance; a beat between two of them counts as the earlier, ms. */
+const BEAT_STEP_MS = 20;
+
+const LEASE_IS_OUT = { code: "lease_out", message: "It came when the lease of this node had run out." };
 
 interface Held {
   readonly dispatch: Dispatch;
@@ -28,12 +36,23 @@ export interface AgentActions {
   readonly stop: AttemptRef[];
   /** In the order in which they were sent. */
   readonly orders: readonly ModelOrder[];
+  readonly restarts: readonly RestartOrder[];
+  /** Ends to tell the router at once: of work that came too late to be begun. */
+  readonly tell: AttemptEvent[];
 }
 
 export class AgentSession {
   readonly #held = new ChurnMap<string, Held>();
   #highestEpoch = 0n;
   #welcome: Welcome | null = null;
+  /** Of the last welcome, ms; 0 before the first. */
+  #leaseMs = 0;
+  /** When the newest message that the router has surely read was sent, ms. */
+  #renewedAtMs = Number.NEGATIVE_INFINITY;
+  #beat = 0n;
+  /** When messages were sent that the router may not have read yet, oldest first. */
+  readonly #beats: { readonly beat: bigint; readonly sentAtMs: number }[] = [];
+  /** When anything of the router was last read, ms. */
   #heardAtMs = 0;
 
   get highestEpoch(): bigint {
@@ -57,8 +76,23 @@ export class AgentSession {
     return [...this.#held.values()].map((held) => held.ref);
   }
 
+  /** Until when work that must not run twice may go on, by the clock of `nextBeat`; -Infinity before the first welcome. */
+  get leaseUntilMs(): number {
+    return this.#renewedAtMs + this.#leaseMs;
+  }
+
   disconnected(): void {
     this.#welcome = null;
+  }
+
+  /** The number of the next message to the router; to be taken before it is sent, by the agent's monotonic clock. */
+  nextBeat(nowMs: number): bigint {
+    this.#beat += 1n;
+    const last = this.#beats.at(-1);
+    // What is older than the lease cannot renew it any more.
+    while (this.#beats.length > 1 && nowMs - this.#beats[0]!.sentAtMs > this.#leaseMs) this.#beats.shift();
+    if (!last || nowMs - last.sentAtMs >= BEAT_STEP_MS) this.#beats.push({ beat: this.#beat, sentAtMs: nowMs });
+    return this.#beat;
   }
 
   /**
@@ -69,6 +103,7 @@ export class AgentSession {
     if (welcome.epoch < this.#highestEpoch) return null;
     this.#highestEpoch = welcome.epoch;
     this.#welcome = welcome;
+    this.#leaseMs = welcome.leaseMs;
     this.#heardAtMs = nowMs;
     return [...this.#held.values()].flatMap(({ ref, started, ended }) => [
       ...(started ? [create(AttemptEventSchema, { ref, event: { case: "started", value: {} } })] : []),
@@ -76,10 +111,11 @@ export class AgentSession {
     ]);
   }
 
-  /** Takes a message of the router after its welcome. */
+  /** Takes a message of the router, also what comes with its welcome. */
   received(message: ConnectResponse, nowMs: number): AgentActions {
     this.#heardAtMs = nowMs;
-    const actions: AgentActions = { start: [], stop: [], orders: message.modelOrders };
+    this.#renew(message.heardBeat);
+    const actions: AgentActions = { start: [], stop: [], orders: message.modelOrders, restarts: message.restartOrders, tell: [] };
     for (const ref of message.acknowledged) {
       const held = this.#held.get(key(ref));
       // Acknowledged while it runs means that nobody wants it: the cancel beside it stops it, its end needs no answer.
@@ -92,10 +128,29 @@ export class AgentSession {
       for (const older of this.#held.values()) {
         if (older.ref.requestId === ref.requestId && older.ref.attempt < ref.attempt && !older.ended) actions.stop.push(older.ref);
       }
-      this.#held.set(key(ref), { dispatch, ref, started: false, ended: null });
-      actions.start.push(dispatch);
+      const held: Held = { dispatch, ref, started: false, ended: null };
+      this.#held.set(key(ref), held);
+      if (!dispatch.mustNotRunTwice || !this.#leaseIsOut(nowMs)) {
+        actions.start.push(dispatch);
+        continue;
+      }
+      // It lay in a buffer while the lease ran out: somebody else may have it by now.
+      held.ended = create(AttemptEndedSchema, { outcome: AttemptOutcome.FENCED, error: LEASE_IS_OUT });
+      actions.tell.push(create(AttemptEventSchema, { ref, event: { case: "ended", value: held.ended } }));
     }
     return actions;
+  }
+
+  /** Counts the lease from the sending of the newest message that was read, never from when an answer is read: answers may be old. */
+  #renew(heardBeat: bigint): void {
+    const beats = this.#beats;
+    while (beats.length > 1 && beats[1]!.beat <= heardBeat) beats.shift();
+    const newest = beats[0];
+    if (newest && newest.beat <= heardBeat) this.#renewedAtMs = Math.max(this.#renewedAtMs, newest.sentAtMs);
+  }
+
+  #leaseIsOut(nowMs: number): boolean {
+    return nowMs >= this.leaseUntilMs;
   }
 
   /** The runner has begun. Returns the event to send; null when nobody waits for it. */
@@ -120,9 +175,16 @@ export class AgentSession {
     return held !== undefined && held.ended === null;
   }
 
-  /** Running attempts that must stop because the router has not been heard for the lease. */
-  fence(leaseMs: number, nowMs: number): AttemptRef[] {
-    if (nowMs - this.#heardAtMs <= leaseMs) return [];
+  /** Whether the router has said nothing for so long that another stream should be tried. `stalledMs` is how long this process stood still. */
+  routerSilent(stalledMs: number, nowMs: number): boolean {
+    this.#heardAtMs = Math.min(nowMs, this.#heardAtMs + stalledMs);
+    const { silentAfterMs = 0 } = this.#welcome ?? {};
+    return silentAfterMs > 0 && nowMs - this.#heardAtMs > silentAfterMs;
+  }
+
+  /** Running attempts that must stop because the lease has run out. */
+  fence(nowMs: number): AttemptRef[] {
+    if (!this.#leaseIsOut(nowMs)) return [];
     return [...this.#held.values()].filter((held) => !held.ended && held.dispatch.mustNotRunTwice).map((held) => held.ref);
   }
 }

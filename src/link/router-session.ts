@@ -1,10 +1,22 @@
 // The router's end of one agent stream, without I/O: what is to be sent, folded into as few messages as possible, and how
 // long ago the agent was heard. Driven by router/agent-sessions.ts with a real clock, by a simulator with a virtual one.
 import { create } from "@bufbuild/protobuf";
-import { ConnectResponseSchema, type AttemptRef, type ConnectResponse, type Dispatch, type ModelOrder, type Welcome } from "../../gen/gpurouter/v1/agent_pb.js";
+import { ConnectResponseSchema, type AttemptRef, type ConnectResponse, type Dispatch, type ModelOrder, type RestartOrder, type Welcome } from "../../gen/gpurouter/v1/agent_pb.js";
 
 /** Keeps large payloads from holding up heartbeats for long. */
 const MAX_BYTES_PER_MESSAGE = 4 << 20;
+/** So often the router's own stalls excuse one silence; one that stalls for ever finds the dead too. */
+const MOST_EXCUSES = 8;
+
+export interface RouterSessionOptions {
+  readonly nodeId: string;
+  readonly instanceId: string;
+  readonly welcome: Welcome;
+  /** Of the hello. */
+  readonly beat: bigint;
+  /** How long the agent may be silent before its stream is given up, ms. */
+  readonly lostAfterMs: number;
+}
 
 export class RouterSession {
   readonly nodeId: string;
@@ -16,23 +28,47 @@ export class RouterSession {
   #acknowledged: AttemptRef[] = [];
   /** The last word on each model of each runner. */
   readonly #orders = new Map<string, ModelOrder>();
+  #restarts: RestartOrder[] = [];
+  /** How long an agent may be silent before its stream is given up, ms. */
+  readonly #lostAfterMs: number;
   #heardAtMs: number;
+  #heardBeat: bigint;
+  #excusedAtMs = Number.NEGATIVE_INFINITY;
+  #excuses = 0;
   #sentAtMs = 0;
 
-  constructor(nodeId: string, instanceId: string, welcome: Welcome, nowMs: number) {
+  /** Made of a hello, which had `beat`. */
+  constructor({ nodeId, instanceId, welcome, beat, lostAfterMs }: RouterSessionOptions, nowMs: number) {
     this.nodeId = nodeId;
     this.instanceId = instanceId;
     this.#welcome = welcome;
+    this.#lostAfterMs = lostAfterMs;
     this.#heardAtMs = nowMs;
+    this.#heardBeat = beat;
   }
 
-  heard(nowMs: number): void {
+  /** A message was read. */
+  heard(beat: bigint, nowMs: number): void {
     this.#heardAtMs = nowMs;
+    this.#excuses = 0;
+    if (beat > this.#heardBeat) this.#heardBeat = beat;
   }
 
-  /** Whether the agent has been silent for its whole lease: the stream is dead, whatever the network says. */
+  /** The router itself stood still and could not hear. */
+  excuse(nowMs: number): void {
+    if (this.#excuses >= MOST_EXCUSES) return;
+    this.#excuses += 1;
+    this.#excusedAtMs = nowMs;
+  }
+
+  /** For how long nothing was heard that could have been, ms. */
+  silentMs(nowMs: number): number {
+    return nowMs - Math.max(this.#heardAtMs, this.#excusedAtMs);
+  }
+
+  /** Whether the agent has been silent for so long that the stream is dead, whatever the network says. */
   silent(nowMs: number): boolean {
-    return nowMs - this.#heardAtMs > this.#welcome.leaseMs;
+    return this.silentMs(nowMs) > this.#lostAfterMs;
   }
 
   /** Whether the agent was heard within the last two heartbeats. */
@@ -57,16 +93,21 @@ export class RouterSession {
     this.#orders.set(`${order.runner}\n${order.modelId}`, order);
   }
 
+  restart(order: RestartOrder): void {
+    this.#restarts.push(order);
+  }
+
   /** All that is to be sent now as one message; a heartbeat when that is due; else null. Acknowledgements alone wait for either. */
   take(nowMs: number): ConnectResponse | null {
-    const work = this.#dispatches.length + this.#cancels.length + this.#orders.size;
+    const work = this.#dispatches.length + this.#cancels.length + this.#orders.size + this.#restarts.length;
     if (this.#welcomed && work === 0 && nowMs - this.#sentAtMs < this.#welcome.heartbeatIntervalMs) return null;
     const cancels = this.#takeCancels();
-    const message = create(ConnectResponseSchema, { dispatches: this.#takeDispatches(), cancels, acknowledged: this.#acknowledged });
+    const message = create(ConnectResponseSchema, { dispatches: this.#takeDispatches(), cancels, acknowledged: this.#acknowledged, heardBeat: this.#heardBeat });
     if (!this.#welcomed) message.welcome = this.#welcome;
     this.#welcomed = true;
     if (this.#orders.size > 0) message.modelOrders = [...this.#orders.values()];
     this.#orders.clear();
+    if (this.#restarts.length > 0) message.restartOrders = this.#restarts.splice(0);
     this.#acknowledged = [];
     this.#sentAtMs = nowMs;
     return message;

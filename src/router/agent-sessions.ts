@@ -4,12 +4,29 @@ import { createValidator } from "@bufbuild/protovalidate";
 import { create } from "@bufbuild/protobuf";
 import { status, type ServerDuplexStream } from "@grpc/grpc-js";
 import type { Logger } from "pino";
-import { AgentHelloSchema, ConnectRequestSchema, WelcomeSchema, type AgentHello, type ConnectRequest, type ConnectResponse } from "../../gen/gpurouter/v1/agent_pb.js";
+import { AgentHelloSchema, ConnectRequestSchema, WelcomeSchema, type ConnectRequest, type ConnectResponse } from "../../gen/gpurouter/v1/agent_pb.js";
+import { callerOf } from "../api/grpc-guard.js";
+import { speaksFor } from "../auth/principal.js";
 import type { AgentTerms } from "../config/router-config.js";
 import type { Effect, Event } from "../core/events.js";
-import type { AttemptRef, GpuId, NodeId } from "../core/model/ids.js";
+import type { AttemptRef, NodeId } from "../core/model/ids.js";
 import { RouterSession } from "../link/router-session.js";
-import { attemptEndOf, connectedEvent, dispatchOf, modelOrderOf, protoRef, refOf, runnerLoadOf, runnersOf, telemetryOf } from "./agent-codec.js";
+import { StallWatch } from "../link/stall-watch.js";
+import {
+  attemptEndOf,
+  connectedEvent,
+  dispatchOf,
+  fractionOf,
+  gpuEventOf,
+  modelOrderOf,
+  protoRef,
+  refOf,
+  restartedEvent,
+  restartOrderOf,
+  runnerLoadOf,
+  runnersOf,
+  telemetryOf,
+} from "./agent-codec.js";
 import type { Clock } from "./clock.js";
 
 type AgentStream = ServerDuplexStream<ConnectRequest, ConnectResponse>;
@@ -20,26 +37,39 @@ export interface AgentSessionsOptions {
   readonly log: Logger;
   readonly step: (event: Event) => void;
   readonly epoch: () => number;
+  /** Whether this is a live attempt of which the engine has seen no sign of life. */
+  readonly isUnanswered: (ref: AttemptRef) => boolean;
   /** Live output and progress for watchers; not durable. */
   readonly onOutput: (ref: AttemptRef, offset: number, data: Uint8Array) => void;
   readonly onProgress: (ref: AttemptRef, fraction: number, message: string) => void;
 }
 
-/** Xids after which a GPU does no more work until it is reset: 79, it has fallen off the bus. */
-const LOST_XIDS = new Set([79]);
+/** One for all: it compiles the rules of a message when it first meets one, which takes some 10 ms. */
+const validator = createValidator();
+
+/** Looks at who is silent and who is owed a heartbeat, per heartbeat interval. */
+const LOOKS_PER_HEARTBEAT = 10;
+/** An agent is more patient with a silent router than the router with it: it has only one. */
+const SILENT_ROUTER_FACTOR = 2;
+/** Nodes whose last hello is remembered. */
+const MAX_HELLOS = 16_384;
 
 export class AgentSessions {
   readonly #options: AgentSessionsOptions;
   readonly #byNode = new Map<string, { readonly session: RouterSession; readonly stream: AgentStream }>();
+  /** The last hello of each node, connected or not: one that was overtaken on its way must not replace it. */
+  readonly #helloOf = new Map<string, { readonly instanceId: string; readonly beat: bigint }>();
   readonly #dirty = new Set<string>();
   readonly #blocked = new Set<string>();
-  readonly #validator = createValidator();
   readonly #timer: NodeJS.Timeout;
+  readonly #stalls: StallWatch;
   #closing = false;
 
   constructor(options: AgentSessionsOptions) {
     this.#options = options;
-    this.#timer = setInterval(() => this.#beat(), options.terms.heartbeatIntervalMs);
+    const everyMs = options.terms.heartbeatIntervalMs / LOOKS_PER_HEARTBEAT;
+    this.#stalls = new StallWatch(everyMs);
+    this.#timer = setInterval(() => this.#look(), everyMs);
   }
 
   get connectedNodes(): number {
@@ -56,7 +86,7 @@ export class AgentSessions {
         return;
       }
       if (session) this.#received(session, stream, message);
-      else session = this.#hello(stream, message.hello);
+      else session = this.#hello(stream, message);
     });
     const gone = (): void => {
       if (session) this.#gone(session, stream);
@@ -91,6 +121,9 @@ export class AgentSessions {
       case "order_model":
         entry.session.order(modelOrderOf(effect.order));
         break;
+      case "restart_gpu":
+        entry.session.restart(restartOrderOf(effect));
+        break;
     }
     if (this.#dirty.size === 0) setImmediate(() => this.#flush());
     this.#dirty.add(effect.nodeId);
@@ -105,39 +138,58 @@ export class AgentSessions {
   #invalid(message: ConnectRequest): string | null {
     // Events dominate and their fields are checked by what they refer to; the rest is rare enough for the full rules.
     if (!message.hello && !message.runners) return message.events.every((event) => event.ref) ? null : "events[].ref: must be set";
-    const result = message.hello ? this.#validator.validate(AgentHelloSchema, message.hello) : this.#validator.validate(ConnectRequestSchema, message);
+    const result = message.hello ? validator.validate(AgentHelloSchema, message.hello) : validator.validate(ConnectRequestSchema, message);
     return result.kind === "valid" ? null : (result.error?.message ?? "invalid message");
   }
 
-  #hello(stream: AgentStream, hello: AgentHello | undefined): RouterSession | null {
+  #hello(stream: AgentStream, { hello, beat }: ConnectRequest): RouterSession | null {
     const { clock, epoch, log, step, terms } = this.#options;
     if (this.#closing) return refuse(stream, status.UNAVAILABLE, "The router is stopping.");
     if (!hello) return refuse(stream, status.FAILED_PRECONDITION, "The first message of the stream must be a hello.");
+    const { principal } = callerOf(stream);
+    if (!speaksFor(principal, hello.nodeId)) return refuse(stream, status.PERMISSION_DENIED, `The agent's key is not for node ${hello.nodeId}: make one with \`gpu-router keys create --role agent --node ${hello.nodeId}\`.`);
     if (hello.highestEpoch > BigInt(epoch())) return refuse(stream, status.FAILED_PRECONDITION, `The agent has obeyed epoch ${hello.highestEpoch}; this router has epoch ${epoch()}.`);
-    const before = this.#byNode.get(hello.nodeId);
+    const { nodeId, instanceId } = hello;
+    if (this.#overtaken(nodeId, instanceId, beat)) return refuse(stream, status.ABORTED, `A later hello of ${nodeId} has come before this one.`);
+    const before = this.#byNode.get(nodeId);
     if (before) {
-      if (before.session.instanceId !== hello.instanceId && before.session.lively(clock.now())) {
-        return refuse(stream, status.ALREADY_EXISTS, `Node ${hello.nodeId} is connected by another agent: give each agent its own node_id.`);
+      if (before.session.instanceId !== instanceId && before.session.lively(clock.now())) {
+        return refuse(stream, status.ALREADY_EXISTS, `Node ${nodeId} is connected by another agent: give each agent its own node_id.`);
       }
-      this.#byNode.delete(hello.nodeId);
-      this.#blocked.delete(hello.nodeId);
+      this.#byNode.delete(nodeId);
+      this.#blocked.delete(nodeId);
       before.stream.end();
-      step({ kind: "node_disconnected", nodeId: hello.nodeId as NodeId });
+      step({ kind: "node_disconnected", nodeId: nodeId as NodeId });
     }
-    const welcome = create(WelcomeSchema, { epoch: BigInt(epoch()), ...terms });
-    const session = new RouterSession(hello.nodeId, hello.instanceId, welcome, clock.now());
-    this.#byNode.set(hello.nodeId, { session, stream });
+    const { nodeLostAfterMs, ...told } = terms;
+    const welcome = create(WelcomeSchema, { epoch: BigInt(epoch()), ...told, silentAfterMs: SILENT_ROUTER_FACTOR * nodeLostAfterMs });
+    const session = new RouterSession({ nodeId, instanceId, welcome, beat, lostAfterMs: nodeLostAfterMs }, clock.now());
+    this.#byNode.set(nodeId, { session, stream });
+    this.#remember(nodeId, instanceId, beat);
     this.#send(session, stream);
     step(connectedEvent(hello));
-    log.info({ node: hello.nodeId, gpus: hello.gpus.length, held: hello.held.length, agentVersion: hello.agentVersion }, "agent connected");
+    log.info({ node: nodeId, gpus: hello.gpus.length, held: hello.held.length, agentVersion: hello.agentVersion }, "agent connected");
     return session;
+  }
+
+  /** What an agent has given up may still be on its way: its hello says what was held then. Beats count over all streams of a process. */
+  #overtaken(nodeId: string, instanceId: string, beat: bigint): boolean {
+    const last = this.#helloOf.get(nodeId);
+    return beat > 0n && last?.instanceId === instanceId && beat <= last.beat;
+  }
+
+  #remember(nodeId: string, instanceId: string, beat: bigint): void {
+    this.#helloOf.delete(nodeId);
+    this.#helloOf.set(nodeId, { instanceId, beat });
+    const [oldest] = this.#helloOf.keys();
+    if (this.#helloOf.size > MAX_HELLOS && oldest !== undefined) this.#helloOf.delete(oldest);
   }
 
   #received(session: RouterSession, stream: AgentStream, message: ConnectRequest): void {
     if (this.#byNode.get(session.nodeId)?.session !== session) return;
-    const { step, onOutput, onProgress, clock } = this.#options;
+    const { step, isUnanswered, onOutput, onProgress, clock } = this.#options;
     const nodeId = session.nodeId as NodeId;
-    session.heard(clock.now());
+    session.heard(message.beat, clock.now());
     if (message.hello) {
       refuse(stream, status.FAILED_PRECONDITION, "A stream has one hello, as its first message.");
       return;
@@ -147,37 +199,46 @@ export class AgentSessions {
       if (!ref) continue;
       if (event.case === "started") step({ kind: "attempt_started", nodeId, ref: refOf(ref) });
       else if (event.case === "ended") step({ kind: "attempt_ended", nodeId, ref: refOf(ref), end: attemptEndOf(event.value) });
-      else if (event.case === "output") onOutput(refOf(ref), Number(event.value.offset), event.value.data);
-      else if (event.case === "progress") {
-        step({ kind: "attempt_progress", nodeId, ref: refOf(ref), fraction: event.value.fraction });
-        onProgress(refOf(ref), event.value.fraction, event.value.message);
+      else if (event.case === "output") {
+        if (isUnanswered(refOf(ref))) step({ kind: "attempt_answered", nodeId, ref: refOf(ref) });
+        onOutput(refOf(ref), Number(event.value.offset), event.value.data);
+      } else if (event.case === "progress") {
+        const fraction = fractionOf(event.value.fraction);
+        if (fraction === null) continue;
+        step({ kind: "attempt_progress", nodeId, ref: refOf(ref), fraction });
+        onProgress(refOf(ref), fraction, event.value.message);
       }
     }
     if (message.telemetry.length > 0) step({ kind: "telemetry", nodeId, samples: message.telemetry.map(telemetryOf) });
     if (message.runnerLoads.length > 0) step({ kind: "runner_load", nodeId, loads: message.runnerLoads.map(runnerLoadOf) });
-    for (const { gpuId, event } of message.gpuEvents) {
-      if (event.case === "lost") step({ kind: "gpu_lost", nodeId, gpuId: gpuId as GpuId, reason: event.value });
-      else if (event.case === "xid" && LOST_XIDS.has(event.value)) step({ kind: "gpu_lost", nodeId, gpuId: gpuId as GpuId, reason: `Xid ${event.value}` });
+    for (const report of message.restartReports) step(restartedEvent(nodeId, report));
+    for (const told of message.gpuEvents) {
+      const event = gpuEventOf(nodeId, told);
+      if (event) step(event);
     }
   }
 
-  #gone(session: RouterSession, stream: AgentStream, level: "info" | "warn" = "warn"): void {
+  /** `silentMs` is how long nothing was heard, where that is the reason. */
+  #gone(session: RouterSession, stream: AgentStream, level: "info" | "warn" = "warn", silentMs = 0): void {
     if (this.#byNode.get(session.nodeId)?.stream !== stream) return;
     this.#byNode.delete(session.nodeId);
     this.#blocked.delete(session.nodeId);
     if (this.#closing) return;
     this.#options.log[level]({ node: session.nodeId }, "agent disconnected");
-    this.#options.step({ kind: "node_disconnected", nodeId: session.nodeId as NodeId });
+    this.#options.step({ kind: "node_disconnected", nodeId: session.nodeId as NodeId, ...(silentMs > 0 && { silentMs }) });
   }
 
-  #beat(): void {
+  #look(): void {
     const now = this.#options.clock.now();
+    // What came meanwhile lies unread.
+    if (this.#stalls.look(now) > 0) for (const { session } of this.#byNode.values()) session.excuse(now);
     for (const { session, stream } of this.#byNode.values()) {
       if (session.silent(now)) {
-        this.#options.log.warn({ node: session.nodeId }, "agent silent for its lease; dropping its stream");
-        this.#gone(session, stream);
+        const silentMs = session.silentMs(now);
+        this.#options.log.warn({ node: session.nodeId, silentMs }, "agent silent; dropping its stream");
+        this.#gone(session, stream, "warn", silentMs);
         // Not destroy(): that tells an agent which comes back nothing, and it would talk to a dead stream for ever.
-        refuse(stream, status.UNAVAILABLE, `Nothing was heard of ${session.nodeId} for its lease of ${this.#options.terms.leaseMs} ms.`);
+        refuse(stream, status.UNAVAILABLE, `Nothing was heard of ${session.nodeId} for ${silentMs} ms.`);
       } else {
         this.#send(session, stream);
       }

@@ -1,9 +1,8 @@
 // GPUs as people see them, and the feed of their changes. Reads the fleet; changes nothing.
 import type { GpuChanges } from "../api/router-port.js";
 import type { Engine } from "../core/engine.js";
-import { healthOf } from "../core/fleet/health.js";
+import type { NodeEntry } from "../core/fleet/fleet.js";
 import type { GpuState, GpuView, RunnerLoad } from "../core/model/gpu.js";
-import type { CoreSettings } from "../core/settings.js";
 import type { Clock } from "./clock.js";
 
 const DEFAULT_INTERVAL_MS = 100;
@@ -12,17 +11,16 @@ const QUIET_MS = 10_000;
 
 export class GpuViews {
   readonly #engine: Engine;
-  readonly #settings: CoreSettings;
   readonly #clock: Clock;
 
-  constructor(engine: Engine, settings: CoreSettings, clock: Clock) {
+  constructor(engine: Engine, clock: Clock) {
     this.#engine = engine;
-    this.#settings = settings;
     this.#clock = clock;
   }
 
   all(): GpuView[] {
-    return this.#engine.state.fleet.inventory.map((_, gpu) => this.#view(gpu));
+    const { fleet } = this.#engine.state;
+    return [...fleet.inventory.keys()].filter((gpu) => !fleet.isRetired(gpu)).map((gpu) => this.#view(gpu));
   }
 
   /**
@@ -41,7 +39,7 @@ export class GpuViews {
       const now = this.#clock.now();
       const gpus: GpuView[] = [];
       if (fleet.changeSequence > since || first) {
-        for (let gpu = 0; gpu < fleet.size; gpu += 1) if (snapshot || fleet.changedAt[gpu]! > since) gpus.push(this.#view(gpu));
+        for (let gpu = 0; gpu < fleet.size; gpu += 1) if (!fleet.isRetired(gpu) && (snapshot || fleet.changedAt[gpu]! > since)) gpus.push(this.#view(gpu));
       }
       if (first || gpus.length > 0 || now - sentAtMs >= QUIET_MS) {
         seen = fleet.changeSequence;
@@ -65,8 +63,12 @@ export class GpuViews {
     const { fleet, queue } = this.#engine.state;
     const inventory = fleet.inventory[gpu]!;
     const node = fleet.nodeOf[gpu]!;
-    const health = healthOf(fleet, gpu, this.#settings);
-    const [state, stateReason] = stateOf(node.connected, fleet.outUntilMs[gpu]! > 0, fleet.outReason[gpu] ?? "");
+    const { health } = this.#engine;
+    const healthDetails = health.view(gpu);
+    const maintenance = fleet.maintenance.get(gpu);
+    const [state, stateReason] = maintenance
+      ? [fleet.active[gpu]! > 0 ? ("draining" as const) : ("maintenance" as const), maintenance.reason]
+      : stateOf(node, fleet.health.isOut(gpu), healthDetails.signs[0] ?? "");
     const sampledAtMs = fleet.sampleAtMs[gpu]!;
     const served = node.runners.filter((runner) => runner.gpuIds.length === 0 || runner.gpuIds.includes(inventory.gpuId));
     return {
@@ -75,12 +77,14 @@ export class GpuViews {
       nodeId: node.nodeId,
       state,
       stateReason,
-      health,
+      maintenanceUntilMs: maintenance?.untilMs ?? 0,
+      health: health.status(gpu),
+      healthDetails,
       telemetry: fleet.telemetry[gpu] ?? null,
       telemetryAgeMs: sampledAtMs === 0 ? -1 : Math.max(0, this.#clock.now() - sampledAtMs),
       memoryReservedMib: fleet.reservedMib[gpu]!,
       performanceIndex: fleet.performanceIndex[gpu]!,
-      errorRate: fleet.errorRate[gpu]!,
+      errorRate: fleet.health.errorRate[gpu]!,
       activeRequests: fleet.active[gpu]!,
       exclusive: fleet.exclusive[gpu]! > 0,
       queuedRequests: queue.pinnedTo(inventory.gpuId),
@@ -93,7 +97,8 @@ export class GpuViews {
   }
 }
 
-function stateOf(connected: boolean, out: boolean, reason: string): [GpuState, string] {
+function stateOf({ connected, suspect }: NodeEntry, out: boolean, reason: string): [GpuState, string] {
+  if (suspect) return ["suspect", "its node was cut off a moment ago; it keeps its work for now"];
   if (!connected) return ["inactive", "its node is not connected"];
   return out ? ["error", reason] : ["active", ""];
 }

@@ -2,19 +2,28 @@
 // inside; servers and signals are cli/serve.ts's, decisions are the core's.
 import type { Logger } from "pino";
 import type { ListQuery, RequestView, RouteOutcome, RouterPort, WatchEvent } from "../api/router-port.js";
+import type { Deliverer } from "../callbacks/deliverer.js";
 import type { AgentTerms, RetentionLimits } from "../config/router-config.js";
+import type { CallbackEvent } from "../core/callbacks.js";
+import type { Engine } from "../core/engine.js";
 import type { Effect } from "../core/events.js";
 import type { Decision } from "../core/model/decision.js";
-import type { RequestId } from "../core/model/ids.js";
-import { gpusOf, isTerminal, type Request, type RequestSpec } from "../core/model/request.js";
+import type { RequestId, UserId } from "../core/model/ids.js";
+import type { Request, RequestSpec } from "../core/model/request.js";
 import type { CoreSettings } from "../core/settings.js";
-import type { LmdbJournal } from "../journal/lmdb-journal.js";
+import type { Journal } from "../journal/journal.js";
 import type { Recorder } from "../recording/recorder.js";
+import { StallWatch } from "../link/stall-watch.js";
+import { Admin } from "./admin.js";
+import { acceptedOutcome } from "./accepted-outcome.js";
 import { AgentSessions } from "./agent-sessions.js";
+import { callbackBody } from "./callback-body.js";
 import type { Clock } from "./clock.js";
 import { DiskGuard } from "./disk-guard.js";
 import { EngineLoop } from "./engine-loop.js";
 import { GpuViews } from "./gpu-views.js";
+import { MemoryWatch } from "./memory-watch.js";
+import { QuotaViews } from "./quota-views.js";
 import { RequestList } from "./request-list.js";
 import { RequestWatchers } from "./request-watchers.js";
 import { Retention } from "./retention.js";
@@ -23,23 +32,29 @@ const TICK_MS = 50;
 /** Results up to this size travel inside Status. */
 const INLINE_RESULT_BYTES = 64 * 1024;
 const RETRY_WHEN_FULL_MS = 1_000;
+/** Callbacks that fail are tried again for a day: a host that does not answer is not back in a second. */
+const RETRY_WHEN_UNTOLD_MS = 60_000;
 
 export interface RouterOptions {
   readonly settings: CoreSettings;
   readonly agentTerms: AgentTerms;
   readonly retention: RetentionLimits;
-  readonly journal: LmdbJournal;
+  readonly journal: Journal;
   readonly clock: Clock;
   readonly log: Logger;
   /** Where results can be fetched, such as "http://127.0.0.1:8000"; "" when there is no HTTP server. */
   readonly resultBaseUrl: () => string;
   readonly onJournalFailure: (error: Error) => void;
+  /** Delivers callbacks; without it they stay in the journal. */
+  readonly delivery?: (bodyOf: (event: CallbackEvent) => string) => Deliverer;
   /** null when nothing is recorded. */
-  readonly recorder?: Recorder | null;
+  readonly recorder?: Pick<Recorder, "recovered" | "replayed" | "stepped" | "close"> | null;
 }
 
 export class Router implements RouterPort {
   readonly agents: AgentSessions;
+  readonly quotas: QuotaViews;
+  readonly admin: Admin;
   readonly #options: RouterOptions;
   readonly #loop: EngineLoop;
   readonly #watchers = new RequestWatchers();
@@ -47,7 +62,10 @@ export class Router implements RouterPort {
   readonly #list: RequestList;
   readonly #disk: DiskGuard;
   readonly #retention: Retention;
+  readonly #callbacks: Deliverer | null;
   readonly #timer: NodeJS.Timeout;
+  readonly #memory: MemoryWatch;
+  readonly #stalls = new StallWatch(TICK_MS);
   #draining = false;
 
   /** Recovers from the journal. Throws when it cannot be recovered from. */
@@ -55,21 +73,26 @@ export class Router implements RouterPort {
     this.#options = options;
     const { clock, journal, log, settings } = options;
     const { onJournalFailure, recorder = null } = options;
-    this.#loop = new EngineLoop({ settings, journal, clock, prepare: (effect) => this.#prepare(effect), onJournalFailure, recorder });
+    this.#loop = new EngineLoop({ settings, journal, clock, prepare: (effect) => this.#prepare(effect), onCallbacks: (entries) => this.#callbacks?.added(entries), onJournalFailure, recorder });
     this.agents = new AgentSessions({
       terms: options.agentTerms,
       clock,
       log,
       step: (event) => void this.#loop.step(event),
       epoch: () => this.#loop.epoch,
+      isUnanswered: (ref) => this.#loop.engine.isUnanswered(ref),
       onOutput: (ref, offset, data) => this.#watchers.output(ref, offset, data),
       onProgress: (ref, fraction, message) => this.#watchers.progress(ref, fraction, message),
     });
-    this.#gpuViews = new GpuViews(this.#loop.engine, settings, clock);
+    this.#gpuViews = new GpuViews(this.#loop.engine, clock);
+    this.quotas = new QuotaViews(this.#loop, clock);
+    this.#memory = new MemoryWatch(settings.shedAboveMemory, log, (share) => void this.#loop.step({ kind: "memory", share }));
     this.#list = new RequestList(this.#loop.engine.state, this.#loop.history);
     this.#disk = new DiskGuard(journal, log);
     this.#retention = new Retention(journal, clock, options.retention, log);
-    this.#timer = setInterval(() => void this.#loop.step({ kind: "tick" }), TICK_MS);
+    this.#callbacks = options.delivery?.((event) => callbackBody(event, (request) => this.#viewOf(request, false))) ?? null;
+    this.admin = new Admin({ loop: this.#loop, clock, log, callbacks: this.#callbacks, status: (requestId) => this.status(requestId) });
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
     const { state } = this.#loop.engine;
     log.info({ epoch: state.epoch, live: state.requests.size, gpus: state.fleet.size }, "recovered from the journal");
   }
@@ -78,9 +101,20 @@ export class Router implements RouterPort {
     return this.#loop.epoch;
   }
 
+  /** For checks: it is read, never stepped. */
+  get engine(): Engine {
+    return this.#loop.engine;
+  }
+
   /** Requests that have not ended. */
   get liveRequests(): number {
     return this.#loop.engine.state.requests.size;
+  }
+
+  /** What was counted since the start, and what waits, for people. */
+  get figures(): { readonly lateResults: number; readonly retriesHeldBack: number } {
+    const { lateResults, retriesHeldBack } = this.#loop.engine;
+    return { lateResults, retriesHeldBack };
   }
 
   /** Resolves when everything up to now is durable. */
@@ -97,6 +131,8 @@ export class Router implements RouterPort {
     if (full && !this.#loop.engine.state.requests.has(spec.requestId)) {
       return Promise.resolve({ kind: "storage_full", detail: full, retryAfterMs: RETRY_WHEN_FULL_MS });
     }
+    const untold = spec.callbackUrl === "" || this.#loop.engine.state.requests.has(spec.requestId) ? null : this.#callbacks?.overfull(spec.callbackUrl);
+    if (untold) return Promise.resolve({ kind: "callbacks_full", ...untold, retryAfterMs: RETRY_WHEN_UNTOLD_MS });
     const { submitted } = this.#loop.step({ kind: "submit", spec });
     switch (submitted?.kind) {
       case "accepted":
@@ -107,10 +143,17 @@ export class Router implements RouterPort {
       case "unknown_strategy":
         return Promise.resolve({ ...submitted, strategy: spec.strategy });
       case "queue_full":
-        return Promise.resolve({ ...submitted, retryAfterMs: this.#queueDelayMs(spec) || RETRY_WHEN_FULL_MS });
+      case "over_quota":
+      case "rate_limited":
+        return Promise.resolve(submitted);
       default:
         throw new Error("Invariant broken: a submit has an outcome");
     }
+  }
+
+  owner(requestId: RequestId): UserId | null {
+    const request = this.#loop.engine.state.requests.get(requestId) ?? this.#loop.history.find(requestId);
+    return request?.spec.userId ?? null;
   }
 
   async status(requestId: RequestId): Promise<RequestView | null> {
@@ -180,14 +223,31 @@ export class Router implements RouterPort {
     this.#draining = true;
     clearInterval(this.#timer);
     this.#disk.stop();
+    this.#memory.stop();
     await this.#retention.stop();
     this.agents.close();
     await this.#loop.stop();
+    await this.#callbacks?.stop();
     await this.#options.recorder?.close(this.#loop.engine.state.digest());
     await this.#options.journal.close();
   }
 
+  #tick(): void {
+    const ms = this.#stalls.look(this.#options.clock.now());
+    if (ms > 0) {
+      this.#options.log.warn({ ms }, "the router stood still; whoever was silent meanwhile gets more time");
+      this.#loop.step({ kind: "router_stalled", ms });
+    }
+    this.#loop.step({ kind: "tick" });
+  }
+
   #prepare(effect: Effect): (() => void) | null {
+    if (effect.kind === "output_void") return this.#watchers.voiding(effect.requestId, effect.attempt, effect.reason);
+    if (effect.kind === "health_changed") {
+      const { atMs: _, ...transition } = effect.transition;
+      this.#options.log[transition.to === "healthy" ? "info" : "warn"](transition, "health of a GPU changed");
+      return null;
+    }
     if (effect.kind !== "changed") return () => this.agents.perform(effect);
     if (!this.#watchers.watched(effect.requestId)) return null;
     const view = this.#view(effect.requestId);
@@ -195,31 +255,7 @@ export class Router implements RouterPort {
   }
 
   #accepted(request: Request): RouteOutcome {
-    const { spec, phase } = request;
-    const { queue } = this.#loop.engine.state;
-    const queued = phase === "queued";
-    const queuePosition = queued ? Math.max(0, queue.lengthBefore(spec.priority) - 1) : 0;
-    const startAtMs = queued ? this.#options.clock.now() + this.#queueDelayMs(spec) : request.startedAtMs || request.placedAtMs;
-    const durationMs = request.decision?.estimate.durationMs ?? queue.get(spec.requestId)?.estimate.durationMs ?? 0;
-    const message = isTerminal(phase) ? `Already ${phase}.` : queued ? waitingFor(queue.isHopeless(spec.requestId)) : "";
-    return {
-      kind: "accepted",
-      requestId: spec.requestId,
-      phase,
-      gpuIds: gpusOf(request),
-      estimatedStartAtMs: queued && startAtMs === 0 ? 0 : startAtMs,
-      estimatedCompletionAtMs: isTerminal(phase) ? request.endedAtMs : startAtMs === 0 ? 0 : startAtMs + durationMs,
-      queuePosition,
-      message,
-    };
-  }
-
-  /** A rough guess of the wait of a newcomer, ms: what is ahead, at one estimate each, over all slots. */
-  #queueDelayMs(spec: RequestSpec): number {
-    const { queue, fleet } = this.#loop.engine.state;
-    const slots = fleet.size * this.#options.settings.maxConcurrentTasksPerGpu;
-    const durationMs = queue.get(spec.requestId)?.estimate.durationMs ?? 0;
-    return slots === 0 ? 0 : Math.ceil((queue.lengthBefore(spec.priority) / slots) * durationMs);
+    return acceptedOutcome(request, this.#loop.engine.state, this.#options.settings, this.#options.clock.now());
   }
 
   #view(requestId: RequestId): RequestView | null {
@@ -241,8 +277,4 @@ export class Router implements RouterPort {
       resultUrl: baseUrl === "" ? "" : `${baseUrl}/api/v1/requests/${encodeURIComponent(requestId)}/result`,
     };
   }
-}
-
-function waitingFor(hopeless: boolean): string {
-  return hopeless ? "No connected GPU can take it, however idle; it waits for one that can. Explain says what it needs." : "Waiting for a GPU.";
 }

@@ -1,47 +1,114 @@
 // Nodes and their GPUs as they come, go silent and come back, and what that means for the work on them. Called by the engine.
 import type { Event, Step } from "../events.js";
-import type { GpuInventory } from "../model/gpu.js";
+import type { FleetHealth } from "../health/fleet-health.js";
+import type { GpuInventory, GpuReport } from "../model/gpu.js";
 import type { AttemptRef, GpuId, NodeId } from "../model/ids.js";
-import { gpusOf } from "../model/request.js";
+import { gpusOf, type Request } from "../model/request.js";
 import type { Preemption } from "../placement/preemption.js";
 import { emit } from "../records.js";
 import type { CoreSettings } from "../settings.js";
 import type { State } from "../state.js";
 import type { Attempts } from "./attempts.js";
+import { Retirement } from "./retirement.js";
+
+/** A node that is away, and until when what it has remains its own. */
+interface Absence {
+  /** When it was last heard, as far as is known, ms. */
+  readonly sinceMs: number;
+  /** From then on its work goes elsewhere, but for what must not run twice, ms. */
+  lostAtMs: number;
+  /** When its agent has certainly stopped the rest, ms. */
+  readonly fencedAtMs: number;
+  /** How often the router's own stalls have made it longer. */
+  excuses: number;
+}
+
+/** A router that stalls for ever finds the dead too. */
+const MOST_EXCUSES = 8;
 
 export class Nodes {
   readonly #state: State;
   readonly #settings: CoreSettings;
   readonly #attempts: Attempts;
   readonly #preemption: Preemption;
-  /** Since when a node that may hold work is not connected, ms. */
-  readonly #silentSince = new Map<NodeId, number>();
+  readonly #retirement: Retirement;
+  readonly #health: FleetHealth;
+  /** Of nodes that may hold work. */
+  readonly #away = new Map<NodeId, Absence>();
+  /** Attempts that must not run twice and that another agent process of their node was given, by node: it may run on until it is fenced. */
+  readonly #ghosts = new Map<NodeId, Map<string, number>>();
+  /** Until then whoever is cut off gets the time of a takeover: the router stood still, ms. */
+  #lenientUntilMs = 0;
 
-  constructor(state: State, settings: CoreSettings, attempts: Attempts, preemption: Preemption) {
+  constructor(state: State, settings: CoreSettings, attempts: Attempts, preemption: Preemption, health: FleetHealth) {
     this.#state = state;
     this.#settings = settings;
     this.#attempts = attempts;
     this.#preemption = preemption;
+    this.#health = health;
+    this.#retirement = new Retirement(state, settings);
   }
 
   /** A router took over: whoever holds work gets the time to come back. */
   takenOver(nowMs: number): void {
-    for (const nodeId of this.#state.busyNodes()) this.#silentSince.set(nodeId, nowMs);
+    for (const nodeId of this.#state.busyNodes()) this.#leaves(nodeId, nowMs, nowMs + this.#settings.takeoverGraceMs);
   }
 
-  /** Its stream was cut; its work is taken away only when it stays silent. */
-  disconnected(nodeId: NodeId, nowMs: number): void {
-    this.#state.fleet.setConnected(nodeId, false, "");
-    this.#silentSince.set(nodeId, nowMs);
+  /** The router stood still: a moment is added to everybody's time; after a long one the agents have given it up and have to come back. */
+  stalled(stalledMs: number, nowMs: number): void {
+    const { nodeLostAfterMs, reconnectGraceMs, takeoverGraceMs } = this.#settings;
+    const long = stalledMs >= nodeLostAfterMs;
+    const graceUntilMs = nowMs + (long ? takeoverGraceMs : reconnectGraceMs);
+    if (long) this.#lenientUntilMs = graceUntilMs;
+    for (const absence of this.#away.values()) {
+      if (absence.excuses >= MOST_EXCUSES) continue;
+      absence.excuses += 1;
+      absence.lostAtMs = Math.max(absence.lostAtMs, graceUntilMs);
+    }
   }
 
-  /** Gives up the work of nodes that have been silent for too long. */
+  /** Its stream was cut, or given up after `silentMs` without a word: suspect at once, lost when it stays away. */
+  disconnected(nodeId: NodeId, silentMs: number, nowMs: number, step: Step): void {
+    const { nodeLostAfterMs, reconnectGraceMs } = this.#settings;
+    const lostAtMs = silentMs >= nodeLostAfterMs ? nowMs : nowMs + reconnectGraceMs;
+    this.#judge(nodeId, this.#leaves(nodeId, nowMs - silentMs, lostAtMs), nowMs, step);
+  }
+
+  #leaves(nodeId: NodeId, sinceMs: number, lostAtMs: number): Absence {
+    const absence = { sinceMs, lostAtMs: Math.max(lostAtMs, this.#lenientUntilMs), fencedAtMs: sinceMs + this.#settings.fencedAfterMs, excuses: 0 };
+    this.#away.set(nodeId, absence);
+    this.#state.fleet.setConnected(nodeId, false, "", true);
+    return absence;
+  }
+
+  /** Gives up the work of nodes that have been away for too long, and forgets what is gone for good. */
   tick(nowMs: number, step: Step): void {
-    for (const [nodeId, sinceMs] of this.#silentSince) {
-      if (nowMs - sinceMs < this.#settings.nodeLostAfterMs) continue;
-      this.#silentSince.delete(nodeId);
-      const error = { code: "node_lost", message: `Node ${nodeId} was silent for ${nowMs - sinceMs} ms.` };
-      for (const request of this.#state.onNode(nodeId)) this.#attempts.over(request, "lost", error, null, nowMs, step);
+    this.#retirement.tick(nowMs, step);
+    for (const [nodeId, absence] of this.#away) this.#judge(nodeId, absence, nowMs, step);
+    for (const [nodeId, fencedAtMs] of this.#ghosts) this.#exorcise(nodeId, fencedAtMs, nowMs, step);
+  }
+
+  /** Gives up what a replaced agent process has certainly stopped. */
+  #exorcise(nodeId: NodeId, fencedAtMs: Map<string, number>, nowMs: number, step: Step): void {
+    for (const request of this.#state.onNode(nodeId)) {
+      const due = fencedAtMs.get(nameOf(request));
+      if (due === undefined || nowMs < due) continue;
+      const error = { code: "attempt_lost", message: `Another agent process of ${nodeId} has taken the place of the one that had attempt ${request.attempt}.` };
+      this.#attempts.over(request, "lost", error, null, nowMs, step);
+    }
+    for (const [name, due] of fencedAtMs) if (nowMs >= due) fencedAtMs.delete(name);
+    if (fencedAtMs.size === 0) this.#ghosts.delete(nodeId);
+  }
+
+  #judge(nodeId: NodeId, { sinceMs, lostAtMs, fencedAtMs }: Absence, nowMs: number, step: Step): void {
+    if (nowMs < lostAtMs) return;
+    const fenced = nowMs >= fencedAtMs;
+    if (fenced) this.#away.delete(nodeId);
+    const { fleet } = this.#state;
+    if (fleet.nodes.get(nodeId)?.suspect) fleet.setConnected(nodeId, false, "");
+    const error = { code: "node_lost", message: `Nothing was heard of node ${nodeId} for ${nowMs - sinceMs} ms.` };
+    for (const request of this.#state.onNode(nodeId)) {
+      if (fenced || request.spec.idempotent) this.#attempts.over(request, "lost", error, null, nowMs, step);
     }
   }
 
@@ -49,28 +116,41 @@ export class Nodes {
   connected(event: Extract<Event, { kind: "node_connected" }>, nowMs: number, step: Step): void {
     const { nodeId } = event;
     const { fleet } = this.#state;
-    this.#silentSince.delete(nodeId);
+    const sinceMs = this.#away.get(nodeId)?.sinceMs ?? nowMs;
+    const replaced = fleet.nodes.get(nodeId)?.instanceId !== event.instanceId;
+    this.#away.delete(nodeId);
     for (const inventory of event.gpus) this.#register(nodeId, inventory, step);
+    const anew = fleet.nodes.get(nodeId)?.instanceId !== event.instanceId;
     fleet.setRunners(nodeId, event.runners);
     fleet.setConnected(nodeId, true, event.instanceId);
     const reported = new Set(event.gpus.map((gpu) => gpu.gpuId));
-    for (const gpu of fleet.nodes.get(nodeId)!.gpus) {
-      if (!reported.has(fleet.inventory[gpu]!.gpuId)) fleet.takeOut(gpu, "its node does not report it", Number.POSITIVE_INFINITY);
-      else if (fleet.outUntilMs[gpu] === Number.POSITIVE_INFINITY) fleet.putBack(gpu);
-    }
+    this.#health.reported(nodeId, reported, anew, nowMs);
+    this.#retirement.reported(nodeId, reported);
 
     // Reconcile: what the agent does not hold is lost, what we do not want it must stop and forget.
-    const held = new Set(event.held.map((ref) => `${ref.attempt} ${ref.requestId}`));
+    const held = new Set(event.held.map(keyOf));
     for (const request of this.#state.onNode(nodeId)) {
       const ref: AttemptRef = { requestId: request.spec.requestId, attempt: request.attempt };
-      if (!held.has(`${ref.attempt} ${ref.requestId}`)) {
+      if (held.has(keyOf(ref))) this.#ghosts.get(nodeId)?.delete(keyOf(ref));
+      if (!held.has(keyOf(ref))) {
+        if (this.#isGhost(nodeId, request, replaced ? sinceMs + this.#settings.fencedAfterMs : 0)) continue;
         const error = { code: "attempt_lost", message: `The agent of ${nodeId} does not hold attempt ${ref.attempt}.` };
         this.#attempts.over(request, "lost", error, null, nowMs, step);
-      } else if (request.stop || this.#preemption.isStopping(ref)) {
+      } else if (request.stop || this.#preemption.isStopping(ref) || this.#attempts.isOverdue(ref)) {
         step.effects.push({ kind: "cancel_attempt", nodeId, ref });
       }
     }
     for (const ref of event.held) if (!this.#attempts.present(nodeId, ref)) this.#attempts.refuse(nodeId, ref, step);
+  }
+
+  /** Whether the process that had the attempt may still run it. `fencedAtMs` is when it can no longer; 0 when it is the one that says it does not. */
+  #isGhost(nodeId: NodeId, request: Request, fencedAtMs: number): boolean {
+    if (request.spec.idempotent) return false;
+    const ghosts = this.#ghosts.get(nodeId) ?? new Map<string, number>();
+    if (ghosts.has(nameOf(request))) return true;
+    if (fencedAtMs === 0) return false;
+    this.#ghosts.set(nodeId, ghosts.set(nameOf(request), fencedAtMs));
+    return true;
   }
 
   #register(nodeId: NodeId, inventory: GpuInventory, step: Step): void {
@@ -82,17 +162,39 @@ export class Nodes {
 
   /** A node says that it has lost a GPU. */
   gpuLost(nodeId: NodeId, gpuId: GpuId, reason: string, nowMs: number, step: Step): void {
-    const { fleet } = this.#state;
-    const gpu = fleet.indexOf(gpuId);
-    if (gpu < 0 || fleet.nodeOf[gpu]!.nodeId !== nodeId) return;
-    fleet.takeOut(gpu, reason, nowMs + this.#settings.gpuCooldownMs);
+    for (const gpu of this.#health.affectedBy(nodeId, gpuId)) {
+      this.#health.lost(gpu, reason, nowMs);
+      this.#dropWork(gpu, reason, nowMs, step);
+    }
+  }
+
+  /** What else a node says of a GPU of its own; some of it means that the work there is lost. */
+  gpuReported(nodeId: NodeId, gpuId: GpuId, report: GpuReport, nowMs: number, step: Step): void {
+    for (const gpu of this.#health.affectedBy(nodeId, gpuId)) {
+      if (this.#health.report(gpu, report, nowMs)) this.#dropWork(gpu, report.kind === "xid" ? `Xid ${report.xid}` : report.reason, nowMs, step);
+    }
+  }
+
+  #dropWork(gpu: number, reason: string, nowMs: number, step: Step): void {
+    const { nodeId } = this.#state.fleet.nodeOf[gpu]!;
+    const { gpuId } = this.#state.fleet.inventory[gpu]!;
     for (const request of this.#state.onNode(nodeId)) {
       if (!gpusOf(request).includes(gpuId)) continue;
       step.effects.push({ kind: "cancel_attempt", nodeId, ref: { requestId: request.spec.requestId, attempt: request.attempt } });
       // Work that must not run twice waits for the agent's word that it has stopped: the node lives and will say so.
-      if (request.spec.idempotent) this.#attempts.over(request, "lost", { code: "gpu_lost", message: reason }, null, nowMs, step);
+      const error = { code: "gpu_lost", message: reason };
+      if (request.spec.idempotent) this.#attempts.over(request, "lost", error, null, nowMs, step);
+      else this.#attempts.awaitStop(request, error);
     }
   }
+}
+
+function keyOf(ref: AttemptRef): string {
+  return `${ref.attempt} ${ref.requestId}`;
+}
+
+function nameOf({ spec, attempt }: Request): string {
+  return keyOf({ requestId: spec.requestId, attempt });
 }
 
 function sameInventory(a: GpuInventory, b: GpuInventory): boolean {

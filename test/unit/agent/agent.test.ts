@@ -7,6 +7,8 @@ import type { Probe } from "../../../src/agent/probes/probe.js";
 import type { EngineLoad, ModelOrder, RunnerDescription } from "../../../src/agent/runners/runner.js";
 import type { Event } from "../../../src/core/events.js";
 import type { ModelId, NodeId } from "../../../src/core/model/ids.js";
+import { guardInterceptor } from "../../../src/api/grpc-guard.js";
+import { OPEN_GUARD } from "../../../src/api/guard.js";
 import { AgentSessions } from "../../../src/router/agent-sessions.js";
 import { grpcServiceDefinition } from "../../../src/wire/grpc-service-definition.js";
 import { keptLog, silentLog, TestClock } from "../router/fakes.js";
@@ -14,7 +16,7 @@ import { fakeRunner } from "./fake-runner.js";
 import { eventually } from "./runners/fixtures.js";
 
 const NODE = "node-a" as NodeId;
-const TERMS = { leaseMs: 60_000, heartbeatIntervalMs: 20, telemetryIntervalMs: 20, maxResultBytes: 1 << 20 };
+const TERMS = { leaseMs: 60_000, nodeLostAfterMs: 60_000, heartbeatIntervalMs: 20, telemetryIntervalMs: 20, maxResultBytes: 1 << 20 };
 const probe: Probe = { kind: "simulated", inventory: () => Promise.resolve([]), sample: () => Promise.resolve([]), onEvent: () => () => {}, close: () => Promise.resolve() };
 
 let events: Event[];
@@ -28,6 +30,7 @@ class LoadingRunner {
   readonly orders: ModelOrder[] = [];
   load: EngineLoad | null = null;
   asked = 0;
+  readonly leases: number[] = [];
   models = ["a"];
   #changed = (): void => {};
   readonly runner = fakeRunner("loading", {
@@ -41,6 +44,7 @@ class LoadingRunner {
       this.models = action === "load" ? [...this.models, modelId] : this.models.filter((model) => model !== modelId);
       this.#changed();
     },
+    leaseUntil: (atMs) => this.leases.push(atMs),
     engineLoad: () => {
       this.asked += 1;
       return Promise.resolve(this.load);
@@ -53,8 +57,12 @@ let loading: LoadingRunner;
 beforeEach(async () => {
   events = [];
   loading = new LoadingRunner();
-  sessions = new AgentSessions({ terms: TERMS, clock: new TestClock(), log: silentLog, step: (event) => events.push(event), epoch: () => 1, onOutput: jest.fn(), onProgress: jest.fn() });
-  server = new Server({ "grpc.enable_channelz": 0 });
+  sessions = new AgentSessions({ terms: TERMS, clock: new TestClock(), log: silentLog, step: (event) => events.push(event), epoch: () => 1, isUnanswered: () => false, onOutput: jest.fn(), onProgress: jest.fn() });
+  const rules = new Map([["/gpurouter.v1.AgentService/Connect", ["agent"]]] as const);
+  const interceptors = [guardInterceptor(OPEN_GUARD, rules, (error) => {
+    throw error;
+  })];
+  server = new Server({ "grpc.enable_channelz": 0, interceptors });
   server.addService(grpcServiceDefinition(AgentService), { connect: sessions.connect });
   const port = await new Promise<number>((resolve, reject) => server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) => (error ? reject(error) : resolve(bound))));
   const kept = keptLog();
@@ -106,6 +114,15 @@ describe("An order about a model", () => {
       { runner: "loading", model: "other", because: expect.stringContaining("does not have") },
     ]);
   });
+});
+
+test("runners are told of the lease at every word of the router, as it is renewed", async () => {
+  const [first = Number.NaN] = loading.leases;
+  expect(first).toBeLessThanOrEqual(performance.now() + TERMS.leaseMs);
+  await eventually(() => {
+    order("loading", "b", "load");
+    return (loading.leases.at(-1) ?? Number.NaN) > first;
+  }, "a word of the router after it has read one of the agent");
 });
 
 test("the load of an engine goes up at every telemetry interval while it tells, and not when it does not", async () => {

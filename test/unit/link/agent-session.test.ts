@@ -148,25 +148,83 @@ describe("A new stream", () => {
 });
 
 describe("The fence", () => {
-  test("closes when the router was silent for longer than the lease, on running work that must not run twice", () => {
+  const heard = (heardBeat: bigint, dispatches: Dispatch[] = []): ConnectResponse => create(ConnectResponseSchema, { heardBeat, dispatches });
+
+  /** Says something at each of `times` and takes back the numbers. */
+  function beats(session: AgentSession, ...times: number[]): bigint[] {
+    return times.map((atMs) => session.nextBeat(atMs));
+  }
+
+  test("closes when nothing that was sent within the lease is known to have been read, on running work that must not run twice", () => {
     const session = welcomed();
-    session.received(message({ dispatches: [dispatch("train", 1, true), dispatch("infer", 1, false), dispatch("done", 1, true)] }), 1_000);
+    const [hello] = beats(session, 1_000);
+    session.received(heard(hello!, [dispatch("train", 1, true), dispatch("infer", 1, false), dispatch("done", 1, true)]), 1_001);
     session.ended(ref("done"), done);
-    expect(session.fence(LEASE_MS, 1_000 + LEASE_MS)).toEqual([]);
-    expect(session.fence(LEASE_MS, 1_001 + LEASE_MS).map(name)).toEqual(["train/1"]);
+    expect(session.fence(999 + LEASE_MS)).toEqual([]);
+    expect(session.fence(1_000 + LEASE_MS).map(name)).toEqual(["train/1"]);
     session.disconnected();
-    expect(session.fence(LEASE_MS, 1_001 + LEASE_MS).map(name)).toEqual(["train/1"]);
+    expect(session.fence(1_000 + LEASE_MS).map(name)).toEqual(["train/1"]);
   });
 
-  test("stays open while anything is heard, heartbeats and welcomes included", () => {
+  test("stays open while what was sent is read, on this stream or the next", () => {
     const session = welcomed();
-    session.received(message({ dispatches: [dispatch("train", 1, true)] }), 0);
-    session.received(message({}), 2_500);
-    expect(session.fence(LEASE_MS, 5_000)).toEqual([]);
+    const [hello, second] = beats(session, 0, 2_500);
+    session.received(heard(hello!, [dispatch("train", 1, true)]), 0);
+    expect(session.leaseUntilMs).toBe(LEASE_MS);
+    session.received(heard(second!), 2_600);
+    expect(session.leaseUntilMs).toBe(2_500 + LEASE_MS);
+    expect(session.fence(5_499)).toEqual([]);
     session.disconnected();
-    session.welcomed(create(WelcomeSchema, { epoch: 6n }), 5_400);
-    expect(session.fence(LEASE_MS, 8_000)).toEqual([]);
-    expect(session.fence(LEASE_MS, 8_401).map(name)).toEqual(["train/1"]);
+    const [again] = beats(session, 5_400);
+    session.welcomed(create(WelcomeSchema, { epoch: 6n, leaseMs: LEASE_MS }), 5_410);
+    session.received(heard(again!), 5_410);
+    expect(session.fence(8_399)).toEqual([]);
+    expect(session.fence(8_400).map(name)).toEqual(["train/1"]);
+  });
+
+  test("is not held open by words that lay in a buffer: the lease counts from when their cause was sent", () => {
+    const session = welcomed();
+    const [hello, second] = beats(session, 0, 250);
+    session.received(heard(hello!, [dispatch("train", 1, true)]), 1);
+    // The process stood still for six seconds; the answer to its second message is read before the fence is looked at.
+    session.received(heard(second!), 6_000);
+    expect(session.fence(6_000).map(name)).toEqual(["train/1"]);
+  });
+
+  test("keeps out work that must not run twice when it is read too late, and says so", () => {
+    const session = welcomed();
+    const [hello] = beats(session, 0);
+    session.received(heard(hello!), 1);
+    const { start, tell } = session.received(heard(hello!, [dispatch("train", 1, true), dispatch("infer", 1, false)]), 6_000);
+    expect(start.map((each) => name(each.ref!))).toEqual(["infer/1"]);
+    expect(tell.map(({ ref: of, event }) => [name(of!), event.case === "ended" && event.value.outcome])).toEqual([["train/1", AttemptOutcome.FENCED]]);
+    expect(session.held.map(name)).toEqual(["train/1", "infer/1"]);
+  });
+
+  test("goes by the earlier of two messages that were sent at almost the same time, and remembers few of many", () => {
+    const session = welcomed();
+    const numbers = beats(session, ...Array.from({ length: 10_000 }, (_, index) => index / 2));
+    session.received(heard(numbers[numbers.length - 1]!, [dispatch("train", 1, true)]), 5_000);
+    const closesAtMs = 4_999.5 + LEASE_MS;
+    expect(session.fence(closesAtMs - 21)).toEqual([]);
+    expect(session.fence(closesAtMs).map(name)).toEqual(["train/1"]);
+  });
+});
+
+describe("A silent router", () => {
+  const welcome = create(WelcomeSchema, { epoch: 5n, leaseMs: LEASE_MS, silentAfterMs: 1_600 });
+
+  test("is given up after its time; hearing it, and standing still oneself, is no silence", () => {
+    const session = new AgentSession();
+    expect(session.routerSilent(0, 99_999)).toBe(false);
+    session.welcomed(welcome, 0);
+    expect([session.routerSilent(0, 1_600), session.routerSilent(0, 1_601)]).toEqual([false, true]);
+    session.received(message({}), 2_000);
+    expect(session.routerSilent(0, 3_600)).toBe(false);
+    expect(session.routerSilent(5_000, 8_600)).toBe(false);
+    expect(session.routerSilent(0, 10_201)).toBe(true);
+    session.disconnected();
+    expect(session.routerSilent(0, 99_999)).toBe(false);
   });
 });
 

@@ -7,7 +7,7 @@ const MIB = 1 << 20;
 const welcome = create(WelcomeSchema, { epoch: 3n, leaseMs: 3_000, heartbeatIntervalMs: 250 });
 const ref = (requestId: string, attempt = 1): AttemptRef => create(AttemptRefSchema, { requestId, attempt });
 const dispatch = (requestId: string, bytes = 0): Dispatch => create(DispatchSchema, { ref: ref(requestId), payload: new Uint8Array(bytes) });
-const session = (nowMs = 0): RouterSession => new RouterSession("node-a", "instance-1", welcome, nowMs);
+const session = (nowMs = 0): RouterSession => new RouterSession({ nodeId: "node-a", instanceId: "instance-1", welcome, beat: 1n, lostAfterMs: 800 }, nowMs);
 
 /** A session that has said its welcome at time 0. */
 function welcomed(): RouterSession {
@@ -134,10 +134,39 @@ describe("A cancel of what was not sent yet", () => {
   });
 });
 
-test("an agent is lively for two heartbeats and silent after its lease", () => {
+test("an agent is lively for two heartbeats and silent after three and a bit, so that a pause of half a second is no death", () => {
   const live = session(1_000);
   expect([live.lively(1_500), live.lively(1_501)]).toEqual([true, false]);
-  expect([live.silent(4_000), live.silent(4_001)]).toEqual([false, true]);
-  live.heard(4_000);
-  expect([live.lively(4_500), live.silent(7_000)]).toEqual([true, false]);
+  expect([live.silent(1_800), live.silent(1_801)]).toEqual([false, true]);
+  live.heard(2n, 4_000);
+  expect([live.lively(4_500), live.silent(4_800)]).toEqual([true, false]);
+});
+
+describe("A router that stood still", () => {
+  test("counts silence from when it listens again", () => {
+    const live = session(1_000);
+    live.excuse(5_000);
+    expect([live.silentMs(5_000), live.silent(5_800), live.silent(5_801)]).toEqual([0, false, true]);
+  });
+
+  test("again and again finds the dead all the same", () => {
+    const live = session(1_000);
+    const found: boolean[] = [];
+    for (let stalls = 1; stalls <= 10; stalls += 1) {
+      live.excuse(stalls * 60_000);
+      found.push(live.silent(stalls * 60_000));
+    }
+    expect(found.indexOf(true)).toBe(8);
+    live.heard(2n, 700_000);
+    live.excuse(760_000);
+    expect(live.silent(760_000)).toBe(false);
+  });
+});
+
+test("every message gives back the highest beat that was read, whatever came after it", () => {
+  const live = session();
+  expect(live.take(0)?.heardBeat).toBe(1n);
+  live.heard(7n, 100);
+  live.heard(3n, 200);
+  expect(live.take(1_000)?.heardBeat).toBe(7n);
 });

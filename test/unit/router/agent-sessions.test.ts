@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from "@jest/globals";
 import { status } from "@grpc/grpc-js";
 import { AttemptOutcome, ModelAction } from "../../../gen/gpurouter/v1/agent_pb.js";
+import type { Caller } from "../../../src/api/guard.js";
+import { LOCAL_ADMIN } from "../../../src/auth/principal.js";
 import type { Effect, Event } from "../../../src/core/events.js";
 import type { ModelId, NodeId, RequestId } from "../../../src/core/model/ids.js";
 import { AgentSessions } from "../../../src/router/agent-sessions.js";
@@ -9,11 +11,12 @@ import { DEFAULT_CORE_SETTINGS } from "../../../src/core/settings.js";
 import { specOf } from "../journal/story.js";
 import { FakeStream, HeldJournal, silentLog, TestClock, turn } from "./fakes.js";
 
-const TERMS = { leaseMs: 3_000, heartbeatIntervalMs: 250, telemetryIntervalMs: 1_000, maxResultBytes: 1 << 20 };
+const TERMS = { leaseMs: 10_000, nodeLostAfterMs: 800, heartbeatIntervalMs: 250, telemetryIntervalMs: 1_000, maxResultBytes: 1 << 20 };
 
 let clock: TestClock;
 let events: Event[];
 let watched: string[];
+let unanswered: Set<string>;
 let sessions: AgentSessions;
 
 beforeEach(() => {
@@ -21,12 +24,14 @@ beforeEach(() => {
   clock = new TestClock();
   events = [];
   watched = [];
+  unanswered = new Set();
   sessions = new AgentSessions({
     terms: TERMS,
     clock,
     log: silentLog,
     step: (event) => events.push(event),
     epoch: () => 7,
+    isUnanswered: ({ requestId }) => unanswered.delete(requestId),
     onOutput: (ref, offset, data) => watched.push(`output ${ref.requestId} ${offset} ${data.byteLength}`),
     onProgress: (ref, fraction, message) => watched.push(`progress ${ref.requestId} ${fraction} ${message}`),
   });
@@ -56,12 +61,20 @@ function connect(hello: Parameters<FakeStream["hello"]>[0] = {}): Connected {
   return connected;
 }
 
-/** Time passes, a heartbeat at a time. */
+const LOOK_MS = TERMS.heartbeatIntervalMs / 10;
+
+/** Time passes, a look at a time. */
 function pass(milliseconds: number): void {
-  for (let left = milliseconds; left > 0; left -= TERMS.heartbeatIntervalMs) {
-    clock.atMs += Math.min(left, TERMS.heartbeatIntervalMs);
-    jest.advanceTimersByTime(TERMS.heartbeatIntervalMs);
+  for (let left = milliseconds; left > 0; left -= LOOK_MS) {
+    clock.atMs += Math.min(left, LOOK_MS);
+    jest.advanceTimersByTime(LOOK_MS);
   }
+}
+
+/** Time passes in which the process stands still: its timers come once, afterwards. */
+function stall(milliseconds: number): void {
+  clock.atMs += milliseconds;
+  jest.advanceTimersByTime(LOOK_MS);
 }
 
 const kinds = (): string[] => events.map(({ kind }) => kind);
@@ -70,7 +83,7 @@ describe("A hello", () => {
   test("is answered by the welcome and becomes an event", () => {
     const { stream } = connect({ held: [{ requestId: "r", attempt: 2 }] });
     expect(stream.sent).toHaveLength(1);
-    expect(stream.sent[0]?.welcome).toMatchObject({ epoch: 7n, leaseMs: 3_000, heartbeatIntervalMs: 250, maxResultBytes: 1 << 20 });
+    expect(stream.sent[0]?.welcome).toMatchObject({ epoch: 7n, leaseMs: 10_000, silentAfterMs: 1_600, heartbeatIntervalMs: 250, maxResultBytes: 1 << 20 });
     expect(events).toMatchObject([{ kind: "node_connected", nodeId: "node-a", instanceId: "1", held: [{ requestId: "r", attempt: 2 }], gpus: [{ gpuId: "GPU-0", computeCapability: 9_000 }] }]);
     expect(sessions.connectedNodes).toBe(1);
   });
@@ -115,6 +128,23 @@ describe("A hello", () => {
     expect(sessions.connectedNodes).toBe(1);
   });
 
+  test("that was overtaken by a later one of the same process changes nothing, whether that one's stream lives or not", () => {
+    const say = (beat: bigint, instanceId = "1"): Connected => {
+      const connected = open();
+      connected.stream.hello({ instanceId }, beat);
+      return connected;
+    };
+    const later = say(20n);
+    expect(say(10n).refusals).toMatchObject([{ code: status.ABORTED, details: expect.stringContaining("later hello") }]);
+    later.stream.emit("close");
+    expect(say(10n).refusals).toHaveLength(1);
+    expect(kinds()).toEqual(["node_connected", "node_disconnected"]);
+    expect([say(30n).refusals, say(40n).refusals]).toEqual([[], []]);
+    // Another process counts anew.
+    pass(750);
+    expect(say(1n, "2").refusals).toEqual([]);
+  });
+
   test("is refused while the router stops", () => {
     sessions.close();
     expect(connect().refusals).toMatchObject([{ code: status.UNAVAILABLE }]);
@@ -138,13 +168,23 @@ describe("What an agent says", () => {
     expect(watched).toEqual(["output r 5 3", "progress r 0.5 half"]);
   });
 
-  test("of its GPUs: telemetry with its age, a loss, an Xid that is one, and one that is not", () => {
+  test("as output tells the engine once of each attempt that it is alive", () => {
+    const { stream } = connect();
+    unanswered.add("r");
+    const piece = (offset: bigint) => ({ ref: { requestId: "r", attempt: 1 }, event: { case: "output" as const, value: { offset, data: new Uint8Array(1) } } });
+    stream.says({ events: [piece(0n), piece(1n)] });
+    expect(events.slice(1)).toEqual([{ kind: "attempt_answered", nodeId: "node-a", ref: { requestId: "r", attempt: 1 } }]);
+    expect(watched).toEqual(["output r 0 1", "output r 1 1"]);
+  });
+
+  test("of its GPUs: telemetry with its age, a loss, Xids whatever they mean", () => {
     const { stream } = connect();
     stream.says({ telemetry: [{ gpuId: "GPU-0", memoryUsedMib: 5, ageMs: 40 }] });
     stream.says({ gpuEvents: [{ gpuId: "GPU-0", event: { case: "xid", value: 13 } }, { gpuId: "GPU-0", event: { case: "xid", value: 79 } }, { gpuId: "GPU-0", event: { case: "lost", value: "gone" } }] });
     expect(events.slice(1)).toMatchObject([
       { kind: "telemetry", samples: [{ ageMs: 40, sample: { memoryUsedMib: 5, gpuUtilizationPercent: Number.NaN } }] },
-      { kind: "gpu_lost", reason: "Xid 79" },
+      { kind: "gpu_report", gpuId: "GPU-0", report: { kind: "xid", xid: 13, detail: "" } },
+      { kind: "gpu_report", gpuId: "GPU-0", report: { kind: "xid", xid: 79, detail: "" } },
       { kind: "gpu_lost", reason: "gone" },
     ]);
   });
@@ -186,30 +226,54 @@ describe("What an agent says", () => {
 });
 
 describe("Silence", () => {
-  test("for the lease ends the stream with a status the agent hears when it comes back, and the node counts as gone once", () => {
+  test("of more than three heartbeats ends the stream with a status the agent hears when it comes back, and the node counts as gone once", () => {
     const { stream, refusals } = connect();
-    pass(3_000);
+    pass(TERMS.nodeLostAfterMs);
     expect(refusals).toEqual([]);
-    pass(250);
-    expect(refusals).toMatchObject([{ code: status.UNAVAILABLE, details: expect.stringContaining("lease of 3000 ms") }]);
+    pass(LOOK_MS);
+    expect(refusals).toMatchObject([{ code: status.UNAVAILABLE, details: expect.stringContaining("Nothing was heard of node-a for 825 ms") }]);
     stream.emit("close");
     pass(1_000);
-    expect(kinds()).toEqual(["node_connected", "node_disconnected"]);
+    expect(events.slice(1)).toEqual([{ kind: "node_disconnected", nodeId: "node-a", silentMs: 825 }]);
   });
 
   test("is broken by anything, an empty message included", () => {
     const { stream } = connect();
     for (let round = 0; round < 10; round += 1) {
-      pass(1_000);
+      pass(750);
       stream.says({});
     }
     expect(kinds()).toEqual(["node_connected"]);
   });
 
-  test("of the router is filled with heartbeats", () => {
+  test("of the router is filled with heartbeats, which give back the highest beat that was read", () => {
     const { stream } = connect();
-    pass(1_000);
-    expect(stream.sent.length).toBe(1 + 4);
+    pass(500);
+    stream.says({ beat: 41n });
+    pass(500);
+    expect(stream.sent.map(({ heardBeat }) => heardBeat)).toEqual([0n, 0n, 0n, 41n, 41n]);
+  });
+
+  test("while the router itself stood still is nobody's, and counts from when it listens again", () => {
+    connect();
+    pass(LOOK_MS);
+    stall(60_000);
+    expect(kinds()).toEqual(["node_connected"]);
+    pass(TERMS.nodeLostAfterMs);
+    expect(kinds()).toEqual(["node_connected"]);
+    pass(LOOK_MS);
+    expect(kinds()).toEqual(["node_connected", "node_disconnected"]);
+  });
+
+  test("of a garbage collection of half a second is no death, whenever it begins", () => {
+    const { stream } = connect();
+    for (let beginsAfterMs = 0; beginsAfterMs < 250; beginsAfterMs += LOOK_MS) {
+      stream.says({});
+      // A beat is due within 250 ms of the last one; the pause may begin just before it.
+      pass(250 - beginsAfterMs);
+      pass(500);
+    }
+    expect(kinds()).toEqual(["node_connected"]);
   });
 });
 
@@ -251,7 +315,7 @@ describe("What is sent", () => {
     await turn();
     // The first one filled it.
     expect([dispatched(stream), cancelled(stream)]).toEqual([["a"], []]);
-    pass(1_000);
+    pass(500);
     expect(dispatched(stream)).toEqual(["a"]);
     stream.drain();
     expect([dispatched(stream), cancelled(stream)]).toEqual([["a", "b", "c"], ["c"]]);
@@ -313,5 +377,31 @@ describe("What is sent", () => {
     sessions.perform(effect);
     await turn();
     expect(dispatched(stream)).toEqual([]);
+  });
+});
+
+describe("who an agent may say that it is", () => {
+  const agentOf = (...nodeIds: string[]): Caller => ({ principal: { ...LOCAL_ADMIN, roles: ["agent"], nodeIds }, address: "", isGood: () => true });
+  const hello = (caller: Caller): { code: number; details: string }[] => {
+    const stream = new FakeStream(caller);
+    const refusals: { code: number; details: string }[] = [];
+    sessions.connect(stream.stream);
+    stream.on("error", (error: { code: number; details: string }) => refusals.push(error));
+    stream.hello();
+    return refusals;
+  };
+
+  test("the nodes of its key, or any where the key says so", () => {
+    expect(hello(agentOf("node-a"))).toEqual([]);
+    expect(events.map(({ kind }) => kind)).toContain("node_connected");
+    expect(sessions.connectedNodes).toBe(1);
+  });
+
+  test("another's node is refused, and the node that is connected stays", () => {
+    hello(agentOf("*"));
+    const before = events.length;
+    expect(hello(agentOf("node-b"))).toEqual([{ code: status.PERMISSION_DENIED, details: "The agent's key is not for node node-a: make one with `gpu-router keys create --role agent --node node-a`." }]);
+    expect(hello({ ...agentOf("node-a"), principal: { ...LOCAL_ADMIN, roles: ["admin"] } })).toHaveLength(1);
+    expect([events.length, sessions.connectedNodes]).toEqual([before, 1]);
   });
 });

@@ -1,13 +1,15 @@
 // What the router's parts are tested with: a journal whose commits the test holds, a clock that it moves, an agent's stream.
 import { EventEmitter } from "node:events";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import type { ServerDuplexStream } from "@grpc/grpc-js";
+import { Metadata, type ServerDuplexStream } from "@grpc/grpc-js";
 import { pino, type Logger } from "pino";
 import { ConnectRequestSchema, type ConnectRequest, type ConnectResponse } from "../../../gen/gpurouter/v1/agent_pb.js";
+import { stampCaller } from "../../../src/api/grpc-guard.js";
+import { LOCAL_CALLER, type Caller } from "../../../src/api/guard.js";
 import type { Event } from "../../../src/core/events.js";
 import type { GpuId, NodeId, RequestId } from "../../../src/core/model/ids.js";
 import type { Request } from "../../../src/core/model/request.js";
-import type { Batch, FinishedPage, LmdbJournal } from "../../../src/journal/lmdb-journal.js";
+import type { Batch, FinishedPage, Journal } from "../../../src/journal/journal.js";
 import type { Clock } from "../../../src/router/clock.js";
 
 export const silentLog: Logger = pino({ level: "silent" });
@@ -40,8 +42,8 @@ export class HeldJournal {
   #waiting: Append | null = null;
 
   /** As the type that the router's parts take. */
-  get journal(): LmdbJournal {
-    return this as unknown as LmdbJournal;
+  get journal(): Journal {
+    return this as unknown as Journal;
   }
 
   get committing(): boolean {
@@ -117,6 +119,12 @@ export class FakeStream extends EventEmitter {
   /** What `write` returns: false is a stream that is full. */
   takes = true;
   ended = false;
+  readonly metadata: Metadata;
+
+  constructor(caller: Caller = LOCAL_CALLER) {
+    super();
+    this.metadata = stampCaller(new Metadata(), caller);
+  }
 
   get stream(): ServerDuplexStream<ConnectRequest, ConnectResponse> {
     return this as unknown as ServerDuplexStream<ConnectRequest, ConnectResponse>;
@@ -136,9 +144,9 @@ export class FakeStream extends EventEmitter {
     this.emit("data", create(ConnectRequestSchema, message));
   }
 
-  hello(hello: { nodeId?: string; instanceId?: string; highestEpoch?: bigint; held?: { requestId: string; attempt: number }[] } = {}): void {
+  hello(hello: { nodeId?: string; instanceId?: string; highestEpoch?: bigint; held?: { requestId: string; attempt: number }[] } = {}, beat = 0n): void {
     const gpus = [{ gpuId: "GPU-0", name: "Test GPU", memoryTotalMib: 80_000, computeCapability: "9.0" }];
-    this.says({ hello: { nodeId: "node-a", instanceId: "1", agentVersion: "0", gpus, runners: { runners: [{ name: "any", kind: "exec", models: ["*"] }] }, ...hello } });
+    this.says({ beat, hello: { nodeId: "node-a", instanceId: "1", agentVersion: "0", gpus, runners: { runners: [{ name: "any", kind: "exec", models: ["*"] }] }, ...hello } });
   }
 
   drain(): void {

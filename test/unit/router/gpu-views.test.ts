@@ -14,7 +14,7 @@ let abort: AbortController;
 
 beforeEach(() => {
   engine = new Engine(DEFAULT_CORE_SETTINGS);
-  views = new GpuViews(engine, DEFAULT_CORE_SETTINGS, clock);
+  views = new GpuViews(engine, clock);
   abort = new AbortController();
   engine.step({ kind: "take_over", epoch: 4 }, clock.atMs);
   engine.step(nodeConnected("node-a", 2), clock.atMs);
@@ -99,8 +99,11 @@ describe("A GPU", () => {
     expect(views.all()[1]).toMatchObject({ telemetry: null, telemetryAgeMs: -1, activeRequests: 0 });
   });
 
-  test("is inactive without its node, and in error when it was lost, with the reason", () => {
+  test("is suspect when its node was just cut off, inactive when that stays away, and in error when it was lost, with the reason", () => {
     engine.step({ kind: "node_disconnected", nodeId: "node-b" as NodeId }, clock.atMs);
+    expect(views.all().map(({ state }) => state)).toEqual(["active", "active", "suspect", "suspect"]);
+    clock.atMs += DEFAULT_CORE_SETTINGS.reconnectGraceMs;
+    engine.step({ kind: "tick" }, clock.atMs);
     engine.step({ kind: "gpu_lost", nodeId: "node-a" as NodeId, gpuId: "node-a-1" as GpuId, reason: "Xid 79" }, clock.atMs);
     expect(views.all().map(({ state, stateReason }) => [state, stateReason])).toEqual([
       ["active", ""],

@@ -12,6 +12,7 @@ const never = new AbortController().signal;
 
 function said(event: WatchEvent): string {
   if (event.kind === "request") return `${event.view.request.phase} ${event.view.request.attempt}`;
+  if (event.kind === "output_void") return `void ${event.attempt}`;
   return event.kind === "progress" ? `progress ${event.fraction}` : `output ${event.offset}+${event.data.byteLength}`;
 }
 
@@ -86,6 +87,23 @@ test("what was on its way before somebody began to watch is not told to them: th
   await Promise.all([early.ended, late.ended]);
   expect(early.seen).toEqual(["queued 1", "placed 1", "running 1", "completed 1"]);
   expect(late.seen).toEqual(["running 1", "completed 1"]);
+});
+
+test("when an attempt's output is void, those who watch are told in its place, and who comes later sees nothing of it", async () => {
+  const watchers = new RequestWatchers();
+  const ref = (attempt: number) => ({ requestId: ID, attempt });
+  const early = read(watchers.watch(ID, now("running"), never));
+  await turn();
+  watchers.output(ref(1), 0, new Uint8Array(3));
+  const voided = watchers.voiding(ID, 1, "node_lost");
+  const late = read(watchers.watch(ID, now("running"), never));
+  voided?.();
+  watchers.output(ref(2), 0, new Uint8Array(5));
+  tell(watchers, "completed", 2);
+  await Promise.all([early.ended, late.ended]);
+  expect(early.seen).toEqual(["running 1", "output 0+3", "void 1", "output 0+5", "completed 2"]);
+  expect(late.seen).toEqual(["running 1", "output 0+5", "completed 2"]);
+  expect(watchers.voiding("nobody watches it" as RequestId, 1, "node_lost")).toBeNull();
 });
 
 describe("A reader that does not keep up", () => {

@@ -4,5 +4,5 @@ import type { StateFilter } from "../contract.js";
 export const status: StateFilter = {
   name: "status",
   needed: "a GPU whose node is connected",
-  blocks: (fleet, gpu) => !fleet.nodeOf[gpu]!.connected,
+  blocks: (fleet, gpu) => !fleet.nodeOf[gpu]!.connected && !fleet.nodeOf[gpu]!.suspect,
 };

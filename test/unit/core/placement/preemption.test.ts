@@ -20,7 +20,7 @@ function worldOf(gpus: readonly string[], over: Partial<PreemptionSettings> = {}
   const world = new World({ preemption: { ...DEFAULT_CORE_SETTINGS.preemption, ...over } });
   world.connect("a", gpus);
   // Long enough for every node to have come back.
-  world.pass(world.settings.nodeLostAfterMs);
+  world.pass(world.settings.takeoverGraceMs);
   return world;
 }
 
