@@ -22,7 +22,7 @@ const HORIZON_MS = 180_000;
 const LEAST_GAIN = 2;
 const LEAST_GAIN_SHARE = 0.1;
 /** A model lies in the wrong places, whatever the rates say, when it misses more promises than this share, and so many times what the others do. */
-const MISPLACED_ABOVE = 0.05;
+const MISPLACED_ABOVE = 0.1;
 const MISPLACED_TIMES = 2;
 /** What a move for a model that misses its promises counts for beside others: it comes first. */
 const URGENT_MS = 1e12;

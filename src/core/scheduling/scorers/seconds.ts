@@ -97,7 +97,8 @@ function chance(expectedMs: number, mayTakeMs: number): number {
 
 /**
  * A prompt that stays where it was read leaves other caches to other prompts, and the next turn of its conversation finds it there: worth
- * this many readings beside the one that it spares. Work that nobody waits for is no conversation: it must not crowd one GPU.
+ * this many readings beside the one that it spares, and one for each request that runs there and is not stopped by it. Work that nobody
+ * waits for is no conversation: it must not crowd one GPU.
  */
 const REUSE = 64;
 const REUSE_UNHURRIED = 8;
@@ -107,13 +108,15 @@ export const affinitySeconds = (prediction: Prediction): RequestScorer => ({
   name: "affinity_seconds",
   value(fleet, ask, gpu) {
     if (ask.estimate.outputTokens === undefined) return 0;
-    return (reuse(ask) * prediction.makeFor(fleet, ask, gpu).savedMs[gpu]!) / 1000;
+    return ((reuse(ask) + fleet.work.held[gpu]!) * prediction.makeFor(fleet, ask, gpu).savedMs[gpu]!) / 1000;
   },
   add(fleet, ask, candidates, count, weight, totals) {
     if (ask.estimate.outputTokens === undefined || wishesOf(ask.spec).prefixHashes.length === 0) return;
     const { savedMs } = prediction.make(fleet, ask, candidates, count);
-    const perMs = (weight * reuse(ask)) / 1000;
-    for (let k = 0; k < count; k += 1) totals[k]! += perMs * savedMs[candidates[k]!]!;
+    const { held } = fleet.work;
+    const perMs = weight / 1000;
+    const readings = reuse(ask);
+    for (let k = 0; k < count; k += 1) totals[k]! += perMs * (readings + held[candidates[k]!]!) * savedMs[candidates[k]!]!;
   },
 });
 
