@@ -25,7 +25,7 @@ const EVERYTHING_SHARE = 0.1;
 /** `only` are the faults that are on; null for those that the seed draws: each in about half of the seeds, all of them in some. */
 export function planOf(draw: Draw, only: readonly string[] | null): Plan {
   const share = draw.chance(EVERYTHING_SHARE) ? 1 : 0.45;
-  const drawn = FAULT_NAMES.filter((name) => draw.chance(share) && name !== "replacement");
+  const drawn = FAULT_NAMES.filter(() => draw.chance(share));
   const faults = new Set(only ?? drawn);
   const { core, agentTerms, retention, callbacks } = loadRouterConfig(undefined, {});
   // Shorter than the default, so that it runs out within a story; the router's margin over it stays.
