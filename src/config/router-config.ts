@@ -3,10 +3,11 @@
 import { existsSync } from "node:fs";
 import { z } from "zod";
 import { DEFAULT_CORE_SETTINGS, type CoreSettings } from "../core/settings.js";
+import { agentsSection, agentTermsOf, leasesOf, type AgentTerms } from "./agents-section.js";
 import { authOf, authSection, tlsOf, tlsSection, type AuthConfig, type TlsConfig } from "./auth-config.js";
 import { callbackSection, callbacksOf, type CallbackConfig } from "./callback-config.js";
-import { agentsSection, agentTermsOf, leasesOf, type AgentTerms } from "./agents-section.js";
 import { readYaml } from "./read-yaml.js";
+import { wholeMs } from "./whole-ms.js";
 import { requestTimeouts, timeoutsOf } from "./request-timeouts.js";
 
 export type { AgentTerms };
@@ -188,7 +189,7 @@ function settle(file: z.output<typeof schema>): RouterConfig {
       health: healthOf(file),
       maxRetries: file.request_router.max_retries,
       retryDelayMs: file.request_router.retry_delay * 1000,
-      requestTimeoutMs: Math.round(file.request_router.request_timeout * 1000),
+      requestTimeoutMs: wholeMs(file.request_router.request_timeout),
       timeouts: timeoutsOf(file.request_router.timeouts),
       ...leasesOf(agents),
       maxQueuedRequests: file.request_router.max_queued_requests,

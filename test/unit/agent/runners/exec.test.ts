@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, test } from "@jest/globals";
+import type { Guard } from "../../../../src/agent/runners/exec/process-guard.js";
 import { ExecRunner, type ExecCommand } from "../../../../src/agent/runners/exec.js";
 import { STOP_AT_ONCE, type JobOutcome } from "../../../../src/agent/runners/runner.js";
 import { aJob, eventually, NO_GUARD, RecordingSink } from "./fixtures.js";
@@ -170,6 +171,15 @@ describe("an end without success", () => {
 
   test("a signal that the agent did not send is the node's fault", async () => {
     expect(await sh("kill -KILL $$").run(aJob(), new RecordingSink(), LIMITS, never)).toMatchObject({ outcome: "unavailable", code: "killed", message: expect.stringContaining("SIGKILL") });
+  });
+
+  test("a signal after the lease is the guard's: work that must not run twice was fenced, other work was not", async () => {
+    const told: unknown[] = [];
+    const guard: Guard = { ...NO_GUARD, add: (_group, endsWithLease) => told.push(endsWithLease), remove: () => told.push("removed"), leaseIsOut: true };
+    const runner = new ExecRunner({ name: "m", argv: ["/bin/sh", "-c", "kill -KILL $$"], types: [], cwd: "", env: {}, gpuIds: [], killGraceMs: 0, maxOutputBytes: 1024 }, process.env, guard);
+    expect(await runner.run(aJob({ mustNotRunTwice: true }), new RecordingSink(), LIMITS, never)).toMatchObject({ outcome: "fenced", code: "lease_out" });
+    expect(await runner.run(aJob(), new RecordingSink(), LIMITS, never)).toMatchObject({ outcome: "unavailable", code: "killed" });
+    expect(told).toEqual([true, "removed", false, "removed"]);
   });
 
   test("a program that is not there is named with the PATH, and nothing started", async () => {
