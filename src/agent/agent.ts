@@ -11,8 +11,6 @@ import {
   type AttemptRef,
   type ConnectResponse,
   type Dispatch,
-  type GpuEvent,
-  GpuEventSchema,
   ModelAction,
   type ModelOrder,
 } from "../../gen/gpurouter/v1/agent_pb.js";
@@ -22,6 +20,7 @@ import { StallWatch } from "../link/stall-watch.js";
 import { endedMessage, helloMessage, jobOf, runnerListMessage, telemetryMessage, unknownRunnerMessage } from "./agent-codec.js";
 import { EngineLoads } from "./engine-loads.js";
 import { EventOutbox } from "./event-outbox.js";
+import { GpuEvents } from "./gpu-events.js";
 import { giveModelOrder } from "./model-orders.js";
 import type { Probe, ProbedGpu } from "./probes/probe.js";
 import { RouterConnection } from "./router-connection.js";
@@ -59,7 +58,7 @@ export class Agent {
   readonly #engineLoads: EngineLoads;
   readonly #stops: (() => void)[] = [];
   readonly #events = new EventOutbox();
-  #gpuEvents: GpuEvent[] = [];
+  readonly #gpuEvents = new GpuEvents();
   #runnersChanged = false;
   #flushing = false;
   #telemetryTimer: NodeJS.Timeout | null = null;
@@ -106,8 +105,7 @@ export class Agent {
     const { probe, runners } = this.#options;
     this.#stops.push(
       probe.onEvent((event) => {
-        const value = event.kind === "xid" ? ({ case: "xid", value: event.xid } as const) : ({ case: "lost", value: event.reason } as const);
-        this.#gpuEvents.push(create(GpuEventSchema, { gpuId: event.gpuId, event: value }));
+        this.#gpuEvents.push(event);
         this.#flushSoon();
       }),
     );
@@ -160,6 +158,7 @@ export class Agent {
       this.#options.log.info({ epoch: Number(message.welcome.epoch), held: this.#session.held.length }, "connected to the router");
       // Live output of the time between is gone; what the router must know is sent again.
       this.#events.restart(resend);
+      this.#gpuEvents.welcomed(message.welcome.epoch, now);
       this.#heartbeatTimer = setInterval(() => this.#send(true), message.welcome.heartbeatIntervalMs);
       this.#telemetryTimer = setInterval(() => this.#look(), message.welcome.telemetryIntervalMs);
       this.#look();
@@ -245,7 +244,7 @@ export class Agent {
   #send(heartbeat: boolean): void {
     if (!this.connected || (!heartbeat && !this.#connection.writable)) return;
     const beat = this.#session.nextBeat(performance.now());
-    const message = create(ConnectRequestSchema, { beat, events: this.#events.take(), gpuEvents: this.#gpuEvents.splice(0, 1024), runnerLoads: this.#engineLoads.take() });
+    const message = create(ConnectRequestSchema, { beat, events: this.#events.take(), gpuEvents: this.#gpuEvents.take(performance.now()), runnerLoads: this.#engineLoads.take() });
     if (this.#runnersChanged) message.runners = runnerListMessage(this.#draining ? [] : this.#options.runners);
     this.#runnersChanged = false;
     this.#connection.send(message);

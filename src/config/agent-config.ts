@@ -88,7 +88,9 @@ const probe = z
         gpus: z.int().min(1).max(1024).default(4),
         kind: z.enum(GPU_KINDS).default("A100-80GB"),
         speed: z.number().positive().max(1e6).default(1),
+        faults_file: path.optional(),
       })
+      .transform(({ faults_file, ...simulated }) => ({ ...simulated, faultsFile: faults_file ?? "" }))
       .prefault({}),
   })
   .refine(({ mode, recorded_path }) => (mode === "recorded") === (recorded_path !== undefined), {

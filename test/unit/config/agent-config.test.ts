@@ -32,7 +32,7 @@ describe("loadAgentConfig", () => {
       nodeId: hostname(),
       routerAddress: "127.0.0.1:50051",
       logLevel: "info",
-      probe: { mode: "auto", recordedPath: "", nvmlLibrary: "libnvidia-ml.so.1", simulated: { gpus: 4, kind: "A100-80GB", speed: 1 } },
+      probe: { mode: "auto", recordedPath: "", nvmlLibrary: "libnvidia-ml.so.1", simulated: { gpus: 4, kind: "A100-80GB", speed: 1, faultsFile: "" } },
       runners: { openai: [], exec: [], simulated: null },
     });
   });
