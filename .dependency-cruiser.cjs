@@ -21,6 +21,7 @@ module.exports = {
     only("link", ["lib", "gen"], "link/ is the protocol alone: give it values, let router/ and agent/ translate."),
     only("journal", ["core", "lib"], "journal/ stores what core/ records: let router/ hand it over."),
     only("recording", ["core", "lib", "journal"], "recording/ writes and reads what an engine was given and decided: let router/ tell it, cli/ and sim/ ask it."),
+    only("callbacks", ["core", "lib", "journal"], "callbacks/ delivers what the journal keeps: let router/ hand in what is said and to whom."),
     only("observe", ["core", "lib", "gen"], "observe/ is told facts: have the caller pass them in."),
     only("config", ["core", "lib", "gen"], "config/ gives plain settings: the composition roots in router/, agent/ and cli/ hand them out."),
     only("wire", [], "wire/ binds any protobuf service to grpc-js: pass the descriptor in."),

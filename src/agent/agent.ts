@@ -11,8 +11,6 @@ import {
   type AttemptRef,
   type ConnectResponse,
   type Dispatch,
-  ModelAction,
-  type ModelOrder,
 } from "../../gen/gpurouter/v1/agent_pb.js";
 import { ChurnMap } from "../lib/churn-map.js";
 import { AgentSession } from "../link/agent-session.js";
@@ -21,7 +19,8 @@ import { endedMessage, helloMessage, jobOf, runnerListMessage, telemetryMessage,
 import { EngineLoads } from "./engine-loads.js";
 import { EventOutbox } from "./event-outbox.js";
 import { GpuEvents } from "./gpu-events.js";
-import { giveModelOrder } from "./model-orders.js";
+import { GpuRestarts, type RestartCommand } from "./gpu-restarts.js";
+import { obeyModelOrder } from "./model-orders.js";
 import type { Probe, ProbedGpu } from "./probes/probe.js";
 import { RouterConnection } from "./router-connection.js";
 import { STOP_AT_ONCE, type Runner } from "./runners/runner.js";
@@ -36,6 +35,8 @@ export interface AgentOptions {
   readonly probe: Probe;
   readonly gpus: readonly ProbedGpu[];
   readonly runners: readonly Runner[];
+  /** What restarts a GPU; null when nothing may. */
+  readonly restartCommand?: RestartCommand | null;
   readonly log: Logger;
 }
 
@@ -56,6 +57,7 @@ export class Agent {
   readonly #fenced = new Set<string>();
   readonly #runnerByName: ReadonlyMap<string, Runner>;
   readonly #engineLoads: EngineLoads;
+  readonly #restarts: GpuRestarts;
   readonly #stops: (() => void)[] = [];
   readonly #events = new EventOutbox();
   readonly #gpuEvents = new GpuEvents();
@@ -72,6 +74,7 @@ export class Agent {
     this.#options = options;
     this.#runnerByName = new Map(options.runners.map((runner) => [runner.name, runner]));
     this.#engineLoads = new EngineLoads(options.runners, () => this.#flushSoon());
+    this.#restarts = new GpuRestarts(options.restartCommand ?? null, options.gpus, options.log, () => this.#flushSoon());
     this.#connection = new RouterConnection(options.routerAddress, options.log, {
       hello: () =>
         create(ConnectRequestSchema, {
@@ -84,6 +87,7 @@ export class Agent {
             gpus: options.gpus,
             runners: this.#draining ? [] : options.runners,
             held: this.#session.held,
+            restartsGpus: Boolean(options.restartCommand),
           }),
         }),
       onMessage: (message) => this.#onMessage(message),
@@ -109,14 +113,7 @@ export class Agent {
         this.#flushSoon();
       }),
     );
-    for (const runner of runners) {
-      this.#stops.push(
-        runner.onChange(() => {
-          this.#runnersChanged = true;
-          this.#flushSoon();
-        }),
-      );
-    }
+    for (const runner of runners) this.#stops.push(runner.onChange(() => this.#tellRunners()));
     this.#watchTimer = setInterval(() => this.#watch(), WATCH_MS);
     this.#connection.open();
   }
@@ -124,8 +121,7 @@ export class Agent {
   /** Takes no new work (the router is told), waits up to `graceMs` for what runs, then stops it. */
   async stop(graceMs: number): Promise<void> {
     this.#draining = true;
-    this.#runnersChanged = true;
-    this.#flushSoon();
+    this.#tellRunners();
     if (this.running > 0) {
       this.#options.log.info({ running: this.running }, "waiting for running attempts");
       await new Promise<void>((resolve) => {
@@ -138,6 +134,7 @@ export class Agent {
     }
     for (const abort of this.#aborts.values()) abort.abort();
     await Promise.all(this.#options.runners.map((runner) => runner.close()));
+    await this.#restarts.close(graceMs);
     this.#flush();
     for (const stop of this.#stops) stop();
     this.#onDown();
@@ -159,15 +156,18 @@ export class Agent {
       // Live output of the time between is gone; what the router must know is sent again.
       this.#events.restart(resend);
       this.#gpuEvents.welcomed(message.welcome.epoch, now);
+      this.#restarts.tellAgain();
       this.#heartbeatTimer = setInterval(() => this.#send(true), message.welcome.heartbeatIntervalMs);
       this.#telemetryTimer = setInterval(() => this.#look(), message.welcome.telemetryIntervalMs);
       this.#look();
       this.#flushSoon();
     }
-    const { start, stop, orders, tell } = this.#session.received(message, now);
+    const { start, stop, orders, restarts, tell } = this.#session.received(message, now);
+    for (const runner of this.#options.runners) runner.leaseUntil?.(this.#session.leaseUntilMs);
     for (const event of tell) this.#push(event);
     for (const ref of stop) this.#aborts.get(key(ref))?.abort();
-    for (const order of orders) this.#order(order);
+    for (const order of orders) obeyModelOrder(order, this.#runnerByName, this.#options.log);
+    for (const order of restarts) this.#restarts.order(order);
     for (const dispatch of start) void this.#run(dispatch);
   }
 
@@ -178,16 +178,10 @@ export class Agent {
     if (this.#telemetryTimer) clearInterval(this.#telemetryTimer);
   }
 
-  #order(order: ModelOrder): void {
-    const words = { runner: order.runner, model: order.modelId, action: ModelAction[order.action]?.toLowerCase() ?? order.action };
-    const ignored = giveModelOrder(order, this.#runnerByName);
-    if (ignored === "") this.#options.log.info(words, "model ordered");
-    else this.#options.log.warn({ ...words, because: ignored }, "model order ignored");
-  }
-
   async #run(dispatch: Dispatch): Promise<void> {
     const { ref } = dispatch;
     if (!ref) return;
+    this.#options.log.debug({ request: ref.requestId, attempt: ref.attempt }, "attempt received");
     const abort = new AbortController();
     this.#aborts.set(key(ref), abort);
     const maxResultBytes = this.#session.welcome?.maxResultBytes ?? 0;
@@ -229,6 +223,11 @@ export class Agent {
     this.#flushSoon();
   }
 
+  #tellRunners(): void {
+    this.#runnersChanged = true;
+    this.#flushSoon();
+  }
+
   #flushSoon(): void {
     if (this.#flushing) return;
     this.#flushing = true;
@@ -237,14 +236,14 @@ export class Agent {
 
   #flush(): void {
     this.#flushing = false;
-    if (this.#events.length > 0 || this.#gpuEvents.length > 0 || this.#runnersChanged || this.#engineLoads.waiting) this.#send(false);
+    if (this.#events.length > 0 || this.#gpuEvents.length > 0 || this.#runnersChanged || this.#engineLoads.waiting || this.#restarts.waiting) this.#send(false);
   }
 
   /** All that is to be said, in one message; an empty one is a heartbeat. Waits while the stream is full. */
   #send(heartbeat: boolean): void {
     if (!this.connected || (!heartbeat && !this.#connection.writable)) return;
     const beat = this.#session.nextBeat(performance.now());
-    const message = create(ConnectRequestSchema, { beat, events: this.#events.take(), gpuEvents: this.#gpuEvents.take(performance.now()), runnerLoads: this.#engineLoads.take() });
+    const message = create(ConnectRequestSchema, { beat, events: this.#events.take(), gpuEvents: this.#gpuEvents.take(performance.now()), runnerLoads: this.#engineLoads.take(), restartReports: this.#restarts.take() });
     if (this.#runnersChanged) message.runners = runnerListMessage(this.#draining ? [] : this.#options.runners);
     this.#runnersChanged = false;
     this.#connection.send(message);

@@ -1,7 +1,8 @@
-// A typed client of RouterService over grpc-js, for the command line, tests and programs that embed it.
+// A typed client of RouterService and AdminService over grpc-js, for the command line, tests and programs that embed it.
 // It adds promises, async iteration, deadlines and abort signals; it does not retry and does not translate errors.
 import { create, type DescMethodStreaming, type DescMethodUnary, type DescMessage, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
 import { Client, credentials, Metadata, type CallOptions as GrpcCallOptions, type MethodDefinition } from "@grpc/grpc-js";
+import { AdminService } from "../../gen/gpurouter/v1/admin_pb.js";
 import { RouterService } from "../../gen/gpurouter/v1/router_pb.js";
 import { grpcMethodDefinition } from "../wire/grpc-service-definition.js";
 
@@ -33,9 +34,18 @@ export interface RouterClient {
   readonly gpuStatus: Unary<"gpuStatus">;
   readonly watch: ServerStream<"watch">;
   readonly watchGpus: ServerStream<"watchGpus">;
+  readonly admin: AdminClient;
   /** Closes the connection; calls under way end with CANCELLED. */
   close(): void;
 }
+
+/** AdminService as functions, in the same way. */
+export type AdminClient = {
+  readonly [K in keyof typeof AdminService.method]: (
+    request: MessageInitShape<(typeof AdminService.method)[K]["input"]>,
+    options?: CallOptions,
+  ) => Promise<MessageShape<(typeof AdminService.method)[K]["output"]>>;
+};
 
 /** Makes a client of the router at `address` ("host:port"). Connects on the first call and reconnects by itself. */
 export function connectRouter(address: string): RouterClient {
@@ -57,7 +67,20 @@ export function connectRouter(address: string): RouterClient {
     gpuStatus: unary(client, method.gpuStatus),
     watch: serverStream(client, method.watch),
     watchGpus: serverStream(client, method.watchGpus),
+    admin: adminClient(client),
     close: () => client.close(),
+  };
+}
+
+function adminClient(client: Client): AdminClient {
+  const { method } = AdminService;
+  return {
+    setMaintenance: unary(client, method.setMaintenance),
+    listMaintenance: unary(client, method.listMaintenance),
+    restartGpu: unary(client, method.restartGpu),
+    cancelRequest: unary(client, method.cancelRequest),
+    listFailedCallbacks: unary(client, method.listFailedCallbacks),
+    retryCallback: unary(client, method.retryCallback),
   };
 }
 

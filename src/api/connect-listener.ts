@@ -3,15 +3,22 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createConnectRouter } from "@connectrpc/connect";
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
+import { AdminService } from "../../gen/gpurouter/v1/admin_pb.js";
 import { RouterService } from "../../gen/gpurouter/v1/router_pb.js";
 import { bindConnectHandlers } from "./connect-handlers.js";
 import type { Binding } from "./grpc-handlers.js";
 import type { ServiceHandlers } from "./service-handlers.js";
 
-/** Answers a call of RouterService; returns false, and does nothing, when `path` is not one of its methods. */
+/** What is served; an absent service is not. */
+export interface ConnectServices {
+  readonly router: ServiceHandlers<typeof RouterService>;
+  readonly admin: ServiceHandlers<typeof AdminService> | null;
+}
+
+/** Answers a call of one of the services; returns false, and does nothing, when `path` is not one of their methods. */
 export type ConnectListener = (path: string, request: IncomingMessage, response: ServerResponse) => boolean;
 
-export function createConnectListener(handlers: ServiceHandlers<typeof RouterService>, maxRequestBytes: number, binding: Binding): ConnectListener {
+export function createConnectListener(services: ConnectServices, maxRequestBytes: number, binding: Binding): ConnectListener {
   const router = createConnectRouter({
     // HTTP/1.1 has no trailers that a gRPC client would read; gRPC has its own port.
     grpc: false,
@@ -21,7 +28,8 @@ export function createConnectListener(handlers: ServiceHandlers<typeof RouterSer
     // On loopback compression costs more than it saves.
     acceptCompression: [],
   });
-  bindConnectHandlers(router, RouterService, handlers, binding);
+  bindConnectHandlers(router, RouterService, services.router, binding);
+  if (services.admin) bindConnectHandlers(router, AdminService, services.admin, binding);
   const methods = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
 
   return (path, request, response) => {

@@ -3,6 +3,7 @@
 import type { DescService } from "@bufbuild/protobuf";
 import { Server, ServerCredentials, type UntypedServiceImplementation } from "@grpc/grpc-js";
 import type { Logger } from "pino";
+import { AdminService } from "../../gen/gpurouter/v1/admin_pb.js";
 import { RouterService } from "../../gen/gpurouter/v1/router_pb.js";
 import { Health } from "../../gen/grpc/health/v1/health_pb.js";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js";
@@ -29,6 +30,8 @@ export interface GrpcServerOptions {
   /** 0 takes a free one. */
   readonly port: number;
   readonly router: ServiceHandlers<typeof RouterService>;
+  /** What operators do; not served when left out. */
+  readonly admin?: ServiceHandlers<typeof AdminService>;
   readonly log: Pick<Logger, "error">;
   readonly extraServices?: readonly ExtraService[];
   /** Largest request; 16 MiB when left out. */
@@ -69,7 +72,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
 
   const gate = new CallGate();
   const extraServices = options.extraServices ?? [];
-  const workServices = [RouterService, ...extraServices.map(({ service }) => service)];
+  const workServices = [RouterService, ...(options.admin ? [AdminService] : []), ...extraServices.map(({ service }) => service)];
   const health = createServerHealth(workServices.map(({ typeName }) => typeName));
   const reflection = createReflection([...workServices, Health]);
 
@@ -82,6 +85,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   const watching: Binding = { gate, log: options.log, admission: () => "free" };
   const add = ({ definition, implementation }: GrpcService): void => server.addService(definition, implementation);
   add(bindGrpcHandlers(RouterService, options.router, work));
+  if (options.admin) add(bindGrpcHandlers(AdminService, options.admin, work));
   add(bindGrpcHandlers(Health, health.handlers, watching));
   add(bindGrpcHandlers(ServerReflection, reflection.v1, watching));
   add(bindGrpcHandlers(ServerReflectionAlpha, reflection.v1alpha, watching));

@@ -3,6 +3,7 @@
 // point their own name at it. No cross-origin access.
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { AdminService } from "../../gen/gpurouter/v1/admin_pb.js";
 import { RouterService } from "../../gen/gpurouter/v1/router_pb.js";
 import type { RequestId } from "../core/model/ids.js";
 import { CallGate } from "./call-gate.js";
@@ -20,6 +21,8 @@ export interface HttpServerOptions {
   /** 0 takes a free one. */
   readonly port: number;
   readonly router: ServiceHandlers<typeof RouterService>;
+  /** What operators do; not served when left out. */
+  readonly admin?: ServiceHandlers<typeof AdminService>;
   /** Where results come from. */
   readonly results: Pick<RouterPort, "result">;
   readonly log: Binding["log"];
@@ -42,7 +45,7 @@ const HEADERS_TIMEOUT_MS = 10_000;
 /** For a whole request to arrive; answers may take as long as they want. */
 const REQUEST_TIMEOUT_MS = 60_000;
 const LAST_WORDS_MS = 1_000;
-const ROUTES = "GET /health, GET /api/v1/requests/{id}/result and, by Connect or gRPC-Web, POST /gpurouter.v1.RouterService/{method}";
+const ROUTES = "GET /health, GET /api/v1/requests/{id}/result and, by Connect or gRPC-Web, POST /gpurouter.v1.RouterService/{method} and /gpurouter.v1.AdminService/{method}";
 const RESULT_PATH = /^\/api\/v1\/requests\/([^/]+)\/result$/;
 const MEDIA_TYPE = /^[\w.+-]+\/[\w.+-]+(?:\s*;\s*[\w.+-]+=(?:[\w.+-]+|"[\w .+-]*"))*$/;
 
@@ -55,7 +58,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     log: options.log,
     admission: (method) => (method === RouterService.method.watchGpus ? "unawaited" : "awaited"),
   };
-  const rpc = createConnectListener(options.router, options.maxRequestBytes ?? 16 * 1024 * 1024, binding);
+  const rpc = createConnectListener({ router: options.router, admin: options.admin ?? null }, options.maxRequestBytes ?? 16 * 1024 * 1024, binding);
   const limits = { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS };
   const server = createServer(limits, (request, response) => {
     try {

@@ -32,6 +32,8 @@ export type RouteOutcome =
   | { readonly kind: "id_conflict"; readonly requestId: RequestId }
   | { readonly kind: "unknown_strategy"; readonly strategy: string; readonly known: readonly string[] }
   | { readonly kind: "queue_full"; readonly what: "requests" | "bytes"; readonly limit: number; readonly retryAfterMs: number }
+  /** Too much is still to be told to callback addresses, all of them or the request's own. */
+  | { readonly kind: "callbacks_full"; readonly what: string; readonly limit: number; readonly retryAfterMs: number }
   | { readonly kind: "storage_full"; readonly detail: string; readonly retryAfterMs: number }
   | { readonly kind: "draining" };
 

@@ -4,14 +4,17 @@
 import { Command, CommanderError } from "commander";
 
 import { registerAgent } from "./agent.js";
+import { registerCallbacks } from "./callbacks.js";
 import { registerCancel } from "./cancel.js";
 import { registerCapacity } from "./capacity.js";
 import { registerExplain } from "./explain.js";
 import { describeFailure, ExitCode } from "./failure.js";
 import { registerGpus } from "./gpus.js";
 import { registerList } from "./list.js";
+import { registerMaintenance } from "./maintenance.js";
 import { packageVersion } from "./package-version.js";
 import { registerReplay } from "./replay.js";
+import { registerRestartGpu } from "./restart-gpu.js";
 import { registerRoute } from "./route.js";
 import type { CommandContext } from "./router-command.js";
 import { registerServe } from "./serve.js";
@@ -75,6 +78,10 @@ Exit codes: 0 done, 1 failed, 2 bad usage, 3 the request was cancelled, 130 inte
   registerGpus(program, context);
   registerExplain(program, context);
   registerReplay(program, context);
+  program.commandsGroup("Operate it:");
+  registerMaintenance(program, context);
+  registerRestartGpu(program, context);
+  registerCallbacks(program, context);
   program.commandsGroup("Plan it:");
   registerSimulate(program, context);
   registerCapacity(program, context);

@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import { z } from "zod";
 import { DEFAULT_CORE_SETTINGS, type CoreSettings } from "../core/settings.js";
+import { errorHandler, gpuMonitoring, healthSettings } from "./health-sections.js";
 import { readYaml } from "./read-yaml.js";
 
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
@@ -53,27 +54,8 @@ const schema = z.strictObject({
       max_queued_bytes: z.int().min(1).default(defaults.maxQueuedBytes),
     })
     .prefault({}),
-  error_handler: z
-    .strictObject({
-      error_threshold: share.default(defaults.errorThreshold),
-      gpu_cooldown_period: seconds(86_400).default(defaults.gpuCooldownMs / 1000),
-      max_cooldown_period: seconds(604_800).default(defaults.health.maxCooldownMs / 1000),
-      min_outcomes: z.int().min(1).max(10_000).default(defaults.health.minOutcomes),
-      max_ejected_share: share.default(defaults.health.maxEjectedShare),
-      slow_ratio: z.number().min(1).max(1_000).default(defaults.health.slowRatio),
-      eject_ratio: z.number().min(1).max(1_000).default(defaults.health.ejectRatio),
-      recovery_time: seconds(86_400).default(defaults.health.recoveryMs / 1000),
-      probe_patience: seconds(86_400).default(defaults.health.probePatienceMs / 1000),
-      slow_start: seconds(86_400).default(defaults.health.slowStartMs / 1000),
-    })
-    .refine((handler) => handler.eject_ratio >= handler.slow_ratio, { path: ["eject_ratio"], message: "must be at least slow_ratio" })
-    .prefault({}),
-  gpu_monitoring: z
-    .strictObject({
-      max_temperature: z.number().min(1).max(150).default(defaults.maxTemperatureCelsius),
-      temperature_margin: z.number().min(0).max(50).default(defaults.health.temperatureMarginCelsius),
-    })
-    .prefault({}),
+  error_handler: errorHandler,
+  gpu_monitoring: gpuMonitoring,
   gpu: z
     .strictObject({
       multi_gpu: z
@@ -107,6 +89,24 @@ const schema = z.strictObject({
       keep_finished_requests: z.int().min(0).max(100_000_000).default(1_000_000),
     })
     .prefault({}),
+  callbacks: z
+    .strictObject({
+      secrets_file: z.string().default(""),
+      allow: z.array(z.string().min(1).max(253)).max(1024).default([]),
+      ports: z.array(z.int().min(1).max(65_535)).max(1024).default([80, 443]),
+      connect_timeout: z.number().min(0.1).max(60).default(5),
+      timeout: z.number().min(0.1).max(300).default(15),
+      max_concurrent: z.int().min(1).max(1024).default(64),
+      max_concurrent_per_host: z.int().min(1).max(256).default(4),
+      retry_delay: z.number().min(0.01).max(3600).default(1),
+      max_retry_delay: z.number().min(0.01).max(86_400).default(3600),
+      max_tries: z.int().min(1).max(1000).default(50),
+      give_up_after_hours: z.number().min(0.01).max(720).default(24),
+      max_pending: z.int().min(1).max(1_000_000).default(100_000),
+      max_pending_per_host: z.int().min(1).max(1_000_000).default(10_000),
+      keep_failed: z.int().min(0).max(1_000_000).default(10_000),
+    })
+    .prefault({}),
   recording: z.strictObject({ file: z.string().default(""), max_mib: z.int().min(1).max(1 << 20).default(1024), hash_users: z.boolean().default(false) }).prefault({}),
   log_level: z.enum(LOG_LEVELS).default("info"),
 });
@@ -136,6 +136,32 @@ export interface RecordingConfig {
   readonly hashUsers: boolean;
 }
 
+/** How callers that left an address are told. */
+export interface CallbackConfig {
+  /** "" for a file of the router's own, in the data directory. */
+  readonly secretsFile: string;
+  /** What may be called though it is not public, and by http. */
+  readonly allow: readonly string[];
+  readonly ports: readonly number[];
+  readonly connectTimeoutMs: number;
+  readonly timeoutMs: number;
+  readonly limits: CallbackLimits;
+}
+
+/** How many callbacks, how often and how long. */
+export interface CallbackLimits {
+  readonly maxConcurrent: number;
+  readonly maxConcurrentPerHost: number;
+  readonly retryDelayMs: number;
+  readonly maxRetryDelayMs: number;
+  readonly maxTries: number;
+  readonly giveUpAfterMs: number;
+  readonly maxPending: number;
+  readonly maxPendingPerHost: number;
+  /** Those that were given up. */
+  readonly keepFailed: number;
+}
+
 export interface RouterConfig {
   readonly host: string;
   readonly httpPort: number;
@@ -146,6 +172,7 @@ export interface RouterConfig {
   readonly core: CoreSettings;
   readonly agentTerms: AgentTerms;
   readonly retention: RetentionLimits;
+  readonly callbacks: CallbackConfig;
   readonly recording: RecordingConfig;
 }
 
@@ -196,7 +223,7 @@ function settle(file: z.output<typeof schema>): RouterConfig {
       maxTemperatureCelsius: file.gpu_monitoring.max_temperature,
       errorThreshold: file.error_handler.error_threshold,
       gpuCooldownMs: file.error_handler.gpu_cooldown_period * 1000,
-      health: healthOf(file),
+      health: healthSettings(file.error_handler, file.gpu_monitoring),
       maxRetries: file.request_router.max_retries,
       retryDelayMs: file.request_router.retry_delay * 1000,
       requestTimeoutMs: file.request_router.request_timeout * 1000,
@@ -216,21 +243,29 @@ function settle(file: z.output<typeof schema>): RouterConfig {
       maxResultBytes: agents.max_result_bytes,
     },
     retention: { finishedForMs: journal.keep_finished_hours * 3_600_000, finishedAtMost: journal.keep_finished_requests },
+    callbacks: callbacksOf(file.callbacks),
     recording: { file: file.recording.file, maxBytes: file.recording.max_mib * 1024 * 1024, hashUsers: file.recording.hash_users },
   };
 }
 
-function healthOf({ error_handler: handler, gpu_monitoring: monitoring }: z.output<typeof schema>): CoreSettings["health"] {
+function callbacksOf(file: z.output<typeof schema>["callbacks"]): CallbackConfig {
   return {
-    maxCooldownMs: handler.max_cooldown_period * 1000,
-    recoveryMs: handler.recovery_time * 1000,
-    probePatienceMs: handler.probe_patience * 1000,
-    slowStartMs: handler.slow_start * 1000,
-    maxEjectedShare: handler.max_ejected_share,
-    minOutcomes: handler.min_outcomes,
-    temperatureMarginCelsius: monitoring.temperature_margin,
-    slowRatio: handler.slow_ratio,
-    ejectRatio: handler.eject_ratio,
+    secretsFile: file.secrets_file,
+    allow: file.allow,
+    ports: file.ports,
+    connectTimeoutMs: file.connect_timeout * 1000,
+    timeoutMs: file.timeout * 1000,
+    limits: {
+      maxConcurrent: file.max_concurrent,
+      maxConcurrentPerHost: file.max_concurrent_per_host,
+      retryDelayMs: file.retry_delay * 1000,
+      maxRetryDelayMs: file.max_retry_delay * 1000,
+      maxTries: file.max_tries,
+      giveUpAfterMs: file.give_up_after_hours * 3_600_000,
+      maxPending: file.max_pending,
+      maxPendingPerHost: file.max_pending_per_host,
+      keepFailed: file.keep_failed,
+    },
   };
 }
 

@@ -9,8 +9,10 @@ import { Attempts } from "./failover/attempts.js";
 import { stopped } from "./failover/attempt-ends.js";
 import { Nodes } from "./failover/nodes.js";
 import { FleetHealth } from "./health/fleet-health.js";
+import { Maintenance } from "./maintenance/maintenance.js";
 import type { Decision } from "./model/decision.js";
-import type { NodeId, RequestId } from "./model/ids.js";
+import type { GpuId, NodeId } from "./model/ids.js";
+import type { RestartRefusal } from "./model/maintenance.js";
 import { gpusOf, isExclusive, type Request, type RequestSpec } from "./model/request.js";
 import { ModelPlacement } from "./placement/model-placement.js";
 import { Preemption } from "./placement/preemption.js";
@@ -38,6 +40,7 @@ export class Engine {
   readonly #attempts: Attempts;
   readonly #nodes: Nodes;
   readonly #dispatcher: Dispatcher;
+  readonly #maintenance: Maintenance;
   #recordsUntilDigest = DIGEST_EVERY_RECORDS;
 
   /** Starts empty, or from a snapshot. Throws when the settings contradict themselves. */
@@ -59,6 +62,7 @@ export class Engine {
     this.#preemption = preemption;
     this.#attempts = attempts;
     this.#nodes = new Nodes(state, settings, attempts, preemption, health);
+    this.#maintenance = new Maintenance(state, attempts, preemption, health);
     this.#dispatcher = new Dispatcher({ state, scheduler, estimator, placement, reserver, preemption, attempts });
   }
 
@@ -78,7 +82,7 @@ export class Engine {
   }
 
   step(event: Event, nowMs: number): Step {
-    const step: Step = { records: [], effects: [], ended: [], submitted: null };
+    const step: Step = { records: [], effects: [], ended: [], callbacks: [], submitted: null };
     // 1. What happened.
     this.#handle(event, nowMs, step);
     // 2. Place what now fits.
@@ -92,6 +96,11 @@ export class Engine {
       this.#recordsUntilDigest = DIGEST_EVERY_RECORDS;
     }
     return step;
+  }
+
+  /** Why a GPU would not be restarted; null when it would. */
+  restartRefusal(gpuId: GpuId, force: boolean): RestartRefusal | null {
+    return this.#maintenance.refusal(gpuId, force);
   }
 
   /** What would be decided now for `spec`, which may be that of a request that waits. Changes nothing. */
@@ -113,10 +122,20 @@ export class Engine {
         step.submitted = this.#submit(event.spec, nowMs, step);
         return;
       case "cancel":
-        this.#cancel(event.requestId, event.reason, nowMs, step);
+        this.#cancel(event, nowMs, step);
+        return;
+      case "set_maintenance":
+        this.#maintenance.set(event, nowMs, step);
+        return;
+      case "restart_gpu":
+        this.#maintenance.restart(event, nowMs, step);
+        return;
+      case "gpu_restarted":
+        this.#maintenance.restarted(event, nowMs, step);
         return;
       case "node_connected":
         this.#nodes.connected(event, nowMs, step);
+        this.#maintenance.connected(event, nowMs, step);
         return;
       case "node_disconnected":
         this.#nodes.disconnected(event.nodeId, event.silentMs ?? 0, nowMs, step);
@@ -196,9 +215,9 @@ export class Engine {
     return { kind: "accepted", request };
   }
 
-  #cancel(requestId: RequestId, reason: string, nowMs: number, step: Step): void {
+  #cancel({ requestId, reason, by }: Extract<Event, { kind: "cancel" }>, nowMs: number, step: Step): void {
     const request = this.state.requests.get(requestId);
-    if (request) this.#stop(request, { cause: "cancel", reason, atMs: nowMs }, nowMs, step);
+    if (request) this.#stop(request, { cause: "cancel", reason, atMs: nowMs, ...(by && { by }) }, nowMs, step);
   }
 
   /** Ends a waiting request at once; asks the agent to stop one that was dispatched. The first wish stands. */
@@ -227,6 +246,7 @@ export class Engine {
       }
     }
     this.#nodes.tick(nowMs, step);
+    this.#maintenance.tick(nowMs, step);
     state.fleet.work.follow(nowMs);
     state.queue.reopenHealing();
     for (const order of this.#placement.tick(nowMs, state.queue.heads())) step.effects.push(order);

@@ -1,7 +1,10 @@
 // What goes into the engine and what comes out. Everything that happens to the router is one of these events.
+import type { CallbackEvent } from "./callbacks.js";
 import type { GpuTransition } from "./health/fleet-health.js";
+import type { Caller } from "./model/caller.js";
 import type { GpuInventory, GpuReport, GpuTelemetry, ModelOrder, RunnerInfo, RunnerLoad } from "./model/gpu.js";
 import type { AttemptRef, GpuId, NodeId, RequestId } from "./model/ids.js";
+import type { MaintenanceTarget, RestartOutcome } from "./model/maintenance.js";
 import type { Request, RequestError, RequestSpec, RunStatistics } from "./model/request.js";
 import type { Record } from "./records.js";
 
@@ -23,7 +26,20 @@ export type Event =
   /** A router takes over with this epoch; first event of its life. */
   | { readonly kind: "take_over"; readonly epoch: number }
   | { readonly kind: "submit"; readonly spec: RequestSpec }
-  | { readonly kind: "cancel"; readonly requestId: RequestId; readonly reason: string }
+  /** `by` is there when somebody else than its owner wants its end. */
+  | { readonly kind: "cancel"; readonly requestId: RequestId; readonly reason: string; readonly by?: Caller }
+  /** An operator takes a target out of service, or puts it back. Times as in MaintenanceWindow. */
+  | {
+      readonly kind: "set_maintenance";
+      readonly target: MaintenanceTarget;
+      readonly on: boolean;
+      readonly reason: string;
+      readonly by: Caller;
+      readonly untilMs: number;
+      readonly drainByMs: number;
+    }
+  | { readonly kind: "restart_gpu"; readonly gpuId: GpuId; readonly force: boolean; readonly reason: string; readonly by: Caller; readonly drainByMs: number }
+  | { readonly kind: "gpu_restarted"; readonly nodeId: NodeId; readonly restartId: string; readonly outcome: RestartOutcome; readonly message: string }
   /** A node's hello; `held` is what it runs or has ended without an acknowledgement. */
   | {
       readonly kind: "node_connected";
@@ -32,6 +48,8 @@ export type Event =
       readonly gpus: readonly GpuInventory[];
       readonly runners: readonly RunnerInfo[];
       readonly held: readonly AttemptRef[];
+      /** The agent has a command that restarts a GPU. */
+      readonly restartsGpus?: boolean;
     }
   /** Its stream was cut, or given up because nothing was heard on it for `silentMs`; its work is taken away only when it stays away. */
   | { readonly kind: "node_disconnected"; readonly nodeId: NodeId; readonly silentMs?: number }
@@ -70,6 +88,8 @@ export type Effect =
   | { readonly kind: "order_model"; readonly nodeId: NodeId; readonly order: ModelOrder }
   /** The health of a GPU changed, with the evidence. */
   | { readonly kind: "health_changed"; readonly transition: GpuTransition }
+  /** Its agent is to run the operator's command for that GPU. */
+  | { readonly kind: "restart_gpu"; readonly nodeId: NodeId; readonly restartId: string; readonly gpuId: GpuId }
   /** Somebody who watches the request should be told. */
   | { readonly kind: "changed"; readonly requestId: RequestId };
 
@@ -94,6 +114,8 @@ export interface Step {
   readonly records: Record[];
   readonly effects: Effect[];
   readonly ended: EndedRequest[];
+  /** What callers that left an address are told; stored in the same transaction as the records. */
+  readonly callbacks: CallbackEvent[];
   /** Set by a submit. */
   submitted: SubmitOutcome | null;
 }

@@ -12,6 +12,7 @@ import type { Snapshot } from "../core/snapshot.js";
 import { decodeFinished, decodeFrame, decodeSnapshot, encodeFinished, encodeFrame, encodeSnapshot } from "./codec.js";
 import { lockDirectory, type DirectoryLock } from "./directory-lock.js";
 import { checkLmdbFile } from "./lmdb-file.js";
+import { OutboxTable, type OutboxEntry } from "./outbox-table.js";
 
 /** The format of what is stored; another one is refused rather than guessed at. */
 const FORMAT = 1;
@@ -26,6 +27,8 @@ export interface Batch {
   readonly firstSequence: number;
   readonly records: readonly Record[];
   readonly ended: readonly EndedRequest[];
+  /** What callers are to be told of these records. */
+  readonly callbacks?: readonly OutboxEntry[];
   /** The state after this batch; frames up to here are dropped with it. */
   readonly snapshot: Snapshot | null;
 }
@@ -46,6 +49,8 @@ export interface FinishedPage {
 
 export class LmdbJournal {
   readonly directory: string;
+  /** What callers are still to be told. */
+  readonly outbox: OutboxTable;
   readonly #root: RootDatabase<Buffer, string>;
   readonly #log: Database<Buffer, number>;
   readonly #meta: Database<Buffer, string>;
@@ -84,6 +89,7 @@ export class LmdbJournal {
     this.#finished = this.#root.openDB({ name: "finished", encoding: "binary" });
     this.#finishedOrder = this.#root.openDB({ name: "finished_order", encoding: "binary" });
     this.#results = this.#root.openDB({ name: "results", encoding: "binary" });
+    this.outbox = new OutboxTable(this.#root, (write) => this.#commit(write));
     const format = this.#number("format");
     if (format > 0 && format !== FORMAT) {
       void this.#root.close();
@@ -161,7 +167,7 @@ export class LmdbJournal {
     }
   }
 
-  #write({ firstSequence, records, ended, snapshot }: Batch): void {
+  #write({ firstSequence, records, ended, callbacks = [], snapshot }: Batch): void {
     if (firstSequence === 1) void this.#meta.put("format", Buffer.from(`${FORMAT}`));
     if (records.length > 0) {
       const frame = encodeFrame(records);
@@ -169,6 +175,7 @@ export class LmdbJournal {
       this.#bytesWritten += frame.byteLength;
       void this.#log.put(firstSequence, frame);
     }
+    this.outbox.put(callbacks);
     if (ended.length > 0) {
       void this.#finishedOrder.put(this.#nextOrder, Buffer.from(ended.map(({ request }) => request.spec.requestId).join("\n")));
       this.#nextOrder += ended.length;

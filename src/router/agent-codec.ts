@@ -7,6 +7,8 @@ import {
   FaultOwner,
   ModelAction,
   ModelOrderSchema,
+  RestartOrderSchema,
+  RestartOutcome as ProtoRestartOutcome,
   type AgentHello,
   type AttemptEnded,
   type AttemptRef as ProtoRef,
@@ -16,6 +18,8 @@ import {
   type GpuTelemetry as ProtoTelemetry,
   type LoadableModel as ProtoLoadable,
   type ModelOrder as ProtoOrder,
+  type RestartOrder,
+  type RestartReport,
   type RunnerInfo as ProtoRunner,
   type RunnerList,
   type RunnerLoad as ProtoLoad,
@@ -23,8 +27,12 @@ import {
 import { ResourceRequirementsSchema, type ResourceRequirements } from "../../gen/gpurouter/v1/router_pb.js";
 import type { AttemptEnd, AttemptOutcome, Effect, Event } from "../core/events.js";
 import type { GpuInventory, GpuTelemetry, LoadableModel, ModelOrder, RunnerInfo, RunnerLoad } from "../core/model/gpu.js";
+import type { RestartOutcome } from "../core/model/maintenance.js";
 import type { AttemptRef, GpuId, ModelId, NodeId, RequestId } from "../core/model/ids.js";
 import { computeCapability, computeCapabilityText, type Requirements } from "../core/model/request.js";
+
+/** Of what a command said, this much is recorded, characters. */
+const MAX_RESTART_MESSAGE = 2_048;
 
 const OUTCOMES: Readonly<{ [outcome in ProtoOutcome]: AttemptOutcome }> = {
   // An agent that does not say how it went has failed to run it.
@@ -52,7 +60,24 @@ export function connectedEvent(hello: AgentHello): Extract<Event, { kind: "node_
     gpus: hello.gpus.map(inventoryOf),
     runners: runnersOf(hello.runners),
     held: hello.held.map(refOf),
+    ...(hello.restartsGpus && { restartsGpus: true }),
   };
+}
+
+const RESTART_OUTCOMES: Readonly<{ [outcome in ProtoRestartOutcome]: RestartOutcome }> = {
+  // An agent that does not say how it went cannot say that it went well.
+  [ProtoRestartOutcome.UNSPECIFIED]: "failed",
+  [ProtoRestartOutcome.SUCCEEDED]: "succeeded",
+  [ProtoRestartOutcome.FAILED]: "failed",
+  [ProtoRestartOutcome.REFUSED]: "refused",
+};
+
+export function restartedEvent(nodeId: NodeId, { restartId, outcome, message }: RestartReport): Extract<Event, { kind: "gpu_restarted" }> {
+  return { kind: "gpu_restarted", nodeId, restartId, outcome: RESTART_OUTCOMES[outcome] ?? "failed", message: message.slice(0, MAX_RESTART_MESSAGE) };
+}
+
+export function restartOrderOf({ restartId, gpuId }: Extract<Effect, { kind: "restart_gpu" }>): RestartOrder {
+  return create(RestartOrderSchema, { restartId, gpuId });
 }
 
 export function runnersOf(list: RunnerList | undefined): RunnerInfo[] {

@@ -10,7 +10,20 @@ import type { Effect, Event } from "../core/events.js";
 import type { AttemptRef, NodeId } from "../core/model/ids.js";
 import { RouterSession } from "../link/router-session.js";
 import { StallWatch } from "../link/stall-watch.js";
-import { attemptEndOf, connectedEvent, dispatchOf, gpuEventOf, modelOrderOf, protoRef, refOf, runnerLoadOf, runnersOf, telemetryOf } from "./agent-codec.js";
+import {
+  attemptEndOf,
+  connectedEvent,
+  dispatchOf,
+  gpuEventOf,
+  modelOrderOf,
+  protoRef,
+  refOf,
+  restartedEvent,
+  restartOrderOf,
+  runnerLoadOf,
+  runnersOf,
+  telemetryOf,
+} from "./agent-codec.js";
 import type { Clock } from "./clock.js";
 
 type AgentStream = ServerDuplexStream<ConnectRequest, ConnectResponse>;
@@ -101,6 +114,9 @@ export class AgentSessions {
       case "order_model":
         entry.session.order(modelOrderOf(effect.order));
         break;
+      case "restart_gpu":
+        entry.session.restart(restartOrderOf(effect));
+        break;
     }
     if (this.#dirty.size === 0) setImmediate(() => this.#flush());
     this.#dirty.add(effect.nodeId);
@@ -182,6 +198,7 @@ export class AgentSessions {
     }
     if (message.telemetry.length > 0) step({ kind: "telemetry", nodeId, samples: message.telemetry.map(telemetryOf) });
     if (message.runnerLoads.length > 0) step({ kind: "runner_load", nodeId, loads: message.runnerLoads.map(runnerLoadOf) });
+    for (const report of message.restartReports) step(restartedEvent(nodeId, report));
     for (const told of message.gpuEvents) {
       const event = gpuEventOf(nodeId, told);
       if (event) step(event);

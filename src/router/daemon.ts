@@ -2,12 +2,14 @@
 // Used by the commands `serve` and `up`; signals and output are theirs.
 import type { Logger } from "pino";
 import { AgentService } from "../../gen/gpurouter/v1/agent_pb.js";
+import { createAdminService } from "../api/admin-service.js";
 import { createGrpcServer } from "../api/grpc-server.js";
 import { createHttpServer } from "../api/http-server.js";
 import { createRouterService } from "../api/router-service.js";
 import type { RouterConfig } from "../config/router-config.js";
 import { LmdbJournal } from "../journal/lmdb-journal.js";
 import { Recorder } from "../recording/recorder.js";
+import { prepareDelivery } from "./callback-delivery.js";
 import { monotonicClock } from "./clock.js";
 import { Router } from "./router.js";
 
@@ -45,6 +47,7 @@ export async function startDaemon(config: RouterConfig, version: string, log: Lo
       log,
       resultBaseUrl: () => (httpAddress === "" ? "" : `http://${httpAddress}`),
       onJournalFailure,
+      delivery: prepareDelivery(config.callbacks, journal, version, log),
       recorder,
     });
   } catch (error) {
@@ -54,11 +57,13 @@ export async function startDaemon(config: RouterConfig, version: string, log: Lo
   }
   try {
     const service = createRouterService(router);
+    const admin = createAdminService(router.admin);
     const maxRequestBytes = Math.max(config.maxMessageBytes, config.agentTerms.maxResultBytes + MESSAGE_OVERHEAD_BYTES);
     const http = createHttpServer({
       host: config.host,
       port: config.httpPort,
       router: service,
+      admin,
       results: router,
       log,
       maxRequestBytes: config.maxMessageBytes,
@@ -68,6 +73,7 @@ export async function startDaemon(config: RouterConfig, version: string, log: Lo
       host: config.host,
       port: config.grpcPort,
       router: service,
+      admin,
       log,
       extraServices: [{ service: AgentService, implementation: { connect: router.agents.connect } }],
       maxRequestBytes,

@@ -64,7 +64,10 @@ export class GpuViews {
     const node = fleet.nodeOf[gpu]!;
     const { health } = this.#engine;
     const healthDetails = health.view(gpu);
-    const [state, stateReason] = stateOf(node, fleet.health.isOut(gpu), healthDetails.signs[0] ?? "");
+    const maintenance = fleet.maintenance.get(gpu);
+    const [state, stateReason] = maintenance
+      ? [fleet.active[gpu]! > 0 ? ("draining" as const) : ("maintenance" as const), maintenance.reason]
+      : stateOf(node, fleet.health.isOut(gpu), healthDetails.signs[0] ?? "");
     const sampledAtMs = fleet.sampleAtMs[gpu]!;
     const served = node.runners.filter((runner) => runner.gpuIds.length === 0 || runner.gpuIds.includes(inventory.gpuId));
     return {
@@ -73,6 +76,7 @@ export class GpuViews {
       nodeId: node.nodeId,
       state,
       stateReason,
+      maintenanceUntilMs: maintenance?.untilMs ?? 0,
       health: health.status(gpu),
       healthDetails,
       telemetry: fleet.telemetry[gpu] ?? null,

@@ -19,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file gpurouter/v1/agent.proto.
  */
 export const file_gpurouter_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChhncHVyb3V0ZXIvdjEvYWdlbnQucHJvdG8SDGdwdXJvdXRlci52MSLVAgoOQ29ubmVjdFJlcXVlc3QSJwoFaGVsbG8YASABKAsyGC5ncHVyb3V0ZXIudjEuQWdlbnRIZWxsbxI4Cgl0ZWxlbWV0cnkYAiADKAsyGi5ncHVyb3V0ZXIudjEuR3B1VGVsZW1ldHJ5Qgm6SAaSAQMQgAgSNQoGZXZlbnRzGAMgAygLMhouZ3B1cm91dGVyLnYxLkF0dGVtcHRFdmVudEIJukgGkgEDEIAgEjUKCmdwdV9ldmVudHMYBCADKAsyFi5ncHVyb3V0ZXIudjEuR3B1RXZlbnRCCbpIBpIBAxCACBIpCgdydW5uZXJzGAUgASgLMhguZ3B1cm91dGVyLnYxLlJ1bm5lckxpc3QSOQoMcnVubmVyX2xvYWRzGAYgAygLMhguZ3B1cm91dGVyLnYxLlJ1bm5lckxvYWRCCbpIBpIBAxCACBIMCgRiZWF0GAcgASgEIq4BCgpSdW5uZXJMb2FkEhoKBnJ1bm5lchgBIAEoCUIKukgHcgUQARiAARIPCgdydW5uaW5nGAIgASgNEg8KB3dhaXRpbmcYAyABKA0SEwoGa3ZfdXNlGAQgASgCSACIAQESHQoQcHJlZml4X2hpdF9yYXRpbxgFIAEoAkgBiAEBEg4KBmFnZV9tcxgGIAEoDUIJCgdfa3ZfdXNlQhMKEV9wcmVmaXhfaGl0X3JhdGlvIkYKCkF0dGVtcHRSZWYSHgoKcmVxdWVzdF9pZBgBIAEoCUIKukgHcgUQARiAARIYCgdhdHRlbXB0GAIgASgNQge6SAQqAigBIpACCgpBZ2VudEhlbGxvEhsKB25vZGVfaWQYASABKAlCCrpIB3IFEAEYgAESHwoLaW5zdGFuY2VfaWQYAiABKAlCCrpIB3IFEAEYgAESHgoNYWdlbnRfdmVyc2lvbhgDIAEoCUIHukgEcgIYQBIVCg1oaWdoZXN0X2Vwb2NoGAQgASgEEi4KBGdwdXMYBSADKAsyFS5ncHVyb3V0ZXIudjEuR3B1SW5mb0IJukgGkgEDEIAIEikKB3J1bm5lcnMYBiABKAsyGC5ncHVyb3V0ZXIudjEuUnVubmVyTGlzdBIyCgRoZWxkGAcgAygLMhguZ3B1cm91dGVyLnYxLkF0dGVtcHRSZWZCCrpIB5IBBBCgjQYiigIKB0dwdUluZm8SGgoGZ3B1X2lkGAEgASgJQgq6SAdyBRABGIABEhYKBG5hbWUYAiABKAlCCLpIBXIDGIACEiMKEmNvbXB1dGVfY2FwYWJpbGl0eRgDIAEoCUIHukgEcgIYCBIYChBtZW1vcnlfdG90YWxfbWliGAQgASgNEhwKFG11bHRpcHJvY2Vzc29yX2NvdW50GAUgASgNEhkKEXBvd2VyX2xpbWl0X3dhdHRzGAYgASgCEh8KDmRyaXZlcl92ZXJzaW9uGAcgASgJQge6SARyAhhAEh8KDXBhcmVudF9ncHVfaWQYCCABKAlCCLpIBXIDGIABEhEKCXNpbXVsYXRlZBgJIAEoCCJCCgpSdW5uZXJMaXN0EjQKB3J1bm5lcnMYASADKAsyGC5ncHVyb3V0ZXIudjEuUnVubmVySW5mb0IJukgGkgEDEIAIIuUBCgpSdW5uZXJJbmZvEhgKBG5hbWUYASABKAlCCrpIB3IFEAEYgAESFwoEa2luZBgCIAEoCUIJukgGcgQQARggEhkKBm1vZGVscxgDIAMoCUIJukgGkgEDEIAIEhcKBXR5cGVzGAQgAygJQgi6SAWSAQIQQBIaCgdncHVfaWRzGAUgAygJQgm6SAaSAQMQgAgSOAoIbG9hZGFibGUYBiADKAsyGy5ncHVyb3V0ZXIudjEuTG9hZGFibGVNb2RlbEIJukgGkgEDEIAIEhoKEmt2X2NhcGFjaXR5X3Rva2VucxgHIAEoBCJqCg1Mb2FkYWJsZU1vZGVsEhwKCG1vZGVsX2lkGAEgASgJQgq6SAdyBRABGIACEhIKCm1lbW9yeV9taWIYAiABKA0SDwoHbG9hZF9tcxgDIAEoBBIWCg5rdl90b2tlbl9ieXRlcxgEIAEoDSKRBgoMR3B1VGVsZW1ldHJ5EhoKBmdwdV9pZBgBIAEoCUIKukgHcgUQARiAARIXCg9tZW1vcnlfdXNlZF9taWIYAiABKA0SFwoPbWVtb3J5X2ZyZWVfbWliGAMgASgNEiQKF2dwdV91dGlsaXphdGlvbl9wZXJjZW50GAQgASgCSACIAQESJwoabWVtb3J5X3V0aWxpemF0aW9uX3BlcmNlbnQYBSABKAJIAYgBARIgChN0ZW1wZXJhdHVyZV9jZWxzaXVzGAYgASgCSAKIAQESHgoRcG93ZXJfdXNhZ2Vfd2F0dHMYByABKAJIA4gBARIeChFwb3dlcl9saW1pdF93YXR0cxgIIAEoAkgEiAEBEhYKDnVwdGltZV9zZWNvbmRzGAkgASgEEhsKE2Nsb2NrX2V2ZW50X3JlYXNvbnMYCiABKAQSGgoNZWNjX2NvcnJlY3RlZBgLIAEoBEgFiAEBEhwKD2VjY191bmNvcnJlY3RlZBgMIAEoBEgGiAEBEjYKCXByb2Nlc3NlcxgNIAMoCzIYLmdwdXJvdXRlci52MS5HcHVQcm9jZXNzQgm6SAaSAQMQgAgSDgoGYWdlX21zGA4gASgNEh4KEXJvd19yZW1hcF9wZW5kaW5nGCggASgISAeIAQESHQoQcm93X3JlbWFwX2ZhaWxlZBgpIAEoCEgIiAEBEiIKFXJldGlyZWRfcGFnZXNfcGVuZGluZxgqIAEoCEgJiAEBQhoKGF9ncHVfdXRpbGl6YXRpb25fcGVyY2VudEIdChtfbWVtb3J5X3V0aWxpemF0aW9uX3BlcmNlbnRCFgoUX3RlbXBlcmF0dXJlX2NlbHNpdXNCFAoSX3Bvd2VyX3VzYWdlX3dhdHRzQhQKEl9wb3dlcl9saW1pdF93YXR0c0IQCg5fZWNjX2NvcnJlY3RlZEISChBfZWNjX3VuY29ycmVjdGVkQhQKEl9yb3dfcmVtYXBfcGVuZGluZ0ITChFfcm93X3JlbWFwX2ZhaWxlZEIYChZfcmV0aXJlZF9wYWdlc19wZW5kaW5nIjIKCkdwdVByb2Nlc3MSCwoDcGlkGAEgASgNEhcKD21lbW9yeV91c2VkX21pYhgCIAEoDSKRAQoIR3B1RXZlbnQSGgoGZ3B1X2lkGAEgASgJQgq6SAdyBRABGIABEg0KA3hpZBgCIAEoDUgAEg4KBGxvc3QYAyABKAlIABIPCgVoYW5ncxgoIAEoCUgAEhIKCHJlc3RvcmVkGCkgASgJSAASHAoKeGlkX2RldGFpbBgqIAEoCUIIukgFcgMYgAhCBwoFZXZlbnQi/wEKDEF0dGVtcHRFdmVudBItCgNyZWYYASABKAsyGC5ncHVyb3V0ZXIudjEuQXR0ZW1wdFJlZkIGukgDyAEBEi8KB3N0YXJ0ZWQYAiABKAsyHC5ncHVyb3V0ZXIudjEuQXR0ZW1wdFN0YXJ0ZWRIABIqCghwcm9ncmVzcxgDIAEoCzIWLmdwdXJvdXRlci52MS5Qcm9ncmVzc0gAEi0KBm91dHB1dBgEIAEoCzIbLmdwdXJvdXRlci52MS5BdHRlbXB0T3V0cHV0SAASKwoFZW5kZWQYBSABKAsyGi5ncHVyb3V0ZXIudjEuQXR0ZW1wdEVuZGVkSABCBwoFZXZlbnQiEAoOQXR0ZW1wdFN0YXJ0ZWQiLQoNQXR0ZW1wdE91dHB1dBIOCgZvZmZzZXQYASABKAQSDAoEZGF0YRgCIAEoDCL1AQoMQXR0ZW1wdEVuZGVkEi0KB291dGNvbWUYASABKA4yHC5ncHVyb3V0ZXIudjEuQXR0ZW1wdE91dGNvbWUSKQoFZXJyb3IYAiABKAsyGi5ncHVyb3V0ZXIudjEuUmVxdWVzdEVycm9yEg4KBnJlc3VsdBgDIAEoDBIbChNyZXN1bHRfY29udGVudF90eXBlGAQgASgJEi8KCnN0YXRpc3RpY3MYBSABKAsyGy5ncHVyb3V0ZXIudjEuUnVuU3RhdGlzdGljcxItCgtmYXVsdF9vd25lchgoIAEoDjIYLmdwdXJvdXRlci52MS5GYXVsdE93bmVyIoQCCg9Db25uZWN0UmVzcG9uc2USJgoHd2VsY29tZRgBIAEoCzIVLmdwdXJvdXRlci52MS5XZWxjb21lEioKCmRpc3BhdGNoZXMYAiADKAsyFi5ncHVyb3V0ZXIudjEuRGlzcGF0Y2gSKQoHY2FuY2VscxgDIAMoCzIYLmdwdXJvdXRlci52MS5BdHRlbXB0UmVmEi4KDGFja25vd2xlZGdlZBgEIAMoCzIYLmdwdXJvdXRlci52MS5BdHRlbXB0UmVmEi4KDG1vZGVsX29yZGVycxgFIAMoCzIYLmdwdXJvdXRlci52MS5Nb2RlbE9yZGVyEhIKCmhlYXJkX2JlYXQYBiABKAQiWQoKTW9kZWxPcmRlchIOCgZydW5uZXIYASABKAkSEAoIbW9kZWxfaWQYAiABKAkSKQoGYWN0aW9uGAMgASgOMhkuZ3B1cm91dGVyLnYxLk1vZGVsQWN0aW9uIpsBCgdXZWxjb21lEg0KBWVwb2NoGAEgASgEEhAKCGxlYXNlX21zGAIgASgNEh0KFWhlYXJ0YmVhdF9pbnRlcnZhbF9tcxgDIAEoDRIdChV0ZWxlbWV0cnlfaW50ZXJ2YWxfbXMYBCABKA0SGAoQbWF4X3Jlc3VsdF9ieXRlcxgFIAEoDRIXCg9zaWxlbnRfYWZ0ZXJfbXMYBiABKA0imQIKCERpc3BhdGNoEiUKA3JlZhgBIAEoCzIYLmdwdXJvdXRlci52MS5BdHRlbXB0UmVmEg4KBmdwdV9pZBgCIAEoCRIOCgZydW5uZXIYAyABKAkSEAoIbW9kZWxfaWQYBCABKAkSDAoEdHlwZRgFIAEoCRIPCgd1c2VyX2lkGAYgASgJEg8KB3BheWxvYWQYByABKAwSFAoMdGltZV9sZWZ0X21zGAggASgEEhoKEm11c3Rfbm90X3J1bl90d2ljZRgJIAEoCBJBChVyZXNvdXJjZV9yZXF1aXJlbWVudHMYCiABKAsyIi5ncHVyb3V0ZXIudjEuUmVzb3VyY2VSZXF1aXJlbWVudHMSDwoHZ3B1X2lkcxgLIAMoCSrIAQoOQXR0ZW1wdE91dGNvbWUSHwobQVRURU1QVF9PVVRDT01FX1VOU1BFQ0lGSUVEEAASHQoZQVRURU1QVF9PVVRDT01FX1NVQ0NFRURFRBABEhoKFkFUVEVNUFRfT1VUQ09NRV9GQUlMRUQQAhIfChtBVFRFTVBUX09VVENPTUVfVU5BVkFJTEFCTEUQAxIdChlBVFRFTVBUX09VVENPTUVfQ0FOQ0VMTEVEEAQSGgoWQVRURU1QVF9PVVRDT01FX0ZFTkNFRBAFKlcKCkZhdWx0T3duZXISGwoXRkFVTFRfT1dORVJfVU5TUEVDSUZJRUQQABITCg9GQVVMVF9PV05FUl9HUFUQARIXChNGQVVMVF9PV05FUl9OT1RfR1BVEAIqWwoLTW9kZWxBY3Rpb24SHAoYTU9ERUxfQUNUSU9OX1VOU1BFQ0lGSUVEEAASFQoRTU9ERUxfQUNUSU9OX0xPQUQQARIXChNNT0RFTF9BQ1RJT05fVU5MT0FEEAIyWgoMQWdlbnRTZXJ2aWNlEkoKB0Nvbm5lY3QSHC5ncHVyb3V0ZXIudjEuQ29ubmVjdFJlcXVlc3QaHS5ncHVyb3V0ZXIudjEuQ29ubmVjdFJlc3BvbnNlKAEwAWIGcHJvdG8z", [file_buf_validate_validate, file_gpurouter_v1_router]);
+  fileDesc("ChhncHVyb3V0ZXIvdjEvYWdlbnQucHJvdG8SDGdwdXJvdXRlci52MSKWAwoOQ29ubmVjdFJlcXVlc3QSJwoFaGVsbG8YASABKAsyGC5ncHVyb3V0ZXIudjEuQWdlbnRIZWxsbxI4Cgl0ZWxlbWV0cnkYAiADKAsyGi5ncHVyb3V0ZXIudjEuR3B1VGVsZW1ldHJ5Qgm6SAaSAQMQgAgSNQoGZXZlbnRzGAMgAygLMhouZ3B1cm91dGVyLnYxLkF0dGVtcHRFdmVudEIJukgGkgEDEIAgEjUKCmdwdV9ldmVudHMYBCADKAsyFi5ncHVyb3V0ZXIudjEuR3B1RXZlbnRCCbpIBpIBAxCACBIpCgdydW5uZXJzGAUgASgLMhguZ3B1cm91dGVyLnYxLlJ1bm5lckxpc3QSOQoMcnVubmVyX2xvYWRzGAYgAygLMhguZ3B1cm91dGVyLnYxLlJ1bm5lckxvYWRCCbpIBpIBAxCACBIMCgRiZWF0GAcgASgEEj8KD3Jlc3RhcnRfcmVwb3J0cxgKIAMoCzIbLmdwdXJvdXRlci52MS5SZXN0YXJ0UmVwb3J0Qgm6SAaSAQMQgAgilQEKDVJlc3RhcnRSZXBvcnQSHgoKcmVzdGFydF9pZBgBIAEoCUIKukgHcgUQARigARIaCgZncHVfaWQYAiABKAlCCrpIB3IFEAEYgAESLQoHb3V0Y29tZRgDIAEoDjIcLmdwdXJvdXRlci52MS5SZXN0YXJ0T3V0Y29tZRIZCgdtZXNzYWdlGAQgASgJQgi6SAVyAxiAICKuAQoKUnVubmVyTG9hZBIaCgZydW5uZXIYASABKAlCCrpIB3IFEAEYgAESDwoHcnVubmluZxgCIAEoDRIPCgd3YWl0aW5nGAMgASgNEhMKBmt2X3VzZRgEIAEoAkgAiAEBEh0KEHByZWZpeF9oaXRfcmF0aW8YBSABKAJIAYgBARIOCgZhZ2VfbXMYBiABKA1CCQoHX2t2X3VzZUITChFfcHJlZml4X2hpdF9yYXRpbyJGCgpBdHRlbXB0UmVmEh4KCnJlcXVlc3RfaWQYASABKAlCCrpIB3IFEAEYgAESGAoHYXR0ZW1wdBgCIAEoDUIHukgEKgIoASKnAgoKQWdlbnRIZWxsbxIbCgdub2RlX2lkGAEgASgJQgq6SAdyBRABGIABEh8KC2luc3RhbmNlX2lkGAIgASgJQgq6SAdyBRABGIABEh4KDWFnZW50X3ZlcnNpb24YAyABKAlCB7pIBHICGEASFQoNaGlnaGVzdF9lcG9jaBgEIAEoBBIuCgRncHVzGAUgAygLMhUuZ3B1cm91dGVyLnYxLkdwdUluZm9CCbpIBpIBAxCACBIpCgdydW5uZXJzGAYgASgLMhguZ3B1cm91dGVyLnYxLlJ1bm5lckxpc3QSMgoEaGVsZBgHIAMoCzIYLmdwdXJvdXRlci52MS5BdHRlbXB0UmVmQgq6SAeSAQQQoI0GEhUKDXJlc3RhcnRzX2dwdXMYDCABKAgiigIKB0dwdUluZm8SGgoGZ3B1X2lkGAEgASgJQgq6SAdyBRABGIABEhYKBG5hbWUYAiABKAlCCLpIBXIDGIACEiMKEmNvbXB1dGVfY2FwYWJpbGl0eRgDIAEoCUIHukgEcgIYCBIYChBtZW1vcnlfdG90YWxfbWliGAQgASgNEhwKFG11bHRpcHJvY2Vzc29yX2NvdW50GAUgASgNEhkKEXBvd2VyX2xpbWl0X3dhdHRzGAYgASgCEh8KDmRyaXZlcl92ZXJzaW9uGAcgASgJQge6SARyAhhAEh8KDXBhcmVudF9ncHVfaWQYCCABKAlCCLpIBXIDGIABEhEKCXNpbXVsYXRlZBgJIAEoCCJCCgpSdW5uZXJMaXN0EjQKB3J1bm5lcnMYASADKAsyGC5ncHVyb3V0ZXIudjEuUnVubmVySW5mb0IJukgGkgEDEIAIIuUBCgpSdW5uZXJJbmZvEhgKBG5hbWUYASABKAlCCrpIB3IFEAEYgAESFwoEa2luZBgCIAEoCUIJukgGcgQQARggEhkKBm1vZGVscxgDIAMoCUIJukgGkgEDEIAIEhcKBXR5cGVzGAQgAygJQgi6SAWSAQIQQBIaCgdncHVfaWRzGAUgAygJQgm6SAaSAQMQgAgSOAoIbG9hZGFibGUYBiADKAsyGy5ncHVyb3V0ZXIudjEuTG9hZGFibGVNb2RlbEIJukgGkgEDEIAIEhoKEmt2X2NhcGFjaXR5X3Rva2VucxgHIAEoBCJqCg1Mb2FkYWJsZU1vZGVsEhwKCG1vZGVsX2lkGAEgASgJQgq6SAdyBRABGIACEhIKCm1lbW9yeV9taWIYAiABKA0SDwoHbG9hZF9tcxgDIAEoBBIWCg5rdl90b2tlbl9ieXRlcxgEIAEoDSKRBgoMR3B1VGVsZW1ldHJ5EhoKBmdwdV9pZBgBIAEoCUIKukgHcgUQARiAARIXCg9tZW1vcnlfdXNlZF9taWIYAiABKA0SFwoPbWVtb3J5X2ZyZWVfbWliGAMgASgNEiQKF2dwdV91dGlsaXphdGlvbl9wZXJjZW50GAQgASgCSACIAQESJwoabWVtb3J5X3V0aWxpemF0aW9uX3BlcmNlbnQYBSABKAJIAYgBARIgChN0ZW1wZXJhdHVyZV9jZWxzaXVzGAYgASgCSAKIAQESHgoRcG93ZXJfdXNhZ2Vfd2F0dHMYByABKAJIA4gBARIeChFwb3dlcl9saW1pdF93YXR0cxgIIAEoAkgEiAEBEhYKDnVwdGltZV9zZWNvbmRzGAkgASgEEhsKE2Nsb2NrX2V2ZW50X3JlYXNvbnMYCiABKAQSGgoNZWNjX2NvcnJlY3RlZBgLIAEoBEgFiAEBEhwKD2VjY191bmNvcnJlY3RlZBgMIAEoBEgGiAEBEjYKCXByb2Nlc3NlcxgNIAMoCzIYLmdwdXJvdXRlci52MS5HcHVQcm9jZXNzQgm6SAaSAQMQgAgSDgoGYWdlX21zGA4gASgNEh4KEXJvd19yZW1hcF9wZW5kaW5nGCggASgISAeIAQESHQoQcm93X3JlbWFwX2ZhaWxlZBgpIAEoCEgIiAEBEiIKFXJldGlyZWRfcGFnZXNfcGVuZGluZxgqIAEoCEgJiAEBQhoKGF9ncHVfdXRpbGl6YXRpb25fcGVyY2VudEIdChtfbWVtb3J5X3V0aWxpemF0aW9uX3BlcmNlbnRCFgoUX3RlbXBlcmF0dXJlX2NlbHNpdXNCFAoSX3Bvd2VyX3VzYWdlX3dhdHRzQhQKEl9wb3dlcl9saW1pdF93YXR0c0IQCg5fZWNjX2NvcnJlY3RlZEISChBfZWNjX3VuY29ycmVjdGVkQhQKEl9yb3dfcmVtYXBfcGVuZGluZ0ITChFfcm93X3JlbWFwX2ZhaWxlZEIYChZfcmV0aXJlZF9wYWdlc19wZW5kaW5nIjIKCkdwdVByb2Nlc3MSCwoDcGlkGAEgASgNEhcKD21lbW9yeV91c2VkX21pYhgCIAEoDSKRAQoIR3B1RXZlbnQSGgoGZ3B1X2lkGAEgASgJQgq6SAdyBRABGIABEg0KA3hpZBgCIAEoDUgAEg4KBGxvc3QYAyABKAlIABIPCgVoYW5ncxgoIAEoCUgAEhIKCHJlc3RvcmVkGCkgASgJSAASHAoKeGlkX2RldGFpbBgqIAEoCUIIukgFcgMYgAhCBwoFZXZlbnQi/wEKDEF0dGVtcHRFdmVudBItCgNyZWYYASABKAsyGC5ncHVyb3V0ZXIudjEuQXR0ZW1wdFJlZkIGukgDyAEBEi8KB3N0YXJ0ZWQYAiABKAsyHC5ncHVyb3V0ZXIudjEuQXR0ZW1wdFN0YXJ0ZWRIABIqCghwcm9ncmVzcxgDIAEoCzIWLmdwdXJvdXRlci52MS5Qcm9ncmVzc0gAEi0KBm91dHB1dBgEIAEoCzIbLmdwdXJvdXRlci52MS5BdHRlbXB0T3V0cHV0SAASKwoFZW5kZWQYBSABKAsyGi5ncHVyb3V0ZXIudjEuQXR0ZW1wdEVuZGVkSABCBwoFZXZlbnQiEAoOQXR0ZW1wdFN0YXJ0ZWQiLQoNQXR0ZW1wdE91dHB1dBIOCgZvZmZzZXQYASABKAQSDAoEZGF0YRgCIAEoDCL1AQoMQXR0ZW1wdEVuZGVkEi0KB291dGNvbWUYASABKA4yHC5ncHVyb3V0ZXIudjEuQXR0ZW1wdE91dGNvbWUSKQoFZXJyb3IYAiABKAsyGi5ncHVyb3V0ZXIudjEuUmVxdWVzdEVycm9yEg4KBnJlc3VsdBgDIAEoDBIbChNyZXN1bHRfY29udGVudF90eXBlGAQgASgJEi8KCnN0YXRpc3RpY3MYBSABKAsyGy5ncHVyb3V0ZXIudjEuUnVuU3RhdGlzdGljcxItCgtmYXVsdF9vd25lchgoIAEoDjIYLmdwdXJvdXRlci52MS5GYXVsdE93bmVyIrgCCg9Db25uZWN0UmVzcG9uc2USJgoHd2VsY29tZRgBIAEoCzIVLmdwdXJvdXRlci52MS5XZWxjb21lEioKCmRpc3BhdGNoZXMYAiADKAsyFi5ncHVyb3V0ZXIudjEuRGlzcGF0Y2gSKQoHY2FuY2VscxgDIAMoCzIYLmdwdXJvdXRlci52MS5BdHRlbXB0UmVmEi4KDGFja25vd2xlZGdlZBgEIAMoCzIYLmdwdXJvdXRlci52MS5BdHRlbXB0UmVmEi4KDG1vZGVsX29yZGVycxgFIAMoCzIYLmdwdXJvdXRlci52MS5Nb2RlbE9yZGVyEhIKCmhlYXJkX2JlYXQYBiABKAQSMgoOcmVzdGFydF9vcmRlcnMYCiADKAsyGi5ncHVyb3V0ZXIudjEuUmVzdGFydE9yZGVyIjIKDFJlc3RhcnRPcmRlchISCgpyZXN0YXJ0X2lkGAEgASgJEg4KBmdwdV9pZBgCIAEoCSJZCgpNb2RlbE9yZGVyEg4KBnJ1bm5lchgBIAEoCRIQCghtb2RlbF9pZBgCIAEoCRIpCgZhY3Rpb24YAyABKA4yGS5ncHVyb3V0ZXIudjEuTW9kZWxBY3Rpb24imwEKB1dlbGNvbWUSDQoFZXBvY2gYASABKAQSEAoIbGVhc2VfbXMYAiABKA0SHQoVaGVhcnRiZWF0X2ludGVydmFsX21zGAMgASgNEh0KFXRlbGVtZXRyeV9pbnRlcnZhbF9tcxgEIAEoDRIYChBtYXhfcmVzdWx0X2J5dGVzGAUgASgNEhcKD3NpbGVudF9hZnRlcl9tcxgGIAEoDSKZAgoIRGlzcGF0Y2gSJQoDcmVmGAEgASgLMhguZ3B1cm91dGVyLnYxLkF0dGVtcHRSZWYSDgoGZ3B1X2lkGAIgASgJEg4KBnJ1bm5lchgDIAEoCRIQCghtb2RlbF9pZBgEIAEoCRIMCgR0eXBlGAUgASgJEg8KB3VzZXJfaWQYBiABKAkSDwoHcGF5bG9hZBgHIAEoDBIUCgx0aW1lX2xlZnRfbXMYCCABKAQSGgoSbXVzdF9ub3RfcnVuX3R3aWNlGAkgASgIEkEKFXJlc291cmNlX3JlcXVpcmVtZW50cxgKIAEoCzIiLmdwdXJvdXRlci52MS5SZXNvdXJjZVJlcXVpcmVtZW50cxIPCgdncHVfaWRzGAsgAygJKokBCg5SZXN0YXJ0T3V0Y29tZRIfChtSRVNUQVJUX09VVENPTUVfVU5TUEVDSUZJRUQQABIdChlSRVNUQVJUX09VVENPTUVfU1VDQ0VFREVEEAESGgoWUkVTVEFSVF9PVVRDT01FX0ZBSUxFRBACEhsKF1JFU1RBUlRfT1VUQ09NRV9SRUZVU0VEEAMqyAEKDkF0dGVtcHRPdXRjb21lEh8KG0FUVEVNUFRfT1VUQ09NRV9VTlNQRUNJRklFRBAAEh0KGUFUVEVNUFRfT1VUQ09NRV9TVUNDRUVERUQQARIaChZBVFRFTVBUX09VVENPTUVfRkFJTEVEEAISHwobQVRURU1QVF9PVVRDT01FX1VOQVZBSUxBQkxFEAMSHQoZQVRURU1QVF9PVVRDT01FX0NBTkNFTExFRBAEEhoKFkFUVEVNUFRfT1VUQ09NRV9GRU5DRUQQBSpXCgpGYXVsdE93bmVyEhsKF0ZBVUxUX09XTkVSX1VOU1BFQ0lGSUVEEAASEwoPRkFVTFRfT1dORVJfR1BVEAESFwoTRkFVTFRfT1dORVJfTk9UX0dQVRACKlsKC01vZGVsQWN0aW9uEhwKGE1PREVMX0FDVElPTl9VTlNQRUNJRklFRBAAEhUKEU1PREVMX0FDVElPTl9MT0FEEAESFwoTTU9ERUxfQUNUSU9OX1VOTE9BRBACMloKDEFnZW50U2VydmljZRJKCgdDb25uZWN0EhwuZ3B1cm91dGVyLnYxLkNvbm5lY3RSZXF1ZXN0Gh0uZ3B1cm91dGVyLnYxLkNvbm5lY3RSZXNwb25zZSgBMAFiBnByb3RvMw", [file_buf_validate_validate, file_gpurouter_v1_router]);
 
 /**
  * From the agent.
@@ -70,6 +70,13 @@ export type ConnectRequest = Message<"gpurouter.v1.ConnectRequest"> & {
    * @generated from field: uint64 beat = 7;
    */
   beat: bigint;
+
+  /**
+   * Restarts of GPUs that have ended. Told again after each welcome; a router that knows already ignores it.
+   *
+   * @generated from field: repeated gpurouter.v1.RestartReport restart_reports = 10;
+   */
+  restartReports: RestartReport[];
 };
 
 /**
@@ -78,6 +85,42 @@ export type ConnectRequest = Message<"gpurouter.v1.ConnectRequest"> & {
  */
 export const ConnectRequestSchema: GenMessage<ConnectRequest> = /*@__PURE__*/
   messageDesc(file_gpurouter_v1_agent, 0);
+
+/**
+ * The end of one restart.
+ *
+ * @generated from message gpurouter.v1.RestartReport
+ */
+export type RestartReport = Message<"gpurouter.v1.RestartReport"> & {
+  /**
+   * @generated from field: string restart_id = 1;
+   */
+  restartId: string;
+
+  /**
+   * @generated from field: string gpu_id = 2;
+   */
+  gpuId: string;
+
+  /**
+   * @generated from field: gpurouter.v1.RestartOutcome outcome = 3;
+   */
+  outcome: RestartOutcome;
+
+  /**
+   * The end of what the command wrote, or why it was not run.
+   *
+   * @generated from field: string message = 4;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message gpurouter.v1.RestartReport.
+ * Use `create(RestartReportSchema)` to create a new message.
+ */
+export const RestartReportSchema: GenMessage<RestartReport> = /*@__PURE__*/
+  messageDesc(file_gpurouter_v1_agent, 1);
 
 /**
  * What the inference engine behind a runner says of itself. Counts all its requests, also those that did not come from the router.
@@ -131,7 +174,7 @@ export type RunnerLoad = Message<"gpurouter.v1.RunnerLoad"> & {
  * Use `create(RunnerLoadSchema)` to create a new message.
  */
 export const RunnerLoadSchema: GenMessage<RunnerLoad> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 1);
+  messageDesc(file_gpurouter_v1_agent, 2);
 
 /**
  * Names one attempt.
@@ -155,7 +198,7 @@ export type AttemptRef = Message<"gpurouter.v1.AttemptRef"> & {
  * Use `create(AttemptRefSchema)` to create a new message.
  */
 export const AttemptRefSchema: GenMessage<AttemptRef> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 2);
+  messageDesc(file_gpurouter_v1_agent, 3);
 
 /**
  * Who the agent is and what it has.
@@ -205,6 +248,13 @@ export type AgentHello = Message<"gpurouter.v1.AgentHello"> & {
    * @generated from field: repeated gpurouter.v1.AttemptRef held = 7;
    */
   held: AttemptRef[];
+
+  /**
+   * The node has a command that restarts a GPU.
+   *
+   * @generated from field: bool restarts_gpus = 12;
+   */
+  restartsGpus: boolean;
 };
 
 /**
@@ -212,7 +262,7 @@ export type AgentHello = Message<"gpurouter.v1.AgentHello"> & {
  * Use `create(AgentHelloSchema)` to create a new message.
  */
 export const AgentHelloSchema: GenMessage<AgentHello> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 3);
+  messageDesc(file_gpurouter_v1_agent, 4);
 
 /**
  * What a GPU is. Does not change while the agent runs.
@@ -277,7 +327,7 @@ export type GpuInfo = Message<"gpurouter.v1.GpuInfo"> & {
  * Use `create(GpuInfoSchema)` to create a new message.
  */
 export const GpuInfoSchema: GenMessage<GpuInfo> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 4);
+  messageDesc(file_gpurouter_v1_agent, 5);
 
 /**
  * All runners of a node.
@@ -296,7 +346,7 @@ export type RunnerList = Message<"gpurouter.v1.RunnerList"> & {
  * Use `create(RunnerListSchema)` to create a new message.
  */
 export const RunnerListSchema: GenMessage<RunnerList> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 5);
+  messageDesc(file_gpurouter_v1_agent, 6);
 
 /**
  * Something on the node that can do work.
@@ -360,7 +410,7 @@ export type RunnerInfo = Message<"gpurouter.v1.RunnerInfo"> & {
  * Use `create(RunnerInfoSchema)` to create a new message.
  */
 export const RunnerInfoSchema: GenMessage<RunnerInfo> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 6);
+  messageDesc(file_gpurouter_v1_agent, 7);
 
 /**
  * A model that a runner can load.
@@ -401,7 +451,7 @@ export type LoadableModel = Message<"gpurouter.v1.LoadableModel"> & {
  * Use `create(LoadableModelSchema)` to create a new message.
  */
 export const LoadableModelSchema: GenMessage<LoadableModel> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 7);
+  messageDesc(file_gpurouter_v1_agent, 8);
 
 /**
  * How a GPU is at one moment.
@@ -518,7 +568,7 @@ export type GpuTelemetry = Message<"gpurouter.v1.GpuTelemetry"> & {
  * Use `create(GpuTelemetrySchema)` to create a new message.
  */
 export const GpuTelemetrySchema: GenMessage<GpuTelemetry> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 8);
+  messageDesc(file_gpurouter_v1_agent, 9);
 
 /**
  * A process on a GPU.
@@ -542,7 +592,7 @@ export type GpuProcess = Message<"gpurouter.v1.GpuProcess"> & {
  * Use `create(GpuProcessSchema)` to create a new message.
  */
 export const GpuProcessSchema: GenMessage<GpuProcess> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 9);
+  messageDesc(file_gpurouter_v1_agent, 10);
 
 /**
  * Something that happened to a GPU.
@@ -605,7 +655,7 @@ export type GpuEvent = Message<"gpurouter.v1.GpuEvent"> & {
  * Use `create(GpuEventSchema)` to create a new message.
  */
 export const GpuEventSchema: GenMessage<GpuEvent> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 10);
+  messageDesc(file_gpurouter_v1_agent, 11);
 
 /**
  * What happened to an attempt.
@@ -653,7 +703,7 @@ export type AttemptEvent = Message<"gpurouter.v1.AttemptEvent"> & {
  * Use `create(AttemptEventSchema)` to create a new message.
  */
 export const AttemptEventSchema: GenMessage<AttemptEvent> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 11);
+  messageDesc(file_gpurouter_v1_agent, 12);
 
 /**
  * The runner has begun.
@@ -668,7 +718,7 @@ export type AttemptStarted = Message<"gpurouter.v1.AttemptStarted"> & {
  * Use `create(AttemptStartedSchema)` to create a new message.
  */
 export const AttemptStartedSchema: GenMessage<AttemptStarted> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 12);
+  messageDesc(file_gpurouter_v1_agent, 13);
 
 /**
  * A piece of output.
@@ -692,7 +742,7 @@ export type AttemptOutput = Message<"gpurouter.v1.AttemptOutput"> & {
  * Use `create(AttemptOutputSchema)` to create a new message.
  */
 export const AttemptOutputSchema: GenMessage<AttemptOutput> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 13);
+  messageDesc(file_gpurouter_v1_agent, 14);
 
 /**
  * The end of an attempt; kept and sent again until acknowledged.
@@ -736,7 +786,7 @@ export type AttemptEnded = Message<"gpurouter.v1.AttemptEnded"> & {
  * Use `create(AttemptEndedSchema)` to create a new message.
  */
 export const AttemptEndedSchema: GenMessage<AttemptEnded> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 14);
+  messageDesc(file_gpurouter_v1_agent, 15);
 
 /**
  * From the router.
@@ -783,6 +833,14 @@ export type ConnectResponse = Message<"gpurouter.v1.ConnectResponse"> & {
    * @generated from field: uint64 heard_beat = 6;
    */
   heardBeat: bigint;
+
+  /**
+   * GPUs to restart with the command that the node's operator has configured. An order that is known already is not run again; its
+   * outcome is told again.
+   *
+   * @generated from field: repeated gpurouter.v1.RestartOrder restart_orders = 10;
+   */
+  restartOrders: RestartOrder[];
 };
 
 /**
@@ -790,7 +848,31 @@ export type ConnectResponse = Message<"gpurouter.v1.ConnectResponse"> & {
  * Use `create(ConnectResponseSchema)` to create a new message.
  */
 export const ConnectResponseSchema: GenMessage<ConnectResponse> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 15);
+  messageDesc(file_gpurouter_v1_agent, 16);
+
+/**
+ * Has one GPU restarted. Nothing of the router's runs on it.
+ *
+ * @generated from message gpurouter.v1.RestartOrder
+ */
+export type RestartOrder = Message<"gpurouter.v1.RestartOrder"> & {
+  /**
+   * @generated from field: string restart_id = 1;
+   */
+  restartId: string;
+
+  /**
+   * @generated from field: string gpu_id = 2;
+   */
+  gpuId: string;
+};
+
+/**
+ * Describes the message gpurouter.v1.RestartOrder.
+ * Use `create(RestartOrderSchema)` to create a new message.
+ */
+export const RestartOrderSchema: GenMessage<RestartOrder> = /*@__PURE__*/
+  messageDesc(file_gpurouter_v1_agent, 17);
 
 /**
  * Tells a runner which model to hold.
@@ -819,7 +901,7 @@ export type ModelOrder = Message<"gpurouter.v1.ModelOrder"> & {
  * Use `create(ModelOrderSchema)` to create a new message.
  */
 export const ModelOrderSchema: GenMessage<ModelOrder> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 16);
+  messageDesc(file_gpurouter_v1_agent, 18);
 
 /**
  * The router's terms for this stream.
@@ -872,7 +954,7 @@ export type Welcome = Message<"gpurouter.v1.Welcome"> & {
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 17);
+  messageDesc(file_gpurouter_v1_agent, 19);
 
 /**
  * Work for one GPU, or for several at once.
@@ -949,7 +1031,44 @@ export type Dispatch = Message<"gpurouter.v1.Dispatch"> & {
  * Use `create(DispatchSchema)` to create a new message.
  */
 export const DispatchSchema: GenMessage<Dispatch> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 18);
+  messageDesc(file_gpurouter_v1_agent, 20);
+
+/**
+ * How the restart of a GPU went.
+ *
+ * @generated from enum gpurouter.v1.RestartOutcome
+ */
+export enum RestartOutcome {
+  /**
+   * @generated from enum value: RESTART_OUTCOME_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The command ended with exit code 0.
+   *
+   * @generated from enum value: RESTART_OUTCOME_SUCCEEDED = 1;
+   */
+  SUCCEEDED = 1,
+
+  /**
+   * @generated from enum value: RESTART_OUTCOME_FAILED = 2;
+   */
+  FAILED = 2,
+
+  /**
+   * This node has no command for it.
+   *
+   * @generated from enum value: RESTART_OUTCOME_REFUSED = 3;
+   */
+  REFUSED = 3,
+}
+
+/**
+ * Describes the enum gpurouter.v1.RestartOutcome.
+ */
+export const RestartOutcomeSchema: GenEnum<RestartOutcome> = /*@__PURE__*/
+  enumDesc(file_gpurouter_v1_agent, 0);
 
 /**
  * How an attempt ended.
@@ -1000,7 +1119,7 @@ export enum AttemptOutcome {
  * Describes the enum gpurouter.v1.AttemptOutcome.
  */
 export const AttemptOutcomeSchema: GenEnum<AttemptOutcome> = /*@__PURE__*/
-  enumDesc(file_gpurouter_v1_agent, 0);
+  enumDesc(file_gpurouter_v1_agent, 1);
 
 /**
  * Whose fault it was that an attempt did not succeed.
@@ -1034,7 +1153,7 @@ export enum FaultOwner {
  * Describes the enum gpurouter.v1.FaultOwner.
  */
 export const FaultOwnerSchema: GenEnum<FaultOwner> = /*@__PURE__*/
-  enumDesc(file_gpurouter_v1_agent, 1);
+  enumDesc(file_gpurouter_v1_agent, 2);
 
 /**
  * What to do with a model.
@@ -1066,7 +1185,7 @@ export enum ModelAction {
  * Describes the enum gpurouter.v1.ModelAction.
  */
 export const ModelActionSchema: GenEnum<ModelAction> = /*@__PURE__*/
-  enumDesc(file_gpurouter_v1_agent, 2);
+  enumDesc(file_gpurouter_v1_agent, 3);
 
 /**
  * Spoken by node agents.

@@ -5,7 +5,6 @@ import { NvmlProbe, type NvmlOptions } from "./nvml.js";
 import type { Probe, ProbedGpu } from "./probe.js";
 import { RecordedProbe } from "./recorded.js";
 import { SimulatedDevices } from "./simulated-devices.js";
-import { followFaults } from "./simulated-faults.js";
 import { SimulatedProbe } from "./simulated.js";
 
 export type ProbeMode = "auto" | "nvml" | "nvidia-smi" | "recorded" | "simulated";
@@ -18,7 +17,7 @@ export interface ProbeOptions {
   /** Name or path of the NVML library. */
   readonly nvmlLibrary: string;
   /** Used by "simulated", and by "auto" where there is no GPU. `gpus` 1..1024. */
-  readonly simulated: { readonly gpus: number; readonly kind: GpuKind; readonly faultsFile?: string };
+  readonly simulated: { readonly gpus: number; readonly kind: GpuKind; readonly eventsFile?: string };
 }
 
 export interface OpenedProbe {
@@ -90,10 +89,7 @@ async function opened(probe: Probe, notes: readonly string[]): Promise<OpenedPro
 async function simulated(nodeId: string, options: ProbeOptions, notes: readonly string[]): Promise<OpenedProbe> {
   const kinds = Array.from({ length: options.simulated.gpus }, () => options.simulated.kind);
   const devices = new SimulatedDevices(nodeId, kinds);
-  const { faultsFile = "" } = options.simulated;
-  // What is wrong with the file is for whoever plays with it to read.
-  const follow = faultsFile === "" ? undefined : () => followFaults(faultsFile, devices, (why) => process.emitWarning(why));
-  return { ...(await opened(new SimulatedProbe(devices, follow), notes)), devices };
+  return { ...(await opened(new SimulatedProbe(devices, options.simulated.eventsFile), notes)), devices };
 }
 
 function nvmlProbe(options: ProbeOptions, { nvml }: ProbeSurroundings): NvmlProbe {

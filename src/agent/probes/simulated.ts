@@ -1,17 +1,17 @@
 // The probe of simulated GPUs: answers what `SimulatedDevices` says. Made by `index.ts`.
 import type { GpuProbeEvent, GpuSample, Probe, ProbedGpu } from "./probe.js";
 import type { SimulatedDevices } from "./simulated-devices.js";
+import { SimulatedEvents } from "./simulated-events.js";
 
 export class SimulatedProbe implements Probe {
   readonly kind = "simulated";
   readonly #devices: SimulatedDevices;
-  readonly #follow: () => () => void;
-  #stop: (() => void) | undefined;
+  readonly #events: SimulatedEvents | null;
 
-  /** `follow` begins to follow troubles that somebody asks for, and returns how to stop; called when somebody listens. */
-  constructor(devices: SimulatedDevices, follow: () => () => void = () => () => {}) {
+  /** `eventsFile`: where it is written what happens to its GPUs, see `SimulatedEvents`; "" when nothing does. */
+  constructor(devices: SimulatedDevices, eventsFile = "") {
     this.#devices = devices;
-    this.#follow = follow;
+    this.#events = eventsFile === "" ? null : new SimulatedEvents(eventsFile, devices);
   }
 
   async inventory(): Promise<readonly ProbedGpu[]> {
@@ -22,14 +22,11 @@ export class SimulatedProbe implements Probe {
     return this.#devices.gpus.filter(({ gpuId }) => this.#devices.answers(gpuId)).map(({ gpuId }) => this.#devices.sample(gpuId));
   }
 
-  /** Simulated GPUs have no events but those that somebody asked for. */
   onEvent(listener: (event: GpuProbeEvent) => void): () => void {
-    const unsubscribe = this.#devices.onEvent(listener);
-    this.#stop ??= this.#follow();
-    return unsubscribe;
+    return this.#devices.onEvent(listener);
   }
 
   async close(): Promise<void> {
-    this.#stop?.();
+    this.#events?.close();
   }
 }

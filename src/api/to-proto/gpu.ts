@@ -12,6 +12,7 @@ const STATES: Readonly<Record<ModelGpuState, GpuState>> = {
   suspect: GpuState.SUSPECT,
   inactive: GpuState.INACTIVE,
   maintenance: GpuState.MAINTENANCE,
+  draining: GpuState.DRAINING,
   error: GpuState.ERROR,
 };
 
@@ -56,6 +57,7 @@ export function gpu(view: GpuView): Gpu {
     computeCapability: computeCapabilityText(inventory.computeCapability),
     state: STATES[view.state],
     stateReason: view.stateReason,
+    maintenanceUntil: timestamp(view.maintenanceUntilMs ?? 0),
     health: HEALTH[view.health],
     ...healthDetails(view.healthDetails),
     memory: {

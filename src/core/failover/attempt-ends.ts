@@ -41,6 +41,6 @@ export function nextStep(request: Request, fate: AttemptFate, error: RequestErro
 /** How a request ends whose stop took hold. */
 export function stopped(stop: NonNullable<Request["stop"]>): Extract<NextStep, { kind: "end" }> {
   return stop.cause === "cancel"
-    ? { kind: "end", phase: "cancelled", error: null }
+    ? { kind: "end", phase: "cancelled", error: stop.by ? { code: "cancelled_by_operator", message: stop.reason || "An operator has cancelled it." } : null }
     : { kind: "end", phase: "failed", error: { code: "timeout", message: stop.reason } };
 }

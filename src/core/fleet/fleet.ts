@@ -7,6 +7,7 @@ import type { GpuInventory, GpuTelemetry, RunnerInfo, RunnerLoad } from "../mode
 import type { GpuId, NodeId } from "../model/ids.js";
 import { HealthColumns, type HealthVerdict } from "./health-columns.js";
 import { FIRST_CAPACITY, LoadColumns, widerFloats, type LoadLimits } from "./load-columns.js";
+import type { GpuMaintenance } from "../model/maintenance.js";
 import { OutcomeColumns } from "./outcome-columns.js";
 import { PrefixIndex } from "./prefix-index.js";
 import { Reservations } from "./reservations.js";
@@ -64,6 +65,8 @@ export class Fleet extends LoadColumns {
 
   /** Speed against the likes of it, learned from outcomes, 0..1. */
   performanceIndex = new Float64Array(FIRST_CAPACITY);
+  /** GPUs that an operator has taken out, and why; by index. Changed by maintenance-book.ts. */
+  readonly maintenance = new Map<number, GpuMaintenance>();
   /** Bit k is set while `stateFilters[k]` blocks the GPU. */
   blocked = new Uint32Array(FIRST_CAPACITY);
   /** Grows with every change anybody can see; for WatchGpus and for columns that follow the fleet. */

@@ -96,7 +96,7 @@ export interface RunnerLoad {
   readonly ageMs: number;
 }
 
-export type GpuState = "active" | "suspect" | "inactive" | "maintenance" | "error";
+export type GpuState = "active" | "suspect" | "inactive" | "maintenance" | "draining" | "error";
 export type HealthStatus = "healthy" | "warning" | "critical";
 
 /**
@@ -144,6 +144,8 @@ export interface GpuView {
   readonly state: GpuState;
   /** Why it is not active; "" when it is. */
   readonly stateReason: string;
+  /** When maintenance should be over, UTC ms; 0 when unknown or in service. */
+  readonly maintenanceUntilMs?: number;
   readonly health: HealthStatus;
   readonly healthDetails: GpuHealthView;
   /** The last sample; null before the first. */

@@ -1,5 +1,6 @@
 // A request: what the caller asked for, and where it stands.
 import type { Decision } from "./decision.js";
+import type { Caller } from "./caller.js";
 import type { GpuId, ModelId, NodeId, RequestId, UserId } from "./ids.js";
 
 /** 5 is the most urgent. */
@@ -133,6 +134,8 @@ export interface StopWish {
   readonly cause: "cancel" | "timeout";
   readonly reason: string;
   readonly atMs: number;
+  /** There when somebody else than its owner asked for it. */
+  readonly by?: Caller;
 }
 
 /** A stored result, without its bytes. */

@@ -7,6 +7,7 @@ import { empty } from "./filters/empty.js";
 import { exclusive } from "./filters/exclusive.js";
 import { gang } from "./filters/gang.js";
 import { health } from "./filters/health.js";
+import { maintenance } from "./filters/maintenance.js";
 import { memory } from "./filters/memory.js";
 import { model } from "./filters/model.js";
 import { pin } from "./filters/pin.js";
@@ -36,7 +37,7 @@ import { weighted } from "./strategies/weighted.js";
 
 /** What keeps a GPU from all work; the order is that of Explain. */
 export function stateFilters(settings: CoreSettings): readonly StateFilter[] {
-  return [status, suspect, health(settings), exclusive, slots(settings), utilization(settings)];
+  return [status, suspect, maintenance, health(settings), exclusive, slots(settings), utilization(settings)];
 }
 
 /** In the order in which they run: the most selective first, `avoid` last because it yields when nothing else is left. */

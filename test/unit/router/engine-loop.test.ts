@@ -21,6 +21,8 @@ function nameOf(effect: Effect): string {
       return `order_model ${effect.order.modelId}`;
     case "health_changed":
       return `health_changed ${effect.transition.gpuId}`;
+    case "restart_gpu":
+      return `restart_gpu ${effect.gpuId}`;
     default:
       return `${effect.kind} ${effect.ref.requestId}`;
   }

@@ -69,6 +69,7 @@ test("each says in words what it needs", () => {
   expect(stateFilters.map((filter) => filter.needed)).toEqual([
     "a GPU whose node is connected",
     "a GPU whose node was not cut off a moment ago",
+    "a GPU that no operator has taken out of service",
     "a GPU in service: below 70 °C, with an error rate of at most 0.1, without faults of its own",
     "a GPU that no other request has to itself",
     "a GPU with fewer than 2 requests",
