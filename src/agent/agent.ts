@@ -22,6 +22,7 @@ import { GpuEvents } from "./gpu-events.js";
 import { GpuRestarts, type RestartCommand } from "./gpu-restarts.js";
 import { obeyModelOrder } from "./model-orders.js";
 import type { Probe, ProbedGpu } from "./probes/probe.js";
+import { NO_CREDENTIALS, type CredentialSources } from "../wire/router-credentials.js";
 import { RouterConnection } from "./router-connection.js";
 import { STOP_AT_ONCE, type Runner } from "./runners/runner.js";
 
@@ -31,6 +32,8 @@ const WATCH_MS = 50;
 export interface AgentOptions {
   readonly nodeId: string;
   readonly routerAddress: string;
+  /** How the router is shown who this is; nothing when left out. */
+  readonly credentials?: CredentialSources;
   readonly version: string;
   readonly probe: Probe;
   readonly gpus: readonly ProbedGpu[];
@@ -75,7 +78,7 @@ export class Agent {
     this.#runnerByName = new Map(options.runners.map((runner) => [runner.name, runner]));
     this.#engineLoads = new EngineLoads(options.runners, () => this.#flushSoon());
     this.#restarts = new GpuRestarts(options.restartCommand ?? null, options.gpus, options.log, () => this.#flushSoon());
-    this.#connection = new RouterConnection(options.routerAddress, options.log, {
+    this.#connection = new RouterConnection(options.routerAddress, options.credentials ?? NO_CREDENTIALS, options.log, {
       hello: () =>
         create(ConnectRequestSchema, {
           beat: this.#session.nextBeat(performance.now()),

@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import { z } from "zod";
 import { DEFAULT_CORE_SETTINGS, type CoreSettings } from "../core/settings.js";
+import { authOf, authSection, tlsOf, tlsSection, type AuthConfig, type TlsConfig } from "./auth-config.js";
 import { errorHandler, gpuMonitoring, healthSettings } from "./health-sections.js";
 import { readYaml } from "./read-yaml.js";
 
@@ -25,6 +26,8 @@ const schema = z.strictObject({
       max_message_bytes: z.int().min(1024).max(256 << 20).default(16 << 20),
     })
     .prefault({}),
+  auth: authSection,
+  tls: tlsSection,
   load_balancer: z
     .strictObject({
       strategy: z.string().min(1).default(defaults.strategy),
@@ -167,6 +170,8 @@ export interface RouterConfig {
   readonly httpPort: number;
   readonly grpcPort: number;
   readonly maxMessageBytes: number;
+  readonly auth: AuthConfig;
+  readonly tls: TlsConfig;
   readonly dataDirectory: string;
   readonly logLevel: (typeof LOG_LEVELS)[number];
   readonly core: CoreSettings;
@@ -206,6 +211,8 @@ function settle(file: z.output<typeof schema>): RouterConfig {
     httpPort: api.port,
     grpcPort: api.grpc_port,
     maxMessageBytes: api.max_message_bytes,
+    auth: authOf(file.auth),
+    tls: tlsOf(file.tls),
     dataDirectory: journal.data_dir,
     logLevel: file.log_level,
     core: {

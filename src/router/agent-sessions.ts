@@ -5,6 +5,8 @@ import { create } from "@bufbuild/protobuf";
 import { status, type ServerDuplexStream } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import { AgentHelloSchema, ConnectRequestSchema, WelcomeSchema, type ConnectRequest, type ConnectResponse } from "../../gen/gpurouter/v1/agent_pb.js";
+import { callerOf } from "../api/grpc-guard.js";
+import { speaksFor } from "../auth/principal.js";
 import type { AgentTerms } from "../config/router-config.js";
 import type { Effect, Event } from "../core/events.js";
 import type { AttemptRef, NodeId } from "../core/model/ids.js";
@@ -139,6 +141,8 @@ export class AgentSessions {
     const { clock, epoch, log, step, terms } = this.#options;
     if (this.#closing) return refuse(stream, status.UNAVAILABLE, "The router is stopping.");
     if (!hello) return refuse(stream, status.FAILED_PRECONDITION, "The first message of the stream must be a hello.");
+    const { principal } = callerOf(stream);
+    if (!speaksFor(principal, hello.nodeId)) return refuse(stream, status.PERMISSION_DENIED, `The agent's key is not for node ${hello.nodeId}: make one with \`gpu-router keys create --role agent --node ${hello.nodeId}\`.`);
     if (hello.highestEpoch > BigInt(epoch())) return refuse(stream, status.FAILED_PRECONDITION, `The agent has obeyed epoch ${hello.highestEpoch}; this router has epoch ${epoch()}.`);
     const { nodeId, instanceId } = hello;
     if (this.#overtaken(nodeId, instanceId, beat)) return refuse(stream, status.ABORTED, `A later hello of ${nodeId} has come before this one.`);

@@ -7,7 +7,7 @@ import type { AgentTerms, RetentionLimits } from "../config/router-config.js";
 import type { CallbackEvent } from "../core/callbacks.js";
 import type { Effect } from "../core/events.js";
 import type { Decision } from "../core/model/decision.js";
-import type { RequestId } from "../core/model/ids.js";
+import type { RequestId, UserId } from "../core/model/ids.js";
 import { gpusOf, isTerminal, type Request, type RequestSpec } from "../core/model/request.js";
 import type { CoreSettings } from "../core/settings.js";
 import type { LmdbJournal } from "../journal/lmdb-journal.js";
@@ -127,6 +127,11 @@ export class Router implements RouterPort {
       default:
         throw new Error("Invariant broken: a submit has an outcome");
     }
+  }
+
+  owner(requestId: RequestId): UserId | null {
+    const request = this.#loop.engine.state.requests.get(requestId) ?? this.#loop.history.find(requestId);
+    return request?.spec.userId ?? null;
   }
 
   async status(requestId: RequestId): Promise<RequestView | null> {

@@ -139,6 +139,9 @@ export class FakeRouter implements RouterPort {
     throw new Error("not set");
   };
 
+  owner(id: RequestId): UserId | null {
+    return this.views.get(id)?.request.spec.userId ?? null;
+  }
   async route(spec: RequestSpec): Promise<RouteOutcome> {
     this.specs.push(spec);
     return this.outcome(spec);
