@@ -15,8 +15,8 @@ import { nextStep, type AttemptFate, type NextStep } from "./attempt-ends.js";
 
 const NO_STATISTICS = { runMs: 0, firstOutputMs: 0, inputTokens: 0, outputTokens: 0, peakMemoryMib: 0 };
 
-/** Of what failed, in a GPU's evidence. */
-const MAX_FAULT_CHARS = 200;
+/** Of an attempt's error, in a GPU's evidence. */
+const MAX_CODE_CHARS = 64;
 
 export class Attempts {
   readonly #state: State;
@@ -77,7 +77,8 @@ export class Attempts {
     const fault = end.outcome === "unavailable";
     if (!fault || end.fault !== "none") {
       const kind = !fault ? "succeeded" : end.fault === "gpu" ? "gpu_fault" : "fault";
-      const text = end.error ? `${end.error.code}: ${end.error.message}`.slice(0, MAX_FAULT_CHARS) : "";
+      // The code alone: everybody who sees GPUs sees their evidence, and what an attempt said is its user's.
+      const text = end.error?.code.slice(0, MAX_CODE_CHARS) ?? "";
       this.#health.ended(gpus, { modelId: request.spec.modelId, kind, text, ratio: this.#slowness(request, gpus, end.statistics) }, nowMs);
     }
     if (fault || !end.statistics || !isMeasured(end.statistics)) return;

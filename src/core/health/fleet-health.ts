@@ -27,7 +27,7 @@ export interface HealthOutcome {
   readonly modelId: string;
   /** `gpu_fault`: the GPU is to blame for certain. `fault`: it, its runner or its node may be. */
   readonly kind: "succeeded" | "fault" | "gpu_fault";
-  /** What went wrong; "" for a success. */
+  /** What went wrong, in a word that may be shown to all; "" for a success. */
   readonly text: string;
   /** Time that a success took over what was expected of it; 0 when nothing can be said of that. */
   readonly ratio: number;
@@ -142,7 +142,7 @@ export class FleetHealth {
         entry.outcomes += 1;
         errorRate[gpu]! += ((fault ? 1 : 0) - errorRate[gpu]!) * ERROR_RATE_GAIN;
       }
-      if (kind === "gpu_fault" && gpus.length === 1) this.#raise(gpu, "fault", { demand: "degraded", text, untilMs: nowMs + EVENT_REMEMBERED_MS }, nowMs);
+      if (kind === "gpu_fault" && gpus.length === 1) this.#raise(gpu, "fault", { demand: "degraded", text: `an attempt failed by its fault: ${text}`, untilMs: nowMs + EVENT_REMEMBERED_MS }, nowMs);
       this.#judgeErrors(gpu, entry);
       this.#settle(gpu, nowMs);
     }

@@ -225,10 +225,10 @@ describe("errors", () => {
     expect([ward.state("g0"), ward.engine.state.fleet.health.errorRate[0]]).toEqual(["healthy", 0]);
   });
 
-  test("for which CUDA blames the GPU degrade it at the first", () => {
+  test("for which CUDA blames the GPU degrade it at the first; what the attempt said is not for everybody to see", () => {
     const ward = new Ward();
     ward.serve("g0", "unavailable", { fault: "gpu", error: { code: "gpu_fault", message: "CUDA error: uncorrectable ECC error encountered" } });
-    expect([ward.state("g0"), ward.signs("g0")]).toEqual(["degraded", ["gpu_fault: CUDA error: uncorrectable ECC error encountered"]]);
+    expect([ward.state("g0"), ward.signs("g0")]).toEqual(["degraded", ["an attempt failed by its fault: gpu_fault"]]);
   });
 
   test("that a model makes everywhere take out no more than a few GPUs, and then none", () => {
