@@ -66,9 +66,8 @@ export class Agent {
   readonly #gpuEvents = new GpuEvents();
   #runnersChanged = false;
   #flushing = false;
-  #telemetryTimer: NodeJS.Timeout | null = null;
-  #heartbeatTimer: NodeJS.Timeout | null = null;
-  #watchTimer: NodeJS.Timeout | null = null;
+  /** Of the present stream. */
+  #timers: NodeJS.Timeout[] = [];
   readonly #stalls = new StallWatch(WATCH_MS);
   #draining = false;
   #idle: (() => void) | null = null;
@@ -117,7 +116,8 @@ export class Agent {
       }),
     );
     for (const runner of runners) this.#stops.push(runner.onChange(() => this.#tellRunners()));
-    this.#watchTimer = setInterval(() => this.#watch(), WATCH_MS);
+    const watch = setInterval(() => this.#watch(), WATCH_MS);
+    this.#stops.push(() => clearInterval(watch));
     this.#connection.open();
   }
 
@@ -141,7 +141,6 @@ export class Agent {
     this.#flush();
     for (const stop of this.#stops) stop();
     this.#onDown();
-    if (this.#watchTimer) clearInterval(this.#watchTimer);
     await this.#connection.close();
     await this.#options.probe.close();
     this.#options.log.info({ counts: this.counts }, "agent stopped");
@@ -160,8 +159,7 @@ export class Agent {
       this.#events.restart(resend);
       this.#gpuEvents.welcomed(message.welcome.epoch, now);
       this.#restarts.tellAgain();
-      this.#heartbeatTimer = setInterval(() => this.#send(true), message.welcome.heartbeatIntervalMs);
-      this.#telemetryTimer = setInterval(() => this.#look(), message.welcome.telemetryIntervalMs);
+      this.#timers = [setInterval(() => this.#send(true), message.welcome.heartbeatIntervalMs), setInterval(() => this.#look(), message.welcome.telemetryIntervalMs)];
       this.#look();
       this.#flushSoon();
     }
@@ -177,8 +175,7 @@ export class Agent {
   #onDown(): void {
     this.#session.disconnected();
     this.#engineLoads.clear();
-    if (this.#heartbeatTimer) clearInterval(this.#heartbeatTimer);
-    if (this.#telemetryTimer) clearInterval(this.#telemetryTimer);
+    for (const timer of this.#timers.splice(0)) clearInterval(timer);
   }
 
   async #run(dispatch: Dispatch): Promise<void> {

@@ -16,6 +16,7 @@ import {
   attemptEndOf,
   connectedEvent,
   dispatchOf,
+  fractionOf,
   gpuEventOf,
   modelOrderOf,
   protoRef,
@@ -36,6 +37,8 @@ export interface AgentSessionsOptions {
   readonly log: Logger;
   readonly step: (event: Event) => void;
   readonly epoch: () => number;
+  /** Whether this is a live attempt of which the engine has seen no sign of life. */
+  readonly isUnanswered: (ref: AttemptRef) => boolean;
   /** Live output and progress for watchers; not durable. */
   readonly onOutput: (ref: AttemptRef, offset: number, data: Uint8Array) => void;
   readonly onProgress: (ref: AttemptRef, fraction: number, message: string) => void;
@@ -182,7 +185,7 @@ export class AgentSessions {
 
   #received(session: RouterSession, stream: AgentStream, message: ConnectRequest): void {
     if (this.#byNode.get(session.nodeId)?.session !== session) return;
-    const { step, onOutput, onProgress, clock } = this.#options;
+    const { step, isUnanswered, onOutput, onProgress, clock } = this.#options;
     const nodeId = session.nodeId as NodeId;
     session.heard(message.beat, clock.now());
     if (message.hello) {
@@ -194,10 +197,14 @@ export class AgentSessions {
       if (!ref) continue;
       if (event.case === "started") step({ kind: "attempt_started", nodeId, ref: refOf(ref) });
       else if (event.case === "ended") step({ kind: "attempt_ended", nodeId, ref: refOf(ref), end: attemptEndOf(event.value) });
-      else if (event.case === "output") onOutput(refOf(ref), Number(event.value.offset), event.value.data);
-      else if (event.case === "progress") {
-        step({ kind: "attempt_progress", nodeId, ref: refOf(ref), fraction: event.value.fraction });
-        onProgress(refOf(ref), event.value.fraction, event.value.message);
+      else if (event.case === "output") {
+        if (isUnanswered(refOf(ref))) step({ kind: "attempt_answered", nodeId, ref: refOf(ref) });
+        onOutput(refOf(ref), Number(event.value.offset), event.value.data);
+      } else if (event.case === "progress") {
+        const fraction = fractionOf(event.value.fraction);
+        if (fraction === null) continue;
+        step({ kind: "attempt_progress", nodeId, ref: refOf(ref), fraction });
+        onProgress(refOf(ref), fraction, event.value.message);
       }
     }
     if (message.telemetry.length > 0) step({ kind: "telemetry", nodeId, samples: message.telemetry.map(telemetryOf) });

@@ -74,6 +74,7 @@ export class Router implements RouterPort {
       log,
       step: (event) => void this.#loop.step(event),
       epoch: () => this.#loop.epoch,
+      isUnanswered: (ref) => this.#loop.engine.isUnanswered(ref),
       onOutput: (ref, offset, data) => this.#watchers.output(ref, offset, data),
       onProgress: (ref, fraction, message) => this.#watchers.progress(ref, fraction, message),
     });
@@ -95,6 +96,12 @@ export class Router implements RouterPort {
   /** Requests that have not ended. */
   get liveRequests(): number {
     return this.#loop.engine.state.requests.size;
+  }
+
+  /** What was counted since the start, and what waits, for people. */
+  get figures(): { readonly lateResults: number; readonly retriesHeldBack: number } {
+    const { lateResults, retriesHeldBack } = this.#loop.engine;
+    return { lateResults, retriesHeldBack };
   }
 
   /** Resolves when everything up to now is durable. */
@@ -219,6 +226,7 @@ export class Router implements RouterPort {
   }
 
   #prepare(effect: Effect): (() => void) | null {
+    if (effect.kind === "output_void") return this.#watchers.voiding(effect.requestId, effect.attempt, effect.reason);
     if (effect.kind === "health_changed") {
       const { atMs: _, ...transition } = effect.transition;
       this.#options.log[transition.to === "healthy" ? "info" : "warn"](transition, "health of a GPU changed");

@@ -14,7 +14,8 @@ let loop: EngineLoop;
 function nameOf(effect: Effect): string {
   switch (effect.kind) {
     case "changed":
-      return `changed ${effect.requestId}`;
+    case "output_void":
+      return `${effect.kind} ${effect.requestId}`;
     case "dispatch":
       return `dispatch ${effect.request.spec.requestId}`;
     case "order_model":
