@@ -201,9 +201,9 @@ export class FleetHealth {
     }
   }
 
-  #judgeSpeed(gpu: number, { health }: Entry, nowMs: number): void {
+  /** `slowness` is NaN for a GPU that cannot be compared. */
+  #judgeSpeed(gpu: number, { health }: Entry, slowness: number): void {
     const { slowRatio, ejectRatio } = this.#settings.health;
-    const slowness = this.#peers.slowness(gpu, nowMs);
     const text = `it takes ${slowness.toFixed(1)} times as long as others of its kind`;
     if (slowness >= ejectRatio && health.state !== "quarantined" && this.#mayEject(gpu)) health.raise("slow", { demand: "quarantined", text, statistical: true });
     else if (slowness >= slowRatio) health.raise("slow", { demand: "degraded", text, standing: true });
@@ -225,12 +225,13 @@ export class FleetHealth {
     const left = this.#comparedAtMs === 0 ? 1 : Math.exp((this.#comparedAtMs - nowMs) / ERROR_RATE_TAU_MS);
     this.#comparedAtMs = nowMs;
     const { errorRate } = this.#fleet.health;
+    const slowness = this.#peers.slowness(nowMs);
     for (let gpu = 0; gpu < this.#entries.length; gpu += 1) {
       const entry = this.#entries[gpu];
       if (!entry || entry.outcomes === 0) continue;
       errorRate[gpu]! *= left;
       this.#judgeErrors(gpu, entry);
-      this.#judgeSpeed(gpu, entry, nowMs);
+      this.#judgeSpeed(gpu, entry, slowness.get(gpu) ?? Number.NaN);
       this.#settle(gpu, nowMs);
     }
   }
