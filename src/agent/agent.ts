@@ -19,11 +19,12 @@ import { endedMessage, helloMessage, jobOf, runnerListMessage, telemetryMessage,
 import { EngineLoads } from "./engine-loads.js";
 import { EventOutbox } from "./event-outbox.js";
 import { GpuEvents } from "./gpu-events.js";
+import { GrpcTransport } from "./grpc-transport.js";
 import { GpuRestarts, type RestartCommand } from "./gpu-restarts.js";
 import { obeyModelOrder } from "./model-orders.js";
 import type { Probe, ProbedGpu } from "./probes/probe.js";
 import { NO_CREDENTIALS, type CredentialSources } from "../wire/router-credentials.js";
-import { RouterConnection } from "./router-connection.js";
+import { RouterConnection, type RouterTransport } from "./router-connection.js";
 import { STOP_AT_ONCE, type Runner } from "./runners/runner.js";
 
 /** How often to look at the lease and at a silent router. */
@@ -41,6 +42,7 @@ export interface AgentOptions {
   /** What restarts a GPU; null when nothing may. */
   readonly restartCommand?: RestartCommand | null;
   readonly log: Logger;
+  readonly transport?: RouterTransport;
 }
 
 /** What this process has done; logged at the end, for people and for tests that count. */
@@ -77,7 +79,8 @@ export class Agent {
     this.#runnerByName = new Map(options.runners.map((runner) => [runner.name, runner]));
     this.#engineLoads = new EngineLoads(options.runners, () => this.#flushSoon());
     this.#restarts = new GpuRestarts(options.restartCommand ?? null, options.gpus, options.log, () => this.#flushSoon());
-    this.#connection = new RouterConnection(options.routerAddress, options.credentials ?? NO_CREDENTIALS, options.log, {
+    const { routerAddress, credentials = NO_CREDENTIALS, log, transport = new GrpcTransport(routerAddress, credentials, log) } = options;
+    this.#connection = new RouterConnection(routerAddress, transport, log, {
       hello: () =>
         create(ConnectRequestSchema, {
           beat: this.#session.nextBeat(performance.now()),

@@ -1,6 +1,7 @@
 // The section `agents` of the router's configuration: how long whom to wait for, and what agents are told. Used by router-config.ts.
 import { z } from "zod";
 import { DEFAULT_CORE_SETTINGS as defaults, type CoreSettings } from "../core/settings.js";
+import { wholeMs } from "./whole-ms.js";
 
 /** Two clocks that are no worse than quartz run within this of each other. */
 const CLOCK_RATE_MARGIN = 1.01;
@@ -38,8 +39,8 @@ type Leases = Pick<CoreSettings, "telemetryIntervalMs" | "nodeLostAfterMs" | "re
 /** What the core needs to know of them. */
 export function leasesOf(file: AgentsSection): Leases {
   return {
-    telemetryIntervalMs: file.telemetry_interval * 1000,
-    nodeLostAfterMs: file.node_lost_after * 1000,
+    telemetryIntervalMs: wholeMs(file.telemetry_interval),
+    nodeLostAfterMs: wholeMs(file.node_lost_after),
     reconnectGraceMs: file.reconnect_grace * 1000,
     takeoverGraceMs: file.takeover_grace * 1000,
     fencedAfterMs: Math.ceil(file.lease * 1000 * CLOCK_RATE_MARGIN + file.stop_allowance * 1000),
@@ -49,10 +50,10 @@ export function leasesOf(file: AgentsSection): Leases {
 /** What agents are told, and their streams are judged by. */
 export function agentTermsOf(file: AgentsSection): AgentTerms {
   return {
-    leaseMs: file.lease * 1000,
-    nodeLostAfterMs: file.node_lost_after * 1000,
-    heartbeatIntervalMs: file.heartbeat_interval * 1000,
-    telemetryIntervalMs: file.telemetry_interval * 1000,
+    leaseMs: wholeMs(file.lease),
+    nodeLostAfterMs: wholeMs(file.node_lost_after),
+    heartbeatIntervalMs: wholeMs(file.heartbeat_interval),
+    telemetryIntervalMs: wholeMs(file.telemetry_interval),
     maxResultBytes: file.max_result_bytes,
   };
 }

@@ -8,6 +8,7 @@ import { authOf, authSection, tlsOf, tlsSection, type AuthConfig, type TlsConfig
 import { callbackSection, callbacksOf, type CallbackConfig } from "./callback-config.js";
 import { errorHandler, gpuMonitoring, healthSettings } from "./health-sections.js";
 import { readYaml } from "./read-yaml.js";
+import { wholeMs } from "./whole-ms.js";
 import { requestTimeouts, timeoutsOf } from "./request-timeouts.js";
 
 export type { AgentTerms };
@@ -170,7 +171,7 @@ function settle(file: z.output<typeof schema>): RouterConfig {
       health: healthSettings(file.error_handler, file.gpu_monitoring),
       maxRetries: file.request_router.max_retries,
       retryDelayMs: file.request_router.retry_delay * 1000,
-      requestTimeoutMs: file.request_router.request_timeout * 1000,
+      requestTimeoutMs: wholeMs(file.request_router.request_timeout),
       timeouts: timeoutsOf(file.request_router.timeouts),
       ...leasesOf(agents),
       maxQueuedRequests: file.request_router.max_queued_requests,

@@ -5,12 +5,13 @@ import type { ListQuery, RequestView, RouteOutcome, RouterPort, WatchEvent } fro
 import type { Deliverer } from "../callbacks/deliverer.js";
 import type { AgentTerms, RetentionLimits } from "../config/router-config.js";
 import type { CallbackEvent } from "../core/callbacks.js";
+import type { Engine } from "../core/engine.js";
 import type { Effect } from "../core/events.js";
 import type { Decision } from "../core/model/decision.js";
 import type { RequestId, UserId } from "../core/model/ids.js";
 import { gpusOf, isTerminal, type Request, type RequestSpec } from "../core/model/request.js";
 import type { CoreSettings } from "../core/settings.js";
-import type { LmdbJournal } from "../journal/lmdb-journal.js";
+import type { Journal } from "../journal/journal.js";
 import type { Recorder } from "../recording/recorder.js";
 import { StallWatch } from "../link/stall-watch.js";
 import { Admin } from "./admin.js";
@@ -35,7 +36,7 @@ export interface RouterOptions {
   readonly settings: CoreSettings;
   readonly agentTerms: AgentTerms;
   readonly retention: RetentionLimits;
-  readonly journal: LmdbJournal;
+  readonly journal: Journal;
   readonly clock: Clock;
   readonly log: Logger;
   /** Where results can be fetched, such as "http://127.0.0.1:8000"; "" when there is no HTTP server. */
@@ -44,7 +45,7 @@ export interface RouterOptions {
   /** Delivers callbacks; without it they stay in the journal. */
   readonly delivery?: (bodyOf: (event: CallbackEvent) => string) => Deliverer;
   /** null when nothing is recorded. */
-  readonly recorder?: Recorder | null;
+  readonly recorder?: Pick<Recorder, "recovered" | "replayed" | "stepped" | "close"> | null;
 }
 
 export class Router implements RouterPort {
@@ -91,6 +92,11 @@ export class Router implements RouterPort {
 
   get epoch(): number {
     return this.#loop.epoch;
+  }
+
+  /** For checks: it is read, never stepped. */
+  get engine(): Engine {
+    return this.#loop.engine;
   }
 
   /** Requests that have not ended. */

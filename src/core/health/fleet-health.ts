@@ -16,7 +16,7 @@ const ERROR_RATE_GAIN = 0.05;
 /** And time takes all but 1/e of it within this long, ms: what is not used gets no outcomes that could. */
 const ERROR_RATE_TAU_MS = 300_000;
 /** How often speeds are compared and error rates age, ms. */
-const COMPARED_EVERY_MS = 1_000;
+const COMPARED_EVERY_MS = 5_000;
 /** A slow GPU counts as no longer slow below this share of what made it slow. */
 const NO_LONGER_SLOW = 0.85;
 /** Transitions that wait to be taken. More than a step can make; a router that takes none keeps the last. */

@@ -156,6 +156,27 @@ describe("A journal that fails", () => {
   });
 });
 
+describe("A stop", () => {
+  test("commits nothing beside its own snapshot, and tells nobody of what comes after it", async () => {
+    journal.bytesSinceSnapshot = 1;
+    const stopped = loop.stop();
+    submit("late");
+    for (let turns = 0; turns < 10; turns += 1) await turn();
+    const batches = journal.batches.length;
+    await journal.commit();
+    await stopped;
+    expect([failures, released, journal.batches.length]).toEqual([[], [], batches]);
+  });
+
+  test("whose snapshot cannot be written says so like every failed commit, and ends", async () => {
+    journal.bytesSinceSnapshot = 1;
+    const stopped = loop.stop();
+    await journal.fail(new Error("No space left on device"));
+    await stopped;
+    expect(failures.map(({ message }) => message)).toEqual(["No space left on device"]);
+  });
+});
+
 describe("Snapshots", () => {
   test("are taken when the log is long and belong to the batch they are written with", async () => {
     journal.bytesSinceSnapshot = 65 << 20;
