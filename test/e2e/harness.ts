@@ -200,6 +200,8 @@ export interface AgentStart {
   readonly speed?: number;
   /** The section `runners` of its configuration. */
   readonly runners?: object;
+  /** Other keys of its configuration. */
+  readonly config?: object;
   readonly env?: NodeJS.ProcessEnv;
   readonly graceSeconds?: number;
 }
@@ -212,8 +214,8 @@ export async function startAgent(start: AgentStart): Promise<TestProcess> {
 }
 
 /** The process alone, for agents that are to be refused. */
-export async function agentProcess({ nodeId, router, gpus = 4, kind = "A100-80GB", speed = 1, runners = {}, env, graceSeconds = 1 }: AgentStart): Promise<TestProcess> {
-  const configFile = await writeConfig(`${nodeId}.yaml`, { node_id: nodeId, router_address: router, probe: { mode: "simulated", simulated: { gpus, kind, speed } }, runners });
+export async function agentProcess({ nodeId, router, gpus = 4, kind = "A100-80GB", speed = 1, runners = {}, config = {}, env, graceSeconds = 1 }: AgentStart): Promise<TestProcess> {
+  const configFile = await writeConfig(`${nodeId}.yaml`, { node_id: nodeId, router_address: router, probe: { mode: "simulated", simulated: { gpus, kind, speed } }, runners, ...config });
   return new TestProcess(`agent ${nodeId}`, ["agent", "--config", configFile, "--grace", `${graceSeconds}`], env);
 }
 
