@@ -26,6 +26,7 @@ const OUTCOMES: Readonly<{ [outcome in JobOutcome["outcome"]]: AttemptOutcome }>
   failed: AttemptOutcome.FAILED,
   unavailable: AttemptOutcome.UNAVAILABLE,
   cancelled: AttemptOutcome.CANCELLED,
+  fenced: AttemptOutcome.FENCED,
 };
 
 export interface Hello {
@@ -107,6 +108,7 @@ export function jobOf(dispatch: Dispatch, ref: AttemptRef): Job {
     outputTokens: requirements?.outputTokens ?? 0,
     memoryMib: requirements?.memoryMib ?? 0,
     expectedDurationMs: Number(requirements?.expectedDurationMs ?? 0n),
+    mustNotRunTwice: dispatch.mustNotRunTwice,
   };
 }
 

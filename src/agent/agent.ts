@@ -23,6 +23,7 @@ import { EventOutbox } from "./event-outbox.js";
 import { GpuRestarts, type RestartCommand } from "./gpu-restarts.js";
 import { obeyModelOrder } from "./model-orders.js";
 import type { Probe, ProbedGpu } from "./probes/probe.js";
+import { NO_CREDENTIALS, type CredentialSources } from "../wire/router-credentials.js";
 import { RouterConnection } from "./router-connection.js";
 import { STOP_AT_ONCE, type Runner } from "./runners/runner.js";
 
@@ -32,6 +33,8 @@ const WATCH_MS = 50;
 export interface AgentOptions {
   readonly nodeId: string;
   readonly routerAddress: string;
+  /** How the router is shown who this is; nothing when left out. */
+  readonly credentials?: CredentialSources;
   readonly version: string;
   readonly probe: Probe;
   readonly gpus: readonly ProbedGpu[];
@@ -76,7 +79,7 @@ export class Agent {
     this.#runnerByName = new Map(options.runners.map((runner) => [runner.name, runner]));
     this.#engineLoads = new EngineLoads(options.runners, () => this.#flushSoon());
     this.#restarts = new GpuRestarts(options.restartCommand ?? null, options.gpus, options.log, () => this.#flushSoon());
-    this.#connection = new RouterConnection(options.routerAddress, options.log, {
+    this.#connection = new RouterConnection(options.routerAddress, options.credentials ?? NO_CREDENTIALS, options.log, {
       hello: () =>
         create(ConnectRequestSchema, {
           beat: this.#session.nextBeat(performance.now()),
@@ -115,14 +118,7 @@ export class Agent {
         this.#flushSoon();
       }),
     );
-    for (const runner of runners) {
-      this.#stops.push(
-        runner.onChange(() => {
-          this.#runnersChanged = true;
-          this.#flushSoon();
-        }),
-      );
-    }
+    for (const runner of runners) this.#stops.push(runner.onChange(() => this.#tellRunners()));
     this.#watchTimer = setInterval(() => this.#watch(), WATCH_MS);
     this.#connection.open();
   }
@@ -130,8 +126,7 @@ export class Agent {
   /** Takes no new work (the router is told), waits up to `graceMs` for what runs, then stops it. */
   async stop(graceMs: number): Promise<void> {
     this.#draining = true;
-    this.#runnersChanged = true;
-    this.#flushSoon();
+    this.#tellRunners();
     if (this.running > 0) {
       this.#options.log.info({ running: this.running }, "waiting for running attempts");
       await new Promise<void>((resolve) => {
@@ -172,6 +167,7 @@ export class Agent {
       this.#flushSoon();
     }
     const { start, stop, orders, restarts, tell } = this.#session.received(message, now);
+    for (const runner of this.#options.runners) runner.leaseUntil?.(this.#session.leaseUntilMs);
     for (const event of tell) this.#push(event);
     for (const ref of stop) this.#aborts.get(key(ref))?.abort();
     for (const order of orders) obeyModelOrder(order, this.#runnerByName, this.#options.log);
@@ -189,6 +185,7 @@ export class Agent {
   async #run(dispatch: Dispatch): Promise<void> {
     const { ref } = dispatch;
     if (!ref) return;
+    this.#options.log.debug({ request: ref.requestId, attempt: ref.attempt }, "attempt received");
     const abort = new AbortController();
     this.#aborts.set(key(ref), abort);
     const maxResultBytes = this.#session.welcome?.maxResultBytes ?? 0;
@@ -227,6 +224,11 @@ export class Agent {
     // Between streams nothing is collected: the next welcome sends again what matters.
     if (!event || !this.connected) return;
     this.#events.push(event);
+    this.#flushSoon();
+  }
+
+  #tellRunners(): void {
+    this.#runnersChanged = true;
     this.#flushSoon();
   }
 

@@ -87,6 +87,9 @@ export class GpuRestarts {
       env,
       stdin: new Uint8Array(),
       killGraceMs: KILL_GRACE_MS,
+      // Half a reset is worse than one whose agent has gone.
+      guard: null,
+      endsWithLease: false,
       onSpawn: () => {},
       onStdout: (chunk) => tail.push(chunk),
       onStderr: (chunk) => tail.push(chunk),

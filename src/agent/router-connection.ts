@@ -1,8 +1,9 @@
 // The agent's stream to the router: opened, kept, opened again with back-off. Carries messages; knows nothing of attempts.
-import { Client, credentials, Metadata, status, type ClientDuplexStream, type ServiceError } from "@grpc/grpc-js";
+import { Client, Metadata, status, type ChannelCredentials, type ClientDuplexStream, type ServiceError } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import { AgentService, type ConnectRequest, type ConnectResponse } from "../../gen/gpurouter/v1/agent_pb.js";
 import { grpcMethodDefinition } from "../wire/grpc-service-definition.js";
+import { callMetadata, channelCredentials, type CredentialSources } from "../wire/router-credentials.js";
 
 /** After a stream that worked: the router may be there already. */
 const AT_ONCE_MS = 10;
@@ -29,6 +30,7 @@ export interface RouterConnectionEvents {
 
 export class RouterConnection {
   readonly #address: string;
+  readonly #sources: CredentialSources;
   readonly #log: Logger;
   readonly #events: RouterConnectionEvents;
   #client: Client | null = null;
@@ -41,19 +43,22 @@ export class RouterConnection {
   #lastTrouble = "";
   writable = false;
 
-  constructor(address: string, log: Logger, events: RouterConnectionEvents) {
+  constructor(address: string, sources: CredentialSources, log: Logger, events: RouterConnectionEvents) {
     this.#address = address;
+    this.#sources = sources;
     this.#log = log;
     this.#events = events;
   }
 
+  /** Throws when a file with credentials cannot be read, or the key would travel in plain text. */
   open(): void {
-    this.#client = this.#newClient();
+    callMetadata(this.#sources, this.#address);
+    this.#client = this.#newClient(channelCredentials(this.#sources));
     this.#connect();
   }
 
-  #newClient(): Client {
-    return new Client(this.#address, credentials.createInsecure(), {
+  #newClient(credentials: ChannelCredentials): Client {
+    return new Client(this.#address, credentials, {
       "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
       "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
       "grpc.keepalive_time_ms": 10_000,
@@ -81,8 +86,14 @@ export class RouterConnection {
   abandon(trouble: string): void {
     const stream = this.#stream;
     if (!stream || this.#closed) return;
-    this.#client?.close();
-    this.#client = this.#newClient();
+    try {
+      const client = this.#newClient(channelCredentials(this.#sources));
+      this.#client?.close();
+      this.#client = client;
+    } catch (error) {
+      // Somebody exchanges the files just now: the old connection must do until the next time.
+      this.#log.warn({ trouble: error instanceof Error ? error.message : String(error) }, "no credentials for a new connection");
+    }
     this.#down(stream, trouble);
   }
 
@@ -109,7 +120,7 @@ export class RouterConnection {
     const client = this.#client;
     if (!client || this.#closed) return;
     const method = grpcMethodDefinition(AgentService.method.connect);
-    const stream = client.makeBidiStreamRequest(method.path, method.requestSerialize, method.responseDeserialize, new Metadata(), {});
+    const stream = client.makeBidiStreamRequest(method.path, method.requestSerialize, method.responseDeserialize, this.#metadata(), {});
     this.#stream = stream;
     let heard = false;
     stream.on("data", (message: ConnectResponse) => {
@@ -134,6 +145,16 @@ export class RouterConnection {
       this.abandon("no answer to the hello");
     }, this.#welcomeMs);
     this.writable = stream.write(this.#events.hello());
+  }
+
+  /** Read for each try: a key may be exchanged while the agent runs. While its file cannot be read, the router says that it wants one. */
+  #metadata(): Metadata {
+    try {
+      return callMetadata(this.#sources, this.#address);
+    } catch (error) {
+      this.#log.warn({ trouble: error instanceof Error ? error.message : String(error) }, "no key for the router");
+      return new Metadata();
+    }
   }
 
   #down(stream: ClientDuplexStream<ConnectRequest, ConnectResponse>, trouble: string, refused = false): void {

@@ -21,8 +21,10 @@ import {
 } from "../../gen/gpurouter/v1/admin_pb.js";
 import type { GpuId, NodeId, RequestId } from "../core/model/ids.js";
 import type { MaintenanceTarget as ModelTarget, RestartRefusal } from "../core/model/maintenance.js";
+import type { Audit } from "../auth/audit-log.js";
+import type { Caller as Author } from "../core/model/caller.js";
 import type { AdminPort } from "./admin-port.js";
-import { presentCaller } from "./caller.js";
+import type { Caller } from "./guard.js";
 import { ApiError } from "./outcomes.js";
 import { knownRequest, refuse, unknownPageToken } from "./request-rules.js";
 import type { ServiceHandlers } from "./service-handlers.js";
@@ -32,18 +34,19 @@ import { createValidation, type Rule } from "./validation.js";
 
 const DEFAULT_PAGE = 100;
 
-/** The handlers of AdminService over `admin`. `now` gives UTC milliseconds. */
-export function createAdminService(admin: AdminPort, now: () => number = Date.now): ServiceHandlers<typeof AdminService> {
+/** The handlers of AdminService over `admin`; what was done is told to `audit`. `now` gives UTC milliseconds. */
+export function createAdminService(admin: AdminPort, audit: Audit, now: () => number = Date.now): ServiceHandlers<typeof AdminService> {
   const validate = createValidation();
 
   return {
-    async setMaintenance(request) {
+    async setMaintenance(request, caller) {
       validate(SetMaintenanceRequestSchema, request, setMaintenanceRule);
       const { on, reason, estimatedDurationMs, drainMs } = request;
       const target = targetOf(request.target);
       const wish = { target, on, reason, estimatedDurationMs: Number(estimatedDurationMs), drainMs: drainMs === undefined ? undefined : Number(drainMs) };
-      const view = await admin.setMaintenance(wish, presentCaller());
+      const view = await admin.setMaintenance(wish, authorOf(caller));
       if (view === "unknown_target") throw new ApiError({ kind: "unknown_target", target: targetText(target) });
+      await audit.record(caller, { act: on ? "set maintenance" : "end maintenance", subject: targetText(target), why: reason });
       return create(SetMaintenanceResponseSchema, view ? { maintenance: maintenanceMessage(view) } : {});
     },
 
@@ -53,18 +56,20 @@ export function createAdminService(admin: AdminPort, now: () => number = Date.no
       return create(ListMaintenanceResponseSchema, { maintenance: windows.map(maintenanceMessage), restarts: restarts.map(restartMessage) });
     },
 
-    async restartGpu(request) {
+    async restartGpu(request, caller) {
       validate(RestartGpuRequestSchema, request);
       const { gpuId, force, reason, drainMs } = request;
-      const outcome = await admin.restartGpu({ gpuId: gpuId as GpuId, force, reason, drainMs: drainMs === undefined ? undefined : Number(drainMs) }, presentCaller());
+      const outcome = await admin.restartGpu({ gpuId: gpuId as GpuId, force, reason, drainMs: drainMs === undefined ? undefined : Number(drainMs) }, authorOf(caller));
       if (outcome.kind === "refused") throw refused(gpuId, outcome.refusal);
+      await audit.record(caller, { act: force ? "restart GPU by force" : "restart GPU", subject: gpuId, why: reason });
       return create(RestartGpuResponseSchema, { restart: restartMessage(outcome.view) });
     },
 
-    async cancelRequest(request) {
+    async cancelRequest(request, caller) {
       validate(CancelRequestRequestSchema, request, cancelRequestRule);
-      const view = await admin.cancelRequest(request.requestId as RequestId, request.reason, presentCaller());
+      const view = await admin.cancelRequest(request.requestId as RequestId, request.reason, authorOf(caller));
       if (!view) throw new ApiError({ kind: "unknown_request", requestId: request.requestId });
+      await audit.record(caller, { act: "cancel request", subject: request.requestId, why: request.reason });
       return create(CancelRequestResponseSchema, { request: requestInfo(view, now()) });
     },
 
@@ -81,14 +86,20 @@ export function createAdminService(admin: AdminPort, now: () => number = Date.no
       });
     },
 
-    async retryCallback(request) {
+    async retryCallback(request, caller) {
       validate(RetryCallbackRequestSchema, request);
       const { target } = request;
-      const retried = await admin.retryCallbacks(target.case === "callbackId" ? [Number(target.value)] : "all", presentCaller());
+      const retried = await admin.retryCallbacks(target.case === "callbackId" ? [Number(target.value)] : "all", authorOf(caller));
       if (retried === 0 && target.case === "callbackId") throw new ApiError({ kind: "unknown_callback", callbackId: `${target.value}` });
+      await audit.record(caller, { act: "retry callbacks", subject: target.case === "callbackId" ? `${target.value}` : "all" });
       return create(RetryCallbackResponseSchema, { retried });
     },
   };
+}
+
+/** As it is recorded with the act. */
+function authorOf({ principal, address }: Caller): Author {
+  return { name: principal.name, address };
 }
 
 const setMaintenanceRule: Rule<SetMaintenanceRequest> = ({ on, estimatedDurationMs, drainMs }, at, found) => {

@@ -1,10 +1,12 @@
-// A typed client of RouterService and AdminService over grpc-js, for the command line, tests and programs that embed it.
+// Typed clients of the router's services over grpc-js, for the command line, tests and programs that embed them.
 // It adds promises, async iteration, deadlines and abort signals; it does not retry and does not translate errors.
 import { create, type DescMethodStreaming, type DescMethodUnary, type DescMessage, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
-import { Client, credentials, Metadata, type CallOptions as GrpcCallOptions, type MethodDefinition } from "@grpc/grpc-js";
+import { Client, type CallOptions as GrpcCallOptions, type Metadata, type MethodDefinition } from "@grpc/grpc-js";
 import { AdminService } from "../../gen/gpurouter/v1/admin_pb.js";
+import { IdentityService } from "../../gen/gpurouter/v1/identity_pb.js";
 import { RouterService } from "../../gen/gpurouter/v1/router_pb.js";
 import { grpcMethodDefinition } from "../wire/grpc-service-definition.js";
+import { callMetadata, channelCredentials, NO_CREDENTIALS, type CredentialSources } from "../wire/router-credentials.js";
 
 /** How one call is bounded. */
 export interface CallOptions {
@@ -18,6 +20,7 @@ type Methods = typeof RouterService.method;
 type Input<K extends keyof Methods> = MessageInitShape<Methods[K]["input"]>;
 type Output<K extends keyof Methods> = MessageShape<Methods[K]["output"]>;
 type Unary<K extends keyof Methods> = (request: Input<K>, options?: CallOptions) => Promise<Output<K>>;
+type IdentityMethods = typeof IdentityService.method;
 type ServerStream<K extends keyof Methods> = (request: Input<K>, options?: CallOptions) => AsyncIterable<Output<K>>;
 
 /**
@@ -47,44 +50,81 @@ export type AdminClient = {
   ) => Promise<MessageShape<(typeof AdminService.method)[K]["output"]>>;
 };
 
-/** Makes a client of the router at `address` ("host:port"). Connects on the first call and reconnects by itself. */
-export function connectRouter(address: string): RouterClient {
-  const client = new Client(address, credentials.createInsecure(), {
+/** IdentityService as functions, as RouterClient. */
+export type IdentityClient = {
+  readonly [K in keyof IdentityMethods]: (request: MessageInitShape<IdentityMethods[K]["input"]>, options?: CallOptions) => Promise<MessageShape<IdentityMethods[K]["output"]>>;
+} & { close(): void };
+
+/**
+ * Makes a client of the router at `address` ("host:port"). Connects on the first call and reconnects by itself. Throws when the
+ * credentials cannot be read, or a key would travel in plain text.
+ */
+export function connectRouter(address: string, sources: CredentialSources = NO_CREDENTIALS): RouterClient {
+  const channel = connect(address, sources);
+  const { method } = RouterService;
+  return {
+    route: unary(channel, method.route),
+    batchRoute: unary(channel, method.batchRoute),
+    status: unary(channel, method.status),
+    list: unary(channel, method.list),
+    cancel: unary(channel, method.cancel),
+    explain: unary(channel, method.explain),
+    gpuStatus: unary(channel, method.gpuStatus),
+    watch: serverStream(channel, method.watch),
+    watchGpus: serverStream(channel, method.watchGpus),
+    admin: adminClient(channel),
+    close: () => channel.client.close(),
+  };
+}
+
+/** Makes a client of the same router's IdentityService. */
+export function connectIdentity(address: string, sources: CredentialSources = NO_CREDENTIALS): IdentityClient {
+  const channel = connect(address, sources);
+  const { method } = IdentityService;
+  return {
+    whoAmI: unary(channel, method.whoAmI),
+    createKey: unary(channel, method.createKey),
+    listKeys: unary(channel, method.listKeys),
+    revokeKey: unary(channel, method.revokeKey),
+    putUser: unary(channel, method.putUser),
+    listUsers: unary(channel, method.listUsers),
+    deleteUser: unary(channel, method.deleteUser),
+    listAudit: unary(channel, method.listAudit),
+    close: () => channel.client.close(),
+  };
+}
+
+interface Channel {
+  readonly client: Client;
+  /** Goes with every call. */
+  readonly metadata: Metadata;
+}
+
+function connect(address: string, sources: CredentialSources): Channel {
+  const metadata = callMetadata(sources, address);
+  const client = new Client(address, channelCredentials(sources), {
     "grpc.max_receive_message_length": 64 * 1024 * 1024,
     "grpc.keepalive_time_ms": 30_000,
     "grpc.initial_reconnect_backoff_ms": 200,
     "grpc.max_reconnect_backoff_ms": 5_000,
     "grpc.enable_channelz": 0,
   });
-  const { method } = RouterService;
-  return {
-    route: unary(client, method.route),
-    batchRoute: unary(client, method.batchRoute),
-    status: unary(client, method.status),
-    list: unary(client, method.list),
-    cancel: unary(client, method.cancel),
-    explain: unary(client, method.explain),
-    gpuStatus: unary(client, method.gpuStatus),
-    watch: serverStream(client, method.watch),
-    watchGpus: serverStream(client, method.watchGpus),
-    admin: adminClient(client),
-    close: () => client.close(),
-  };
+  return { client, metadata };
 }
 
-function adminClient(client: Client): AdminClient {
+function adminClient(channel: Channel): AdminClient {
   const { method } = AdminService;
   return {
-    setMaintenance: unary(client, method.setMaintenance),
-    listMaintenance: unary(client, method.listMaintenance),
-    restartGpu: unary(client, method.restartGpu),
-    cancelRequest: unary(client, method.cancelRequest),
-    listFailedCallbacks: unary(client, method.listFailedCallbacks),
-    retryCallback: unary(client, method.retryCallback),
+    setMaintenance: unary(channel, method.setMaintenance),
+    listMaintenance: unary(channel, method.listMaintenance),
+    restartGpu: unary(channel, method.restartGpu),
+    cancelRequest: unary(channel, method.cancelRequest),
+    listFailedCallbacks: unary(channel, method.listFailedCallbacks),
+    retryCallback: unary(channel, method.retryCallback),
   };
 }
 
-function unary<I extends DescMessage, O extends DescMessage>(client: Client, method: DescMethodUnary<I, O>) {
+function unary<I extends DescMessage, O extends DescMessage>({ client, metadata }: Channel, method: DescMethodUnary<I, O>) {
   const definition: MethodDefinition<MessageShape<I>, MessageShape<O>> = grpcMethodDefinition(method);
   return (request: MessageInitShape<I>, options: CallOptions = {}): Promise<MessageShape<O>> =>
     new Promise((resolve, reject) => {
@@ -94,7 +134,7 @@ function unary<I extends DescMessage, O extends DescMessage>(client: Client, met
         definition.requestSerialize,
         definition.responseDeserialize,
         create(method.input, request),
-        new Metadata(),
+        metadata,
         grpcOptions(options),
         (error, response) => {
           unlink();
@@ -106,7 +146,7 @@ function unary<I extends DescMessage, O extends DescMessage>(client: Client, met
     });
 }
 
-function serverStream<I extends DescMessage, O extends DescMessage>(client: Client, method: DescMethodStreaming<I, O>) {
+function serverStream<I extends DescMessage, O extends DescMessage>({ client, metadata }: Channel, method: DescMethodStreaming<I, O>) {
   const definition: MethodDefinition<MessageShape<I>, MessageShape<O>> = grpcMethodDefinition(method);
   return async function* (request: MessageInitShape<I>, options: CallOptions = {}): AsyncGenerator<MessageShape<O>> {
     const call = client.makeServerStreamRequest(
@@ -114,7 +154,7 @@ function serverStream<I extends DescMessage, O extends DescMessage>(client: Clie
       definition.requestSerialize,
       definition.responseDeserialize,
       create(method.input, request),
-      new Metadata(),
+      metadata,
       grpcOptions(options),
     );
     const unlink = cancelOnAbort(call, options.signal);

@@ -2,13 +2,17 @@
 // The adapter underneath reads and writes at the other side's pace by itself.
 import type { DescMessage, DescMethod, DescMethodServerStreaming, DescMethodUnary, DescService, MessageShape } from "@bufbuild/protobuf";
 import { ViolationsSchema } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
-import { ConnectError, type Code, type ConnectRouter, type HandlerContext } from "@connectrpc/connect";
+import { ConnectError, createContextKey, type Code, type ConnectRouter, type HandlerContext } from "@connectrpc/connect";
 import type { EndCall, Pass } from "./call-gate.js";
 import type { Binding } from "./grpc-handlers.js";
-import { ApiError } from "./outcomes.js";
+import type { Caller } from "./guard.js";
+import { ApiError, EXPELLED } from "./outcomes.js";
 import type { ServerStreamHandler, ServiceHandlers, UnaryHandler } from "./service-handlers.js";
 
 type Message = MessageShape<DescMessage>;
+
+/** The caller, put into the context of each call by `connect-listener.ts`. */
+export const callerKey = createContextKey<Caller | null>(null, { description: "caller" });
 
 /** Adds all methods of a service to a Connect router. Throws when one streams its requests, which HTTP/1.1 cannot. */
 export function bindConnectHandlers<S extends DescService>(router: ConnectRouter, service: S, handlers: ServiceHandlers<S>, binding: Binding): void {
@@ -49,7 +53,7 @@ async function unary(
     // A call that is refused or throws at once leaves it unheard, which must not count as an unhandled rejection.
     ended.catch(() => {});
     pass = gate.enter(admission(context.method), end);
-    return await Promise.race([run(request), ended]);
+    return await Promise.race([run(request, callerIn(context)), ended]);
   } catch (error) {
     throw connectError(error, context, log);
   } finally {
@@ -61,21 +65,34 @@ async function* stream(
   start: ServerStreamHandler<DescMessage, DescMessage>,
   request: Message,
   context: HandlerContext,
-  { gate, log, admission }: Binding,
+  { gate, guard, log, admission }: Binding,
 ): AsyncGenerator<Message> {
   const drained = new AbortController();
+  const expelled = new AbortController();
   const end: EndCall = () => drained.abort();
+  let letGo = (): void => {};
   let pass: Pass | null = null;
   try {
+    const caller = callerIn(context);
     pass = gate.enter(admission(context.method), end);
-    yield* start(request, AbortSignal.any([context.signal, drained.signal]));
+    letGo = guard.hold(caller, () => expelled.abort());
+    yield* start(request, AbortSignal.any([context.signal, drained.signal, expelled.signal]), caller);
     context.signal.throwIfAborted();
     if (drained.signal.aborted) throw new ApiError({ kind: "draining" });
+    if (expelled.signal.aborted) throw new ApiError(EXPELLED);
   } catch (error) {
     throw connectError(error, context, log);
   } finally {
+    letGo();
     gate.leave(pass);
   }
+}
+
+/** Throws for a call that did not come past the guard. */
+function callerIn(context: HandlerContext): Caller {
+  const caller = context.values.get(callerKey);
+  if (!caller) throw new Error("Invariant broken: a call got past the guard");
+  return caller;
 }
 
 function connectError(error: unknown, context: HandlerContext, log: Binding["log"]): ConnectError {

@@ -14,9 +14,11 @@ import type {
 } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import type { Admission, CallGate, Pass } from "./call-gate.js";
+import { callerOf } from "./grpc-guard.js";
 import { asBuffer, grpcMethodDefinition } from "../wire/grpc-service-definition.js";
 import { grpcStatus } from "./grpc-status.js";
-import { ApiError } from "./outcomes.js";
+import type { Caller, Guard } from "./guard.js";
+import { ApiError, EXPELLED } from "./outcomes.js";
 import type { BidiStreamHandler, ServerStreamHandler, ServiceHandlers, UnaryHandler } from "./service-handlers.js";
 
 /** What `Server.addService` takes. */
@@ -28,6 +30,7 @@ export interface GrpcService {
 /** What all methods of a server share. */
 export interface Binding {
   readonly gate: CallGate;
+  readonly guard: Guard;
   readonly log: Pick<Logger, "error">;
   admission(method: DescMethod): Admission;
 }
@@ -60,12 +63,12 @@ function bindMethod(method: DescMethod, handler: AnyHandler, binding: Binding): 
     case "server_streaming": {
       const start = handler as ServerStreamHandler<DescMessage, DescMessage>;
       return (call: ServerWritableStream<Buffer, Buffer>) =>
-        respond(method, call, (signal) => start(decode(method.input, call.request), signal), binding);
+        respond(method, call, (signal, caller) => start(decode(method.input, call.request), signal, caller), binding);
     }
     case "bidi_streaming": {
       const start = handler as BidiStreamHandler<DescMessage, DescMessage>;
       return (call: ServerDuplexStream<Buffer, Buffer>) =>
-        respond(method, call, (signal) => start(decodeAll(method.input, call), signal), binding);
+        respond(method, call, (signal, caller) => start(decodeAll(method.input, call), signal, caller), binding);
     }
     case "client_streaming":
       throw new Error(`${method} streams requests only, which no service here does`);
@@ -94,7 +97,7 @@ function unary(method: DescMethod, handler: UnaryHandler<DescMessage, DescMessag
     };
     try {
       pass = gate.enter(admission, end);
-      const answer = handler(decode(method.input, call.request));
+      const answer = handler(decode(method.input, call.request), callerOf(call));
       if (answer instanceof Promise) answer.then(succeed, fail);
       else succeed(answer);
     } catch (error) {
@@ -103,15 +106,17 @@ function unary(method: DescMethod, handler: UnaryHandler<DescMessage, DescMessag
   };
 }
 
-/** Runs a stream of responses to its end: the handler's, the caller's (cancel, deadline, lost connection) or the drain's. */
+/** Runs a stream of responses to its end: the handler's, the caller's (cancel, deadline, lost connection, lost right) or the drain's. */
 async function respond(
   method: DescMethod,
   call: ResponseStream,
-  start: (signal: AbortSignal) => AsyncIterable<Message>,
-  { gate, log, admission }: Binding,
+  start: (signal: AbortSignal, caller: Caller) => AsyncIterable<Message>,
+  { gate, guard, log, admission }: Binding,
 ): Promise<void> {
   const abort = new AbortController();
   let drained = false;
+  let expelled = false;
+  let letGo = (): void => {};
   let pass: Pass | null = null;
   const end = (): void => {
     drained = true;
@@ -119,17 +124,24 @@ async function respond(
   };
   call.on("cancelled", () => abort.abort());
   try {
+    const caller = callerOf(call);
     pass = gate.enter(admission(method), end);
-    for await (const message of start(abort.signal)) {
+    letGo = guard.hold(caller, () => {
+      expelled = true;
+      abort.abort();
+    });
+    for await (const message of start(abort.signal, caller)) {
       if (abort.signal.aborted) break;
       await written(call, asBuffer(toBinary(method.output, message)), abort.signal);
     }
     if (drained) throw new ApiError({ kind: "draining" });
+    if (expelled) throw new ApiError(EXPELLED);
     call.end();
   } catch (error) {
     // Once the caller has gone, what the handler says of it interests nobody.
     if (!call.cancelled) call.emit("error", failure(error, method, log));
   } finally {
+    letGo();
     gate.leave(pass);
   }
 }

@@ -17,6 +17,14 @@ export type ApiOutcome =
   | { readonly kind: "unknown_callback"; readonly callbackId: string }
   | { readonly kind: "unknown_service"; readonly service: string }
   | { readonly kind: "no_result"; readonly requestId: string }
+  | { readonly kind: "unauthenticated"; readonly why: string }
+  | { readonly kind: "permission_denied"; readonly why: string }
+  | { readonly kind: "too_many_attempts"; readonly retryAfterMs: number }
+  | { readonly kind: "identity_unavailable"; readonly why: string }
+  | { readonly kind: "unknown_key"; readonly keyId: string }
+  | { readonly kind: "unknown_user"; readonly userId: string }
+  | { readonly kind: "first_not_admin" }
+  | { readonly kind: "book_full"; readonly what: "keys" | "users"; readonly limit: number }
   | { readonly kind: "internal" };
 
 /** Everything that the table maps. */
@@ -33,6 +41,7 @@ interface Row<O> {
 /** Violations that one answer names; the rest is counted. Keeps trailers small whatever was sent. */
 const VIOLATIONS_SHOWN = 8;
 const DRAIN_RETRY_AFTER_MS = 1_000;
+const IDENTITY_RETRY_AFTER_MS = 1_000;
 
 const TABLE = {
   accepted: { code: status.OK, http: 200, text: (o) => o.message },
@@ -91,8 +100,33 @@ const TABLE = {
     http: 404,
     text: (o) => `no result for request ${quote(o.requestId)}: it is unknown, has not completed, or is past its retention`,
   },
+  unauthenticated: { code: status.UNAUTHENTICATED, http: 401, text: (o) => o.why },
+  permission_denied: { code: status.PERMISSION_DENIED, http: 403, text: (o) => o.why },
+  too_many_attempts: {
+    code: status.RESOURCE_EXHAUSTED,
+    http: 429,
+    text: (o) => `too many failed attempts to sign in; try again in ${o.retryAfterMs} ms, with a credential that is right`,
+    retryAfterMs: (o) => o.retryAfterMs,
+  },
+  identity_unavailable: {
+    code: status.UNAVAILABLE,
+    http: 503,
+    text: () => "who is calling cannot be checked now; the router's log has the cause",
+    retryAfterMs: () => IDENTITY_RETRY_AFTER_MS,
+  },
+  unknown_key: { code: status.NOT_FOUND, http: 404, text: (o) => `no key with id ${quote(o.keyId)}` },
+  unknown_user: { code: status.NOT_FOUND, http: 404, text: (o) => `no user and no key of ${quote(o.userId)}` },
+  first_not_admin: {
+    code: status.FAILED_PRECONDITION,
+    http: 400,
+    text: () => "the first key or user must have role admin, or nobody could make another",
+  },
+  book_full: { code: status.RESOURCE_EXHAUSTED, http: 429, text: (o) => `there are ${o.limit} ${o.what} already, which is the limit` },
   internal: { code: status.INTERNAL, http: 500, text: () => "internal error; the router's log has the cause" },
 } satisfies { readonly [K in Outcome["kind"]]: Row<Extract<Outcome, { kind: K }>> };
+
+/** What ends a call that is open when its caller loses the right to it. */
+export const EXPELLED = { kind: "unauthenticated", why: "the credential of this call was revoked, changed or has expired; sign in again" } as const;
 
 /** An outcome other than "accepted", on its way to the caller. `message` is for people; `kind` is the stable label. */
 export class ApiError extends Error {

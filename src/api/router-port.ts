@@ -61,6 +61,8 @@ export interface ListQuery {
 }
 
 export interface RouterPort {
+  /** Whose request it is; null when unknown. What is not durable yet counts too. */
+  owner(requestId: RequestId): UserId | null;
   /** Resolves when the acceptance is durable, or with why it was not accepted. Never rejects for a bad request. */
   route(spec: RequestSpec): Promise<RouteOutcome>;
   /** null when unknown. Resolves when what it shows is durable: no answer shows what a crash could take back. */

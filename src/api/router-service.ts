@@ -1,4 +1,5 @@
-// RouterService, said once for all transports: validate, translate, ask the router, translate back. Decides nothing.
+// RouterService, said once for all transports: validate, see to it that everybody touches his own only, translate, ask the router,
+// translate back. Decides nothing else.
 import { create } from "@bufbuild/protobuf";
 import {
   BatchRouteRequestSchema,
@@ -20,7 +21,9 @@ import {
   type WatchGpusResponse,
   type WatchResponse,
 } from "../../gen/gpurouter/v1/router_pb.js";
+import { hasRole } from "../auth/principal.js";
 import type { RequestId } from "../core/model/ids.js";
+import type { Caller } from "./guard.js";
 import { ApiError } from "./outcomes.js";
 import {
   batchRouteRequestRule,
@@ -48,25 +51,29 @@ export function createRouterService(router: RouterPort, now: () => number = Date
   const validate = createValidation();
 
   return {
-    route(request) {
+    route(request, caller) {
       validate(RouteRequestSchema, request, routeRequestRule);
+      claim(request, caller);
       return router.route(requestSpec(request)).then(acceptedResponse);
     },
 
     // One bad request refuses the whole call, before any of it is accepted: the caller's code is wrong, not its luck.
-    async batchRoute(batch) {
+    async batchRoute(batch, caller) {
       validate(BatchRouteRequestSchema, batch, batchRouteRequestRule);
+      for (const request of batch.requests) claim(request, caller);
       return create(BatchRouteResponseSchema, { responses: await Promise.all(batch.requests.map(routeOne)) });
     },
 
-    async status(request) {
+    async status(request, caller) {
       validate(StatusRequestSchema, request, statusRequestRule);
-      const view = found(await router.status(request.requestId as RequestId), request.requestId);
+      const view = found(await router.status(own(request.requestId, caller)), request.requestId);
       return create(StatusResponseSchema, { request: requestInfo(view, now()) });
     },
 
-    async list(request) {
+    async list(request, caller) {
       validate(ListRequestSchema, request, listRequestRule);
+      // An admin who names nobody means everybody.
+      if (!hasRole(caller.principal, "admin")) claim(request, caller);
       const page = await router.list(listQuery(request));
       if (!page) throw new ApiError({ kind: "invalid_argument", violations: [unknownPageToken()] });
       const atMs = now();
@@ -76,28 +83,29 @@ export function createRouterService(router: RouterPort, now: () => number = Date
       });
     },
 
-    async cancel(request) {
+    async cancel(request, caller) {
       validate(CancelRequestSchema, request, cancelRequestRule);
-      const view = found(await router.cancel(request.requestId as RequestId, request.reason), request.requestId);
+      const view = found(await router.cancel(own(request.requestId, caller), request.reason), request.requestId);
       return create(CancelResponseSchema, { request: requestInfo(view, now()) });
     },
 
-    watch(request, signal) {
+    watch(request, signal, caller) {
       validate(WatchRequestSchema, request, watchRequestRule);
-      return watchResponses(found(router.watch(request.requestId as RequestId, signal), request.requestId), now);
+      return watchResponses(found(router.watch(own(request.requestId, caller), signal), request.requestId), now);
     },
 
-    explain(request) {
+    explain(request, caller) {
       validate(ExplainRequestSchema, request, explainRequestRule);
       const { target } = request;
       if (target.case === "dryRun") {
+        claim(target.value, caller);
         const outcome = router.explainDryRun(requestSpec(target.value));
         if (outcome.kind !== "decision") throw new ApiError(outcome);
         return explainResponse(outcome.decision, true);
       }
       // Validated: one of the two is there.
       const requestId = target.value ?? "";
-      const { decision, dryRun } = found(router.explainRequest(requestId as RequestId), requestId);
+      const { decision, dryRun } = found(router.explainRequest(own(requestId, caller)), requestId);
       return explainResponse(decision, dryRun);
     },
 
@@ -118,11 +126,25 @@ export function createRouterService(router: RouterPort, now: () => number = Date
     },
   };
 
+  /** The id, unless the request is somebody else's: then no more is said than of one that is not there. */
+  function own(requestId: string, { principal }: Caller): RequestId {
+    const id = requestId as RequestId;
+    if (!hasRole(principal, "admin") && router.owner(id) !== principal.name) throw new ApiError({ kind: "unknown_request", requestId });
+    return id;
+  }
+
   async function routeOne(request: RouteRequest): Promise<RouteResponse> {
     const spec = requestSpec(request);
     const outcome = await router.route(spec);
     return outcome.kind === "accepted" ? routeResponse(outcome) : rejectedResponse(spec.requestId, new ApiError(outcome).message);
   }
+}
+
+/** Fills in whose it is. In another's name only an admin speaks. */
+function claim(message: { userId: string }, { principal }: Caller): void {
+  if (message.userId === "") message.userId = principal.name;
+  if (message.userId === principal.name || hasRole(principal, "admin")) return;
+  throw new ApiError({ kind: "permission_denied", why: `user_id: you are ${JSON.stringify(principal.name)} and cannot speak for ${JSON.stringify(message.userId)}; leave user_id empty` });
 }
 
 function acceptedResponse(outcome: RouteOutcome): RouteResponse {

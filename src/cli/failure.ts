@@ -38,6 +38,7 @@ export function isTransient(error: unknown): boolean {
 }
 
 // How grpc-js words a connection that could not be made or broke; anything else UNAVAILABLE came from the router itself.
+const NOT_TRUSTED = /certificate|self-signed|altname|EPROTO|SSL|TLS/i;
 const NOT_CONNECTED = /No connection established|ECONN|ENOENT|EHOSTUNREACH|Name resolution|Connection dropped|socket|GOAWAY/i;
 
 /** One line for a failed call. */
@@ -45,6 +46,7 @@ function serviceErrorText(error: ServiceError, address: string): string {
   const details = printable(error.details);
   switch (error.code) {
     case status.UNAVAILABLE:
+      if (NOT_TRUSTED.test(error.details)) return `the router at ${address} and this command do not agree on TLS (${details}): check --ca, and the name in --router`;
       return NOT_CONNECTED.test(error.details)
         ? `cannot reach the router at ${address}: start it with \`gpu-router up\`, or pass --router ADDRESS`
         : `the router at ${address} is not taking this now: ${details}. Try again in a moment`;
@@ -52,7 +54,12 @@ function serviceErrorText(error: ServiceError, address: string): string {
       return `no answer from the router at ${address} in time (${details}): check that --router names a router, then try again`;
     case status.UNIMPLEMENTED:
       return `what listens at ${address} does not know this call: check that --router names a gpu-router of the same version`;
+    case status.UNAUTHENTICATED:
+      return `the router at ${address} does not let you in: ${details}`;
+    case status.PERMISSION_DENIED:
+      return `you may not: ${details}`;
     case status.NOT_FOUND:
+      if (/^no (key|user)/.test(error.details)) return details;
       return `${details}: see what the router knows with \`gpu-router list\``;
     case status.INVALID_ARGUMENT:
       return `the router refused the request: ${details}`;

@@ -1,7 +1,8 @@
-// What every command that talks to a router shares: --router, --json, one client for the time of the command.
+// What every command that talks to a router shares: --router, --key, --ca, --json, one client for the time of the command.
 import { Option, type Command } from "commander";
 
 import { connectRouter, type RouterClient } from "../api/client.js";
+import type { CredentialSources } from "../wire/router-credentials.js";
 import { describeFailure, usageFailure, CliFailure } from "./failure.js";
 import { styleFor, type Style } from "./style.js";
 import type { Terminal } from "./terminal.js";
@@ -27,6 +28,10 @@ export interface RouterSession {
 
 export interface RouterOptions {
   readonly router: string;
+  readonly key?: string;
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly certKey?: string;
   readonly json?: true;
 }
 
@@ -36,6 +41,10 @@ export function routerCommand(program: Command, usage: string, description: stri
     .command(usage)
     .description(description)
     .addOption(new Option("--router <address>", "router to talk to, host:port").env("GPU_ROUTER_ADDRESS").default("127.0.0.1:50051"))
+    .addOption(new Option("--key <key>", "who you are, where the router wants to know; the environment is the better place for it").env("GPU_ROUTER_API_KEY"))
+    .addOption(new Option("--ca <file>", "speak TLS; authority of the router's certificate in PEM, or \"system\" for those that this machine trusts").env("GPU_ROUTER_CA"))
+    .addOption(new Option("--cert <file>", "a client certificate in PEM, with --cert-key").env("GPU_ROUTER_CERT"))
+    .addOption(new Option("--cert-key <file>", "its key").env("GPU_ROUTER_CERT_KEY"))
     .option("--json", "print JSON for machines: one document, or one line per event of a stream");
 }
 
@@ -43,7 +52,7 @@ export function routerCommand(program: Command, usage: string, description: stri
 export async function withRouter(context: CommandContext, options: RouterOptions, work: (session: RouterSession) => Promise<number>): Promise<void> {
   const { terminal } = context;
   const address = checkedAddress(options.router);
-  const client = connectRouter(address);
+  const client = connected(() => connectRouter(address, credentialsOf(options)));
   try {
     context.exitCode = await work({ client, address, json: options.json === true, terminal, style: styleFor(terminal.stdout, terminal.env) });
   } catch (error) {
@@ -54,8 +63,24 @@ export async function withRouter(context: CommandContext, options: RouterOptions
   }
 }
 
+/** What the options say of who is calling. */
+export function credentialsOf({ key = "", ca = "", cert = "", certKey = "" }: RouterOptions): CredentialSources {
+  if ((cert === "") !== (certKey === "")) throw usageFailure("--cert and --cert-key belong together: give both, or none");
+  if (cert !== "" && ca === "") throw usageFailure("--cert needs --ca: certificates come with TLS");
+  return { key, keyFile: "", ca, cert, certKey };
+}
+
+/** What `connect` gives; its trouble is one with the options. */
+export function connected<T>(connect: () => T): T {
+  try {
+    return connect();
+  } catch (error) {
+    throw usageFailure(error instanceof Error ? error.message : String(error));
+  }
+}
+
 /** host:port, [v6]:port or unix:path as they are; anything else is bad usage. */
-function checkedAddress(address: string): string {
+export function checkedAddress(address: string): string {
   if (/^unix:.+/.test(address) || /^(\[[0-9a-fA-F:.%\w]+\]|[^\s:/[\]]+):\d{1,5}$/.test(address)) return address;
   throw usageFailure(`--router ${address} is not an address: give host:port, such as 127.0.0.1:50051, without http://`);
 }

@@ -4,12 +4,14 @@
 import { Command, CommanderError } from "commander";
 
 import { registerAgent } from "./agent.js";
+import { registerAudit } from "./audit.js";
 import { registerCallbacks } from "./callbacks.js";
 import { registerCancel } from "./cancel.js";
 import { registerCapacity } from "./capacity.js";
 import { registerExplain } from "./explain.js";
 import { describeFailure, ExitCode } from "./failure.js";
 import { registerGpus } from "./gpus.js";
+import { registerKeys } from "./keys.js";
 import { registerList } from "./list.js";
 import { registerMaintenance } from "./maintenance.js";
 import { packageVersion } from "./package-version.js";
@@ -23,8 +25,10 @@ import { registerStatus } from "./status.js";
 import { styleFor } from "./style.js";
 import type { Terminal } from "./terminal.js";
 import { registerUp } from "./up.js";
+import { registerUsers } from "./users.js";
 import { registerWatch } from "./watch.js";
 import { registerWhatif } from "./whatif.js";
+import { registerWhoami } from "./whoami.js";
 
 /** Runs `gpu-router` with the arguments behind its name. Resolves with the exit code: 0 ok, 1 failed, 2 bad usage; see each command for more. */
 export async function runCli(args: readonly string[], terminal: Terminal): Promise<number> {
@@ -82,6 +86,11 @@ Exit codes: 0 done, 1 failed, 2 bad usage, 3 the request was cancelled, 130 inte
   registerMaintenance(program, context);
   registerRestartGpu(program, context);
   registerCallbacks(program, context);
+  program.commandsGroup("Say who may do what:");
+  registerKeys(program, context);
+  registerUsers(program, context);
+  registerWhoami(program, context);
+  registerAudit(program, context);
   program.commandsGroup("Plan it:");
   registerSimulate(program, context);
   registerCapacity(program, context);

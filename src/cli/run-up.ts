@@ -1,6 +1,8 @@
 // A router and an agent for this machine's GPUs in one process. What `npm start` runs.
-import { pino } from "pino";
+import { pino, type Logger } from "pino";
 import { loadAgentConfig, type AgentConfig } from "../config/agent-config.js";
+import type { RouterConfig } from "../config/router-config.js";
+import type { Principal } from "../auth/principal.js";
 import { startDaemon, type Daemon } from "../router/daemon.js";
 import { usageFailure } from "./failure.js";
 import { packageVersion } from "./package-version.js";
@@ -16,7 +18,7 @@ export async function runUp(options: UpOptions): Promise<void> {
   // Only what needs attention: the terminal is for people here.
   const log = pino({ level: process.env["LOG_LEVEL"] ?? "warn", timestamp: pino.stdTimeFunctions.isoTime }, pino.destination(2));
   const daemon = await startDaemon(config, packageVersion(), log, exitOnJournalFailure((text) => process.stderr.write(text)));
-  const started = await startAgent({ ...agentConfig, routerAddress: daemon.grpcAddress }, log, { maySimulate: true }).catch(async (error: unknown) => {
+  const started = await startOwnAgent(daemon, agentConfig, config, log).catch(async (error: unknown) => {
     await daemon.stop(0);
     throw error;
   });
@@ -31,6 +33,18 @@ export async function runUp(options: UpOptions): Promise<void> {
   );
   process.stdout.write(ready);
   await stopped;
+}
+
+async function startOwnAgent(daemon: Daemon, agentConfig: AgentConfig, config: RouterConfig, log: Logger): Promise<StartedAgent> {
+  return startAgent({ ...agentConfig, ...wayToRouter(daemon, agentConfig, config) }, log, { maySimulate: true });
+}
+
+/** The agent of this process needs no key of its own. With TLS it goes the way of its configuration: the certificate is for that name. */
+function wayToRouter(daemon: Daemon, { nodeId, routerAddress, credentials }: AgentConfig, { tls }: RouterConfig): Pick<AgentConfig, "routerAddress" | "credentials"> {
+  if (tls.cert !== "" && credentials.ca === "") throw usageFailure("tls is configured: say in the agent's configuration how to reach the router by its name, with router_address and router.ca_file");
+  const key = daemon.ownKey({ name: nodeId as Principal["name"], roles: ["agent"], team: "", nodeIds: [nodeId], via: "key", credential: "" });
+  const here = daemon.grpcAddress.replace(/^0\.0\.0\.0:/, "127.0.0.1:").replace(/^(\[::\]|::):/, "[::1]:");
+  return { routerAddress: tls.cert === "" ? here : routerAddress, credentials: { ...credentials, key } };
 }
 
 /** `--simulate N` over the agent's configuration. */

@@ -88,8 +88,10 @@ const probe = z
         gpus: z.int().min(1).max(1024).default(4),
         kind: z.enum(GPU_KINDS).default("A100-80GB"),
         speed: z.number().positive().max(1e6).default(1),
+        events_file: path.optional(),
       })
-      .prefault({}),
+      .prefault({})
+      .transform(({ events_file, ...simulated }) => ({ ...simulated, eventsFile: events_file ?? "" })),
   })
   .refine(({ mode, recorded_path }) => (mode === "recorded") === (recorded_path !== undefined), {
     path: ["recorded_path"],
@@ -114,10 +116,17 @@ const runners = z
     }
   });
 
+const routerAccess = z
+  .strictObject({ key_file: z.string().default(""), ca_file: z.string().default(""), cert_file: z.string().default(""), cert_key_file: z.string().default("") })
+  .refine((router) => (router.cert_file === "") === (router.cert_key_file === ""), "cert_file and cert_key_file belong together: give both, or none")
+  .refine((router) => router.cert_file === "" || router.ca_file !== "", { path: ["ca_file"], message: "needed with cert_file: certificates come with TLS" })
+  .transform((router) => ({ key: "", keyFile: router.key_file, ca: router.ca_file, cert: router.cert_file, certKey: router.cert_key_file }));
+
 const agentConfig = z
   .strictObject({
     node_id: id.optional(),
     router_address: address.default("127.0.0.1:50051"),
+    router: routerAccess.prefault({}),
     log_level: z.enum(LOG_LEVELS).default("info"),
     probe: probe.prefault({}),
     runners: runners.prefault({}),
@@ -133,6 +142,8 @@ const agentConfig = z
     nodeId: config.node_id ?? hostname(),
     /** host:port of the router. */
     routerAddress: config.router_address,
+    /** How the router is shown who this is; "" for none. */
+    credentials: config.router,
     logLevel: config.log_level,
     probe: config.probe,
     runners: config.runners,
@@ -149,7 +160,7 @@ export class AgentConfigError extends Error {
 }
 
 /**
- * Reads the file at `path`, or nothing when undefined, with GPU_ROUTER_NODE_ID and GPU_ROUTER_ADDRESS of `env` over it.
+ * Reads the file at `path`, or nothing when undefined, with GPU_ROUTER_NODE_ID, GPU_ROUTER_ADDRESS and GPU_ROUTER_API_KEY of `env` over it.
  * Throws AgentConfigError.
  */
 export function loadAgentConfig(filePath: string | undefined, env: NodeJS.ProcessEnv): AgentConfig {
@@ -166,7 +177,12 @@ export function loadAgentConfig(filePath: string | undefined, env: NodeJS.Proces
   if (keyless !== undefined) {
     return fail(`runners.openai "${keyless.name}" takes its key from ${keyless.apiKeyEnv}, which is not set. Set it, or remove api_key_env.`);
   }
-  return parsed.data;
+  return withKey(parsed.data, env);
+}
+
+/** The key of the environment goes over the one of a file. */
+function withKey(config: AgentConfig, { GPU_ROUTER_API_KEY: key }: NodeJS.ProcessEnv): AgentConfig {
+  return key ? { ...config, credentials: { ...config.credentials, key } } : config;
 }
 
 function overrides(env: NodeJS.ProcessEnv): Record<string, string> {

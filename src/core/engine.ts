@@ -8,6 +8,7 @@ import type { Event, Step, SubmitOutcome } from "./events.js";
 import { Attempts } from "./failover/attempts.js";
 import { stopped } from "./failover/attempt-ends.js";
 import { Nodes } from "./failover/nodes.js";
+import { FleetHealth } from "./health/fleet-health.js";
 import { Maintenance } from "./maintenance/maintenance.js";
 import type { Decision } from "./model/decision.js";
 import type { GpuId, NodeId } from "./model/ids.js";
@@ -30,6 +31,7 @@ const FRESH_PERIODS = 2;
 
 export class Engine {
   readonly state: State;
+  readonly health: FleetHealth;
   readonly #settings: CoreSettings;
   readonly #scheduler: Scheduler;
   readonly #estimator = new Estimator();
@@ -48,17 +50,19 @@ export class Engine {
     this.#settings = settings;
     this.state = snapshot ? restoreSnapshot(snapshot, filters, settings) : new State(filters, settings);
     const { state } = this;
+    const health = new FleetHealth(state.fleet, settings);
     const scheduler = this.#scheduler;
     const estimator = this.#estimator;
     const placement = new ModelPlacement(state.fleet, settings);
     const reserver = new Reserver(state, scheduler);
     const preemption = new Preemption(state, scheduler, reserver, settings);
-    const attempts = new Attempts(state, settings, estimator, preemption);
+    const attempts = new Attempts(state, settings, estimator, preemption, health);
+    this.health = health;
     this.#placement = placement;
     this.#preemption = preemption;
     this.#attempts = attempts;
-    this.#nodes = new Nodes(state, settings, attempts, preemption);
-    this.#maintenance = new Maintenance(state, attempts, preemption);
+    this.#nodes = new Nodes(state, settings, attempts, preemption, health);
+    this.#maintenance = new Maintenance(state, attempts, preemption, health);
     this.#dispatcher = new Dispatcher({ state, scheduler, estimator, placement, reserver, preemption, attempts });
   }
 
@@ -84,6 +88,7 @@ export class Engine {
     // 2. Place what now fits.
     if (event.kind !== "attempt_progress" && event.kind !== "attempt_started") this.#dispatcher.schedule(nowMs, step);
     if (event.kind === "tick") this.#dispatcher.preempt(nowMs, step);
+    for (const transition of this.health.takeTransitions()) step.effects.push({ kind: "health_changed", transition });
     // 3. Now and then, a digest that replay can check.
     this.#recordsUntilDigest -= step.records.length;
     if (this.#recordsUntilDigest <= 0) {
@@ -144,11 +149,17 @@ export class Engine {
       case "telemetry":
         for (const { sample, ageMs } of event.samples) {
           const gpu = this.state.fleet.indexOf(sample.gpuId);
-          if (gpu >= 0 && this.state.fleet.nodeOf[gpu]!.nodeId === event.nodeId) this.state.fleet.observe(gpu, sample, nowMs - ageMs);
+          if (gpu >= 0 && this.state.fleet.nodeOf[gpu]!.nodeId === event.nodeId) {
+            this.state.fleet.observe(gpu, sample, nowMs - ageMs);
+            this.health.observe(gpu, sample, nowMs - ageMs, nowMs);
+          }
         }
         return;
       case "runner_load":
         this.state.fleet.observeRunnerLoads(event.nodeId, event.loads, nowMs);
+        return;
+      case "gpu_report":
+        this.#nodes.gpuReported(event.nodeId, event.gpuId, event.report, nowMs, step);
         return;
       case "gpu_lost":
         this.#nodes.gpuLost(event.nodeId, event.gpuId, event.reason, nowMs, step);
@@ -239,7 +250,7 @@ export class Engine {
     state.fleet.work.follow(nowMs);
     state.queue.reopenHealing();
     for (const order of this.#placement.tick(nowMs, state.queue.heads())) step.effects.push(order);
-    state.fleet.expireCooldowns(nowMs);
+    this.health.tick(nowMs);
     state.fleet.forgetStaleSamples(nowMs, FRESH_PERIODS * this.#settings.telemetryIntervalMs);
   }
 

@@ -1,7 +1,8 @@
 // What goes into the engine and what comes out. Everything that happens to the router is one of these events.
 import type { CallbackEvent } from "./callbacks.js";
+import type { GpuTransition } from "./health/fleet-health.js";
 import type { Caller } from "./model/caller.js";
-import type { GpuInventory, GpuTelemetry, ModelOrder, RunnerInfo, RunnerLoad } from "./model/gpu.js";
+import type { GpuInventory, GpuReport, GpuTelemetry, ModelOrder, RunnerInfo, RunnerLoad } from "./model/gpu.js";
 import type { AttemptRef, GpuId, NodeId, RequestId } from "./model/ids.js";
 import type { MaintenanceTarget, RestartOutcome } from "./model/maintenance.js";
 import type { Request, RequestError, RequestSpec, RunStatistics } from "./model/request.js";
@@ -17,6 +18,8 @@ export interface AttemptEnd {
   readonly result: Uint8Array;
   readonly resultContentType: string;
   readonly statistics: RunStatistics | null;
+  /** Whose fault it was that it did not succeed: the GPU's for certain, or for certain not its. Absent when nobody knows. */
+  readonly fault?: "gpu" | "none";
 }
 
 export type Event =
@@ -58,6 +61,8 @@ export type Event =
   /** What engines say of themselves; only of the runners that have something new. */
   | { readonly kind: "runner_load"; readonly nodeId: NodeId; readonly loads: readonly RunnerLoad[] }
   | { readonly kind: "gpu_lost"; readonly nodeId: NodeId; readonly gpuId: GpuId; readonly reason: string }
+  /** What else a node tells of a GPU of its own. */
+  | { readonly kind: "gpu_report"; readonly nodeId: NodeId; readonly gpuId: GpuId; readonly report: GpuReport }
   | { readonly kind: "attempt_started"; readonly nodeId: NodeId; readonly ref: AttemptRef }
   | { readonly kind: "attempt_progress"; readonly nodeId: NodeId; readonly ref: AttemptRef; readonly fraction: number }
   | { readonly kind: "attempt_ended"; readonly nodeId: NodeId; readonly ref: AttemptRef; readonly end: AttemptEnd }
@@ -81,6 +86,8 @@ export type Effect =
   | { readonly kind: "acknowledge"; readonly nodeId: NodeId; readonly ref: AttemptRef }
   /** Its runners are to load or unload a model; what comes of it shows in the runners that the node reports. */
   | { readonly kind: "order_model"; readonly nodeId: NodeId; readonly order: ModelOrder }
+  /** The health of a GPU changed, with the evidence. */
+  | { readonly kind: "health_changed"; readonly transition: GpuTransition }
   /** Its agent is to run the operator's command for that GPU. */
   | { readonly kind: "restart_gpu"; readonly nodeId: NodeId; readonly restartId: string; readonly gpuId: GpuId }
   /** Somebody who watches the request should be told. */

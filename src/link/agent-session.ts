@@ -76,6 +76,11 @@ export class AgentSession {
     return [...this.#held.values()].map((held) => held.ref);
   }
 
+  /** Until when work that must not run twice may go on, by the clock of `nextBeat`; -Infinity before the first welcome. */
+  get leaseUntilMs(): number {
+    return this.#renewedAtMs + this.#leaseMs;
+  }
+
   disconnected(): void {
     this.#welcome = null;
   }
@@ -145,7 +150,7 @@ export class AgentSession {
   }
 
   #leaseIsOut(nowMs: number): boolean {
-    return nowMs - this.#renewedAtMs >= this.#leaseMs;
+    return nowMs >= this.leaseUntilMs;
   }
 
   /** The runner has begun. Returns the event to send; null when nobody waits for it. */

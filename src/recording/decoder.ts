@@ -34,6 +34,7 @@ const EVENTS: { readonly [K in Event["kind"]]: true } = {
   telemetry: true,
   runner_load: true,
   gpu_lost: true,
+  gpu_report: true,
   attempt_started: true,
   attempt_progress: true,
   attempt_ended: true,

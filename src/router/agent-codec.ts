@@ -4,6 +4,7 @@ import {
   AttemptOutcome as ProtoOutcome,
   AttemptRefSchema,
   DispatchSchema,
+  FaultOwner,
   ModelAction,
   ModelOrderSchema,
   RestartOrderSchema,
@@ -12,6 +13,7 @@ import {
   type AttemptEnded,
   type AttemptRef as ProtoRef,
   type Dispatch,
+  type GpuEvent,
   type GpuInfo,
   type GpuTelemetry as ProtoTelemetry,
   type LoadableModel as ProtoLoadable,
@@ -138,13 +140,40 @@ export function telemetryOf(sample: ProtoTelemetry): { readonly sample: GpuTelem
       powerLimitWatts: sample.powerLimitWatts ?? Number.NaN,
       uptimeSeconds: Number(sample.uptimeSeconds),
       clockEventReasons: Number(sample.clockEventReasons),
-      eccUncorrected: Number(sample.eccUncorrected ?? 0n),
+      eccUncorrected: sample.eccUncorrected === undefined ? Number.NaN : Number(sample.eccUncorrected),
+      ...(sample.processes.length > 0 && { processMemoryMib: sample.processes.reduce((sum, { memoryUsedMib }) => sum + memoryUsedMib, 0) }),
+      ...(sample.rowRemapPending !== undefined && { rowRemapPending: sample.rowRemapPending }),
+      ...(sample.rowRemapFailed !== undefined && { rowRemapFailed: sample.rowRemapFailed }),
+      ...(sample.retiredPagesPending !== undefined && { retiredPagesPending: sample.retiredPagesPending }),
     },
   };
 }
 
+/** What a node tells of a GPU; null for an event of a kind that this router does not know. */
+export function gpuEventOf(nodeId: NodeId, { gpuId, event, xidDetail }: GpuEvent): Extract<Event, { kind: "gpu_lost" | "gpu_report" }> | null {
+  const of = { nodeId, gpuId: gpuId as GpuId };
+  switch (event.case) {
+    case "lost":
+      return { kind: "gpu_lost", ...of, reason: event.value };
+    case "xid":
+      return { kind: "gpu_report", ...of, report: { kind: "xid", xid: event.value, detail: xidDetail } };
+    case "hangs":
+    case "restored":
+      return { kind: "gpu_report", ...of, report: { kind: event.case, reason: event.value } };
+    case undefined:
+      return null;
+  }
+}
+
+const FAULTS: Readonly<{ [owner in FaultOwner]: AttemptEnd["fault"] }> = {
+  [FaultOwner.UNSPECIFIED]: undefined,
+  [FaultOwner.GPU]: "gpu",
+  [FaultOwner.NOT_GPU]: "none",
+};
+
 export function attemptEndOf(ended: AttemptEnded): AttemptEnd {
   const { error, statistics } = ended;
+  const fault = FAULTS[ended.faultOwner];
   return {
     outcome: OUTCOMES[ended.outcome] ?? "unavailable",
     error: error ? { code: error.code, message: error.message, ...(error.exitCode === undefined ? {} : { exitCode: error.exitCode }) } : null,
@@ -159,6 +188,7 @@ export function attemptEndOf(ended: AttemptEnded): AttemptEnd {
           peakMemoryMib: statistics.peakMemoryMib,
         }
       : null,
+    ...(fault !== undefined && { fault }),
   };
 }
 

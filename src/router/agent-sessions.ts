@@ -5,12 +5,27 @@ import { create } from "@bufbuild/protobuf";
 import { status, type ServerDuplexStream } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import { AgentHelloSchema, ConnectRequestSchema, WelcomeSchema, type ConnectRequest, type ConnectResponse } from "../../gen/gpurouter/v1/agent_pb.js";
+import { callerOf } from "../api/grpc-guard.js";
+import { speaksFor } from "../auth/principal.js";
 import type { AgentTerms } from "../config/router-config.js";
 import type { Effect, Event } from "../core/events.js";
-import type { AttemptRef, GpuId, NodeId } from "../core/model/ids.js";
+import type { AttemptRef, NodeId } from "../core/model/ids.js";
 import { RouterSession } from "../link/router-session.js";
 import { StallWatch } from "../link/stall-watch.js";
-import { attemptEndOf, connectedEvent, dispatchOf, modelOrderOf, protoRef, refOf, restartedEvent, restartOrderOf, runnerLoadOf, runnersOf, telemetryOf } from "./agent-codec.js";
+import {
+  attemptEndOf,
+  connectedEvent,
+  dispatchOf,
+  gpuEventOf,
+  modelOrderOf,
+  protoRef,
+  refOf,
+  restartedEvent,
+  restartOrderOf,
+  runnerLoadOf,
+  runnersOf,
+  telemetryOf,
+} from "./agent-codec.js";
 import type { Clock } from "./clock.js";
 
 type AgentStream = ServerDuplexStream<ConnectRequest, ConnectResponse>;
@@ -25,9 +40,6 @@ export interface AgentSessionsOptions {
   readonly onOutput: (ref: AttemptRef, offset: number, data: Uint8Array) => void;
   readonly onProgress: (ref: AttemptRef, fraction: number, message: string) => void;
 }
-
-/** Xids after which a GPU does no more work until it is reset: 79, it has fallen off the bus. */
-const LOST_XIDS = new Set([79]);
 
 /** Looks at who is silent and who is owed a heartbeat, per heartbeat interval. */
 const LOOKS_PER_HEARTBEAT = 5;
@@ -129,6 +141,8 @@ export class AgentSessions {
     const { clock, epoch, log, step, terms } = this.#options;
     if (this.#closing) return refuse(stream, status.UNAVAILABLE, "The router is stopping.");
     if (!hello) return refuse(stream, status.FAILED_PRECONDITION, "The first message of the stream must be a hello.");
+    const { principal } = callerOf(stream);
+    if (!speaksFor(principal, hello.nodeId)) return refuse(stream, status.PERMISSION_DENIED, `The agent's key is not for node ${hello.nodeId}: make one with \`gpu-router keys create --role agent --node ${hello.nodeId}\`.`);
     if (hello.highestEpoch > BigInt(epoch())) return refuse(stream, status.FAILED_PRECONDITION, `The agent has obeyed epoch ${hello.highestEpoch}; this router has epoch ${epoch()}.`);
     const { nodeId, instanceId } = hello;
     if (this.#overtaken(nodeId, instanceId, beat)) return refuse(stream, status.ABORTED, `A later hello of ${nodeId} has come before this one.`);
@@ -189,9 +203,9 @@ export class AgentSessions {
     if (message.telemetry.length > 0) step({ kind: "telemetry", nodeId, samples: message.telemetry.map(telemetryOf) });
     if (message.runnerLoads.length > 0) step({ kind: "runner_load", nodeId, loads: message.runnerLoads.map(runnerLoadOf) });
     for (const report of message.restartReports) step(restartedEvent(nodeId, report));
-    for (const { gpuId, event } of message.gpuEvents) {
-      if (event.case === "lost") step({ kind: "gpu_lost", nodeId, gpuId: gpuId as GpuId, reason: event.value });
-      else if (event.case === "xid" && LOST_XIDS.has(event.value)) step({ kind: "gpu_lost", nodeId, gpuId: gpuId as GpuId, reason: `Xid ${event.value}` });
+    for (const told of message.gpuEvents) {
+      const event = gpuEventOf(nodeId, told);
+      if (event) step(event);
     }
   }
 

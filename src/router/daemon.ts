@@ -2,15 +2,22 @@
 // Used by the commands `serve` and `up`; signals and output are theirs.
 import type { Logger } from "pino";
 import { AgentService } from "../../gen/gpurouter/v1/agent_pb.js";
+import { AdminService } from "../../gen/gpurouter/v1/admin_pb.js";
+import { IdentityService } from "../../gen/gpurouter/v1/identity_pb.js";
 import { createAdminService } from "../api/admin-service.js";
 import { createGrpcServer } from "../api/grpc-server.js";
 import { createHttpServer } from "../api/http-server.js";
+import { createIdentityService } from "../api/identity-service.js";
 import { createRouterService } from "../api/router-service.js";
+import { TlsFiles } from "../api/tls-files.js";
+import type { Principal } from "../auth/principal.js";
 import type { RouterConfig } from "../config/router-config.js";
 import { LmdbJournal } from "../journal/lmdb-journal.js";
 import { Recorder } from "../recording/recorder.js";
 import { prepareDelivery } from "./callback-delivery.js";
+import { agentDoor } from "./agent-door.js";
 import { monotonicClock } from "./clock.js";
+import { openIdentity } from "./identity.js";
 import { Router } from "./router.js";
 
 /** A result in a message has this much around it at most. */
@@ -26,6 +33,8 @@ export interface Daemon {
   readonly httpAddress: string;
   readonly epoch: number;
   readonly liveRequests: number;
+  /** A key for another part of this process, such as its agent; known to this process alone. */
+  ownKey(principal: Principal): string;
   /** Refuses new calls, gives those under way `graceMs`, makes everything durable, closes. */
   stop(graceMs: number): Promise<void>;
 }
@@ -34,7 +43,7 @@ export interface Daemon {
 export async function startDaemon(config: RouterConfig, version: string, log: Logger, onJournalFailure: (error: Error) => void): Promise<Daemon> {
   const journal = await LmdbJournal.open(config.dataDirectory);
   let httpAddress = "";
-  const { recording } = config;
+  const { recording, tls: tlsConfig } = config;
   const recorder = recording.file === "" ? null : await Recorder.open({ ...recording, settings: config.core, version, log });
   let router: Router;
   try {
@@ -45,7 +54,7 @@ export async function startDaemon(config: RouterConfig, version: string, log: Lo
       journal,
       clock: monotonicClock(),
       log,
-      resultBaseUrl: () => (httpAddress === "" ? "" : `http://${httpAddress}`),
+      resultBaseUrl: () => (httpAddress === "" ? "" : `${tlsConfig.cert === "" ? "http" : "https"}://${httpAddress}`),
       onJournalFailure,
       delivery: prepareDelivery(config.callbacks, journal, version, log),
       recorder,
@@ -55,27 +64,37 @@ export async function startDaemon(config: RouterConfig, version: string, log: Lo
     await journal.close();
     throw error;
   }
+  let closeIdentity = (): Promise<void> => Promise.resolve();
+  let tls: TlsFiles | null = null;
+  const close = async (): Promise<void> => {
+    tls?.stop();
+    await closeIdentity();
+    await router.stop();
+  };
   try {
+    const { audit, authenticator, book, guard, close: closeStore } = openIdentity(config.dataDirectory, config.auth, log);
+    closeIdentity = closeStore;
+    tls = tlsConfig.cert === "" ? null : new TlsFiles(tlsConfig, log);
+    const services = [
+      { service: AdminService, handlers: createAdminService(router.admin, audit) },
+      { service: IdentityService, handlers: createIdentityService(book, audit) },
+    ];
+    const entrance = { host: config.host, guard, tls, encryptedByProxy: tlsConfig.terminatedByProxy, services, log };
     const service = createRouterService(router);
-    const admin = createAdminService(router.admin);
     const maxRequestBytes = Math.max(config.maxMessageBytes, config.agentTerms.maxResultBytes + MESSAGE_OVERHEAD_BYTES);
     const http = createHttpServer({
-      host: config.host,
+      ...entrance,
       port: config.httpPort,
       router: service,
-      admin,
       results: router,
-      log,
       maxRequestBytes: config.maxMessageBytes,
       healthDetails: () => ({ epoch: router.epoch, live_requests: router.liveRequests, connected_nodes: router.agents.connectedNodes }),
     });
     const grpc = createGrpcServer({
-      host: config.host,
+      ...entrance,
       port: config.grpcPort,
       router: service,
-      admin,
-      log,
-      extraServices: [{ service: AgentService, implementation: { connect: router.agents.connect } }],
+      extraServices: [{ service: AgentService, implementation: { connect: agentDoor(router.agents.connect, guard) } }],
       maxRequestBytes,
       maxConcurrentCalls: MAX_CALLS_PER_CONNECTION,
     });
@@ -94,6 +113,7 @@ export async function startDaemon(config: RouterConfig, version: string, log: Lo
       get liveRequests() {
         return router.liveRequests;
       },
+      ownKey: (principal) => authenticator.ownKey(principal),
       async stop(graceMs) {
         router.drain();
         const closed = Promise.all([grpc.drain(graceMs), http.drain(graceMs)]);
@@ -101,11 +121,11 @@ export async function startDaemon(config: RouterConfig, version: string, log: Lo
         await router.unwatched();
         router.agents.close();
         await closed;
-        await router.stop();
+        await close();
       },
     };
   } catch (error) {
-    await router.stop();
+    await close();
     throw error;
   }
 }

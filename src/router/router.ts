@@ -7,7 +7,7 @@ import type { AgentTerms, RetentionLimits } from "../config/router-config.js";
 import type { CallbackEvent } from "../core/callbacks.js";
 import type { Effect } from "../core/events.js";
 import type { Decision } from "../core/model/decision.js";
-import type { RequestId } from "../core/model/ids.js";
+import type { RequestId, UserId } from "../core/model/ids.js";
 import { gpusOf, isTerminal, type Request, type RequestSpec } from "../core/model/request.js";
 import type { CoreSettings } from "../core/settings.js";
 import type { LmdbJournal } from "../journal/lmdb-journal.js";
@@ -77,7 +77,7 @@ export class Router implements RouterPort {
       onOutput: (ref, offset, data) => this.#watchers.output(ref, offset, data),
       onProgress: (ref, fraction, message) => this.#watchers.progress(ref, fraction, message),
     });
-    this.#gpuViews = new GpuViews(this.#loop.engine, settings, clock);
+    this.#gpuViews = new GpuViews(this.#loop.engine, clock);
     this.#list = new RequestList(this.#loop.engine.state, this.#loop.history);
     this.#disk = new DiskGuard(journal, log);
     this.#retention = new Retention(journal, clock, options.retention, log);
@@ -127,6 +127,11 @@ export class Router implements RouterPort {
       default:
         throw new Error("Invariant broken: a submit has an outcome");
     }
+  }
+
+  owner(requestId: RequestId): UserId | null {
+    const request = this.#loop.engine.state.requests.get(requestId) ?? this.#loop.history.find(requestId);
+    return request?.spec.userId ?? null;
   }
 
   async status(requestId: RequestId): Promise<RequestView | null> {
@@ -214,6 +219,11 @@ export class Router implements RouterPort {
   }
 
   #prepare(effect: Effect): (() => void) | null {
+    if (effect.kind === "health_changed") {
+      const { atMs: _, ...transition } = effect.transition;
+      this.#options.log[transition.to === "healthy" ? "info" : "warn"](transition, "health of a GPU changed");
+      return null;
+    }
     if (effect.kind !== "changed") return () => this.agents.perform(effect);
     if (!this.#watchers.watched(effect.requestId)) return null;
     const view = this.#view(effect.requestId);

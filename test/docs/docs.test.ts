@@ -19,8 +19,8 @@ import { runBlock } from "./run-block.js";
 
 const DOCS = readdirSync(path.join(ROOT, "docs")).filter((file) => file.endsWith(".md")).map((file) => `docs/${file}`);
 const ALL = ["README.md", ...DOCS];
-/** Its blocks are run by how-to.test.ts. */
-const HOW_TO = "docs/architecture.md";
+/** Their blocks are run by how-to.test.ts and security.test.ts. */
+const RUN_ELSEWHERE = new Set(["docs/architecture.md", "docs/security.md"]);
 const tool = grpcurl();
 const withGrpcurl = testWith(tool);
 const pythonTool = python();
@@ -38,7 +38,7 @@ afterAll(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-for (const file of DOCS.filter((name) => name !== HOW_TO)) {
+for (const file of DOCS.filter((name) => !RUN_ELSEWHERE.has(name))) {
   const steps = stepsOf(blocksOf(path.join(ROOT, file)));
   if (steps.length === 0) continue;
   describe(file, () => {
@@ -80,14 +80,14 @@ describe.each(ALL)("%s", (file) => {
     for (const block of blocksOf(path.join(ROOT, file)).filter(({ language }) => language === "yaml")) {
       const place = path.join(directory, "part.yaml");
       writeFileSync(place, block.text);
-      const agent = /^(node_id|router_address|probe|runners):/m.test(block.text);
+      const agent = /^(node_id|router_address|router|probe|runners):/m.test(block.text);
       expect(() => (agent ? loadAgentConfig(place, {}) : loadRouterConfig(place, {}))).not.toThrow();
     }
   });
 
   always("the configuration keys that it names exist", () => {
     const examples = `${text("deploy/router.example.yaml")}\n${text("deploy/agent.example.yaml")}`;
-    const sections = "api|load_balancer|request_router|error_handler|gpu_monitoring|gpu|agents|journal|callbacks|probe|runners";
+    const sections = "api|auth|tls|load_balancer|request_router|error_handler|gpu_monitoring|gpu|agents|journal|callbacks|probe|runners";
     const named = [...text(file).matchAll(new RegExp(`\`(?:${sections})\\.([a-z_.]+)\``, "g"))].map(([, key = ""]) => key.split(".").at(-1) ?? "");
     expect(named.filter((key) => !new RegExp(`^[\\s#-]*${key}:`, "m").test(examples))).toEqual([]);
   });
@@ -130,6 +130,14 @@ const OUTCOMES: { readonly [K in Exclude<Outcome["kind"], "accepted">]: Extract<
   unknown_callback: { kind: "unknown_callback", callbackId: "1" },
   unknown_service: { kind: "unknown_service", service: "a" },
   no_result: { kind: "no_result", requestId: "a" },
+  unauthenticated: { kind: "unauthenticated", why: "a" },
+  permission_denied: { kind: "permission_denied", why: "a" },
+  too_many_attempts: { kind: "too_many_attempts", retryAfterMs: 1 },
+  identity_unavailable: { kind: "identity_unavailable", why: "a" },
+  unknown_key: { kind: "unknown_key", keyId: "a" },
+  unknown_user: { kind: "unknown_user", userId: "a" },
+  first_not_admin: { kind: "first_not_admin" },
+  book_full: { kind: "book_full", what: "keys", limit: 1 },
   internal: { kind: "internal" },
 };
 

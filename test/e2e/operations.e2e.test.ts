@@ -66,13 +66,13 @@ describe("Maintenance", () => {
     expect(set).toMatchObject({ exitCode: 0, stderr: "" });
     await router.client.route({ requestId: "waits", modelId: "any" });
     const draining = (await router.client.gpuStatus({})).gpus[0];
-    expect(draining).toMatchObject({ state: GpuState.DRAINING, stateReason: "maintenance by local: new fan" });
+    expect(draining).toMatchObject({ state: GpuState.DRAINING, stateReason: "maintenance by anonymous: new fan" });
     expect(draining?.maintenanceUntil).toBeDefined();
     await eventually("the end of what ran", async () => (await router.client.status({ requestId: "runs" })).request?.state === RequestState.COMPLETED);
     await router.process.kill();
     const second = await router.restart();
     const { maintenance } = await second.client.admin.listMaintenance({});
-    expect(maintenance).toMatchObject([{ reason: "new fan", actor: { name: "local" }, gpuIds: [gpuId] }]);
+    expect(maintenance).toMatchObject([{ reason: "new fan", actor: { name: "anonymous" }, gpuIds: [gpuId] }]);
     expect((await second.client.status({ requestId: "waits" })).request?.state).toBe(RequestState.QUEUED);
     await eventually("an empty GPU", async () => (await second.client.gpuStatus({})).gpus[0]?.state === GpuState.MAINTENANCE);
     // Until its node is back, that is what is counted.
@@ -102,7 +102,7 @@ describe("Restart of a GPU", () => {
     expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: `restart of ${gpuId}: succeeded\n` });
     expect(readFileSync(path.join(folder, "restarts"), "utf8")).toBe(`${gpuId} 1 ${gpuId}\n`);
     const { restarts } = await client.admin.listMaintenance({});
-    expect(restarts).toMatchObject([{ gpuId, reason: "$(touch pwned)", actor: { name: "local" } }]);
+    expect(restarts).toMatchObject([{ gpuId, reason: "$(touch pwned)", actor: { name: "anonymous" } }]);
     expect((await client.gpuStatus({})).gpus.map(({ state }) => state)).toEqual([GpuState.ACTIVE, GpuState.ACTIVE]);
   });
 

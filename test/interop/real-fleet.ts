@@ -45,9 +45,21 @@ export async function startRealFleet({ gpus }: { readonly gpus: number }): Promi
   }
 }
 
+export interface StartedProcess {
+  readonly child: ChildProcess;
+  /** The line of its log that said that it is ready. */
+  readonly line: Readonly<Record<string, unknown>>;
+}
+
+/** `gpu-router` with these arguments, once its log says `message`. */
+export async function startProcess(args: readonly string[], cwd: string, message: string): Promise<StartedProcess> {
+  const child = start(args, cwd);
+  return { child, line: await logLine(child, message) };
+}
+
 function start(args: readonly string[], cwd: string): ChildProcess {
   // Not this machine's configuration, and no colours.
-  const { CONFIG_PATH: _config, GPU_ROUTER_ADDRESS: _address, GPU_ROUTER_NODE_ID: _node, ...env } = process.env;
+  const { CONFIG_PATH: _config, GPU_ROUTER_ADDRESS: _address, GPU_ROUTER_NODE_ID: _node, GPU_ROUTER_API_KEY: _key, ...env } = process.env;
   return spawn(process.execPath, [CLI, ...args], { cwd, env, stdio: ["ignore", "pipe", "inherit"] });
 }
 

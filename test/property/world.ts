@@ -7,7 +7,7 @@ import type { GpuInventory, RunnerInfo } from "../../src/core/model/gpu.js";
 import type { AttemptRef, NodeId, UserId } from "../../src/core/model/ids.js";
 import { wishesOf } from "../../src/core/model/request.js";
 import type { Record } from "../../src/core/records.js";
-import type { CoreSettings } from "../../src/core/settings.js";
+import { DEFAULT_CORE_SETTINGS, type CoreSettings } from "../../src/core/settings.js";
 import { takeSnapshot, type Snapshot } from "../../src/core/snapshot.js";
 import { end, gpuId, inventory, modelId, nodeId, ref, requestId, runner, sample, settings, spec, wishes } from "../unit/core/build.js";
 import { Oracle } from "./oracle.js";
@@ -31,6 +31,8 @@ const PLAIN = settings({
   maxWaitMs: 15_000,
   maxRetries: 2,
   gpuCooldownMs: 20_000,
+  // A plan ends within a few minutes: what falls ill comes back soon.
+  health: { ...DEFAULT_CORE_SETTINGS.health, maxCooldownMs: 40_000, recoveryMs: 1_000, probePatienceMs: 3_000, slowStartMs: 4_000 },
   maxQueuedRequests: 12,
   maxQueuedBytes: 200,
   preemption: { enabled: true, priorityGap: 2, minRunMs: 4_000, nodeIntervalMs: 50, patienceMs: 100 },
@@ -170,8 +172,10 @@ class World {
   /** All nodes come back healthy and do what they are given: everything that can end must end. */
   settle(): void {
     const everything = 7;
-    this.#tick(this.#limits.gpuCooldownMs);
     for (let node = 0; node < NODES; node += 1) this.#connect(node, everything, 0, this.#held(node, "truth"));
+    const cool = [...GPUS, MOVING_GPU].map((gpu) => ({ sample: sample(gpu.gpuId), ageMs: 0 }));
+    for (let node = 0; node < NODES; node += 1) this.step({ kind: "telemetry", nodeId: nodeOf(node), samples: cool });
+    this.#tick(this.#limits.health.maxCooldownMs);
     for (let round = 0; round < 60 && this.oracle.lives.size > 0; round += 1) {
       const present = this.#dispatches.filter(({ nodeId: at, ref: attempt }) => this.oracle.isPresent(at, attempt));
       for (const { nodeId: at, ref: attempt } of present) {

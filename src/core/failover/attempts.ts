@@ -3,6 +3,7 @@
 import { seededRandom } from "../../lib/random.js";
 import type { Estimator } from "../estimate/estimator.js";
 import type { AttemptEnd, Step } from "../events.js";
+import type { FleetHealth } from "../health/fleet-health.js";
 import type { AttemptRef, NodeId, RequestId } from "../model/ids.js";
 import { gpusOf, type Request, type RequestError, type RunStatistics } from "../model/request.js";
 import type { Preemption } from "../placement/preemption.js";
@@ -14,21 +15,26 @@ import { nextStep, type AttemptFate, type NextStep } from "./attempt-ends.js";
 
 const NO_STATISTICS = { runMs: 0, firstOutputMs: 0, inputTokens: 0, outputTokens: 0, peakMemoryMib: 0 };
 
+/** Of what failed, in a GPU's evidence. */
+const MAX_FAULT_CHARS = 200;
+
 export class Attempts {
   readonly #state: State;
   readonly #settings: CoreSettings;
   readonly #estimator: Estimator;
   readonly #preemption: Preemption;
+  readonly #health: FleetHealth;
   /** Those on GPUs that were late when they were placed: charged among the late. */
   readonly #placedLate = new Set<RequestId>();
   /** Results of superseded attempts that were refused; for metrics. */
   lateResults = 0;
 
-  constructor(state: State, settings: CoreSettings, estimator: Estimator, preemption: Preemption) {
+  constructor(state: State, settings: CoreSettings, estimator: Estimator, preemption: Preemption, health: FleetHealth) {
     this.#state = state;
     this.#settings = settings;
     this.#estimator = estimator;
     this.#preemption = preemption;
+    this.#health = health;
   }
 
   /** A request that nothing was promised to any more has been placed. */
@@ -69,17 +75,22 @@ export class Attempts {
     const { fleet } = this.#state;
     const gpus = this.#indexesOf(request);
     const fault = end.outcome === "unavailable";
-    // Of several GPUs any may be the one to blame.
-    for (const gpu of gpus) {
-      fleet.learnOutcome(gpu, fault);
-      if (fault && fleet.errorRate[gpu]! > this.#settings.errorThreshold) {
-        fleet.takeOut(gpu, `error rate ${fleet.errorRate[gpu]!.toFixed(2)}`, nowMs + this.#settings.gpuCooldownMs);
-      }
+    if (!fault || end.fault !== "none") {
+      const kind = !fault ? "succeeded" : end.fault === "gpu" ? "gpu_fault" : "fault";
+      const text = end.error ? `${end.error.code}: ${end.error.message}`.slice(0, MAX_FAULT_CHARS) : "";
+      this.#health.ended(gpus, { modelId: request.spec.modelId, kind, text, ratio: this.#slowness(request, gpus, end.statistics) }, nowMs);
     }
     if (fault || !end.statistics || !isMeasured(end.statistics)) return;
     this.#settle(request, end.statistics);
     const speed = this.#estimator.learn(request.spec, end.statistics, request.decision?.estimate.durationMs);
     if (speed >= 0) for (const gpu of gpus) fleet.learnSpeed(gpu, speed);
+  }
+
+  /** Time that it took over what was expected, of its GPU's kind or of work like it; 0 when nothing can be said. */
+  #slowness({ decision }: Request, gpus: readonly number[], statistics: RunStatistics | null): number {
+    if (!decision || !statistics || !isMeasured(statistics)) return 0;
+    const { estimate } = decision;
+    return estimate.outputTokens === undefined ? statistics.runMs / Math.max(1, estimate.durationMs) : this.#state.fleet.work.drag[gpus[0]!]!;
   }
 
   #indexesOf(request: Request): readonly number[] {

@@ -1,6 +1,7 @@
 // Nodes and their GPUs as they come, go silent and come back, and what that means for the work on them. Called by the engine.
 import type { Event, Step } from "../events.js";
-import type { GpuInventory } from "../model/gpu.js";
+import type { FleetHealth } from "../health/fleet-health.js";
+import type { GpuInventory, GpuReport } from "../model/gpu.js";
 import type { AttemptRef, GpuId, NodeId } from "../model/ids.js";
 import { gpusOf } from "../model/request.js";
 import type { Preemption } from "../placement/preemption.js";
@@ -29,16 +30,18 @@ export class Nodes {
   readonly #settings: CoreSettings;
   readonly #attempts: Attempts;
   readonly #preemption: Preemption;
+  readonly #health: FleetHealth;
   /** Of nodes that may hold work. */
   readonly #away = new Map<NodeId, Absence>();
   /** Until then whoever is cut off gets the time of a takeover: the router stood still, ms. */
   #lenientUntilMs = 0;
 
-  constructor(state: State, settings: CoreSettings, attempts: Attempts, preemption: Preemption) {
+  constructor(state: State, settings: CoreSettings, attempts: Attempts, preemption: Preemption, health: FleetHealth) {
     this.#state = state;
     this.#settings = settings;
     this.#attempts = attempts;
     this.#preemption = preemption;
+    this.#health = health;
   }
 
   /** A router took over: whoever holds work gets the time to come back. */
@@ -96,13 +99,10 @@ export class Nodes {
     const { fleet } = this.#state;
     this.#away.delete(nodeId);
     for (const inventory of event.gpus) this.#register(nodeId, inventory, step);
+    const anew = fleet.nodes.get(nodeId)?.instanceId !== event.instanceId;
     fleet.setRunners(nodeId, event.runners);
     fleet.setConnected(nodeId, true, event.instanceId);
-    const reported = new Set(event.gpus.map((gpu) => gpu.gpuId));
-    for (const gpu of fleet.nodes.get(nodeId)!.gpus) {
-      if (!reported.has(fleet.inventory[gpu]!.gpuId)) fleet.takeOut(gpu, "its node does not report it", Number.POSITIVE_INFINITY);
-      else if (fleet.outUntilMs[gpu] === Number.POSITIVE_INFINITY) fleet.putBack(gpu);
-    }
+    this.#health.reported(nodeId, new Set(event.gpus.map((gpu) => gpu.gpuId)), anew, nowMs);
 
     // Reconcile: what the agent does not hold is lost, what we do not want it must stop and forget.
     const held = new Set(event.held.map((ref) => `${ref.attempt} ${ref.requestId}`));
@@ -127,10 +127,22 @@ export class Nodes {
 
   /** A node says that it has lost a GPU. */
   gpuLost(nodeId: NodeId, gpuId: GpuId, reason: string, nowMs: number, step: Step): void {
-    const { fleet } = this.#state;
-    const gpu = fleet.indexOf(gpuId);
-    if (gpu < 0 || fleet.nodeOf[gpu]!.nodeId !== nodeId) return;
-    fleet.takeOut(gpu, reason, nowMs + this.#settings.gpuCooldownMs);
+    for (const gpu of this.#health.affectedBy(nodeId, gpuId)) {
+      this.#health.lost(gpu, reason, nowMs);
+      this.#dropWork(gpu, reason, nowMs, step);
+    }
+  }
+
+  /** What else a node says of a GPU of its own; some of it means that the work there is lost. */
+  gpuReported(nodeId: NodeId, gpuId: GpuId, report: GpuReport, nowMs: number, step: Step): void {
+    for (const gpu of this.#health.affectedBy(nodeId, gpuId)) {
+      if (this.#health.report(gpu, report, nowMs)) this.#dropWork(gpu, report.kind === "xid" ? `Xid ${report.xid}` : report.reason, nowMs, step);
+    }
+  }
+
+  #dropWork(gpu: number, reason: string, nowMs: number, step: Step): void {
+    const { nodeId } = this.#state.fleet.nodeOf[gpu]!;
+    const { gpuId } = this.#state.fleet.inventory[gpu]!;
     for (const request of this.#state.onNode(nodeId)) {
       if (!gpusOf(request).includes(gpuId)) continue;
       step.effects.push({ kind: "cancel_attempt", nodeId, ref: { requestId: request.spec.requestId, attempt: request.attempt } });

@@ -2,6 +2,7 @@
 // in maintenance-book.ts; the filter `maintenance` keeps new work away.
 import type { Event, Step } from "../events.js";
 import type { Attempts } from "../failover/attempts.js";
+import type { FleetHealth } from "../health/fleet-health.js";
 import type { GpuId, NodeId, RequestId } from "../model/ids.js";
 import type { GpuRestart, MaintenanceTarget, RestartRefusal, RestartState } from "../model/maintenance.js";
 import { gpusOf, wishesOf, type Request } from "../model/request.js";
@@ -13,15 +14,17 @@ export class Maintenance {
   readonly #state: State;
   readonly #attempts: Attempts;
   readonly #preemption: Preemption;
+  readonly #health: FleetHealth;
   /** Connected nodes whose agents have a command for restarts. */
   readonly #restarting = new Set<NodeId>();
   /** Attempts that must not run twice and were told to stop. */
   readonly #told = new Map<RequestId, number>();
 
-  constructor(state: State, attempts: Attempts, preemption: Preemption) {
+  constructor(state: State, attempts: Attempts, preemption: Preemption, health: FleetHealth) {
     this.#state = state;
     this.#attempts = attempts;
     this.#preemption = preemption;
+    this.#health = health;
   }
 
   set(event: Extract<Event, { kind: "set_maintenance" }>, nowMs: number, step: Step): void {
@@ -120,10 +123,9 @@ export class Maintenance {
   }
 
   #end({ restartId, gpuId }: GpuRestart, state: RestartState, message: string, nowMs: number, step: Step): void {
-    const { maintenance, fleet } = this.#state;
+    const { maintenance } = this.#state;
     emit(this.#state, { kind: "gpu_restart_ended", restartId, gpuId, state, message, atMs: nowMs }, step);
-    // What it did before says nothing of what it does now.
-    if (state === "succeeded") for (const gpu of maintenance.gpusOf({ kind: "gpu", gpuId })) fleet.putBack(gpu);
+    if (state === "succeeded") for (const gpu of maintenance.gpusOf({ kind: "gpu", gpuId })) this.#health.restarted(gpu, "restarted by an operator", nowMs);
   }
 
   /** Ends the attempts on a target: idempotent ones begin elsewhere at once, the others when their agent says that they have stopped. */

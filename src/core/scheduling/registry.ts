@@ -11,6 +11,7 @@ import { maintenance } from "./filters/maintenance.js";
 import { memory } from "./filters/memory.js";
 import { model } from "./filters/model.js";
 import { pin } from "./filters/pin.js";
+import { probe } from "./filters/probe.js";
 import { reserved } from "./filters/reserved.js";
 import { slots } from "./filters/slots.js";
 import { status } from "./filters/status.js";
@@ -41,7 +42,7 @@ export function stateFilters(settings: CoreSettings): readonly StateFilter[] {
 
 /** In the order in which they run: the most selective first, `avoid` last because it yields when nothing else is left. */
 export function requestFilters(settings: CoreSettings): readonly RequestFilter[] {
-  return [pin, model, capability, empty, memory(settings), reserved(), avoid];
+  return [pin, model, probe, capability, empty, memory(settings), reserved(), avoid];
 }
 
 /** Those that judge what all others, a strategy's own too, have left. */

@@ -7,6 +7,8 @@ import type { Probe } from "../../../src/agent/probes/probe.js";
 import type { EngineLoad, ModelOrder, RunnerDescription } from "../../../src/agent/runners/runner.js";
 import type { Event } from "../../../src/core/events.js";
 import type { ModelId, NodeId } from "../../../src/core/model/ids.js";
+import { guardInterceptor } from "../../../src/api/grpc-guard.js";
+import { OPEN_GUARD } from "../../../src/api/guard.js";
 import { AgentSessions } from "../../../src/router/agent-sessions.js";
 import { grpcServiceDefinition } from "../../../src/wire/grpc-service-definition.js";
 import { keptLog, silentLog, TestClock } from "../router/fakes.js";
@@ -54,7 +56,11 @@ beforeEach(async () => {
   events = [];
   loading = new LoadingRunner();
   sessions = new AgentSessions({ terms: TERMS, clock: new TestClock(), log: silentLog, step: (event) => events.push(event), epoch: () => 1, onOutput: jest.fn(), onProgress: jest.fn() });
-  server = new Server({ "grpc.enable_channelz": 0 });
+  const rules = new Map([["/gpurouter.v1.AgentService/Connect", ["agent"]]] as const);
+  const interceptors = [guardInterceptor(OPEN_GUARD, rules, (error) => {
+    throw error;
+  })];
+  server = new Server({ "grpc.enable_channelz": 0, interceptors });
   server.addService(grpcServiceDefinition(AgentService), { connect: sessions.connect });
   const port = await new Promise<number>((resolve, reject) => server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) => (error ? reject(error) : resolve(bound))));
   const kept = keptLog();

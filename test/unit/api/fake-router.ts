@@ -76,6 +76,7 @@ export function gpuOf(gpuId: string, overrides: Partial<GpuView> = {}): GpuView 
     memoryReservedMib: 0,
     performanceIndex: 0.5,
     errorRate: 0,
+    healthDetails: { state: "healthy", sinceMs: 0, untilMs: 0, signs: [], history: [] },
     activeRequests: 0,
     exclusive: false,
     queuedRequests: 0,
@@ -138,6 +139,9 @@ export class FakeRouter implements RouterPort {
     throw new Error("not set");
   };
 
+  owner(id: RequestId): UserId | null {
+    return this.views.get(id)?.request.spec.userId ?? null;
+  }
   async route(spec: RequestSpec): Promise<RouteOutcome> {
     this.specs.push(spec);
     return this.outcome(spec);

@@ -12,6 +12,7 @@ import * as v1 from "../../../gen/grpc/reflection/v1/reflection_pb.js";
 import * as v1alpha from "../../../gen/grpc/reflection/v1alpha/reflection_pb.js";
 import { grpcServiceDefinition } from "../../../src/wire/grpc-service-definition.js";
 import { createReflection } from "../../../src/api/reflection.js";
+import { LOCAL_CALLER } from "../../../src/api/guard.js";
 import { afterThisTest, serveGrpc } from "./serving.js";
 
 type Question = MessageInitShape<typeof v1.ServerReflectionRequestSchema>["messageRequest"];
@@ -23,7 +24,7 @@ async function ask(question: Question) {
   async function* requests() {
     yield request;
   }
-  for await (const response of reflection.v1.serverReflectionInfo(requests(), new AbortController().signal)) {
+  for await (const response of reflection.v1.serverReflectionInfo(requests(), new AbortController().signal, LOCAL_CALLER)) {
     expect(response.validHost).toBe("h");
     expect(response.originalRequest).toEqual(request);
     return response.messageResponse;

@@ -14,13 +14,14 @@ import {
 import type { RouteOutcome } from "../../../src/api/router-port.js";
 import { createRouterService } from "../../../src/api/router-service.js";
 import type { ServiceHandlers } from "../../../src/api/service-handlers.js";
+import { localCalls } from "./local-calls.js";
 import { FakeRouter, gpuOf, requestId, viewOf } from "./fake-router.js";
 
 let router: FakeRouter;
-let service: ServiceHandlers<typeof RouterService>;
+let service: ReturnType<typeof localCalls<ServiceHandlers<typeof RouterService>>>;
 beforeEach(() => {
   router = new FakeRouter();
-  service = createRouterService(router, () => 5_000);
+  service = localCalls(createRouterService(router, () => 5_000));
 });
 
 describe("every outcome but acceptance is an error of its own", () => {

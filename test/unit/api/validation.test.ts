@@ -18,10 +18,11 @@ import {
 } from "../../../gen/gpurouter/v1/router_pb.js";
 import { ApiError } from "../../../src/api/outcomes.js";
 import { createRouterService } from "../../../src/api/router-service.js";
+import { localCalls } from "./local-calls.js";
 import { FakeRouter } from "./fake-router.js";
 
 const router = new FakeRouter();
-const service = createRouterService(router);
+const service = localCalls(createRouterService(router));
 
 /** The error of `call`, thrown or rejected. */
 async function errorOf(call: () => unknown): Promise<ApiError> {

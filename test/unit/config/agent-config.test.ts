@@ -32,10 +32,18 @@ describe("loadAgentConfig", () => {
       nodeId: hostname(),
       routerAddress: "127.0.0.1:50051",
       restartCommand: null,
+      credentials: { key: "", keyFile: "", ca: "", cert: "", certKey: "" },
       logLevel: "info",
-      probe: { mode: "auto", recordedPath: "", nvmlLibrary: "libnvidia-ml.so.1", simulated: { gpus: 4, kind: "A100-80GB", speed: 1 } },
+      probe: { mode: "auto", recordedPath: "", nvmlLibrary: "libnvidia-ml.so.1", simulated: { gpus: 4, kind: "A100-80GB", speed: 1, eventsFile: "" } },
       runners: { openai: [], exec: [], simulated: null },
     });
+  });
+
+  test("the key of the environment goes over the one of a file; certificates need TLS", () => {
+    expect(load("router: { key_file: agent.key, ca_file: ca.crt }\n").credentials).toEqual({ key: "", keyFile: "agent.key", ca: "ca.crt", cert: "", certKey: "" });
+    expect(loadAgentConfig(undefined, { GPU_ROUTER_API_KEY: "gr_x" }).credentials.key).toBe("gr_x");
+    expect(() => load("router: { cert_file: a.crt, cert_key_file: a.key }\n")).toThrow(/certificates come with TLS/);
+    expect(() => load("router: { cert_file: a.crt, ca_file: ca.crt }\n")).toThrow(/belong together/);
   });
 
   test("a file of comments is a file of defaults", () => {

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { RestartOutcome } from "../../../gen/gpurouter/v1/agent_pb.js";
 import { createAdminService } from "../../../src/api/admin-service.js";
+import type { Audit } from "../../../src/auth/audit-log.js";
 import { ApiError } from "../../../src/api/outcomes.js";
 import { create } from "@bufbuild/protobuf";
 import {
@@ -21,16 +22,25 @@ import { LmdbJournal } from "../../../src/journal/lmdb-journal.js";
 import { Router } from "../../../src/router/router.js";
 import { specOf } from "../journal/story.js";
 import { temporaryFolder } from "../journal/temporary-folder.js";
+import { localCalls } from "../api/local-calls.js";
 import { until } from "../callbacks/receiver.js";
 import { FakeStream, silentLog, TestClock, turn } from "./fakes.js";
 
 const LIMITS = { maxConcurrent: 4, maxConcurrentPerHost: 1, retryDelayMs: 60_000, maxRetryDelayMs: 60_000, maxTries: 2, giveUpAfterMs: 600_000, maxPending: 2, maxPendingPerHost: 1, keepFailed: 10 };
-const TERMS = { leaseMs: 60_000, heartbeatIntervalMs: 60_000, telemetryIntervalMs: 60_000, maxResultBytes: 1 << 20 };
+const TERMS = { leaseMs: 60_000, nodeLostAfterMs: 60_000, heartbeatIntervalMs: 60_000, telemetryIntervalMs: 60_000, maxResultBytes: 1 << 20 };
+
+type Calls = ReturnType<typeof localCalls<ReturnType<typeof createAdminService>>>;
+const AUDIT: Audit = {
+  record: async (actor, { act, subject, why = "" }) => {
+    audited.push(`${actor.principal.name}: ${act} ${subject} ${why}`.trim());
+  },
+};
 
 let folder: string;
 let clock: TestClock;
 let router: Router;
-let api: ReturnType<typeof createAdminService>;
+let api: Calls;
+let audited: string[];
 let sent: { url: string; body: string }[];
 let answer: SendOutcome;
 
@@ -45,7 +55,7 @@ async function start(): Promise<void> {
   };
   router = new Router({
     settings: { ...DEFAULT_CORE_SETTINGS, requestTimeoutMs: 0 },
-    agentTerms: TERMS as never,
+    agentTerms: TERMS,
     retention: { finishedForMs: 3_600_000, finishedAtMost: 1_000 },
     journal,
     clock,
@@ -56,7 +66,7 @@ async function start(): Promise<void> {
     },
     delivery: (bodyOf) => new Deliverer({ outbox: journal.outbox, sender, limits: LIMITS, clock, log: silentLog, bodyOf }),
   });
-  api = createAdminService(router.admin, () => clock.now());
+  api = localCalls(createAdminService(router.admin, AUDIT, () => clock.now()));
   await router.durable();
 }
 
@@ -64,6 +74,7 @@ beforeEach(async () => {
   folder = await temporaryFolder();
   clock = new TestClock();
   sent = [];
+  audited = [];
   answer = { kind: "delivered" };
   await start();
 });
@@ -86,8 +97,8 @@ describe("maintenance", () => {
   test("is set, shown with who and why, kept over a restart, and ended", async () => {
     agent();
     const set = await api.setMaintenance(create(SetMaintenanceRequestSchema, { target: gpuTarget("GPU-0"), on: true, reason: "new fan", estimatedDurationMs: 60_000n, drainMs: 1_000n }));
-    expect(set.maintenance).toMatchObject({ reason: "new fan", actor: { name: "local", address: "" }, gpuIds: ["GPU-0"], activeRequests: 0 });
-    expect(router.gpus()[0]).toMatchObject({ state: "maintenance", stateReason: "maintenance by local: new fan", maintenanceUntilMs: clock.now() + 60_000 });
+    expect(set.maintenance).toMatchObject({ reason: "new fan", actor: { name: "anonymous", address: "" }, gpuIds: ["GPU-0"], activeRequests: 0 });
+    expect(router.gpus()[0]).toMatchObject({ state: "maintenance", stateReason: "maintenance by anonymous: new fan", maintenanceUntilMs: clock.now() + 60_000 });
     await router.stop();
     await start();
     const { maintenance } = await api.listMaintenance(create(ListMaintenanceRequestSchema));
@@ -114,7 +125,8 @@ describe("restart of a GPU", () => {
   test("goes to the agent once durable, and its report ends it", async () => {
     const stream = agent();
     const { restart } = await api.restartGpu(create(RestartGpuRequestSchema, { gpuId: "GPU-0", reason: "Xid 62" }));
-    expect(restart).toMatchObject({ state: RestartState.ORDERED, reason: "Xid 62", actor: { name: "local" } });
+    expect(restart).toMatchObject({ state: RestartState.ORDERED, reason: "Xid 62", actor: { name: "anonymous" } });
+    expect(audited).toEqual(["anonymous: restart GPU GPU-0 Xid 62"]);
     await until(() => stream.sent.some(({ restartOrders }) => restartOrders.length > 0));
     const [order] = stream.sent.flatMap(({ restartOrders }) => restartOrders);
     expect(order).toMatchObject({ restartId: restart?.restartId, gpuId: "GPU-0" });

@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from "@jest/globals";
 import { status } from "@grpc/grpc-js";
 import { AttemptOutcome, ModelAction } from "../../../gen/gpurouter/v1/agent_pb.js";
+import type { Caller } from "../../../src/api/guard.js";
+import { LOCAL_ADMIN } from "../../../src/auth/principal.js";
 import type { Effect, Event } from "../../../src/core/events.js";
 import type { ModelId, NodeId, RequestId } from "../../../src/core/model/ids.js";
 import { AgentSessions } from "../../../src/router/agent-sessions.js";
@@ -163,13 +165,14 @@ describe("What an agent says", () => {
     expect(watched).toEqual(["output r 5 3", "progress r 0.5 half"]);
   });
 
-  test("of its GPUs: telemetry with its age, a loss, an Xid that is one, and one that is not", () => {
+  test("of its GPUs: telemetry with its age, a loss, Xids whatever they mean", () => {
     const { stream } = connect();
     stream.says({ telemetry: [{ gpuId: "GPU-0", memoryUsedMib: 5, ageMs: 40 }] });
     stream.says({ gpuEvents: [{ gpuId: "GPU-0", event: { case: "xid", value: 13 } }, { gpuId: "GPU-0", event: { case: "xid", value: 79 } }, { gpuId: "GPU-0", event: { case: "lost", value: "gone" } }] });
     expect(events.slice(1)).toMatchObject([
       { kind: "telemetry", samples: [{ ageMs: 40, sample: { memoryUsedMib: 5, gpuUtilizationPercent: Number.NaN } }] },
-      { kind: "gpu_lost", reason: "Xid 79" },
+      { kind: "gpu_report", gpuId: "GPU-0", report: { kind: "xid", xid: 13, detail: "" } },
+      { kind: "gpu_report", gpuId: "GPU-0", report: { kind: "xid", xid: 79, detail: "" } },
       { kind: "gpu_lost", reason: "gone" },
     ]);
   });
@@ -362,5 +365,31 @@ describe("What is sent", () => {
     sessions.perform(effect);
     await turn();
     expect(dispatched(stream)).toEqual([]);
+  });
+});
+
+describe("who an agent may say that it is", () => {
+  const agentOf = (...nodeIds: string[]): Caller => ({ principal: { ...LOCAL_ADMIN, roles: ["agent"], nodeIds }, address: "", isGood: () => true });
+  const hello = (caller: Caller): { code: number; details: string }[] => {
+    const stream = new FakeStream(caller);
+    const refusals: { code: number; details: string }[] = [];
+    sessions.connect(stream.stream);
+    stream.on("error", (error: { code: number; details: string }) => refusals.push(error));
+    stream.hello();
+    return refusals;
+  };
+
+  test("the nodes of its key, or any where the key says so", () => {
+    expect(hello(agentOf("node-a"))).toEqual([]);
+    expect(events.map(({ kind }) => kind)).toContain("node_connected");
+    expect(sessions.connectedNodes).toBe(1);
+  });
+
+  test("another's node is refused, and the node that is connected stays", () => {
+    hello(agentOf("*"));
+    const before = events.length;
+    expect(hello(agentOf("node-b"))).toEqual([{ code: status.PERMISSION_DENIED, details: "The agent's key is not for node node-a: make one with `gpu-router keys create --role agent --node node-a`." }]);
+    expect(hello({ ...agentOf("node-a"), principal: { ...LOCAL_ADMIN, roles: ["admin"] } })).toHaveLength(1);
+    expect([events.length, sessions.connectedNodes]).toEqual([before, 1]);
   });
 });

@@ -19,6 +19,8 @@ function nameOf(effect: Effect): string {
       return `dispatch ${effect.request.spec.requestId}`;
     case "order_model":
       return `order_model ${effect.order.modelId}`;
+    case "health_changed":
+      return `health_changed ${effect.transition.gpuId}`;
     case "restart_gpu":
       return `restart_gpu ${effect.gpuId}`;
     default:

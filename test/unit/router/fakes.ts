@@ -1,9 +1,11 @@
 // What the router's parts are tested with: a journal whose commits the test holds, a clock that it moves, an agent's stream.
 import { EventEmitter } from "node:events";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import type { ServerDuplexStream } from "@grpc/grpc-js";
+import { Metadata, type ServerDuplexStream } from "@grpc/grpc-js";
 import { pino, type Logger } from "pino";
 import { ConnectRequestSchema, type ConnectRequest, type ConnectResponse } from "../../../gen/gpurouter/v1/agent_pb.js";
+import { stampCaller } from "../../../src/api/grpc-guard.js";
+import { LOCAL_CALLER, type Caller } from "../../../src/api/guard.js";
 import type { Event } from "../../../src/core/events.js";
 import type { GpuId, NodeId, RequestId } from "../../../src/core/model/ids.js";
 import type { Request } from "../../../src/core/model/request.js";
@@ -117,6 +119,12 @@ export class FakeStream extends EventEmitter {
   /** What `write` returns: false is a stream that is full. */
   takes = true;
   ended = false;
+  readonly metadata: Metadata;
+
+  constructor(caller: Caller = LOCAL_CALLER) {
+    super();
+    this.metadata = stampCaller(new Metadata(), caller);
+  }
 
   get stream(): ServerDuplexStream<ConnectRequest, ConnectResponse> {
     return this as unknown as ServerDuplexStream<ConnectRequest, ConnectResponse>;

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, test } from "@jest/globals";
 import { ExecRunner, type ExecCommand } from "../../../../src/agent/runners/exec.js";
 import { STOP_AT_ONCE, type JobOutcome } from "../../../../src/agent/runners/runner.js";
-import { aJob, eventually, RecordingSink } from "./fixtures.js";
+import { aJob, eventually, NO_GUARD, RecordingSink } from "./fixtures.js";
 
 const LIMITS = { maxResultBytes: 1 << 20 };
 const never = new AbortController().signal;
@@ -21,6 +21,7 @@ function command(argv: [string, ...string[]], options: Partial<ExecCommand> = {}
   const runner = new ExecRunner(
     { name: "m", argv, types: ["training"], cwd: "", env: {}, gpuIds: ["GPU-1"], killGraceMs: 10_000, maxOutputBytes: 1 << 20, ...options },
     agentEnv,
+    NO_GUARD,
   );
   runners.push(runner);
   return runner;

@@ -174,7 +174,8 @@ describe("restart of a GPU", () => {
   test("an empty GPU is restarted at once; it takes work again when the agent says that it went well", () => {
     const world = new Fleet();
     world.connectWith("node", ["g0"]);
-    world.engine.state.fleet.errorRate[0] = 0.09;
+    world.step({ kind: "gpu_report", nodeId: nodeId("node"), gpuId: gpuId("g0"), report: { kind: "xid", xid: 48, detail: "" } });
+    expect(world.engine.state.fleet.health.state(0)).toBe("quarantined");
     const asked = world.restart("g0");
     expect(asked.records.map(({ kind }) => kind)).toEqual(["gpu_restart_requested", "gpu_restart_ordered"]);
     expect(orders(asked)).toEqual(["restart g0 on node"]);
@@ -182,7 +183,7 @@ describe("restart of a GPU", () => {
     expect(world.request("r1").phase).toBe("queued");
     world.restarted("node", world.lastRestart.restartId);
     expect(world.lastRestart).toMatchObject({ state: "succeeded", message: "done", by });
-    expect(world.engine.state.fleet.errorRate[0]).toBe(0);
+    expect(world.engine.state.fleet.health.state(0)).toBe("probation");
     expect(world.request("r1").gpuId).toBe("g0");
   });
 
