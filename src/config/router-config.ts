@@ -3,8 +3,14 @@
 import { existsSync } from "node:fs";
 import { z } from "zod";
 import { DEFAULT_CORE_SETTINGS, type CoreSettings } from "../core/settings.js";
+import { agentsSection, agentTermsOf, leasesOf, type AgentTerms } from "./agents-section.js";
 import { authOf, authSection, tlsOf, tlsSection, type AuthConfig, type TlsConfig } from "./auth-config.js";
+import { callbackSection, callbacksOf, type CallbackConfig } from "./callback-config.js";
 import { readYaml } from "./read-yaml.js";
+import { wholeMs } from "./whole-ms.js";
+import { requestTimeouts, timeoutsOf } from "./request-timeouts.js";
+
+export type { AgentTerms };
 
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 const DEFAULT_PATH = "config.yaml";
@@ -12,8 +18,6 @@ const defaults = DEFAULT_CORE_SETTINGS;
 const seconds = (max: number): z.ZodNumber => z.number().min(0).max(max);
 const port = z.int().min(0).max(65_535);
 const share = z.number().min(0).max(1);
-/** Two clocks that are no worse than quartz run within this of each other. */
-const CLOCK_RATE_MARGIN = 1.01;
 const gpuName = z.string().min(1).max(128);
 
 const schema = z.strictObject({
@@ -51,6 +55,7 @@ const schema = z.strictObject({
       max_retries: z.int().min(0).max(100).default(defaults.maxRetries),
       retry_delay: seconds(3600).default(defaults.retryDelayMs / 1000),
       request_timeout: seconds(31_536_000).default(defaults.requestTimeoutMs / 1000),
+      timeouts: requestTimeouts,
       max_wait: z.number().min(1).max(31_536_000).default(defaults.maxWaitMs / 1000),
       max_queued_requests: z.int().min(1).max(10_000_000).default(defaults.maxQueuedRequests),
       max_queued_bytes: z.int().min(1).default(defaults.maxQueuedBytes),
@@ -89,20 +94,7 @@ const schema = z.strictObject({
         .prefault({}),
     })
     .prefault({}),
-  agents: z
-    .strictObject({
-      heartbeat_interval: z.number().min(0.05).max(10).default(0.25),
-      telemetry_interval: z.number().min(0.1).max(60).default(defaults.telemetryIntervalMs / 1000),
-      node_lost_after: z.number().min(0.2).max(600).default(defaults.nodeLostAfterMs / 1000),
-      reconnect_grace: z.number().min(0).max(600).default(defaults.reconnectGraceMs / 1000),
-      takeover_grace: z.number().min(0).max(3600).default(defaults.takeoverGraceMs / 1000),
-      lease: z.number().min(0.5).max(600).default(10),
-      stop_allowance: z.number().min(0).max(600).default(2),
-      max_result_bytes: z.int().min(1024).max(64 << 20).default(8 << 20),
-    })
-    .refine((agents) => agents.lease >= 3 * agents.heartbeat_interval, { path: ["lease"], message: "must be at least three heartbeat_intervals" })
-    .refine((agents) => agents.node_lost_after >= 3 * agents.heartbeat_interval, { path: ["node_lost_after"], message: "must be at least three heartbeat_intervals" })
-    .prefault({}),
+  agents: agentsSection,
   journal: z
     .strictObject({
       data_dir: z.string().min(1).default("data"),
@@ -110,38 +102,10 @@ const schema = z.strictObject({
       keep_finished_requests: z.int().min(0).max(100_000_000).default(1_000_000),
     })
     .prefault({}),
-  callbacks: z
-    .strictObject({
-      secrets_file: z.string().default(""),
-      allow: z.array(z.string().min(1).max(253)).max(1024).default([]),
-      ports: z.array(z.int().min(1).max(65_535)).max(1024).default([80, 443]),
-      connect_timeout: z.number().min(0.1).max(60).default(5),
-      timeout: z.number().min(0.1).max(300).default(15),
-      max_concurrent: z.int().min(1).max(1024).default(64),
-      max_concurrent_per_host: z.int().min(1).max(256).default(4),
-      retry_delay: z.number().min(0.01).max(3600).default(1),
-      max_retry_delay: z.number().min(0.01).max(86_400).default(3600),
-      max_tries: z.int().min(1).max(1000).default(50),
-      give_up_after_hours: z.number().min(0.01).max(720).default(24),
-      max_pending: z.int().min(1).max(1_000_000).default(100_000),
-      max_pending_per_host: z.int().min(1).max(1_000_000).default(10_000),
-      keep_failed: z.int().min(0).max(1_000_000).default(10_000),
-    })
-    .prefault({}),
+  callbacks: callbackSection,
   recording: z.strictObject({ file: z.string().default(""), max_mib: z.int().min(1).max(1 << 20).default(1024), hash_users: z.boolean().default(false) }).prefault({}),
   log_level: z.enum(LOG_LEVELS).default("info"),
 });
-
-/** What the router promises its agents; sent with every welcome. */
-export interface AgentTerms {
-  /** An agent whose messages were not read for this long stops work that must not run twice. */
-  readonly leaseMs: number;
-  /** An agent that is silent for this long is not waited for. */
-  readonly nodeLostAfterMs: number;
-  readonly heartbeatIntervalMs: number;
-  readonly telemetryIntervalMs: number;
-  readonly maxResultBytes: number;
-}
 
 /** How long finished requests and their results can be asked for. */
 export interface RetentionLimits {
@@ -155,32 +119,6 @@ export interface RecordingConfig {
   readonly file: string;
   readonly maxBytes: number;
   readonly hashUsers: boolean;
-}
-
-/** How callers that left an address are told. */
-export interface CallbackConfig {
-  /** "" for a file of the router's own, in the data directory. */
-  readonly secretsFile: string;
-  /** What may be called though it is not public, and by http. */
-  readonly allow: readonly string[];
-  readonly ports: readonly number[];
-  readonly connectTimeoutMs: number;
-  readonly timeoutMs: number;
-  readonly limits: CallbackLimits;
-}
-
-/** How many callbacks, how often and how long. */
-export interface CallbackLimits {
-  readonly maxConcurrent: number;
-  readonly maxConcurrentPerHost: number;
-  readonly retryDelayMs: number;
-  readonly maxRetryDelayMs: number;
-  readonly maxTries: number;
-  readonly giveUpAfterMs: number;
-  readonly maxPending: number;
-  readonly maxPendingPerHost: number;
-  /** Those that were given up. */
-  readonly keepFailed: number;
 }
 
 export interface RouterConfig {
@@ -251,22 +189,13 @@ function settle(file: z.output<typeof schema>): RouterConfig {
       health: healthOf(file),
       maxRetries: file.request_router.max_retries,
       retryDelayMs: file.request_router.retry_delay * 1000,
-      requestTimeoutMs: file.request_router.request_timeout * 1000,
-      telemetryIntervalMs: agents.telemetry_interval * 1000,
-      nodeLostAfterMs: agents.node_lost_after * 1000,
-      reconnectGraceMs: agents.reconnect_grace * 1000,
-      takeoverGraceMs: agents.takeover_grace * 1000,
-      fencedAfterMs: Math.ceil(agents.lease * 1000 * CLOCK_RATE_MARGIN + agents.stop_allowance * 1000),
+      requestTimeoutMs: wholeMs(file.request_router.request_timeout),
+      timeouts: timeoutsOf(file.request_router.timeouts),
+      ...leasesOf(agents),
       maxQueuedRequests: file.request_router.max_queued_requests,
       maxQueuedBytes: file.request_router.max_queued_bytes,
     },
-    agentTerms: {
-      leaseMs: agents.lease * 1000,
-      nodeLostAfterMs: agents.node_lost_after * 1000,
-      heartbeatIntervalMs: agents.heartbeat_interval * 1000,
-      telemetryIntervalMs: agents.telemetry_interval * 1000,
-      maxResultBytes: agents.max_result_bytes,
-    },
+    agentTerms: agentTermsOf(agents),
     retention: { finishedForMs: journal.keep_finished_hours * 3_600_000, finishedAtMost: journal.keep_finished_requests },
     callbacks: callbacksOf(file.callbacks),
     recording: { file: file.recording.file, maxBytes: file.recording.max_mib * 1024 * 1024, hashUsers: file.recording.hash_users },
@@ -284,27 +213,6 @@ function healthOf({ error_handler: handler, gpu_monitoring: monitoring }: z.outp
     temperatureMarginCelsius: monitoring.temperature_margin,
     slowRatio: handler.slow_ratio,
     ejectRatio: handler.eject_ratio,
-  };
-}
-
-function callbacksOf(file: z.output<typeof schema>["callbacks"]): CallbackConfig {
-  return {
-    secretsFile: file.secrets_file,
-    allow: file.allow,
-    ports: file.ports,
-    connectTimeoutMs: file.connect_timeout * 1000,
-    timeoutMs: file.timeout * 1000,
-    limits: {
-      maxConcurrent: file.max_concurrent,
-      maxConcurrentPerHost: file.max_concurrent_per_host,
-      retryDelayMs: file.retry_delay * 1000,
-      maxRetryDelayMs: file.max_retry_delay * 1000,
-      maxTries: file.max_tries,
-      giveUpAfterMs: file.give_up_after_hours * 3_600_000,
-      maxPending: file.max_pending,
-      maxPendingPerHost: file.max_pending_per_host,
-      keepFailed: file.keep_failed,
-    },
   };
 }
 

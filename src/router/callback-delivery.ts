@@ -5,7 +5,7 @@ import { AddressGuard } from "../callbacks/address-guard.js";
 import { Deliverer } from "../callbacks/deliverer.js";
 import { Sender } from "../callbacks/sender.js";
 import { makeSecrets, SigningSecrets } from "../callbacks/signing-secrets.js";
-import type { CallbackConfig } from "../config/router-config.js";
+import type { CallbackConfig } from "../config/callback-config.js";
 import type { CallbackEvent } from "../core/callbacks.js";
 import type { LmdbJournal } from "../journal/lmdb-journal.js";
 

@@ -1,4 +1,4 @@
-// The figures of a run as tables for people. Called by main.mjs.
+// The figures of a run as tables in Markdown, for people and for docs/faults.md. Called by main.mjs.
 
 /** What the kills and the measurements of the time to re-dispatch have left. */
 export function figureTables(figures) {
@@ -23,5 +23,6 @@ function table(header, rows) {
   if (rows.length === 0) return "";
   const lines = [header, ...rows.map((row) => row.map(String))];
   const widths = header.map((_, column) => Math.max(...lines.map((line) => line[column].length)));
-  return `\n${lines.map((line) => line.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column]))).join("  ")).join("\n")}`;
+  const [head, ...body] = lines.map((line) => `| ${line.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column]))).join(" | ")} |`);
+  return ["", head, `|${widths.map((width) => "-".repeat(width + 2)).join("|")}|`, ...body].join("\n");
 }

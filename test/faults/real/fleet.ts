@@ -1,8 +1,13 @@
-// The fleet of the kill tests: agents that run inference and the command that must not run twice, and what their processes may not say.
+// A fleet to be troubled: agents that run inference and the command that must not run twice; and what all tests look at afterwards.
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
-import { startAgent, temporaryFolder, type TestProcess } from "../../e2e/harness.js";
+import { jest } from "@jest/globals";
+import { RequestState } from "../../../gen/gpurouter/v1/router_pb.js";
+import { eventually, startAgent, temporaryFolder, type RouterProcess, type TestProcess } from "../../e2e/harness.js";
 import { onceCommand } from "./once-work.js";
+
+// A dozen processes start in each test, beside load.
+jest.setTimeout(180_000);
 
 /** Defaults, but for the retries: with a kill every second a request may meet many, and each of them is to be survived. */
 export const KILLS_CONFIG = { request_router: { max_retries: 100 } };
@@ -34,6 +39,18 @@ export async function startWorkers(router: string, count: number, logLevel = "in
       return agent;
     },
   };
+}
+
+/** Attempts of each request, once all have completed. */
+export async function attemptsWhenCompleted(router: RouterProcess, ids: readonly string[], withinMs = 30_000): Promise<number[]> {
+  return Promise.all(
+    ids.map((requestId) =>
+      eventually(`${requestId} completes`, async () => {
+        const { request } = await router.client.status({ requestId }, { deadlineMs: 2_000 });
+        return request?.state === RequestState.COMPLETED && request.attempts;
+      }, withinMs),
+    ),
+  );
 }
 
 /** What processes said on stderr, and their errors in the log: a killed one says nothing, any other has no reason to. */

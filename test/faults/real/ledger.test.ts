@@ -14,8 +14,8 @@ function acknowledged(): Ledger {
 
 test("one that ended and is told of again in the same way is in order", () => {
   const ledger = acknowledged();
-  ledger.ended("r", COMPLETED);
-  ledger.ended("r", { ...COMPLETED });
+  ledger.hasEndedAs("r", COMPLETED);
+  ledger.hasEndedAs("r", { ...COMPLETED });
   expect(ledger.verdict()).toEqual({ ...CLEAN, sent: 1, acknowledged: 1, ended: 1 });
 });
 
@@ -30,8 +30,8 @@ test("one that the router forgets after its answer is lost, before its answer it
 test("a second end, of another state or with other details, is a change", () => {
   for (const second of [{ state: "cancelled", details: "attempt 1" }, { state: "completed", details: "attempt 2" }]) {
     const ledger = acknowledged();
-    ledger.ended("r", COMPLETED);
-    ledger.ended("r", second);
+    ledger.hasEndedAs("r", COMPLETED);
+    ledger.hasEndedAs("r", second);
     expect(ledger.verdict().changed).toEqual([`r: completed attempt 1, then ${second.state} ${second.details}`]);
   }
 });
@@ -42,7 +42,7 @@ test("one that never ends is endless", () => {
 
 test("an end that nobody asked for is unexpected; a cancel that was asked for is not", () => {
   const ledger = acknowledged();
-  ledger.ended("r", { state: "cancelled", details: "" });
+  ledger.hasEndedAs("r", { state: "cancelled", details: "" });
   expect(ledger.verdict().unexpected).toEqual(["r: cancelled "]);
   ledger.cancelAsked("r");
   expect(ledger.verdict().unexpected).toEqual([]);
@@ -50,7 +50,7 @@ test("an end that nobody asked for is unexpected; a cancel that was asked for is
 
 test("one that was never sent is foreign", () => {
   const ledger = acknowledged();
-  ledger.ended("r", COMPLETED);
-  ledger.ended("r-2", COMPLETED);
+  ledger.hasEndedAs("r", COMPLETED);
+  ledger.hasEndedAs("r-2", COMPLETED);
   expect(ledger.verdict()).toMatchObject({ ...CLEAN, foreign: ["r-2"] });
 });

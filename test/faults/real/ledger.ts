@@ -36,6 +36,8 @@ interface Entry {
 export class Ledger {
   readonly #entries = new Map<string, Entry>();
   readonly #foreign = new Set<string>();
+  /** How many have ended. */
+  ended = 0;
 
   /** Before the request leaves: from here on the router may know it. */
   sent(requestId: string): void {
@@ -58,7 +60,7 @@ export class Ledger {
   }
 
   /** The router says how it ended; again and again, by whatever call. */
-  ended(requestId: string, end: End): void {
+  hasEndedAs(requestId: string, end: End): void {
     const entry = this.#entries.get(requestId);
     if (!entry) {
       this.#foreign.add(requestId);
@@ -66,6 +68,7 @@ export class Ledger {
     }
     // Told of at all, it is known.
     entry.acknowledged = true;
+    if (entry.end === null) this.ended += 1;
     entry.end ??= end;
     if (entry.end.state !== end.state || entry.end.details !== end.details) entry.change = `${requestId}: ${entry.end.state} ${entry.end.details}, then ${end.state} ${end.details}`;
   }

@@ -1,6 +1,6 @@
 // The network between an agent and the router, to be taken away without a word. Where the machine permits, the agent runs in a network
 // namespace of its own whose only way out drops every packet, as a pulled cable does; else a proxy of the tests stops passing bytes on.
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import net from "node:net";
 import { afterThisTest } from "../../e2e/harness.js";
@@ -55,13 +55,13 @@ async function namespaceLink(router: string): Promise<Link> {
     relay.close();
   });
   const within = ["ip", "netns", "exec", name];
-  const here = { tc: ["tc"], device: `${name}a` };
-  const there = { tc: [...within, "tc"], device: `${name}b` };
+  const here = { tc: trafficControl([]), device: `${name}a` };
+  const there = { tc: trafficControl(within), device: `${name}b` };
   const silenced = new Set<typeof here>();
   /** A queue without room drops what is sent, and says nothing. */
   const silence = (...ends: (typeof here)[]): void => {
     for (const end of ends) {
-      run(...end.tc, "qdisc", "replace", "dev", end.device, "root", "pfifo", "limit", "0");
+      end.tc(`qdisc replace dev ${end.device} root pfifo limit 0`);
       silenced.add(end);
     }
   };
@@ -69,13 +69,21 @@ async function namespaceLink(router: string): Promise<Link> {
     kind: "network namespace",
     address: `${host}:${(relay.address() as net.AddressInfo).port}`,
     within,
-    silence: () => silence(here, there),
+    silence: () => silence(there, here),
     silenceTheRouter: () => silence(here),
     heal() {
-      for (const { tc, device } of silenced) run(...tc, "qdisc", "delete", "dev", device, "root");
+      for (const { tc, device } of silenced) tc(`qdisc delete dev ${device} root`);
       silenced.clear();
     },
   };
+}
+
+/** Takes commands of `tc` and does each at once: a process that had to start first would blur the moment of the fault. */
+function trafficControl(within: readonly string[]): (command: string) => void {
+  const [program = "", ...args] = [...within, "tc", "-force", "-batch", "-"];
+  const child = spawn(program, args, { stdio: ["pipe", "ignore", "inherit"] });
+  afterThisTest(() => child.kill("SIGKILL"));
+  return (command) => child.stdin.write(`${command}\n`);
 }
 
 /** A namespace with one way out, the pair of links NAMEa here and NAMEb there; `host` is this side's address. */

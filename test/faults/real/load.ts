@@ -65,7 +65,7 @@ export class Load {
 
   /** Requests that were seen to end. */
   get ended(): number {
-    return this.ledger.verdict().ended;
+    return this.ledger.ended;
   }
 
   /** Sends nothing new, waits at most `withinMs` until all that was sent has ended, then asks for each once more, alone and in the list. */
@@ -148,7 +148,7 @@ export class Load {
     if (state === undefined) return;
     const { attempts, assignedGpu, error, resultSize, completionTime, statistics } = info;
     const details = [`attempt ${attempts}`, assignedGpu, error?.code ?? "", `${resultSize} bytes`, `at ${completionTime?.seconds}.${completionTime?.nanos}`, `ran ${statistics?.runMs ?? 0}`];
-    this.ledger.ended(info.requestId, { state, details: details.join(" ") });
+    this.ledger.hasEndedAs(info.requestId, { state, details: details.join(" ") });
   }
 
   /** Again and again until there is an answer or no time. */

@@ -17,6 +17,7 @@ const HELP = `Usage: npm run test:faults -- [options]
   --runs <n>           measurements of the time from death to re-dispatch, for each kind of death (default: 50)
   --seed <n>           of all that is random but the machine (default: drawn and printed)
   --only <words>       only tests whose name has these words; a regular expression
+  --goal-ms <n>        largest p99 of the time from death to re-dispatch (default: 1000; with --short 2000, since few runs say little)
   --figures <file>     writes the figures, with the machine, as JSON
   --json, --outputFile <file>   jest's report, as jest has them
 
@@ -36,6 +37,7 @@ const settings = {
   routerKills: count("router-kills", options.short ? 10 : 200),
   agentKills: count("agent-kills", options.short ? 10 : 200),
   runs: count("runs", options.short ? 5 : 50),
+  goalMs: count("goal-ms", options.short ? 2000 : 1000),
   seed: count("seed", Math.floor(Math.random() * 2 ** 32)),
   terminal: process.stderr.isTTY === true,
 };
@@ -84,7 +86,7 @@ function parseOptions() {
   try {
     return parseArgs({
       options: {
-        short: { type: "boolean", default: false }, "router-kills": { type: "string" }, "agent-kills": { type: "string" }, runs: { type: "string" }, seed: { type: "string" },
+        short: { type: "boolean", default: false }, "router-kills": { type: "string" }, "agent-kills": { type: "string" }, runs: { type: "string" }, "goal-ms": { type: "string" }, seed: { type: "string" },
         only: { type: "string" }, figures: { type: "string" }, json: { type: "boolean", default: false }, outputFile: { type: "string" }, help: { type: "boolean", short: "h", default: false },
       },
     });

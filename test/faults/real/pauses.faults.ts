@@ -4,7 +4,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, test } from "@jest/globals";
 import { RequestState } from "../../../gen/gpurouter/v1/router_pb.js";
 import { eventually, startRouter, type RouterProcess, type TestProcess } from "../../e2e/harness.js";
-import { KILLS_CONFIG, startWorkers } from "./fleet.js";
+import { attemptsWhenCompleted, KILLS_CONFIG, startWorkers } from "./fleet.js";
 import { ONCE, onceReport } from "./once-work.js";
 
 /** Work of all kinds that takes `ms`: inference, training of the simulated runner, a command. Resolves when all of it runs. */
@@ -18,18 +18,6 @@ async function startWork(router: RouterProcess, ms: number, count: number): Prom
   for (const [index, requestId] of ids.entries()) await router.client.route({ timeoutMs: 3_600_000n, ...kinds[index % kinds.length]?.(requestId) });
   for (const requestId of ids) await eventually(`${requestId} runs`, async () => (await router.client.status({ requestId })).request?.startTime);
   return ids;
-}
-
-/** Attempts of each request, once all have completed. */
-async function attemptsWhenCompleted(router: RouterProcess, ids: readonly string[], withinMs: number): Promise<number[]> {
-  return Promise.all(
-    ids.map((requestId) =>
-      eventually(`${requestId} completes`, async () => {
-        const { request } = await router.client.status({ requestId }, { deadlineMs: 2_000 });
-        return request?.state === RequestState.COMPLETED && request.attempts;
-      }, withinMs),
-    ),
-  );
 }
 
 async function stopFor(process: TestProcess, ms: number): Promise<void> {
@@ -69,6 +57,25 @@ describe("A process that stands still", () => {
     expect(await attemptsWhenCompleted(router, ids, 20_000)).toEqual(ONE_EACH(ids));
   });
 
+  test("an agent whose work is cancelled or times out meanwhile: the requests end all the same, in time", async () => {
+    const router = await startRouter({ config: KILLS_CONFIG });
+    const { agents } = await startWorkers(router.grpcAddress, 1);
+    const work = { modelId: "m", idempotent: false, resourceRequirements: { expectedDurationMs: 60_000n } };
+    await router.client.route({ ...work, requestId: "cancelled", timeoutMs: 3_600_000n });
+    await router.client.route({ ...work, requestId: "late", timeoutMs: 3_000n });
+    for (const requestId of ["cancelled", "late"]) await eventually(`${requestId} runs`, async () => (await router.client.status({ requestId })).request?.startTime);
+    for (const agent of agents) agent.child.kill("SIGSTOP");
+    await router.client.cancel({ requestId: "cancelled", reason: "of the test" });
+    const end = (requestId: string): Promise<RequestState> =>
+      eventually(`${requestId} ends`, async () => {
+        const { request } = await router.client.status({ requestId });
+        return request && request.state !== RequestState.PROCESSING && request.state;
+      }, 30_000);
+    expect(await end("cancelled")).toBe(RequestState.CANCELLED);
+    expect(await end("late")).toBe(RequestState.FAILED);
+    for (const agent of agents) agent.child.kill("SIGCONT");
+  });
+
   test("an agent for 10 s: its work goes to the others, no command runs beside its successor, and it comes back", async () => {
     const router = await startRouter({ config: KILLS_CONFIG });
     const { agents, onceFolder } = await startWorkers(router.grpcAddress, 3);
@@ -85,5 +92,5 @@ describe("A process that stands still", () => {
     expect(onceReport(onceFolder).overlapping).toEqual([]);
     // What it did meanwhile counts no more; it takes work again.
     await eventually("the stopped one is back", async () => (await router.client.gpuStatus({})).gpus.every(({ stateReason }) => stateReason === ""));
-  }, 120_000);
+  });
 });

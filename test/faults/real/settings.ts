@@ -8,6 +8,8 @@ export interface FaultSettings {
   readonly agentKills: number;
   /** Measurements of the time from death to re-dispatch, for each kind of death. */
   readonly runs: number;
+  /** Bound of their 99th percentile. */
+  readonly goalMs: number;
   readonly seed: number;
   /** Each test leaves its figures here as a JSON file. */
   readonly figuresFolder: string;

@@ -251,7 +251,7 @@ test("what GPUs show holds nothing of other users: each field was looked at", ()
     [
       "gpu_id", "index", "node_id", "name", "compute_capability", "state", "health", "memory", "utilization", "temperature_celsius", "power", "performance_index",
       "error_rate", "active_requests", "queued_requests", "uptime_seconds", "simulated", "telemetry_age_ms", "models", "parent_gpu_id", "clock_event_reasons",
-      "multiprocessor_count", "state_reason", "engine_loads", "exclusive",
+      "multiprocessor_count", "state_reason", "engine_loads", "exclusive", "maintenance_until", "health_state", "health_since", "health_signs", "health_history", "quarantined_until",
     ].toSorted(),
   );
 });
