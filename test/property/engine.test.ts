@@ -89,7 +89,7 @@ describe("the checks can fail: they catch an engine that", () => {
       },
     }],
     ["forgets maintenance in snapshots", "a snapshot restores the same state|of the state it was taken of|the state it was taken of", {
-      onSnapshot: ({ maintenance: _, ...snapshot }) => snapshot,
+      onSnapshot: (snapshot) => ({ ...snapshot, maintenance: { windows: [], restarts: [] } }),
     }],
     ["forgets reservations in snapshots", "a snapshot restores the same state", {
       onSnapshot: (snapshot) => ({ ...snapshot, requests: snapshot.requests.map((live) => ({ ...live, reservedMib: 0 })) }),
