@@ -97,6 +97,7 @@ export function jobOf(dispatch: Dispatch, ref: AttemptRef): Job {
   return {
     requestId: ref.requestId,
     attempt: ref.attempt,
+    continues: dispatch.continues,
     // A router that knows of one GPU per request names that alone.
     gpuIds: dispatch.gpuIds.length > 0 ? dispatch.gpuIds : [dispatch.gpuId],
     modelId: dispatch.modelId,

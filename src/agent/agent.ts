@@ -20,11 +20,12 @@ import { StallWatch } from "../link/stall-watch.js";
 import { endedMessage, helloMessage, jobOf, runnerListMessage, telemetryMessage, unknownRunnerMessage } from "./agent-codec.js";
 import { EngineLoads } from "./engine-loads.js";
 import { EventOutbox } from "./event-outbox.js";
+import { GrpcTransport } from "./grpc-transport.js";
 import { GpuRestarts, type RestartCommand } from "./gpu-restarts.js";
 import { obeyModelOrder } from "./model-orders.js";
 import type { Probe, ProbedGpu } from "./probes/probe.js";
 import { NO_CREDENTIALS, type CredentialSources } from "../wire/router-credentials.js";
-import { RouterConnection } from "./router-connection.js";
+import { RouterConnection, type RouterTransport } from "./router-connection.js";
 import { STOP_AT_ONCE, type Runner } from "./runners/runner.js";
 
 /** How often to look at the lease and at a silent router. */
@@ -42,6 +43,7 @@ export interface AgentOptions {
   /** What restarts a GPU; null when nothing may. */
   readonly restartCommand?: RestartCommand | null;
   readonly log: Logger;
+  readonly transport?: RouterTransport;
 }
 
 /** What this process has done; logged at the end, for people and for tests that count. */
@@ -67,9 +69,8 @@ export class Agent {
   #gpuEvents: GpuEvent[] = [];
   #runnersChanged = false;
   #flushing = false;
-  #telemetryTimer: NodeJS.Timeout | null = null;
-  #heartbeatTimer: NodeJS.Timeout | null = null;
-  #watchTimer: NodeJS.Timeout | null = null;
+  /** Of the present stream. */
+  #timers: NodeJS.Timeout[] = [];
   readonly #stalls = new StallWatch(WATCH_MS);
   #draining = false;
   #idle: (() => void) | null = null;
@@ -79,7 +80,8 @@ export class Agent {
     this.#runnerByName = new Map(options.runners.map((runner) => [runner.name, runner]));
     this.#engineLoads = new EngineLoads(options.runners, () => this.#flushSoon());
     this.#restarts = new GpuRestarts(options.restartCommand ?? null, options.gpus, options.log, () => this.#flushSoon());
-    this.#connection = new RouterConnection(options.routerAddress, options.credentials ?? NO_CREDENTIALS, options.log, {
+    const { routerAddress, credentials = NO_CREDENTIALS, log, transport = new GrpcTransport(routerAddress, credentials, log) } = options;
+    this.#connection = new RouterConnection(routerAddress, transport, log, {
       hello: () =>
         create(ConnectRequestSchema, {
           beat: this.#session.nextBeat(performance.now()),
@@ -119,7 +121,8 @@ export class Agent {
       }),
     );
     for (const runner of runners) this.#stops.push(runner.onChange(() => this.#tellRunners()));
-    this.#watchTimer = setInterval(() => this.#watch(), WATCH_MS);
+    const watch = setInterval(() => this.#watch(), WATCH_MS);
+    this.#stops.push(() => clearInterval(watch));
     this.#connection.open();
   }
 
@@ -143,7 +146,6 @@ export class Agent {
     this.#flush();
     for (const stop of this.#stops) stop();
     this.#onDown();
-    if (this.#watchTimer) clearInterval(this.#watchTimer);
     await this.#connection.close();
     await this.#options.probe.close();
     this.#options.log.info({ counts: this.counts }, "agent stopped");
@@ -161,8 +163,7 @@ export class Agent {
       // Live output of the time between is gone; what the router must know is sent again.
       this.#events.restart(resend);
       this.#restarts.tellAgain();
-      this.#heartbeatTimer = setInterval(() => this.#send(true), message.welcome.heartbeatIntervalMs);
-      this.#telemetryTimer = setInterval(() => this.#look(), message.welcome.telemetryIntervalMs);
+      this.#timers = [setInterval(() => this.#send(true), message.welcome.heartbeatIntervalMs), setInterval(() => this.#look(), message.welcome.telemetryIntervalMs)];
       this.#look();
       this.#flushSoon();
     }
@@ -178,8 +179,7 @@ export class Agent {
   #onDown(): void {
     this.#session.disconnected();
     this.#engineLoads.clear();
-    if (this.#heartbeatTimer) clearInterval(this.#heartbeatTimer);
-    if (this.#telemetryTimer) clearInterval(this.#telemetryTimer);
+    for (const timer of this.#timers.splice(0)) clearInterval(timer);
   }
 
   async #run(dispatch: Dispatch): Promise<void> {

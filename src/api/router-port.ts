@@ -41,7 +41,9 @@ export type RouteOutcome =
 export type WatchEvent =
   | { readonly kind: "request"; readonly view: RequestView }
   | { readonly kind: "progress"; readonly fraction: number; readonly message: string }
-  | { readonly kind: "output"; readonly attempt: number; readonly offset: number; readonly data: Uint8Array };
+  | { readonly kind: "output"; readonly attempt: number; readonly offset: number; readonly data: Uint8Array }
+  /** What the attempt has put out is void: the request begins anew. */
+  | { readonly kind: "output_void"; readonly attempt: number; readonly reason: string };
 
 /** One message of WatchGpus. */
 export interface GpuChanges {

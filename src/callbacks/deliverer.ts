@@ -1,7 +1,8 @@
 // Delivers what the journal's outbox holds: at least once, in order per request, again and again until the receiver has it or time is up.
 // Made by router/; told of new events once they are durable. What is under way when the process ends is sent again by the next one.
 import type { CallbackEvent } from "../core/callbacks.js";
-import type { DeadLetter, OutboxEntry, OutboxTable } from "../journal/outbox-table.js";
+import type { Outbox } from "../journal/journal.js";
+import type { DeadLetter, OutboxEntry } from "../journal/outbox-table.js";
 import { DeliveryQueue, type QueueLimits, type Ticket } from "./delivery-queue.js";
 import { nextTryAtMs, type RetryPolicy } from "./retry-policy.js";
 import type { Sender } from "./sender.js";
@@ -20,7 +21,7 @@ export interface DelivererLimits extends QueueLimits, RetryPolicy {
 }
 
 export interface DelivererOptions {
-  readonly outbox: OutboxTable;
+  readonly outbox: Outbox;
   readonly sender: Pick<Sender, "send" | "close">;
   readonly limits: DelivererLimits;
   readonly clock: Clock;

@@ -64,6 +64,8 @@ export type Event =
   /** What else a node tells of a GPU of its own. */
   | { readonly kind: "gpu_report"; readonly nodeId: NodeId; readonly gpuId: GpuId; readonly report: GpuReport }
   | { readonly kind: "attempt_started"; readonly nodeId: NodeId; readonly ref: AttemptRef }
+  /** The first output of an attempt. */
+  | { readonly kind: "attempt_answered"; readonly nodeId: NodeId; readonly ref: AttemptRef }
   | { readonly kind: "attempt_progress"; readonly nodeId: NodeId; readonly ref: AttemptRef; readonly fraction: number }
   | { readonly kind: "attempt_ended"; readonly nodeId: NodeId; readonly ref: AttemptRef; readonly end: AttemptEnd }
   /** Time passed; sent a few times a second. */
@@ -86,6 +88,8 @@ export type Effect =
   | { readonly kind: "acknowledge"; readonly nodeId: NodeId; readonly ref: AttemptRef }
   /** Its runners are to load or unload a model; what comes of it shows in the runners that the node reports. */
   | { readonly kind: "order_model"; readonly nodeId: NodeId; readonly order: ModelOrder }
+  /** What an attempt has put out is void: the request begins anew. */
+  | { readonly kind: "output_void"; readonly requestId: RequestId; readonly attempt: number; readonly reason: string }
   /** The health of a GPU changed, with the evidence. */
   | { readonly kind: "health_changed"; readonly transition: GpuTransition }
   /** Its agent is to run the operator's command for that GPU. */

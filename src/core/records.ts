@@ -37,6 +37,8 @@ export type Record =
       readonly decision: Decision;
     }
   | { readonly kind: "started"; readonly requestId: RequestId; readonly attempt: number; readonly atMs: number }
+  /** Its first sign of life; only where something hangs on it. */
+  | { readonly kind: "answered"; readonly requestId: RequestId; readonly attempt: number; readonly atMs: number }
   | { readonly kind: "stop_requested"; readonly requestId: RequestId; readonly stop: StopWish }
   /** An attempt ended and the request goes on: back to the queue at `retryAtMs`. */
   | {
@@ -124,6 +126,12 @@ export function apply(state: State, record: Record): void {
       state.started(request);
       return;
     }
+    case "answered": {
+      const request = live(state, record.requestId);
+      assert(request.phase !== "queued" && request.attempt === record.attempt, "only the present attempt answers");
+      request.answeredAtMs = record.atMs;
+      return;
+    }
     case "stop_requested":
       live(state, record.requestId).stop = record.stop;
       state.deadlines.schedule(record.requestId, record.stop.atMs + STOP_GRACE_MS);
@@ -132,7 +140,10 @@ export function apply(state: State, record: Record): void {
       const request = live(state, record.requestId);
       assert(request.phase !== "queued" && request.attempt === record.attempt, "only the present attempt fails");
       state.release(request, record.atMs, null);
+      if (request.phase === "running") request.begun = true;
       request.phase = "queued";
+      request.waitingSinceMs = record.atMs;
+      delete request.answeredAtMs;
       request.startedAtMs = 0;
       request.progress = 0;
       const avoidGpuId = record.preempted ? "" : request.gpuId;

@@ -1,4 +1,5 @@
 // Everything about the core that an operator can set. `config/` fills it; the core only reads it.
+import type { StageTimeouts } from "./model/request.js";
 
 /** The pieces of the `hybrid` strategy. Each can be taken out, to see what it is worth. */
 export interface HybridSettings {
@@ -36,6 +37,12 @@ export interface PreemptionSettings {
   readonly nodeIntervalMs: number;
   /** How long more urgent work without a deadline is expected to wait before anything is stopped for it, ms. */
   readonly patienceMs: number;
+}
+
+/** 0 for none. */
+export interface ConfiguredTimeouts extends StageTimeouts {
+  /** From acceptance to the end, ms. */
+  readonly totalMs?: number;
 }
 
 /** When a GPU counts as ill and when as well again, beside its cool-down and the limits of temperature and errors. */
@@ -94,6 +101,8 @@ export interface CoreSettings {
   readonly retryDelayMs: number;
   /** Time-out of inference requests that set none, ms; 0 for none. Other types have none by default. */
   readonly requestTimeoutMs: number;
+  /** Time-outs of requests that set none, by what they are for; `failover/time-outs.ts` says how they are looked up. */
+  readonly timeouts: Readonly<Record<string, ConfiguredTimeouts>>;
   readonly telemetryIntervalMs: number;
   /** A node of which nothing is heard for this long has lost its work, but what must not run twice, ms. */
   readonly nodeLostAfterMs: number;
@@ -150,6 +159,7 @@ export const DEFAULT_CORE_SETTINGS: CoreSettings = {
   maxRetries: 3,
   retryDelayMs: 1_000,
   requestTimeoutMs: 30_000,
+  timeouts: {},
   telemetryIntervalMs: 1_000,
   nodeLostAfterMs: 800,
   reconnectGraceMs: 400,

@@ -4,15 +4,14 @@ import { mkdirSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import path from "node:path";
 import { open, type Database, type RootDatabase } from "lmdb";
-import type { EndedRequest } from "../core/events.js";
 import type { RequestId } from "../core/model/ids.js";
 import type { Request } from "../core/model/request.js";
 import type { Record } from "../core/records.js";
-import type { Snapshot } from "../core/snapshot.js";
 import { decodeFinished, decodeFrame, decodeSnapshot, encodeFinished, encodeFrame, encodeSnapshot } from "./codec.js";
+import type { Batch, FinishedPage, Journal, Recovered } from "./journal.js";
 import { lockDirectory, type DirectoryLock } from "./directory-lock.js";
 import { checkLmdbFile } from "./lmdb-file.js";
-import { OutboxTable, type OutboxEntry } from "./outbox-table.js";
+import { OutboxTable } from "./outbox-table.js";
 
 /** The format of what is stored; another one is refused rather than guessed at. */
 const FORMAT = 1;
@@ -21,33 +20,7 @@ const FORMAT = 1;
 const MAX_INLINE_RESULT_BYTES = 4 * 1024;
 const NO_RESULT = new Uint8Array();
 
-/** What becomes durable together. */
-export interface Batch {
-  /** Sequence number of the first record; must follow the last batch. */
-  readonly firstSequence: number;
-  readonly records: readonly Record[];
-  readonly ended: readonly EndedRequest[];
-  /** What callers are to be told of these records. */
-  readonly callbacks?: readonly OutboxEntry[];
-  /** The state after this batch; frames up to here are dropped with it. */
-  readonly snapshot: Snapshot | null;
-}
-
-/** What a start finds. */
-export interface Recovered {
-  readonly snapshot: Snapshot | null;
-  /** Records after the snapshot, in order. */
-  readonly records: Iterable<Record>;
-}
-
-/** A page of finished requests, newest first. */
-export interface FinishedPage {
-  readonly requests: readonly Request[];
-  /** Continue below this order; 0 when there are no more. */
-  readonly nextOrder: number;
-}
-
-export class LmdbJournal {
+export class LmdbJournal implements Journal {
   readonly directory: string;
   /** What callers are still to be told. */
   readonly outbox: OutboxTable;

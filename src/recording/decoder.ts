@@ -36,6 +36,7 @@ const EVENTS: { readonly [K in Event["kind"]]: true } = {
   gpu_lost: true,
   gpu_report: true,
   attempt_started: true,
+  attempt_answered: true,
   attempt_progress: true,
   attempt_ended: true,
   tick: true,

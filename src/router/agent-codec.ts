@@ -29,7 +29,7 @@ import type { AttemptEnd, AttemptOutcome, Effect, Event } from "../core/events.j
 import type { GpuInventory, GpuTelemetry, LoadableModel, ModelOrder, RunnerInfo, RunnerLoad } from "../core/model/gpu.js";
 import type { RestartOutcome } from "../core/model/maintenance.js";
 import type { AttemptRef, GpuId, ModelId, NodeId, RequestId } from "../core/model/ids.js";
-import { computeCapability, computeCapabilityText, type Requirements } from "../core/model/request.js";
+import { computeCapability, computeCapabilityText, wishesOf, type Requirements } from "../core/model/request.js";
 
 /** Of what a command said, this much is recorded, characters. */
 const MAX_RESTART_MESSAGE = 2_048;
@@ -119,7 +119,7 @@ function inventoryOf(info: GpuInfo): GpuInventory {
     computeCapability: computeCapability(info.computeCapability) || 0,
     memoryTotalMib: info.memoryTotalMib,
     multiprocessorCount: info.multiprocessorCount,
-    powerLimitWatts: info.powerLimitWatts,
+    powerLimitWatts: measured(info.powerLimitWatts),
     driverVersion: info.driverVersion,
     parentGpuId: info.parentGpuId as GpuId,
     simulated: info.simulated,
@@ -133,11 +133,11 @@ export function telemetryOf(sample: ProtoTelemetry): { readonly sample: GpuTelem
       gpuId: sample.gpuId as GpuId,
       memoryUsedMib: sample.memoryUsedMib,
       memoryFreeMib: sample.memoryFreeMib,
-      gpuUtilizationPercent: sample.gpuUtilizationPercent ?? Number.NaN,
-      memoryUtilizationPercent: sample.memoryUtilizationPercent ?? Number.NaN,
-      temperatureCelsius: sample.temperatureCelsius ?? Number.NaN,
-      powerUsageWatts: sample.powerUsageWatts ?? Number.NaN,
-      powerLimitWatts: sample.powerLimitWatts ?? Number.NaN,
+      gpuUtilizationPercent: percent(sample.gpuUtilizationPercent),
+      memoryUtilizationPercent: percent(sample.memoryUtilizationPercent),
+      temperatureCelsius: finite(sample.temperatureCelsius),
+      powerUsageWatts: finite(sample.powerUsageWatts),
+      powerLimitWatts: finite(sample.powerLimitWatts),
       uptimeSeconds: Number(sample.uptimeSeconds),
       clockEventReasons: Number(sample.clockEventReasons),
       eccUncorrected: sample.eccUncorrected === undefined ? Number.NaN : Number(sample.eccUncorrected),
@@ -149,6 +149,24 @@ export function telemetryOf(sample: ProtoTelemetry): { readonly sample: GpuTelem
   };
 }
 
+/** NaN, which stands for what a device cannot say, also for what is no number to calculate with. */
+function finite(value: number | undefined): number {
+  return value !== undefined && Number.isFinite(value) ? value : Number.NaN;
+}
+
+function percent(value: number | undefined): number {
+  return Math.min(100, Math.max(0, finite(value)));
+}
+
+/** 0 for what is no number, or less than nothing. */
+function measured(value: number): number {
+  return value > 0 && Number.isFinite(value) ? value : 0;
+}
+
+/** The share of the work that is done; null for what is none. */
+export function fractionOf(value: number): number | null {
+  return Number.isFinite(value) ? Math.min(1, Math.max(0, value)) : null;
+}
 /** What a node tells of a GPU; null for an event of a kind that this router does not know. */
 export function gpuEventOf(nodeId: NodeId, { gpuId, event, xidDetail }: GpuEvent): Extract<Event, { kind: "gpu_lost" | "gpu_report" }> | null {
   const of = { nodeId, gpuId: gpuId as GpuId };
@@ -181,8 +199,8 @@ export function attemptEndOf(ended: AttemptEnded): AttemptEnd {
     resultContentType: ended.resultContentType,
     statistics: statistics
       ? {
-          runMs: statistics.runMs,
-          firstOutputMs: statistics.firstOutputMs,
+          runMs: measured(statistics.runMs),
+          firstOutputMs: measured(statistics.firstOutputMs),
           inputTokens: statistics.inputTokens,
           outputTokens: statistics.outputTokens,
           peakMemoryMib: statistics.peakMemoryMib,
@@ -193,7 +211,7 @@ export function attemptEndOf(ended: AttemptEnded): AttemptEnd {
 }
 
 export function dispatchOf({ request, attempt, gpuId, gpuIds = [], runner }: Extract<Effect, { kind: "dispatch" }>, nowMs: number): Dispatch {
-  const { spec, deadlineAtMs } = request;
+  const { spec, deadlineAtMs, begun = false } = request;
   const { requirements } = spec;
   return create(DispatchSchema, {
     ref: protoRef({ requestId: spec.requestId, attempt }),
@@ -206,6 +224,7 @@ export function dispatchOf({ request, attempt, gpuId, gpuIds = [], runner }: Ext
     payload: spec.payload,
     timeLeftMs: deadlineAtMs === 0 ? 0n : BigInt(Math.max(1, deadlineAtMs - nowMs)),
     mustNotRunTwice: !spec.idempotent,
+    continues: begun && wishesOf(spec).checkpoint,
     ...(stated(requirements) && { resourceRequirements: requirementsMessage(requirements) }),
   });
 }

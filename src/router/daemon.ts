@@ -88,7 +88,7 @@ export async function startDaemon(config: RouterConfig, version: string, log: Lo
       router: service,
       results: router,
       maxRequestBytes: config.maxMessageBytes,
-      healthDetails: () => ({ epoch: router.epoch, live_requests: router.liveRequests, connected_nodes: router.agents.connectedNodes }),
+      healthDetails: () => ({ epoch: router.epoch, live_requests: router.liveRequests, connected_nodes: router.agents.connectedNodes, late_results: router.figures.lateResults, retries_held_back: router.figures.retriesHeldBack }),
     });
     const grpc = createGrpcServer({
       ...entrance,

@@ -5,7 +5,7 @@ import type { Effect, EndedRequest, Event, Step } from "../core/events.js";
 import type { Record } from "../core/records.js";
 import type { CoreSettings } from "../core/settings.js";
 import { takeSnapshot } from "../core/snapshot.js";
-import type { LmdbJournal } from "../journal/lmdb-journal.js";
+import type { Journal } from "../journal/journal.js";
 import type { OutboxEntry } from "../journal/outbox-table.js";
 import type { Recorder } from "../recording/recorder.js";
 import type { Clock } from "./clock.js";
@@ -28,7 +28,7 @@ interface Release {
 
 export interface EngineLoopOptions {
   readonly settings: CoreSettings;
-  readonly journal: LmdbJournal;
+  readonly journal: Journal;
   readonly clock: Clock;
   /** Called with each effect right after its step: returns what to do once the step is durable; null for nothing. Must not throw. */
   readonly prepare: (effect: Effect) => (() => void) | null;
@@ -37,7 +37,7 @@ export interface EngineLoopOptions {
   /** The journal refused a commit: memory is ahead of the disk, the process must end. */
   readonly onJournalFailure: (error: Error) => void;
   /** Is told everything that the engine is given, from its start on. */
-  readonly recorder?: Recorder | null;
+  readonly recorder?: Pick<Recorder, "recovered" | "replayed" | "stepped"> | null;
 }
 
 export class EngineLoop {
@@ -116,7 +116,10 @@ export class EngineLoop {
         this.#stopped = resolve;
       });
     }
-    if (!this.#failed && this.#options.journal.bytesSinceSnapshot > 0) await this.#append([], [], [], true);
+    if (this.#failed || this.#options.journal.bytesSinceSnapshot === 0) return;
+    // What is stepped from here on is not committed beside it, and never was: nobody is told of it.
+    this.#committing = true;
+    await this.#append([], [], [], true).catch((error: unknown) => this.#fail(error));
   }
 
   #whenDurable(run: () => void): void {
@@ -142,9 +145,7 @@ export class EngineLoop {
       try {
         await this.#append(records, ended, callbacks, this.#snapshotDue());
       } catch (error) {
-        this.#failed = true;
-        this.#options.onJournalFailure(error instanceof Error ? error : new Error(String(error)));
-        this.#stopped?.();
+        this.#fail(error);
         return;
       }
       this.#durableSequence += records.length;
@@ -153,6 +154,12 @@ export class EngineLoop {
       if (callbacks.length > 0) this.#options.onCallbacks?.(callbacks);
     }
     this.#committing = false;
+    this.#stopped?.();
+  }
+
+  #fail(error: unknown): void {
+    this.#failed = true;
+    this.#options.onJournalFailure(error instanceof Error ? error : new Error(String(error)));
     this.#stopped?.();
   }
 

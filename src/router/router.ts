@@ -5,12 +5,13 @@ import type { ListQuery, RequestView, RouteOutcome, RouterPort, WatchEvent } fro
 import type { Deliverer } from "../callbacks/deliverer.js";
 import type { AgentTerms, RetentionLimits } from "../config/router-config.js";
 import type { CallbackEvent } from "../core/callbacks.js";
+import type { Engine } from "../core/engine.js";
 import type { Effect } from "../core/events.js";
 import type { Decision } from "../core/model/decision.js";
 import type { RequestId, UserId } from "../core/model/ids.js";
 import { gpusOf, isTerminal, type Request, type RequestSpec } from "../core/model/request.js";
 import type { CoreSettings } from "../core/settings.js";
-import type { LmdbJournal } from "../journal/lmdb-journal.js";
+import type { Journal } from "../journal/journal.js";
 import type { Recorder } from "../recording/recorder.js";
 import { StallWatch } from "../link/stall-watch.js";
 import { Admin } from "./admin.js";
@@ -35,7 +36,7 @@ export interface RouterOptions {
   readonly settings: CoreSettings;
   readonly agentTerms: AgentTerms;
   readonly retention: RetentionLimits;
-  readonly journal: LmdbJournal;
+  readonly journal: Journal;
   readonly clock: Clock;
   readonly log: Logger;
   /** Where results can be fetched, such as "http://127.0.0.1:8000"; "" when there is no HTTP server. */
@@ -44,7 +45,7 @@ export interface RouterOptions {
   /** Delivers callbacks; without it they stay in the journal. */
   readonly delivery?: (bodyOf: (event: CallbackEvent) => string) => Deliverer;
   /** null when nothing is recorded. */
-  readonly recorder?: Recorder | null;
+  readonly recorder?: Pick<Recorder, "recovered" | "replayed" | "stepped" | "close"> | null;
 }
 
 export class Router implements RouterPort {
@@ -74,6 +75,7 @@ export class Router implements RouterPort {
       log,
       step: (event) => void this.#loop.step(event),
       epoch: () => this.#loop.epoch,
+      isUnanswered: (ref) => this.#loop.engine.isUnanswered(ref),
       onOutput: (ref, offset, data) => this.#watchers.output(ref, offset, data),
       onProgress: (ref, fraction, message) => this.#watchers.progress(ref, fraction, message),
     });
@@ -92,9 +94,20 @@ export class Router implements RouterPort {
     return this.#loop.epoch;
   }
 
+  /** For checks: it is read, never stepped. */
+  get engine(): Engine {
+    return this.#loop.engine;
+  }
+
   /** Requests that have not ended. */
   get liveRequests(): number {
     return this.#loop.engine.state.requests.size;
+  }
+
+  /** What was counted since the start, and what waits, for people. */
+  get figures(): { readonly lateResults: number; readonly retriesHeldBack: number } {
+    const { lateResults, retriesHeldBack } = this.#loop.engine;
+    return { lateResults, retriesHeldBack };
   }
 
   /** Resolves when everything up to now is durable. */
@@ -219,6 +232,7 @@ export class Router implements RouterPort {
   }
 
   #prepare(effect: Effect): (() => void) | null {
+    if (effect.kind === "output_void") return this.#watchers.voiding(effect.requestId, effect.attempt, effect.reason);
     if (effect.kind === "health_changed") {
       const { atMs: _, ...transition } = effect.transition;
       this.#options.log[transition.to === "healthy" ? "info" : "warn"](transition, "health of a GPU changed");

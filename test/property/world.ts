@@ -120,20 +120,26 @@ class World {
         return;
       }
       case "connect":
-        this.#connect(command.node, command.gpus, command.runners, this.#held(command.node, command.held));
+        this.#connect(command.node, command.gpus, command.runners, this.#held(command.node, command.held), command.instance);
         return;
       case "disconnect":
-        this.step({ kind: "node_disconnected", nodeId: nodeOf(command.node) });
+        this.step({ kind: "node_disconnected", nodeId: nodeOf(command.node), ...(command.silentMs !== undefined && { silentMs: command.silentMs }) });
+        return;
+      case "stall":
+        this.#nowMs += command.ms;
+        this.step({ kind: "router_stalled", ms: command.ms });
         return;
       case "runners":
         this.step({ kind: "runners_changed", nodeId: nodeOf(command.node), runners: RUNNERS[command.runners]! });
         return;
       case "start":
+      case "answer":
       case "progress": {
         const dispatch = this.#pick(this.#dispatches, command.pick);
         if (!dispatch) return;
         const { nodeId: at, ref: attempt } = dispatch;
-        this.step(command.do === "start" ? { kind: "attempt_started", nodeId: at, ref: attempt } : { kind: "attempt_progress", nodeId: at, ref: attempt, fraction: 0.5 });
+        if (command.do === "progress") this.step({ kind: "attempt_progress", nodeId: at, ref: attempt, fraction: 0.5 });
+        else this.step({ kind: command.do === "start" ? "attempt_started" : "attempt_answered", nodeId: at, ref: attempt });
         return;
       }
       case "end": {
@@ -257,7 +263,7 @@ class World {
     // What was learned of the speed of GPUs is in no snapshot: they may decide differently then.
     const learned = this.#journal.some((record) => record.kind === "placed" && record.decision.estimate.outputTokens !== undefined);
     this.#twin = learned ? null : as === "snapshot" ? fromReplay : fromSnapshot;
-    this.oracle.restarted();
+    this.oracle.restarted(this.#nowMs);
     this.step({ kind: "take_over", epoch: this.#engine.state.epoch + 1 });
     this.#tick(0);
   }
@@ -284,8 +290,8 @@ class World {
     this.step({ kind: "tick" });
   }
 
-  #connect(node: number, gpus: number, runners: number, held: readonly AttemptRef[]): void {
-    this.step({ kind: "node_connected", nodeId: nodeOf(node), instanceId: "instance", gpus: gpusOf(node, gpus), runners: RUNNERS[runners]!, held });
+  #connect(node: number, gpus: number, runners: number, held: readonly AttemptRef[], instanceId = "instance"): void {
+    this.step({ kind: "node_connected", nodeId: nodeOf(node), instanceId, gpus: gpusOf(node, gpus), runners: RUNNERS[runners]!, held });
   }
 
   #end(at: NodeId, attempt: AttemptRef, outcome: Parameters<typeof end>[0]): void {
@@ -332,11 +338,11 @@ class World {
 
   #spec(id: string, command: Extract<Command, { do: "submit" }>) {
     const { priority, model, memoryMib, timeoutMs, gpu, capability, strategy, type, gpus, user = "u", tokens: [inputTokens, outputTokens] = [0, 0] } = command;
-    const { firstOutputMs = 0, totalMs = 0, whenLate = "demote", preemptible = false, checkpoint = false } = command;
+    const { firstOutputMs = 0, totalMs = 0, whenLate = "demote", preemptible = false, checkpoint = false, idempotent = true, handling } = command;
     const wished = gpus > 1 || firstOutputMs > 0 || totalMs > 0 || preemptible;
     const wishedFor = wished ? { wishes: wishes({ gpus, firstOutputMs, totalMs, whenLate, preemptible, checkpoint }) } : {};
     const requirements = { memoryMib, minComputeCapability: capability, inputTokens, outputTokens };
-    return spec(id, { userId: user as UserId, priority, model, timeoutMs, gpu, strategy, type, ...wishedFor, requirements, payload: new Uint8Array(20) });
+    return spec(id, { userId: user as UserId, priority, model, timeoutMs, gpu, strategy, type, idempotent, ...wishedFor, ...(handling && { handling }), requirements, payload: new Uint8Array(20) });
   }
 
   #pick<T>(from: readonly T[], pick: number): T | undefined {

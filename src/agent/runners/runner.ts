@@ -5,6 +5,8 @@ export interface Job {
   readonly requestId: string;
   /** Counts from 1. */
   readonly attempt: number;
+  /** An earlier attempt had begun and saves what it has done: go on from there. */
+  readonly continues: boolean;
   /** The GPUs that the router chose, at least one: the work runs on all of them at once. */
   readonly gpuIds: readonly string[];
   readonly modelId: string;

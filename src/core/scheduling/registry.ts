@@ -40,13 +40,13 @@ export function stateFilters(settings: CoreSettings): readonly StateFilter[] {
   return [status, suspect, maintenance, health(settings), exclusive, slots(settings), utilization(settings)];
 }
 
-/** In the order in which they run: the most selective first, `avoid` last because it yields when nothing else is left. */
+/** In the order in which they run: the most selective first. */
 export function requestFilters(settings: CoreSettings): readonly RequestFilter[] {
-  return [pin, model, probe, capability, empty, memory(settings), reserved(), avoid];
+  return [pin, model, probe, capability, empty, memory(settings), reserved()];
 }
 
-/** Those that judge what all others, a strategy's own too, have left. */
-export const lastFilters: readonly RequestFilter[] = [gang];
+/** Those that judge what all others, a strategy's own too, have left: `avoid` yields when it would leave nothing. */
+export const lastFilters: readonly RequestFilter[] = [avoid, gang];
 
 export function strategies(settings: CoreSettings): readonly Strategy[] {
   return [

@@ -57,7 +57,7 @@ let loading: LoadingRunner;
 beforeEach(async () => {
   events = [];
   loading = new LoadingRunner();
-  sessions = new AgentSessions({ terms: TERMS, clock: new TestClock(), log: silentLog, step: (event) => events.push(event), epoch: () => 1, onOutput: jest.fn(), onProgress: jest.fn() });
+  sessions = new AgentSessions({ terms: TERMS, clock: new TestClock(), log: silentLog, step: (event) => events.push(event), epoch: () => 1, isUnanswered: () => false, onOutput: jest.fn(), onProgress: jest.fn() });
   const rules = new Map([["/gpurouter.v1.AgentService/Connect", ["agent"]]] as const);
   const interceptors = [guardInterceptor(OPEN_GUARD, rules, (error) => {
     throw error;

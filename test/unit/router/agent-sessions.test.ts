@@ -16,6 +16,7 @@ const TERMS = { leaseMs: 10_000, nodeLostAfterMs: 800, heartbeatIntervalMs: 250,
 let clock: TestClock;
 let events: Event[];
 let watched: string[];
+let unanswered: Set<string>;
 let sessions: AgentSessions;
 
 beforeEach(() => {
@@ -23,12 +24,14 @@ beforeEach(() => {
   clock = new TestClock();
   events = [];
   watched = [];
+  unanswered = new Set();
   sessions = new AgentSessions({
     terms: TERMS,
     clock,
     log: silentLog,
     step: (event) => events.push(event),
     epoch: () => 7,
+    isUnanswered: ({ requestId }) => unanswered.delete(requestId),
     onOutput: (ref, offset, data) => watched.push(`output ${ref.requestId} ${offset} ${data.byteLength}`),
     onProgress: (ref, fraction, message) => watched.push(`progress ${ref.requestId} ${fraction} ${message}`),
   });
@@ -163,6 +166,15 @@ describe("What an agent says", () => {
     expect(kinds().slice(1)).toEqual(["attempt_started", "attempt_progress", "attempt_ended"]);
     expect(events.at(-1)).toMatchObject({ nodeId: "node-a", ref, end: { outcome: "failed", error: { code: "exit_code", exitCode: 7 }, statistics: null } });
     expect(watched).toEqual(["output r 5 3", "progress r 0.5 half"]);
+  });
+
+  test("as output tells the engine once of each attempt that it is alive", () => {
+    const { stream } = connect();
+    unanswered.add("r");
+    const piece = (offset: bigint) => ({ ref: { requestId: "r", attempt: 1 }, event: { case: "output" as const, value: { offset, data: new Uint8Array(1) } } });
+    stream.says({ events: [piece(0n), piece(1n)] });
+    expect(events.slice(1)).toEqual([{ kind: "attempt_answered", nodeId: "node-a", ref: { requestId: "r", attempt: 1 } }]);
+    expect(watched).toEqual(["output r 0 1", "output r 1 1"]);
   });
 
   test("of its GPUs: telemetry with its age, a loss, Xids whatever they mean", () => {

@@ -80,7 +80,7 @@ describe("a command", () => {
   test("sees its GPUs, its attempt, what the operator listed, and nothing else of the agent", async () => {
     const agentEnv = { PATH: process.env["PATH"], HOME: "/home/agent", LANG: "C.UTF-8", VLLM_API_KEY: "secret", LD_PRELOAD: "", NODE_OPTIONS: "--no-warnings" };
     const runner = command([process.execPath, "-p", "JSON.stringify(process.env)"], { env: { LISTED: "yes", HOME: "/srv/home" } }, agentEnv);
-    const outcome = await runner.run(aJob({ requestId: "r-7", attempt: 3, gpuIds: ["MIG-0001", "MIG-0002"] }), new RecordingSink(), LIMITS, never);
+    const outcome = await runner.run(aJob({ requestId: "r-7", attempt: 3, continues: true, gpuIds: ["MIG-0001", "MIG-0002"] }), new RecordingSink(), LIMITS, never);
     const seen = JSON.parse(textOf(outcome)) as Record<string, string>;
     const directory = seen["TMPDIR"] ?? "";
     expect(seen).toEqual({
@@ -93,6 +93,7 @@ describe("a command", () => {
       CUDA_DEVICE_ORDER: "PCI_BUS_ID",
       GPU_ROUTER_REQUEST_ID: "r-7",
       GPU_ROUTER_ATTEMPT: "3",
+      GPU_ROUTER_CONTINUES: "1",
       GPU_ROUTER_MODEL_ID: "m",
       GPU_ROUTER_GPU_ID: "MIG-0001",
       GPU_ROUTER_GPU_IDS: "MIG-0001,MIG-0002",

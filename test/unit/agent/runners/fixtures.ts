@@ -7,6 +7,7 @@ export function aJob(fields: Partial<Job> = {}): Job {
   return {
     requestId: "request-1",
     attempt: 1,
+    continues: false,
     gpuIds: ["GPU-00000000-0000-0000-0000-000000000001"],
     modelId: "m",
     type: "inference",
