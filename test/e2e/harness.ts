@@ -200,6 +200,8 @@ export interface AgentStart {
   readonly speed?: number;
   /** The section `runners` of its configuration. */
   readonly runners?: object;
+  /** The section `router` of its configuration: how it shows who it is. */
+  readonly access?: object;
   readonly env?: NodeJS.ProcessEnv;
   readonly graceSeconds?: number;
 }
@@ -212,8 +214,8 @@ export async function startAgent(start: AgentStart): Promise<TestProcess> {
 }
 
 /** The process alone, for agents that are to be refused. */
-export async function agentProcess({ nodeId, router, gpus = 4, kind = "A100-80GB", speed = 1, runners = {}, env, graceSeconds = 1 }: AgentStart): Promise<TestProcess> {
-  const configFile = await writeConfig(`${nodeId}.yaml`, { node_id: nodeId, router_address: router, probe: { mode: "simulated", simulated: { gpus, kind, speed } }, runners });
+export async function agentProcess({ nodeId, router, gpus = 4, kind = "A100-80GB", speed = 1, runners = {}, access = {}, env, graceSeconds = 1 }: AgentStart): Promise<TestProcess> {
+  const configFile = await writeConfig(`${nodeId}.yaml`, { node_id: nodeId, router_address: router, router: access, probe: { mode: "simulated", simulated: { gpus, kind, speed } }, runners });
   return new TestProcess(`agent ${nodeId}`, ["agent", "--config", configFile, "--grace", `${graceSeconds}`], env);
 }
 
@@ -246,6 +248,6 @@ function portOf(address: string): number {
 
 /** What the environment of the tests says of a router or an agent must not reach those under test. */
 function withoutOurVariables(): NodeJS.ProcessEnv {
-  const ours = new Set(["GPU_ROUTER_NODE_ID", "GPU_ROUTER_ADDRESS", "CONFIG_PATH", "API_HOST", "API_PORT", "NODE_OPTIONS"]);
+  const ours = new Set(["GPU_ROUTER_NODE_ID", "GPU_ROUTER_ADDRESS", "GPU_ROUTER_API_KEY", "GPU_ROUTER_CA", "CONFIG_PATH", "API_HOST", "API_PORT", "NODE_OPTIONS"]);
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !ours.has(name)));
 }
