@@ -8,6 +8,7 @@ import { createHttpServer } from "../api/http-server.js";
 import { createIdentityService } from "../api/identity-service.js";
 import { createRouterService } from "../api/router-service.js";
 import { TlsFiles } from "../api/tls-files.js";
+import { createValidation } from "../api/validation.js";
 import type { Principal } from "../auth/principal.js";
 import type { RouterConfig } from "../config/router-config.js";
 import { LmdbJournal } from "../journal/lmdb-journal.js";
@@ -71,9 +72,10 @@ export async function startDaemon(config: RouterConfig, version: string, log: Lo
     const { audit, authenticator, book, guard, close: closeStore } = openIdentity(config.dataDirectory, config.auth, log);
     closeIdentity = closeStore;
     tls = tlsConfig.cert === "" ? null : new TlsFiles(tlsConfig, log);
-    const services = [{ service: IdentityService, handlers: createIdentityService(book, audit) }];
+    const validate = createValidation();
+    const services = [{ service: IdentityService, handlers: createIdentityService(book, audit, Date.now, validate) }];
     const entrance = { host: config.host, guard, tls, encryptedByProxy: tlsConfig.terminatedByProxy, services, log };
-    const service = createRouterService(router);
+    const service = createRouterService(router, Date.now, validate);
     const maxRequestBytes = Math.max(config.maxMessageBytes, config.agentTerms.maxResultBytes + MESSAGE_OVERHEAD_BYTES);
     const http = createHttpServer({
       ...entrance,

@@ -10,6 +10,7 @@ import { IdentityGuard } from "../../../src/api/guard.js";
 import { createHttpServer, type HttpServerOptions } from "../../../src/api/http-server.js";
 import { createIdentityService } from "../../../src/api/identity-service.js";
 import { createRouterService } from "../../../src/api/router-service.js";
+import { createValidation } from "../../../src/api/validation.js";
 import type { AuthenticatorOptions } from "../../../src/auth/authenticator.js";
 import { ROLES, type Role } from "../../../src/auth/principal.js";
 import { agentDoor } from "../../../src/router/agent-door.js";
@@ -31,6 +32,9 @@ export interface Guarded {
   readonly agents: string[];
 }
 
+/** Compiled once for all tests of a file. */
+const validate = createValidation();
+
 interface Options {
   readonly authenticator?: Partial<Omit<AuthenticatorOptions, "book" | "audit">>;
   readonly grpc?: Partial<GrpcServerOptions>;
@@ -51,9 +55,9 @@ export async function serveGuarded({ authenticator, grpc: grpcOptions, http: htt
   });
   const keys = { admin: await identity.key({ roles: ["admin"], user: "admin" }) } as Record<Role, string>;
   for (const role of ROLES) keys[role] ??= await identity.key({ roles: [role], user: role, nodeIds: role === "agent" ? ["node-1"] : [] });
-  const guard = new IdentityGuard(identity.authenticator, identity.audit, (listener) => identity.book.onTakenAway(listener));
-  const service = createRouterService(router);
-  const services = [{ service: IdentityService, handlers: createIdentityService(identity.book, identity.audit) }];
+  const guard = new IdentityGuard(identity.authenticator, identity.audit, log, (listener) => identity.book.onTakenAway(listener));
+  const service = createRouterService(router, Date.now, validate);
+  const services = [{ service: IdentityService, handlers: createIdentityService(identity.book, identity.audit, Date.now, validate) }];
   const agents: string[] = [];
   const connect = agentDoor((stream: ServerDuplexStream<ConnectRequest, ConnectResponse>) => {
     agents.push(callerOf(stream).principal.name);
