@@ -22,6 +22,7 @@ module.exports = {
     only("auth", ["core/model", "lib"], "auth/ finds out who calls: what it stores goes through its port (auth/identity-store.ts), what it says is for api/ to translate."),
     only("journal", ["core", "lib", "auth"], "journal/ stores what core/ records and auth/ keeps: let router/ hand it over."),
     only("recording", ["core", "lib", "journal"], "recording/ writes and reads what an engine was given and decided: let router/ tell it, cli/ and sim/ ask it."),
+    only("callbacks", ["core", "lib", "journal"], "callbacks/ delivers what the journal keeps: let router/ hand in what is said and to whom."),
     only("observe", ["core", "lib", "gen"], "observe/ is told facts: have the caller pass them in."),
     only("config", ["core", "auth", "lib", "gen"], "config/ gives plain settings: the composition roots in router/, agent/ and cli/ hand them out."),
     only("wire", [], "wire/ binds any protobuf service to grpc-js: pass the descriptor in."),

@@ -26,6 +26,7 @@ const OUTCOMES: Readonly<{ [outcome in JobOutcome["outcome"]]: AttemptOutcome }>
   failed: AttemptOutcome.FAILED,
   unavailable: AttemptOutcome.UNAVAILABLE,
   cancelled: AttemptOutcome.CANCELLED,
+  fenced: AttemptOutcome.FENCED,
 };
 
 export interface Hello {
@@ -36,10 +37,11 @@ export interface Hello {
   readonly gpus: readonly ProbedGpu[];
   readonly runners: readonly Runner[];
   readonly held: AttemptRef[];
+  readonly restartsGpus: boolean;
 }
 
-export function helloMessage({ nodeId, instanceId, version, highestEpoch, gpus, runners, held }: Hello): AgentHello {
-  return create(AgentHelloSchema, { nodeId, instanceId, agentVersion: version, highestEpoch, gpus: [...gpus], runners: runnerListMessage(runners), held });
+export function helloMessage({ nodeId, instanceId, version, highestEpoch, gpus, runners, held, restartsGpus }: Hello): AgentHello {
+  return create(AgentHelloSchema, { nodeId, instanceId, agentVersion: version, highestEpoch, gpus: [...gpus], runners: runnerListMessage(runners), held, restartsGpus });
 }
 
 export function runnerListMessage(runners: readonly Runner[]): RunnerList {
@@ -95,6 +97,7 @@ export function jobOf(dispatch: Dispatch, ref: AttemptRef): Job {
   return {
     requestId: ref.requestId,
     attempt: ref.attempt,
+    continues: dispatch.continues,
     // A router that knows of one GPU per request names that alone.
     gpuIds: dispatch.gpuIds.length > 0 ? dispatch.gpuIds : [dispatch.gpuId],
     modelId: dispatch.modelId,
@@ -106,6 +109,7 @@ export function jobOf(dispatch: Dispatch, ref: AttemptRef): Job {
     outputTokens: requirements?.outputTokens ?? 0,
     memoryMib: requirements?.memoryMib ?? 0,
     expectedDurationMs: Number(requirements?.expectedDurationMs ?? 0n),
+    mustNotRunTwice: dispatch.mustNotRunTwice,
   };
 }
 

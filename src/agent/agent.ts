@@ -13,8 +13,6 @@ import {
   type Dispatch,
   type GpuEvent,
   GpuEventSchema,
-  ModelAction,
-  type ModelOrder,
 } from "../../gen/gpurouter/v1/agent_pb.js";
 import { ChurnMap } from "../lib/churn-map.js";
 import { AgentSession } from "../link/agent-session.js";
@@ -22,10 +20,12 @@ import { StallWatch } from "../link/stall-watch.js";
 import { endedMessage, helloMessage, jobOf, runnerListMessage, telemetryMessage, unknownRunnerMessage } from "./agent-codec.js";
 import { EngineLoads } from "./engine-loads.js";
 import { EventOutbox } from "./event-outbox.js";
-import { giveModelOrder } from "./model-orders.js";
+import { GrpcTransport } from "./grpc-transport.js";
+import { GpuRestarts, type RestartCommand } from "./gpu-restarts.js";
+import { obeyModelOrder } from "./model-orders.js";
 import type { Probe, ProbedGpu } from "./probes/probe.js";
 import { NO_CREDENTIALS, type CredentialSources } from "../wire/router-credentials.js";
-import { RouterConnection } from "./router-connection.js";
+import { RouterConnection, type RouterTransport } from "./router-connection.js";
 import { STOP_AT_ONCE, type Runner } from "./runners/runner.js";
 
 /** How often to look at the lease and at a silent router. */
@@ -40,7 +40,10 @@ export interface AgentOptions {
   readonly probe: Probe;
   readonly gpus: readonly ProbedGpu[];
   readonly runners: readonly Runner[];
+  /** What restarts a GPU; null when nothing may. */
+  readonly restartCommand?: RestartCommand | null;
   readonly log: Logger;
+  readonly transport?: RouterTransport;
 }
 
 /** What this process has done; logged at the end, for people and for tests that count. */
@@ -60,14 +63,14 @@ export class Agent {
   readonly #fenced = new Set<string>();
   readonly #runnerByName: ReadonlyMap<string, Runner>;
   readonly #engineLoads: EngineLoads;
+  readonly #restarts: GpuRestarts;
   readonly #stops: (() => void)[] = [];
   readonly #events = new EventOutbox();
   #gpuEvents: GpuEvent[] = [];
   #runnersChanged = false;
   #flushing = false;
-  #telemetryTimer: NodeJS.Timeout | null = null;
-  #heartbeatTimer: NodeJS.Timeout | null = null;
-  #watchTimer: NodeJS.Timeout | null = null;
+  /** Of the present stream. */
+  #timers: NodeJS.Timeout[] = [];
   readonly #stalls = new StallWatch(WATCH_MS);
   #draining = false;
   #idle: (() => void) | null = null;
@@ -76,7 +79,9 @@ export class Agent {
     this.#options = options;
     this.#runnerByName = new Map(options.runners.map((runner) => [runner.name, runner]));
     this.#engineLoads = new EngineLoads(options.runners, () => this.#flushSoon());
-    this.#connection = new RouterConnection(options.routerAddress, options.credentials ?? NO_CREDENTIALS, options.log, {
+    this.#restarts = new GpuRestarts(options.restartCommand ?? null, options.gpus, options.log, () => this.#flushSoon());
+    const { routerAddress, credentials = NO_CREDENTIALS, log, transport = new GrpcTransport(routerAddress, credentials, log) } = options;
+    this.#connection = new RouterConnection(routerAddress, transport, log, {
       hello: () =>
         create(ConnectRequestSchema, {
           beat: this.#session.nextBeat(performance.now()),
@@ -88,6 +93,7 @@ export class Agent {
             gpus: options.gpus,
             runners: this.#draining ? [] : options.runners,
             held: this.#session.held,
+            restartsGpus: Boolean(options.restartCommand),
           }),
         }),
       onMessage: (message) => this.#onMessage(message),
@@ -114,23 +120,16 @@ export class Agent {
         this.#flushSoon();
       }),
     );
-    for (const runner of runners) {
-      this.#stops.push(
-        runner.onChange(() => {
-          this.#runnersChanged = true;
-          this.#flushSoon();
-        }),
-      );
-    }
-    this.#watchTimer = setInterval(() => this.#watch(), WATCH_MS);
+    for (const runner of runners) this.#stops.push(runner.onChange(() => this.#tellRunners()));
+    const watch = setInterval(() => this.#watch(), WATCH_MS);
+    this.#stops.push(() => clearInterval(watch));
     this.#connection.open();
   }
 
   /** Takes no new work (the router is told), waits up to `graceMs` for what runs, then stops it. */
   async stop(graceMs: number): Promise<void> {
     this.#draining = true;
-    this.#runnersChanged = true;
-    this.#flushSoon();
+    this.#tellRunners();
     if (this.running > 0) {
       this.#options.log.info({ running: this.running }, "waiting for running attempts");
       await new Promise<void>((resolve) => {
@@ -143,10 +142,10 @@ export class Agent {
     }
     for (const abort of this.#aborts.values()) abort.abort();
     await Promise.all(this.#options.runners.map((runner) => runner.close()));
+    await this.#restarts.close(graceMs);
     this.#flush();
     for (const stop of this.#stops) stop();
     this.#onDown();
-    if (this.#watchTimer) clearInterval(this.#watchTimer);
     await this.#connection.close();
     await this.#options.probe.close();
     this.#options.log.info({ counts: this.counts }, "agent stopped");
@@ -163,35 +162,30 @@ export class Agent {
       this.#options.log.info({ epoch: Number(message.welcome.epoch), held: this.#session.held.length }, "connected to the router");
       // Live output of the time between is gone; what the router must know is sent again.
       this.#events.restart(resend);
-      this.#heartbeatTimer = setInterval(() => this.#send(true), message.welcome.heartbeatIntervalMs);
-      this.#telemetryTimer = setInterval(() => this.#look(), message.welcome.telemetryIntervalMs);
+      this.#restarts.tellAgain();
+      this.#timers = [setInterval(() => this.#send(true), message.welcome.heartbeatIntervalMs), setInterval(() => this.#look(), message.welcome.telemetryIntervalMs)];
       this.#look();
       this.#flushSoon();
     }
-    const { start, stop, orders, tell } = this.#session.received(message, now);
+    const { start, stop, orders, restarts, tell } = this.#session.received(message, now);
+    for (const runner of this.#options.runners) runner.leaseUntil?.(this.#session.leaseUntilMs);
     for (const event of tell) this.#push(event);
     for (const ref of stop) this.#aborts.get(key(ref))?.abort();
-    for (const order of orders) this.#order(order);
+    for (const order of orders) obeyModelOrder(order, this.#runnerByName, this.#options.log);
+    for (const order of restarts) this.#restarts.order(order);
     for (const dispatch of start) void this.#run(dispatch);
   }
 
   #onDown(): void {
     this.#session.disconnected();
     this.#engineLoads.clear();
-    if (this.#heartbeatTimer) clearInterval(this.#heartbeatTimer);
-    if (this.#telemetryTimer) clearInterval(this.#telemetryTimer);
-  }
-
-  #order(order: ModelOrder): void {
-    const words = { runner: order.runner, model: order.modelId, action: ModelAction[order.action]?.toLowerCase() ?? order.action };
-    const ignored = giveModelOrder(order, this.#runnerByName);
-    if (ignored === "") this.#options.log.info(words, "model ordered");
-    else this.#options.log.warn({ ...words, because: ignored }, "model order ignored");
+    for (const timer of this.#timers.splice(0)) clearInterval(timer);
   }
 
   async #run(dispatch: Dispatch): Promise<void> {
     const { ref } = dispatch;
     if (!ref) return;
+    this.#options.log.debug({ request: ref.requestId, attempt: ref.attempt }, "attempt received");
     const abort = new AbortController();
     this.#aborts.set(key(ref), abort);
     const maxResultBytes = this.#session.welcome?.maxResultBytes ?? 0;
@@ -233,6 +227,11 @@ export class Agent {
     this.#flushSoon();
   }
 
+  #tellRunners(): void {
+    this.#runnersChanged = true;
+    this.#flushSoon();
+  }
+
   #flushSoon(): void {
     if (this.#flushing) return;
     this.#flushing = true;
@@ -241,14 +240,14 @@ export class Agent {
 
   #flush(): void {
     this.#flushing = false;
-    if (this.#events.length > 0 || this.#gpuEvents.length > 0 || this.#runnersChanged || this.#engineLoads.waiting) this.#send(false);
+    if (this.#events.length > 0 || this.#gpuEvents.length > 0 || this.#runnersChanged || this.#engineLoads.waiting || this.#restarts.waiting) this.#send(false);
   }
 
   /** All that is to be said, in one message; an empty one is a heartbeat. Waits while the stream is full. */
   #send(heartbeat: boolean): void {
     if (!this.connected || (!heartbeat && !this.#connection.writable)) return;
     const beat = this.#session.nextBeat(performance.now());
-    const message = create(ConnectRequestSchema, { beat, events: this.#events.take(), gpuEvents: this.#gpuEvents.splice(0, 1024), runnerLoads: this.#engineLoads.take() });
+    const message = create(ConnectRequestSchema, { beat, events: this.#events.take(), gpuEvents: this.#gpuEvents.splice(0, 1024), runnerLoads: this.#engineLoads.take(), restartReports: this.#restarts.take() });
     if (this.#runnersChanged) message.runners = runnerListMessage(this.#draining ? [] : this.#options.runners);
     this.#runnersChanged = false;
     this.#connection.send(message);

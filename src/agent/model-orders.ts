@@ -1,7 +1,16 @@
 // Hands the router's orders about models to the runners. Called by `agent.ts`.
-import type { ModelOrder } from "../../gen/gpurouter/v1/agent_pb.js";
+import type { Logger } from "pino";
+import { ModelAction, type ModelOrder } from "../../gen/gpurouter/v1/agent_pb.js";
 import { modelOrderOf } from "./agent-codec.js";
 import type { Runner } from "./runners/runner.js";
+
+/** Gives the order to its runner, and says in the log what came of it. */
+export function obeyModelOrder(order: ModelOrder, runners: ReadonlyMap<string, Runner>, log: Logger): void {
+  const words = { runner: order.runner, model: order.modelId, action: ModelAction[order.action]?.toLowerCase() ?? order.action };
+  const ignored = giveModelOrder(order, runners);
+  if (ignored === "") log.info(words, "model ordered");
+  else log.warn({ ...words, because: ignored }, "model order ignored");
+}
 
 /** Gives the order to its runner. Returns why it was ignored, in words; "" when it was given. */
 export function giveModelOrder(message: ModelOrder, runners: ReadonlyMap<string, Runner>): string {

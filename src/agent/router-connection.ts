@@ -1,9 +1,7 @@
 // The agent's stream to the router: opened, kept, opened again with back-off. Carries messages; knows nothing of attempts.
-import { Client, Metadata, status, type ChannelCredentials, type ClientDuplexStream, type ServiceError } from "@grpc/grpc-js";
+import { status, type ClientDuplexStream, type ServiceError } from "@grpc/grpc-js";
 import type { Logger } from "pino";
-import { AgentService, type ConnectRequest, type ConnectResponse } from "../../gen/gpurouter/v1/agent_pb.js";
-import { grpcMethodDefinition } from "../wire/grpc-service-definition.js";
-import { callMetadata, channelCredentials, type CredentialSources } from "../wire/router-credentials.js";
+import type { ConnectRequest, ConnectResponse } from "../../gen/gpurouter/v1/agent_pb.js";
 
 /** After a stream that worked: the router may be there already. */
 const AT_ONCE_MS = 10;
@@ -16,8 +14,6 @@ const REFUSALS: ReadonlySet<number> = new Set([status.FAILED_PRECONDITION, statu
 /** A connection on which no welcome comes for this long is given up, and twice as long for each that follows: packets may be lost without a word. */
 const FIRST_WELCOME_MS = 1_000;
 const LAST_WELCOME_MS = 8_000;
-/** Larger than any message with a result in it. */
-const MAX_MESSAGE_BYTES = 96 << 20;
 
 export interface RouterConnectionEvents {
   hello(): ConnectRequest;
@@ -28,13 +24,26 @@ export interface RouterConnectionEvents {
   onDrain(): void;
 }
 
+/** What carries one stream. */
+export type RouterStream = Pick<ClientDuplexStream<ConnectRequest, ConnectResponse>, "on" | "write" | "end" | "cancel">;
+
+/** Where streams come from: gRPC, or a simulated network. */
+export interface RouterTransport {
+  /** Throws when no stream will ever come of it, with what to do. */
+  open(): void;
+  /** What is wrong with it is an "error" of the stream. */
+  openStream(): RouterStream;
+  /** Streams from now on have another connection below them. */
+  renew(): void;
+  close(): void;
+}
+
 export class RouterConnection {
   readonly #address: string;
-  readonly #sources: CredentialSources;
+  readonly #transport: RouterTransport;
   readonly #log: Logger;
   readonly #events: RouterConnectionEvents;
-  #client: Client | null = null;
-  #stream: ClientDuplexStream<ConnectRequest, ConnectResponse> | null = null;
+  #stream: RouterStream | null = null;
   #retry: NodeJS.Timeout | null = null;
   #retryMs = FIRST_RETRY_MS;
   #welcomeTimer: NodeJS.Timeout | null = null;
@@ -43,33 +52,18 @@ export class RouterConnection {
   #lastTrouble = "";
   writable = false;
 
-  constructor(address: string, sources: CredentialSources, log: Logger, events: RouterConnectionEvents) {
+  /** `address` is for people to read. */
+  constructor(address: string, transport: RouterTransport, log: Logger, events: RouterConnectionEvents) {
     this.#address = address;
-    this.#sources = sources;
+    this.#transport = transport;
     this.#log = log;
     this.#events = events;
   }
 
-  /** Throws when a file with credentials cannot be read, or the key would travel in plain text. */
+  /** Throws when the transport cannot be opened. */
   open(): void {
-    callMetadata(this.#sources, this.#address);
-    this.#client = this.#newClient(channelCredentials(this.#sources));
+    this.#transport.open();
     this.#connect();
-  }
-
-  #newClient(credentials: ChannelCredentials): Client {
-    return new Client(this.#address, credentials, {
-      "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
-      "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
-      "grpc.keepalive_time_ms": 10_000,
-      "grpc.keepalive_timeout_ms": 5_000,
-      // The stream's own back-off decides; the channel must not wait longer than it.
-      "grpc.initial_reconnect_backoff_ms": FIRST_RETRY_MS,
-      "grpc.max_reconnect_backoff_ms": LAST_RETRY_MS,
-      "grpc.enable_channelz": 0,
-      // A new client is a new connection: the old one may hang on lost packets for long.
-      "grpc.use_local_subchannel_pool": 1,
-    });
   }
 
   send(message: ConnectRequest): void {
@@ -86,14 +80,7 @@ export class RouterConnection {
   abandon(trouble: string): void {
     const stream = this.#stream;
     if (!stream || this.#closed) return;
-    try {
-      const client = this.#newClient(channelCredentials(this.#sources));
-      this.#client?.close();
-      this.#client = client;
-    } catch (error) {
-      // Somebody exchanges the files just now: the old connection must do until the next time.
-      this.#log.warn({ trouble: error instanceof Error ? error.message : String(error) }, "no credentials for a new connection");
-    }
+    this.#transport.renew();
     this.#down(stream, trouble);
   }
 
@@ -113,14 +100,12 @@ export class RouterConnection {
         stream.end();
       });
     }
-    this.#client?.close();
+    this.#transport.close();
   }
 
   #connect(): void {
-    const client = this.#client;
-    if (!client || this.#closed) return;
-    const method = grpcMethodDefinition(AgentService.method.connect);
-    const stream = client.makeBidiStreamRequest(method.path, method.requestSerialize, method.responseDeserialize, this.#metadata(), {});
+    if (this.#closed) return;
+    const stream = this.#transport.openStream();
     this.#stream = stream;
     let heard = false;
     stream.on("data", (message: ConnectResponse) => {
@@ -147,17 +132,7 @@ export class RouterConnection {
     this.writable = stream.write(this.#events.hello());
   }
 
-  /** Read for each try: a key may be exchanged while the agent runs. While its file cannot be read, the router says that it wants one. */
-  #metadata(): Metadata {
-    try {
-      return callMetadata(this.#sources, this.#address);
-    } catch (error) {
-      this.#log.warn({ trouble: error instanceof Error ? error.message : String(error) }, "no key for the router");
-      return new Metadata();
-    }
-  }
-
-  #down(stream: ClientDuplexStream<ConnectRequest, ConnectResponse>, trouble: string, refused = false): void {
+  #down(stream: RouterStream, trouble: string, refused = false): void {
     if (stream !== this.#stream) return;
     this.#stream = null;
     this.writable = false;

@@ -1,6 +1,7 @@
 // Who may call what: one rule for each method and each path, and nothing is served without one. A method of the contract without a rule
 // does not compile; a service that is added at run time without rules stops the start.
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
+import { AdminService } from "../../gen/gpurouter/v1/admin_pb.js";
 import { AgentService } from "../../gen/gpurouter/v1/agent_pb.js";
 import { IdentityService } from "../../gen/gpurouter/v1/identity_pb.js";
 import { RouterService } from "../../gen/gpurouter/v1/router_pb.js";
@@ -42,12 +43,22 @@ const IDENTITY: ServiceAccess<typeof IdentityService> = {
   listAudit: ADMIN,
 };
 
+const ADMINISTRATION: ServiceAccess<typeof AdminService> = {
+  setMaintenance: ADMIN,
+  listMaintenance: ADMIN,
+  restartGpu: ADMIN,
+  cancelRequest: ADMIN,
+  listFailedCallbacks: ADMIN,
+  retryCallback: ADMIN,
+};
+
 const AGENT: ServiceAccess<typeof AgentService> = { connect: ["agent"] };
 const HEALTH: ServiceAccess<typeof Health> = { check: "open", list: "open", watch: "open" };
 const REFLECTION: ServiceAccess<typeof ServerReflection> = { serverReflectionInfo: KNOWN };
 
 const SERVICES: Readonly<Record<string, Readonly<Record<string, Access>>>> = {
   [RouterService.typeName]: ROUTER,
+  [AdminService.typeName]: ADMINISTRATION,
   [IdentityService.typeName]: IDENTITY,
   [AgentService.typeName]: AGENT,
   [Health.typeName]: HEALTH,

@@ -1,7 +1,8 @@
-// Typed clients of RouterService and IdentityService over grpc-js, for the command line, tests and programs that embed them.
+// Typed clients of the router's services over grpc-js, for the command line, tests and programs that embed them.
 // It adds promises, async iteration, deadlines and abort signals; it does not retry and does not translate errors.
 import { create, type DescMethodStreaming, type DescMethodUnary, type DescMessage, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
 import { Client, type CallOptions as GrpcCallOptions, type Metadata, type MethodDefinition } from "@grpc/grpc-js";
+import { AdminService } from "../../gen/gpurouter/v1/admin_pb.js";
 import { IdentityService } from "../../gen/gpurouter/v1/identity_pb.js";
 import { RouterService } from "../../gen/gpurouter/v1/router_pb.js";
 import { grpcMethodDefinition } from "../wire/grpc-service-definition.js";
@@ -36,9 +37,18 @@ export interface RouterClient {
   readonly gpuStatus: Unary<"gpuStatus">;
   readonly watch: ServerStream<"watch">;
   readonly watchGpus: ServerStream<"watchGpus">;
+  readonly admin: AdminClient;
   /** Closes the connection; calls under way end with CANCELLED. */
   close(): void;
 }
+
+/** AdminService as functions, in the same way. */
+export type AdminClient = {
+  readonly [K in keyof typeof AdminService.method]: (
+    request: MessageInitShape<(typeof AdminService.method)[K]["input"]>,
+    options?: CallOptions,
+  ) => Promise<MessageShape<(typeof AdminService.method)[K]["output"]>>;
+};
 
 /** IdentityService as functions, as RouterClient. */
 export type IdentityClient = {
@@ -62,6 +72,7 @@ export function connectRouter(address: string, sources: CredentialSources = NO_C
     gpuStatus: unary(channel, method.gpuStatus),
     watch: serverStream(channel, method.watch),
     watchGpus: serverStream(channel, method.watchGpus),
+    admin: adminClient(channel),
     close: () => channel.client.close(),
   };
 }
@@ -99,6 +110,18 @@ function connect(address: string, sources: CredentialSources): Channel {
     "grpc.enable_channelz": 0,
   });
   return { client, metadata };
+}
+
+function adminClient(channel: Channel): AdminClient {
+  const { method } = AdminService;
+  return {
+    setMaintenance: unary(channel, method.setMaintenance),
+    listMaintenance: unary(channel, method.listMaintenance),
+    restartGpu: unary(channel, method.restartGpu),
+    cancelRequest: unary(channel, method.cancelRequest),
+    listFailedCallbacks: unary(channel, method.listFailedCallbacks),
+    retryCallback: unary(channel, method.retryCallback),
+  };
 }
 
 function unary<I extends DescMessage, O extends DescMessage>({ client, metadata }: Channel, method: DescMethodUnary<I, O>) {

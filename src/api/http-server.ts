@@ -64,7 +64,7 @@ const CHECK_EVERY_MS = 5_000;
 /** For a whole request to arrive; answers may take as long as they want. */
 const REQUEST_TIMEOUT_MS = 60_000;
 const LAST_WORDS_MS = 1_000;
-const ROUTES = "GET /health, GET /api/v1/requests/{id}/result and, by Connect or gRPC-Web, POST /gpurouter.v1.RouterService/{method}";
+const ROUTES = "GET /health, GET /api/v1/requests/{id}/result and, by Connect or gRPC-Web, POST /gpurouter.v1.{service}/{method}";
 const CHALLENGE = 'Bearer realm="gpu-router", Basic realm="gpu-router", charset="UTF-8"';
 const MEDIA_TYPE = /^[\w.+-]+\/[\w.+-]+(?:\s*;\s*[\w.+-]+=(?:[\w.+-]+|"[\w .+-]*"))*$/;
 

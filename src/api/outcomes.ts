@@ -12,6 +12,9 @@ export type ApiOutcome =
   | { readonly kind: "malformed"; readonly type: string; readonly detail: string }
   | { readonly kind: "unknown_request"; readonly requestId: string }
   | { readonly kind: "unknown_gpus"; readonly gpuIds: readonly string[] }
+  | { readonly kind: "unknown_target"; readonly target: string }
+  | { readonly kind: "restart_refused"; readonly gpuId: string; readonly detail: string }
+  | { readonly kind: "unknown_callback"; readonly callbackId: string }
   | { readonly kind: "unknown_service"; readonly service: string }
   | { readonly kind: "no_result"; readonly requestId: string }
   | { readonly kind: "unauthenticated"; readonly why: string }
@@ -58,6 +61,12 @@ const TABLE = {
     text: (o) => `the queue is full: its limit is ${o.limit} ${o.what}; try again in ${o.retryAfterMs} ms`,
     retryAfterMs: (o) => o.retryAfterMs,
   },
+  callbacks_full: {
+    code: status.RESOURCE_EXHAUSTED,
+    http: 429,
+    text: (o) => `callback_url: too many ${o.what} are still to be delivered: the limit is ${o.limit}; try again later, or without callback_url`,
+    retryAfterMs: (o) => o.retryAfterMs,
+  },
   storage_full: {
     code: status.RESOURCE_EXHAUSTED,
     http: 429,
@@ -82,6 +91,9 @@ const TABLE = {
     http: 404,
     text: (o) => `gpu_ids: no GPU with id ${o.gpuIds.slice(0, VIOLATIONS_SHOWN).map(quote).join(", ")}${more(o.gpuIds.length)}; leave gpu_ids empty to see all`,
   },
+  unknown_target: { code: status.NOT_FOUND, http: 404, text: (o) => `target: the fleet has no ${o.target}; GpuStatus shows its GPUs and their nodes` },
+  restart_refused: { code: status.FAILED_PRECONDITION, http: 409, text: (o) => `GPU ${quote(o.gpuId)} is not restarted: ${o.detail}` },
+  unknown_callback: { code: status.NOT_FOUND, http: 404, text: (o) => `no failed callback ${quote(o.callbackId)}; ListFailedCallbacks shows those that are kept` },
   unknown_service: { code: status.NOT_FOUND, http: 404, text: (o) => `service: ${quote(o.service)} is not served here` },
   no_result: {
     code: status.NOT_FOUND,

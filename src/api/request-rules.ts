@@ -56,7 +56,7 @@ export const routeRequestRule: Rule<RouteRequest> = (request, at, found) => {
   if (UNPRINTABLE.test(request.strategy)) refuse(found, at, field.strategy, UNPRINTABLE_ALLOWED);
   if (UNPRINTABLE.test(request.specificGpuId)) refuse(found, at, field.specificGpuId, UNPRINTABLE_ALLOWED);
   if (request.callbackUrl !== "" && !isCallbackUrl(request.callbackUrl)) {
-    refuse(found, at, field.callbackUrl, "must be an http or https URL without user name and password");
+    refuse(found, at, field.callbackUrl, "must be an http or https URL without user name, password and #fragment");
   }
   const requirements = request.resourceRequirements;
   if (requirements && Number.isNaN(computeCapability(requirements.minComputeCapability))) {
@@ -117,7 +117,8 @@ export function unknownPageToken(): Violation {
 }
 
 /** The contract refuses the empty id already. */
-function knownRequest(requestId: string, at: Path, field: DescField, found: Violation[]): void {
+/** A request that is named must have a name that requests can have. */
+export function knownRequest(requestId: string, at: Path, field: DescField, found: Violation[]): void {
   if (requestId !== "" && !isRequestId(requestId)) refuse(found, at, field, REQUEST_ID_ALLOWED);
 }
 
@@ -129,7 +130,7 @@ function isCallbackUrl(text: string): boolean {
   // The URL parser would drop some of these silently, and what is stored would not be what was checked.
   if (/\s/.test(text) || UNPRINTABLE.test(text) || !URL.canParse(text)) return false;
   const { protocol, username, password } = new URL(text);
-  return (protocol === "http:" || protocol === "https:") && username === "" && password === "";
+  return (protocol === "http:" || protocol === "https:") && username === "" && password === "" && !text.includes("#");
 }
 
 /** protobuf carries NaN and infinities, JSON does not. */
@@ -139,7 +140,8 @@ function isPlainJson(value: JsonValue, depthLeft: number): boolean {
   return depthLeft > 0 && Object.values(value).every((inner) => isPlainJson(inner, depthLeft - 1));
 }
 
-function refuse(found: Violation[], at: Path, field: DescField, allowed: string): void {
+/** Adds a violation of one field. */
+export function refuse(found: Violation[], at: Path, field: DescField, allowed: string): void {
   found.push(violation([...at, field], allowed));
 }
 

@@ -32,6 +32,8 @@ export type RouteOutcome =
   | { readonly kind: "id_conflict"; readonly requestId: RequestId }
   | { readonly kind: "unknown_strategy"; readonly strategy: string; readonly known: readonly string[] }
   | { readonly kind: "queue_full"; readonly what: "requests" | "bytes"; readonly limit: number; readonly retryAfterMs: number }
+  /** Too much is still to be told to callback addresses, all of them or the request's own. */
+  | { readonly kind: "callbacks_full"; readonly what: string; readonly limit: number; readonly retryAfterMs: number }
   | { readonly kind: "storage_full"; readonly detail: string; readonly retryAfterMs: number }
   | { readonly kind: "draining" };
 
@@ -39,7 +41,9 @@ export type RouteOutcome =
 export type WatchEvent =
   | { readonly kind: "request"; readonly view: RequestView }
   | { readonly kind: "progress"; readonly fraction: number; readonly message: string }
-  | { readonly kind: "output"; readonly attempt: number; readonly offset: number; readonly data: Uint8Array };
+  | { readonly kind: "output"; readonly attempt: number; readonly offset: number; readonly data: Uint8Array }
+  /** What the attempt has put out is void: the request begins anew. */
+  | { readonly kind: "output_void"; readonly attempt: number; readonly reason: string };
 
 /** One message of WatchGpus. */
 export interface GpuChanges {

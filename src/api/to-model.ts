@@ -2,9 +2,9 @@
 import type { JsonValue } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { hash, randomUUID } from "node:crypto";
-import { RequestState, WhenLate, type ListRequest, type RouteRequest } from "../../gen/gpurouter/v1/router_pb.js";
+import { OnInterruption, RequestState, WhenLate, type ListRequest, type RouteRequest } from "../../gen/gpurouter/v1/router_pb.js";
 import type { GpuId, ModelId, RequestId, UserId } from "../core/model/ids.js";
-import { computeCapability, DEFAULT_PRIORITY, NO_WISHES, type Phase, type Priority, type Requirements, type RequestSpec, type Wishes } from "../core/model/request.js";
+import { computeCapability, DEFAULT_PRIORITY, NO_WISHES, type Handling, type Phase, type Priority, type Requirements, type RequestSpec, type Wishes } from "../core/model/request.js";
 import type { ListQuery } from "./router-port.js";
 
 const DEFAULT_PAGE_SIZE = 100;
@@ -25,6 +25,7 @@ const NO_REQUIREMENTS: Requirements = {
 export function requestSpec(message: RouteRequest): RequestSpec {
   const type = message.type === "" ? DEFAULT_TYPE : message.type;
   const wished = wishes(message);
+  const handled = handling(message);
   const plain = {
     userId: (message.userId === "" ? DEFAULT_USER : message.userId) as UserId,
     modelId: message.modelId as ModelId,
@@ -39,7 +40,7 @@ export function requestSpec(message: RouteRequest): RequestSpec {
     idempotent: message.idempotent ?? type === DEFAULT_TYPE,
     payload: payloadBytes(message.payload),
   };
-  const spec = wished ? { ...plain, wishes: wished } : plain;
+  const spec = wished || handled ? { ...plain, ...(wished && { wishes: wished }), ...(handled && { handling: handled }) } : plain;
   return message.requestId === ""
     ? { requestId: timeOrderedUuid(Date.now()) as RequestId, ...spec, contentHash: "" }
     : { requestId: message.requestId as RequestId, ...spec, contentHash: contentHash(spec) };
@@ -107,6 +108,15 @@ function wishes(message: RouteRequest): Wishes | null {
   };
 }
 
+/** null for a request that leaves it all to the configuration. */
+function handling({ timeouts, onInterruption }: RouteRequest): Handling | null {
+  if (!timeouts && onInterruption !== OnInterruption.FAIL) return null;
+  const asked = Object.entries({ waitingMs: timeouts?.waitingMs, startingMs: timeouts?.startingMs, runningMs: timeouts?.runningMs, answeringMs: timeouts?.answeringMs });
+  const said = asked.flatMap(([stage, ms]) => (ms === undefined ? [] : [[stage, Number(ms)] as const]));
+  if (said.length === 0 && onInterruption !== OnInterruption.FAIL) return null;
+  return { onInterruption: onInterruption === OnInterruption.FAIL ? "fail" : "restart", timeouts: Object.fromEntries(said) };
+}
+
 function payloadBytes(payload: RouteRequest["payload"]): Uint8Array {
   switch (payload.case) {
     case "payloadBytes":
@@ -143,7 +153,7 @@ function sortedKeys(value: JsonValue): JsonValue {
  * once must hash the same for ever: requests in the journal are compared with repeats. So wishes enter only when there are any.
  */
 function contentHash(spec: Omit<RequestSpec, "requestId" | "contentHash">): string {
-  const { requirements: needs, wishes: wished, payload } = spec;
+  const { requirements: needs, wishes: wished, handling: handled, payload } = spec;
   const fields = JSON.stringify([
     spec.userId,
     spec.modelId,
@@ -162,8 +172,13 @@ function contentHash(spec: Omit<RequestSpec, "requestId" | "contentHash">): stri
     spec.specificGpuId,
     spec.idempotent,
     ...(wished ? [wishFields(wished)] : []),
+    ...(handled ? [handlingFields(handled)] : []),
   ]);
   return hash("sha256", fields + hash("sha256", payload, "hex"), "base64url");
+}
+
+function handlingFields({ onInterruption, timeouts }: Handling): readonly unknown[] {
+  return [onInterruption, timeouts.waitingMs ?? null, timeouts.startingMs ?? null, timeouts.runningMs ?? null, timeouts.answeringMs ?? null];
 }
 
 function wishFields(wished: Wishes): readonly unknown[] {

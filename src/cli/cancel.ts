@@ -1,6 +1,7 @@
 // `gpu-router cancel`: asks for the end of one request.
 import type { Command } from "commander";
 
+import { CancelRequestResponseSchema } from "../../gen/gpurouter/v1/admin_pb.js";
 import { CancelResponseSchema, type CancelResponse } from "../../gen/gpurouter/v1/router_pb.js";
 import { ExitCode } from "./failure.js";
 import { jsonDocument } from "./json-output.js";
@@ -13,12 +14,14 @@ import { isFinal } from "./watch-to-end.js";
 
 interface CancelOptions extends RouterOptions {
   readonly reason?: string;
+  readonly admin?: true;
 }
 
 /** Adds the command. */
 export function registerCancel(program: Command, context: CommandContext): void {
   routerCommand(program, "cancel <id>", "Ask for the end of one request")
     .option("--reason <words>", "kept with the request")
+    .option("--admin", "as an operator: anybody's request; its owner reads the reason")
     .addHelpText(
       "after",
       `
@@ -26,10 +29,16 @@ A running request ends when its GPU has stopped it; it may have ended otherwise 
 
 Examples:
   $ gpu-router cancel order-4711
-  $ gpu-router cancel order-4711 --reason "customer left"`,
+  $ gpu-router cancel order-4711 --reason "customer left"
+  $ gpu-router cancel order-4711 --admin --reason "its job floods the cluster"`,
     )
     .action(async (requestId: string, options: CancelOptions) => {
       await withRouter(context, options, async ({ client, json, terminal, style }) => {
+        if (options.admin === true) {
+          const answer = await client.admin.cancelRequest({ requestId, reason: options.reason ?? "" }, { deadlineMs: CALL_DEADLINE_MS });
+          await write(terminal.stdout, json ? jsonDocument(CancelRequestResponseSchema, answer) : cancelText(answer, style));
+          return ExitCode.ok;
+        }
         const response = await client.cancel({ requestId, reason: options.reason ?? "" }, { deadlineMs: CALL_DEADLINE_MS });
         await write(terminal.stdout, json ? jsonDocument(CancelResponseSchema, response) : cancelText(response, style));
         return ExitCode.ok;
@@ -37,7 +46,7 @@ Examples:
     });
 }
 
-function cancelText({ request }: CancelResponse, style: Style): string {
+function cancelText({ request }: Pick<CancelResponse, "request">, style: Style): string {
   if (request === undefined) return "";
   const id = printable(request.requestId);
   const standing = standingText(request, style);

@@ -46,6 +46,8 @@ export async function showWatch(session: RouterSession, requestId: string, known
       } else if (message.event.case === "progress") {
         const { fraction, message: words } = message.event.value;
         await note(`${shareText(fraction)}${words === "" ? "" : ` ${printable(words)}`}`);
+      } else if (message.event.case === "outputVoid") {
+        await note(style.yellow(`the output of attempt ${message.event.value.attempt} is void: ${printable(message.event.value.reason)}`));
       } else if (message.event.case === "output") {
         await output.print(message.event.value);
       }

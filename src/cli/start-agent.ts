@@ -19,7 +19,8 @@ export interface StartedAgent {
 export async function startAgent(config: AgentConfig, log: Logger, { maySimulate }: { readonly maySimulate: boolean }): Promise<StartedAgent> {
   const { probe, gpus, notes, devices } = await openProbe(config.nodeId, config.probe, { maySimulate });
   const runners = createRunners(config, devices, { onTrouble: (runner, trouble) => (trouble === "" ? log.info({ runner }, "runner is well again") : log.warn({ runner, trouble }, "runner has trouble")) });
-  const agent = new Agent({ nodeId: config.nodeId, routerAddress: config.routerAddress, credentials: config.credentials, version: packageVersion(), probe, gpus, runners, log });
+  const { nodeId, routerAddress, credentials, restartCommand } = config;
+  const agent = new Agent({ nodeId, routerAddress, credentials, version: packageVersion(), probe, gpus, runners, restartCommand, log });
   agent.start();
   return { agent, notes, simulated: devices !== undefined, gpuCount: gpus.length, runnerNames: runners.map((runner) => runner.name) };
 }

@@ -88,8 +88,10 @@ const probe = z
         gpus: z.int().min(1).max(1024).default(4),
         kind: z.enum(GPU_KINDS).default("A100-80GB"),
         speed: z.number().positive().max(1e6).default(1),
+        events_file: path.optional(),
       })
-      .prefault({}),
+      .prefault({})
+      .transform(({ events_file, ...simulated }) => ({ ...simulated, eventsFile: events_file ?? "" })),
   })
   .refine(({ mode, recorded_path }) => (mode === "recorded") === (recorded_path !== undefined), {
     path: ["recorded_path"],
@@ -128,6 +130,8 @@ const agentConfig = z
     log_level: z.enum(LOG_LEVELS).default("info"),
     probe: probe.prefault({}),
     runners: runners.prefault({}),
+    gpu_restart_command: z.tuple([path], text).nullable().default(null),
+    gpu_restart_timeout_s: z.number().min(1).max(3600).default(300),
   })
   .refine((config) => !(config.runners.simulated === true && ["nvml", "nvidia-smi", "recorded"].includes(config.probe.mode)), {
     path: ["runners", "simulated"],
@@ -143,6 +147,8 @@ const agentConfig = z
     logLevel: config.log_level,
     probe: config.probe,
     runners: config.runners,
+    /** What restarts a GPU; null when nothing may. */
+    restartCommand: config.gpu_restart_command && { argv: config.gpu_restart_command, timeoutMs: config.gpu_restart_timeout_s * 1000 },
   }));
 
 /** A checked configuration with all defaults filled in. Absent texts are "", times are ms. */

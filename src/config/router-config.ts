@@ -3,8 +3,14 @@
 import { existsSync } from "node:fs";
 import { z } from "zod";
 import { DEFAULT_CORE_SETTINGS, type CoreSettings } from "../core/settings.js";
+import { agentsSection, agentTermsOf, leasesOf, type AgentTerms } from "./agents-section.js";
 import { authOf, authSection, tlsOf, tlsSection, type AuthConfig, type TlsConfig } from "./auth-config.js";
+import { callbackSection, callbacksOf, type CallbackConfig } from "./callback-config.js";
 import { readYaml } from "./read-yaml.js";
+import { wholeMs } from "./whole-ms.js";
+import { requestTimeouts, timeoutsOf } from "./request-timeouts.js";
+
+export type { AgentTerms };
 
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 const DEFAULT_PATH = "config.yaml";
@@ -12,8 +18,6 @@ const defaults = DEFAULT_CORE_SETTINGS;
 const seconds = (max: number): z.ZodNumber => z.number().min(0).max(max);
 const port = z.int().min(0).max(65_535);
 const share = z.number().min(0).max(1);
-/** Two clocks that are no worse than quartz run within this of each other. */
-const CLOCK_RATE_MARGIN = 1.01;
 const gpuName = z.string().min(1).max(128);
 
 const schema = z.strictObject({
@@ -51,6 +55,7 @@ const schema = z.strictObject({
       max_retries: z.int().min(0).max(100).default(defaults.maxRetries),
       retry_delay: seconds(3600).default(defaults.retryDelayMs / 1000),
       request_timeout: seconds(31_536_000).default(defaults.requestTimeoutMs / 1000),
+      timeouts: requestTimeouts,
       max_wait: z.number().min(1).max(31_536_000).default(defaults.maxWaitMs / 1000),
       max_queued_requests: z.int().min(1).max(10_000_000).default(defaults.maxQueuedRequests),
       max_queued_bytes: z.int().min(1).default(defaults.maxQueuedBytes),
@@ -60,9 +65,23 @@ const schema = z.strictObject({
     .strictObject({
       error_threshold: share.default(defaults.errorThreshold),
       gpu_cooldown_period: seconds(86_400).default(defaults.gpuCooldownMs / 1000),
+      max_cooldown_period: seconds(604_800).default(defaults.health.maxCooldownMs / 1000),
+      min_outcomes: z.int().min(1).max(10_000).default(defaults.health.minOutcomes),
+      max_ejected_share: share.default(defaults.health.maxEjectedShare),
+      slow_ratio: z.number().min(1).max(1_000).default(defaults.health.slowRatio),
+      eject_ratio: z.number().min(1).max(1_000).default(defaults.health.ejectRatio),
+      recovery_time: seconds(86_400).default(defaults.health.recoveryMs / 1000),
+      probe_patience: seconds(86_400).default(defaults.health.probePatienceMs / 1000),
+      slow_start: seconds(86_400).default(defaults.health.slowStartMs / 1000),
+    })
+    .refine((handler) => handler.eject_ratio >= handler.slow_ratio, { path: ["eject_ratio"], message: "must be at least slow_ratio" })
+    .prefault({}),
+  gpu_monitoring: z
+    .strictObject({
+      max_temperature: z.number().min(1).max(150).default(defaults.maxTemperatureCelsius),
+      temperature_margin: z.number().min(0).max(50).default(defaults.health.temperatureMarginCelsius),
     })
     .prefault({}),
-  gpu_monitoring: z.strictObject({ max_temperature: z.number().min(1).max(150).default(defaults.maxTemperatureCelsius) }).prefault({}),
   gpu: z
     .strictObject({
       multi_gpu: z
@@ -75,20 +94,7 @@ const schema = z.strictObject({
         .prefault({}),
     })
     .prefault({}),
-  agents: z
-    .strictObject({
-      heartbeat_interval: z.number().min(0.05).max(10).default(0.25),
-      telemetry_interval: z.number().min(0.1).max(60).default(defaults.telemetryIntervalMs / 1000),
-      node_lost_after: z.number().min(0.2).max(600).default(defaults.nodeLostAfterMs / 1000),
-      reconnect_grace: z.number().min(0).max(600).default(defaults.reconnectGraceMs / 1000),
-      takeover_grace: z.number().min(0).max(3600).default(defaults.takeoverGraceMs / 1000),
-      lease: z.number().min(0.5).max(600).default(10),
-      stop_allowance: z.number().min(0).max(600).default(2),
-      max_result_bytes: z.int().min(1024).max(64 << 20).default(8 << 20),
-    })
-    .refine((agents) => agents.lease >= 3 * agents.heartbeat_interval, { path: ["lease"], message: "must be at least three heartbeat_intervals" })
-    .refine((agents) => agents.node_lost_after >= 3 * agents.heartbeat_interval, { path: ["node_lost_after"], message: "must be at least three heartbeat_intervals" })
-    .prefault({}),
+  agents: agentsSection,
   journal: z
     .strictObject({
       data_dir: z.string().min(1).default("data"),
@@ -96,20 +102,10 @@ const schema = z.strictObject({
       keep_finished_requests: z.int().min(0).max(100_000_000).default(1_000_000),
     })
     .prefault({}),
+  callbacks: callbackSection,
   recording: z.strictObject({ file: z.string().default(""), max_mib: z.int().min(1).max(1 << 20).default(1024), hash_users: z.boolean().default(false) }).prefault({}),
   log_level: z.enum(LOG_LEVELS).default("info"),
 });
-
-/** What the router promises its agents; sent with every welcome. */
-export interface AgentTerms {
-  /** An agent whose messages were not read for this long stops work that must not run twice. */
-  readonly leaseMs: number;
-  /** An agent that is silent for this long is not waited for. */
-  readonly nodeLostAfterMs: number;
-  readonly heartbeatIntervalMs: number;
-  readonly telemetryIntervalMs: number;
-  readonly maxResultBytes: number;
-}
 
 /** How long finished requests and their results can be asked for. */
 export interface RetentionLimits {
@@ -137,6 +133,7 @@ export interface RouterConfig {
   readonly core: CoreSettings;
   readonly agentTerms: AgentTerms;
   readonly retention: RetentionLimits;
+  readonly callbacks: CallbackConfig;
   readonly recording: RecordingConfig;
 }
 
@@ -189,26 +186,33 @@ function settle(file: z.output<typeof schema>): RouterConfig {
       maxTemperatureCelsius: file.gpu_monitoring.max_temperature,
       errorThreshold: file.error_handler.error_threshold,
       gpuCooldownMs: file.error_handler.gpu_cooldown_period * 1000,
+      health: healthOf(file),
       maxRetries: file.request_router.max_retries,
       retryDelayMs: file.request_router.retry_delay * 1000,
-      requestTimeoutMs: file.request_router.request_timeout * 1000,
-      telemetryIntervalMs: agents.telemetry_interval * 1000,
-      nodeLostAfterMs: agents.node_lost_after * 1000,
-      reconnectGraceMs: agents.reconnect_grace * 1000,
-      takeoverGraceMs: agents.takeover_grace * 1000,
-      fencedAfterMs: Math.ceil(agents.lease * 1000 * CLOCK_RATE_MARGIN + agents.stop_allowance * 1000),
+      requestTimeoutMs: wholeMs(file.request_router.request_timeout),
+      timeouts: timeoutsOf(file.request_router.timeouts),
+      ...leasesOf(agents),
       maxQueuedRequests: file.request_router.max_queued_requests,
       maxQueuedBytes: file.request_router.max_queued_bytes,
     },
-    agentTerms: {
-      leaseMs: agents.lease * 1000,
-      nodeLostAfterMs: agents.node_lost_after * 1000,
-      heartbeatIntervalMs: agents.heartbeat_interval * 1000,
-      telemetryIntervalMs: agents.telemetry_interval * 1000,
-      maxResultBytes: agents.max_result_bytes,
-    },
+    agentTerms: agentTermsOf(agents),
     retention: { finishedForMs: journal.keep_finished_hours * 3_600_000, finishedAtMost: journal.keep_finished_requests },
+    callbacks: callbacksOf(file.callbacks),
     recording: { file: file.recording.file, maxBytes: file.recording.max_mib * 1024 * 1024, hashUsers: file.recording.hash_users },
+  };
+}
+
+function healthOf({ error_handler: handler, gpu_monitoring: monitoring }: z.output<typeof schema>): CoreSettings["health"] {
+  return {
+    maxCooldownMs: handler.max_cooldown_period * 1000,
+    recoveryMs: handler.recovery_time * 1000,
+    probePatienceMs: handler.probe_patience * 1000,
+    slowStartMs: handler.slow_start * 1000,
+    maxEjectedShare: handler.max_ejected_share,
+    minOutcomes: handler.min_outcomes,
+    temperatureMarginCelsius: monitoring.temperature_margin,
+    slowRatio: handler.slow_ratio,
+    ejectRatio: handler.eject_ratio,
   };
 }
 

@@ -154,6 +154,7 @@ export class Dispatcher {
     const { nodeId, runners } = fleet.nodeOf[first]!;
     const runner = runners[fleet.runners.for(fleet, modelId, type, gpus.length).runnerOf[first]!];
     assert(runner !== undefined, "a GPU that was chosen has a runner");
+    this.#attempts.placed(attempt, nowMs);
     if (late) this.#attempts.placedLate(requestId);
     queue.charge(requestId, fleet.work.gpuMs(gpus, modelId, estimate));
     emit(this.#state, { kind: "placed", requestId, attempt, gpuId, ...several, atMs: nowMs, memoryMib: estimate.memoryMib, decision }, step);

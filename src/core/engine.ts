@@ -8,8 +8,12 @@ import type { Event, Step, SubmitOutcome } from "./events.js";
 import { Attempts } from "./failover/attempts.js";
 import { stopped } from "./failover/attempt-ends.js";
 import { Nodes } from "./failover/nodes.js";
+import { TimeOuts, type Overdue } from "./failover/time-outs.js";
+import { FleetHealth } from "./health/fleet-health.js";
+import { Maintenance } from "./maintenance/maintenance.js";
 import type { Decision } from "./model/decision.js";
-import type { NodeId, RequestId } from "./model/ids.js";
+import type { AttemptRef, GpuId, NodeId } from "./model/ids.js";
+import type { RestartRefusal } from "./model/maintenance.js";
 import { gpusOf, isExclusive, type Request, type RequestSpec } from "./model/request.js";
 import { ModelPlacement } from "./placement/model-placement.js";
 import { Preemption } from "./placement/preemption.js";
@@ -28,6 +32,7 @@ const FRESH_PERIODS = 2;
 
 export class Engine {
   readonly state: State;
+  readonly health: FleetHealth;
   readonly #settings: CoreSettings;
   readonly #scheduler: Scheduler;
   readonly #estimator = new Estimator();
@@ -35,7 +40,9 @@ export class Engine {
   readonly #preemption: Preemption;
   readonly #attempts: Attempts;
   readonly #nodes: Nodes;
+  readonly #timeOuts: TimeOuts;
   readonly #dispatcher: Dispatcher;
+  readonly #maintenance: Maintenance;
   #recordsUntilDigest = DIGEST_EVERY_RECORDS;
 
   /** Starts empty, or from a snapshot. Throws when the settings contradict themselves. */
@@ -45,22 +52,37 @@ export class Engine {
     this.#settings = settings;
     this.state = snapshot ? restoreSnapshot(snapshot, filters, settings) : new State(filters, settings);
     const { state } = this;
+    const health = new FleetHealth(state.fleet, settings);
     const scheduler = this.#scheduler;
     const estimator = this.#estimator;
     const placement = new ModelPlacement(state.fleet, settings);
     const reserver = new Reserver(state, scheduler);
     const preemption = new Preemption(state, scheduler, reserver, settings);
-    const attempts = new Attempts(state, settings, estimator, preemption);
+    const attempts = new Attempts(state, settings, estimator, preemption, health);
+    this.health = health;
     this.#placement = placement;
     this.#preemption = preemption;
     this.#attempts = attempts;
-    this.#nodes = new Nodes(state, settings, attempts, preemption);
+    this.#timeOuts = new TimeOuts(state, settings);
+    this.#nodes = new Nodes(state, settings, attempts, preemption, health);
+    this.#maintenance = new Maintenance(state, attempts, preemption, health);
     this.#dispatcher = new Dispatcher({ state, scheduler, estimator, placement, reserver, preemption, attempts });
   }
 
   /** Results of superseded attempts that were refused; for metrics. */
   get lateResults(): number {
     return this.#attempts.lateResults;
+  }
+
+  /** Retries that are due and wait for the budget of all retries. */
+  get retriesHeldBack(): number {
+    return this.#attempts.heldBack;
+  }
+
+  /** Whether this is a live attempt of which no output is known. */
+  isUnanswered({ requestId, attempt }: AttemptRef): boolean {
+    const request = this.state.requests.get(requestId);
+    return request !== undefined && request.phase !== "queued" && request.attempt === attempt && !this.#attempts.hasOutput(requestId);
   }
 
   get strategyNames(): readonly string[] {
@@ -74,12 +96,14 @@ export class Engine {
   }
 
   step(event: Event, nowMs: number): Step {
-    const step: Step = { records: [], effects: [], ended: [], submitted: null };
+    const step: Step = { records: [], effects: [], ended: [], callbacks: [], submitted: null };
     // 1. What happened.
     this.#handle(event, nowMs, step);
     // 2. Place what now fits.
-    if (event.kind !== "attempt_progress" && event.kind !== "attempt_started") this.#dispatcher.schedule(nowMs, step);
+    if (event.kind !== "attempt_progress" && event.kind !== "attempt_answered" && event.kind !== "attempt_started") this.#dispatcher.schedule(nowMs, step);
     if (event.kind === "tick") this.#dispatcher.preempt(nowMs, step);
+    this.#timeOuts.happened(step.records);
+    for (const transition of this.health.takeTransitions()) step.effects.push({ kind: "health_changed", transition });
     // 3. Now and then, a digest that replay can check.
     this.#recordsUntilDigest -= step.records.length;
     if (this.#recordsUntilDigest <= 0) {
@@ -87,6 +111,11 @@ export class Engine {
       this.#recordsUntilDigest = DIGEST_EVERY_RECORDS;
     }
     return step;
+  }
+
+  /** Why a GPU would not be restarted; null when it would. */
+  restartRefusal(gpuId: GpuId, force: boolean): RestartRefusal | null {
+    return this.#maintenance.refusal(gpuId, force);
   }
 
   /** What would be decided now for `spec`, which may be that of a request that waits. Changes nothing. */
@@ -102,16 +131,27 @@ export class Engine {
       case "take_over":
         emit(this.state, { kind: "epoch_started", epoch: event.epoch, atMs: nowMs }, step);
         this.#nodes.takenOver(nowMs);
+        this.#timeOuts.takenOver();
         this.#preemption.restUntil(nowMs + this.#settings.takeoverGraceMs);
         return;
       case "submit":
         step.submitted = this.#submit(event.spec, nowMs, step);
         return;
       case "cancel":
-        this.#cancel(event.requestId, event.reason, nowMs, step);
+        this.#cancel(event, nowMs, step);
+        return;
+      case "set_maintenance":
+        this.#maintenance.set(event, nowMs, step);
+        return;
+      case "restart_gpu":
+        this.#maintenance.restart(event, nowMs, step);
+        return;
+      case "gpu_restarted":
+        this.#maintenance.restarted(event, nowMs, step);
         return;
       case "node_connected":
         this.#nodes.connected(event, nowMs, step);
+        this.#maintenance.connected(event, nowMs, step);
         return;
       case "node_disconnected":
         this.#nodes.disconnected(event.nodeId, event.silentMs ?? 0, nowMs, step);
@@ -125,11 +165,17 @@ export class Engine {
       case "telemetry":
         for (const { sample, ageMs } of event.samples) {
           const gpu = this.state.fleet.indexOf(sample.gpuId);
-          if (gpu >= 0 && this.state.fleet.nodeOf[gpu]!.nodeId === event.nodeId) this.state.fleet.observe(gpu, sample, nowMs - ageMs);
+          if (gpu >= 0 && this.state.fleet.nodeOf[gpu]!.nodeId === event.nodeId) {
+            this.state.fleet.observe(gpu, sample, nowMs - ageMs);
+            this.health.observe(gpu, sample, nowMs - ageMs, nowMs);
+          }
         }
         return;
       case "runner_load":
         this.state.fleet.observeRunnerLoads(event.nodeId, event.loads, nowMs);
+        return;
+      case "gpu_report":
+        this.#nodes.gpuReported(event.nodeId, event.gpuId, event.report, nowMs, step);
         return;
       case "gpu_lost":
         this.#nodes.gpuLost(event.nodeId, event.gpuId, event.reason, nowMs, step);
@@ -143,7 +189,16 @@ export class Engine {
       }
       case "attempt_progress": {
         const request = this.#attempts.present(event.nodeId, event.ref);
-        if (request) request.progress = Math.min(1, Math.max(0, event.fraction));
+        if (!request) return;
+        request.progress = Math.min(1, Math.max(0, event.fraction));
+        this.#answered(request, nowMs, step);
+        return;
+      }
+      case "attempt_answered": {
+        const request = this.#attempts.present(event.nodeId, event.ref);
+        if (!request) return;
+        this.#attempts.gaveOutput(request);
+        this.#answered(request, nowMs, step);
         return;
       }
       case "attempt_ended":
@@ -163,12 +218,12 @@ export class Engine {
     const known = this.state.requests.get(spec.requestId);
     if (known) return known.spec.contentHash === spec.contentHash ? { kind: "known", request: known } : { kind: "id_conflict" };
     if (!this.#scheduler.hasStrategy(spec.strategy)) return { kind: "unknown_strategy", known: this.strategyNames };
-    const { maxQueuedRequests, maxQueuedBytes, requestTimeoutMs } = this.#settings;
+    const { maxQueuedRequests, maxQueuedBytes } = this.#settings;
     const { queue } = this.state;
     if (queue.size + this.state.waitingForRetry >= maxQueuedRequests) return { kind: "queue_full", what: "requests", limit: maxQueuedRequests };
     if (queue.bytes + spec.payload.byteLength > maxQueuedBytes) return { kind: "queue_full", what: "bytes", limit: maxQueuedBytes };
 
-    const timeoutMs = spec.timeoutMs || (spec.type === "inference" ? requestTimeoutMs : 0);
+    const timeoutMs = this.#timeOuts.totalMs(spec);
     emit(this.state, 
       {
         kind: "accepted",
@@ -185,9 +240,14 @@ export class Engine {
     return { kind: "accepted", request };
   }
 
-  #cancel(requestId: RequestId, reason: string, nowMs: number, step: Step): void {
+  /** The first sign of life of an attempt; a fact where something hangs on it. */
+  #answered({ spec, attempt, answeredAtMs }: Request, nowMs: number, step: Step): void {
+    if (answeredAtMs === undefined && this.#timeOuts.needsAnswer(spec)) emit(this.state, { kind: "answered", requestId: spec.requestId, attempt, atMs: nowMs }, step);
+  }
+
+  #cancel({ requestId, reason, by }: Extract<Event, { kind: "cancel" }>, nowMs: number, step: Step): void {
     const request = this.state.requests.get(requestId);
-    if (request) this.#stop(request, { cause: "cancel", reason, atMs: nowMs }, nowMs, step);
+    if (request) this.#stop(request, { cause: "cancel", reason, atMs: nowMs, ...(by && { by }) }, nowMs, step);
   }
 
   /** Ends a waiting request at once; asks the agent to stop one that was dispatched. The first wish stands. */
@@ -203,9 +263,15 @@ export class Engine {
     step.effects.push({ kind: "changed", requestId });
   }
 
+  /** A request that waits or runs too long fails; an attempt that does not get going is tried elsewhere. */
+  #overdue({ request, stage, error, asked }: Overdue, nowMs: number, step: Step): void {
+    if (stage === "waiting" || stage === "running") this.#stop(request, { cause: "timeout", stage, reason: error.message, atMs: nowMs }, nowMs, step);
+    else this.#attempts.overdue(request, error, asked, nowMs, step);
+  }
+
   #tick(nowMs: number, step: Step): void {
     const { state } = this;
-    for (const requestId of state.retries.advance(nowMs)) state.retryDue(requestId);
+    this.#attempts.tick(nowMs);
     for (const request of state.inOrder(state.deadlines.advance(nowMs))) {
       if (request.stop) {
         if (request.stop.atMs + STOP_GRACE_MS <= nowMs) this.#attempts.end(request, stopped(request.stop), null, nowMs, step);
@@ -215,16 +281,13 @@ export class Engine {
         this.#stop(request, { cause: "timeout", reason, atMs: nowMs }, nowMs, step);
       }
     }
+    for (const overdue of this.#timeOuts.due(nowMs)) this.#overdue(overdue, nowMs, step);
     this.#nodes.tick(nowMs, step);
+    this.#maintenance.tick(nowMs, step);
     state.fleet.work.follow(nowMs);
     state.queue.reopenHealing();
     for (const order of this.#placement.tick(nowMs, state.queue.heads())) step.effects.push(order);
-    state.fleet.expireCooldowns(nowMs);
+    this.health.tick(nowMs);
     state.fleet.forgetStaleSamples(nowMs, FRESH_PERIODS * this.#settings.telemetryIntervalMs);
   }
-
 }
-
-
-
-

@@ -1,6 +1,10 @@
 // What goes into the engine and what comes out. Everything that happens to the router is one of these events.
-import type { GpuInventory, GpuTelemetry, ModelOrder, RunnerInfo, RunnerLoad } from "./model/gpu.js";
+import type { CallbackEvent } from "./callbacks.js";
+import type { GpuTransition } from "./health/fleet-health.js";
+import type { Caller } from "./model/caller.js";
+import type { GpuInventory, GpuReport, GpuTelemetry, ModelOrder, RunnerInfo, RunnerLoad } from "./model/gpu.js";
 import type { AttemptRef, GpuId, NodeId, RequestId } from "./model/ids.js";
+import type { MaintenanceTarget, RestartOutcome } from "./model/maintenance.js";
 import type { Request, RequestError, RequestSpec, RunStatistics } from "./model/request.js";
 import type { Record } from "./records.js";
 
@@ -14,13 +18,28 @@ export interface AttemptEnd {
   readonly result: Uint8Array;
   readonly resultContentType: string;
   readonly statistics: RunStatistics | null;
+  /** Whose fault it was that it did not succeed: the GPU's for certain, or for certain not its. Absent when nobody knows. */
+  readonly fault?: "gpu" | "none";
 }
 
 export type Event =
   /** A router takes over with this epoch; first event of its life. */
   | { readonly kind: "take_over"; readonly epoch: number }
   | { readonly kind: "submit"; readonly spec: RequestSpec }
-  | { readonly kind: "cancel"; readonly requestId: RequestId; readonly reason: string }
+  /** `by` is there when somebody else than its owner wants its end. */
+  | { readonly kind: "cancel"; readonly requestId: RequestId; readonly reason: string; readonly by?: Caller }
+  /** An operator takes a target out of service, or puts it back. Times as in MaintenanceWindow. */
+  | {
+      readonly kind: "set_maintenance";
+      readonly target: MaintenanceTarget;
+      readonly on: boolean;
+      readonly reason: string;
+      readonly by: Caller;
+      readonly untilMs: number;
+      readonly drainByMs: number;
+    }
+  | { readonly kind: "restart_gpu"; readonly gpuId: GpuId; readonly force: boolean; readonly reason: string; readonly by: Caller; readonly drainByMs: number }
+  | { readonly kind: "gpu_restarted"; readonly nodeId: NodeId; readonly restartId: string; readonly outcome: RestartOutcome; readonly message: string }
   /** A node's hello; `held` is what it runs or has ended without an acknowledgement. */
   | {
       readonly kind: "node_connected";
@@ -29,6 +48,8 @@ export type Event =
       readonly gpus: readonly GpuInventory[];
       readonly runners: readonly RunnerInfo[];
       readonly held: readonly AttemptRef[];
+      /** The agent has a command that restarts a GPU. */
+      readonly restartsGpus?: boolean;
     }
   /** Its stream was cut, or given up because nothing was heard on it for `silentMs`; its work is taken away only when it stays away. */
   | { readonly kind: "node_disconnected"; readonly nodeId: NodeId; readonly silentMs?: number }
@@ -40,7 +61,11 @@ export type Event =
   /** What engines say of themselves; only of the runners that have something new. */
   | { readonly kind: "runner_load"; readonly nodeId: NodeId; readonly loads: readonly RunnerLoad[] }
   | { readonly kind: "gpu_lost"; readonly nodeId: NodeId; readonly gpuId: GpuId; readonly reason: string }
+  /** What else a node tells of a GPU of its own. */
+  | { readonly kind: "gpu_report"; readonly nodeId: NodeId; readonly gpuId: GpuId; readonly report: GpuReport }
   | { readonly kind: "attempt_started"; readonly nodeId: NodeId; readonly ref: AttemptRef }
+  /** The first output of an attempt. */
+  | { readonly kind: "attempt_answered"; readonly nodeId: NodeId; readonly ref: AttemptRef }
   | { readonly kind: "attempt_progress"; readonly nodeId: NodeId; readonly ref: AttemptRef; readonly fraction: number }
   | { readonly kind: "attempt_ended"; readonly nodeId: NodeId; readonly ref: AttemptRef; readonly end: AttemptEnd }
   /** Time passed; sent a few times a second. */
@@ -63,6 +88,12 @@ export type Effect =
   | { readonly kind: "acknowledge"; readonly nodeId: NodeId; readonly ref: AttemptRef }
   /** Its runners are to load or unload a model; what comes of it shows in the runners that the node reports. */
   | { readonly kind: "order_model"; readonly nodeId: NodeId; readonly order: ModelOrder }
+  /** What an attempt has put out is void: the request begins anew. */
+  | { readonly kind: "output_void"; readonly requestId: RequestId; readonly attempt: number; readonly reason: string }
+  /** The health of a GPU changed, with the evidence. */
+  | { readonly kind: "health_changed"; readonly transition: GpuTransition }
+  /** Its agent is to run the operator's command for that GPU. */
+  | { readonly kind: "restart_gpu"; readonly nodeId: NodeId; readonly restartId: string; readonly gpuId: GpuId }
   /** Somebody who watches the request should be told. */
   | { readonly kind: "changed"; readonly requestId: RequestId };
 
@@ -87,6 +118,8 @@ export interface Step {
   readonly records: Record[];
   readonly effects: Effect[];
   readonly ended: EndedRequest[];
+  /** What callers that left an address are told; stored in the same transaction as the records. */
+  readonly callbacks: CallbackEvent[];
   /** Set by a submit. */
   submitted: SubmitOutcome | null;
 }

@@ -1,10 +1,13 @@
 // The facts. State is the fold of these records and nothing else: live running, recovery and replay all use `apply`.
 // A record that was written once must be readable for ever: fields are added, never changed in meaning.
 import { assert, unreachable } from "../lib/assert.js";
+import { callbacksOf, isTold } from "./callbacks.js";
 import type { Step } from "./events.js";
 import type { Decision, ResourceEstimate } from "./model/decision.js";
+import type { Caller } from "./model/caller.js";
 import type { GpuInventory } from "./model/gpu.js";
 import type { GpuId, NodeId, RequestId } from "./model/ids.js";
+import type { GpuRestart, MaintenanceTarget, RestartState } from "./model/maintenance.js";
 import { gpusOf, type Request, type RequestError, type RequestSpec, type ResultInfo, type RunStatistics, type StopWish } from "./model/request.js";
 import type { State } from "./state.js";
 
@@ -34,6 +37,8 @@ export type Record =
       readonly decision: Decision;
     }
   | { readonly kind: "started"; readonly requestId: RequestId; readonly attempt: number; readonly atMs: number }
+  /** Its first sign of life; only where something hangs on it. */
+  | { readonly kind: "answered"; readonly requestId: RequestId; readonly attempt: number; readonly atMs: number }
   | { readonly kind: "stop_requested"; readonly requestId: RequestId; readonly stop: StopWish }
   /** An attempt ended and the request goes on: back to the queue at `retryAtMs`. */
   | {
@@ -56,6 +61,40 @@ export type Record =
       readonly result: ResultInfo | null;
       readonly statistics: RunStatistics | null;
     }
+  /** An operator took a target out of service, or put it back. */
+  | {
+      readonly kind: "maintenance_set";
+      readonly target: MaintenanceTarget;
+      readonly on: boolean;
+      readonly reason: string;
+      readonly by: Caller;
+      /** When it should be over; 0 when unknown. */
+      readonly untilMs: number;
+      /** When work that still runs there is stopped; 0 for never. */
+      readonly drainByMs: number;
+      readonly atMs: number;
+    }
+  /** Again for the same restart when it is hurried. */
+  | {
+      readonly kind: "gpu_restart_requested";
+      readonly restartId: string;
+      readonly gpuId: GpuId;
+      readonly force: boolean;
+      readonly reason: string;
+      readonly by: Caller;
+      readonly drainByMs: number;
+      readonly atMs: number;
+    }
+  /** Its agent is told; durable before it is, so that no other process of the agent is told again. */
+  | { readonly kind: "gpu_restart_ordered"; readonly restartId: string; readonly gpuId: GpuId; readonly instanceId: string; readonly atMs: number }
+  | {
+      readonly kind: "gpu_restart_ended";
+      readonly restartId: string;
+      readonly gpuId: GpuId;
+      readonly state: RestartState;
+      readonly message: string;
+      readonly atMs: number;
+    }
   /** A digest of the state after the record before it; replay checks it. */
   | { readonly kind: "state_digest"; readonly digest: number };
 
@@ -71,6 +110,7 @@ export function apply(state: State, record: Record): void {
       return;
     case "gpu_registered":
       state.fleet.register(record.index, record.nodeId, record.inventory);
+      state.maintenance.cover(record.index);
       return;
     case "accepted":
       applyAccepted(state, record);
@@ -86,6 +126,12 @@ export function apply(state: State, record: Record): void {
       state.started(request);
       return;
     }
+    case "answered": {
+      const request = live(state, record.requestId);
+      assert(request.phase !== "queued" && request.attempt === record.attempt, "only the present attempt answers");
+      request.answeredAtMs = record.atMs;
+      return;
+    }
     case "stop_requested":
       live(state, record.requestId).stop = record.stop;
       state.deadlines.schedule(record.requestId, record.stop.atMs + STOP_GRACE_MS);
@@ -94,7 +140,10 @@ export function apply(state: State, record: Record): void {
       const request = live(state, record.requestId);
       assert(request.phase !== "queued" && request.attempt === record.attempt, "only the present attempt fails");
       state.release(request, record.atMs, null);
+      if (request.phase === "running") request.begun = true;
       request.phase = "queued";
+      request.waitingSinceMs = record.atMs;
+      delete request.answeredAtMs;
       request.startedAtMs = 0;
       request.progress = 0;
       const avoidGpuId = record.preempted ? "" : request.gpuId;
@@ -121,6 +170,25 @@ export function apply(state: State, record: Record): void {
       state.endedCount += 1;
       return;
     }
+    case "maintenance_set": {
+      const { target, reason, by, untilMs, drainByMs, atMs } = record;
+      if (record.on) state.maintenance.setWindow({ target, reason, by, sinceMs: atMs, untilMs, drainByMs });
+      else state.maintenance.endWindow(target);
+      return;
+    }
+    case "gpu_restart_requested": {
+      const { restartId, gpuId, force, reason, by, drainByMs, atMs } = record;
+      const before = state.maintenance.restart(restartId);
+      const requestedAtMs = before?.requestedAtMs ?? atMs;
+      state.maintenance.setRestart({ restartId, gpuId, force, reason, by, drainByMs, requestedAtMs, state: "draining", instanceId: "", message: "", endedAtMs: 0 });
+      return;
+    }
+    case "gpu_restart_ordered":
+      state.maintenance.setRestart({ ...knownRestart(state, record.restartId), state: "ordered", instanceId: record.instanceId });
+      return;
+    case "gpu_restart_ended":
+      state.maintenance.setRestart({ ...knownRestart(state, record.restartId), state: record.state, message: record.message, endedAtMs: record.atMs });
+      return;
     case "state_digest":
       assert(record.digest === state.digest(), "the state differs from the one that was recorded: the journal or this version is broken");
       return;
@@ -129,10 +197,20 @@ export function apply(state: State, record: Record): void {
   }
 }
 
-/** A new fact: folded in and added to the step. */
+/** A new fact: folded in and added to the step, with what its request's caller is to be told. */
 export function emit(state: State, record: Record, step: Step): void {
+  const request = isTold(record) ? state.requests.get(record.requestId) : undefined;
+  const told = request !== undefined && request.spec.callbackUrl !== "";
+  const left = told ? gpusOf(request) : [];
   apply(state, record);
   step.records.push(record);
+  if (told && isTold(record)) step.callbacks.push(...callbacksOf(record, request, left));
+}
+
+function knownRestart(state: State, restartId: string): GpuRestart {
+  const restart = state.maintenance.restart(restartId);
+  assert(restart !== null, `restart ${restartId} is known`);
+  return restart;
 }
 
 function applyAccepted(state: State, record: Extract<Record, { kind: "accepted" }>): void {

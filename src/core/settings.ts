@@ -1,4 +1,5 @@
 // Everything about the core that an operator can set. `config/` fills it; the core only reads it.
+import type { StageTimeouts } from "./model/request.js";
 
 /** The pieces of the `hybrid` strategy. Each can be taken out, to see what it is worth. */
 export interface HybridSettings {
@@ -38,6 +39,34 @@ export interface PreemptionSettings {
   readonly patienceMs: number;
 }
 
+/** 0 for none. */
+export interface ConfiguredTimeouts extends StageTimeouts {
+  /** From acceptance to the end, ms. */
+  readonly totalMs?: number;
+}
+
+/** When a GPU counts as ill and when as well again, beside its cool-down and the limits of temperature and errors. */
+export interface HealthSettings {
+  /** Longest cool-down of a GPU that fails again and again, ms. */
+  readonly maxCooldownMs: number;
+  /** How long a GPU has to be better before it counts as better, ms. */
+  readonly recoveryMs: number;
+  /** How long a GPU in probation waits for a request that can be its probe, ms. */
+  readonly probePatienceMs: number;
+  /** From a passed probe to all of its slots, ms. */
+  readonly slowStartMs: number;
+  /** Share of the connected GPUs, 0..1, that may be out for what outcomes suggest; one always may. What is seen, such as a lost GPU, has no limit. */
+  readonly maxEjectedShare: number;
+  /** Outcomes before an error rate or a speed is believed. */
+  readonly minOutcomes: number;
+  /** This close below its limit a GPU is warm; once too hot, it has to cool down by as much, degrees Celsius. */
+  readonly temperatureMarginCelsius: number;
+  /** A GPU that takes this many times as long as the median of its kind with the same models is degraded. */
+  readonly slowRatio: number;
+  /** And one that takes this many times as long is taken out. */
+  readonly ejectRatio: number;
+}
+
 export interface CoreSettings {
   /** Strategy of requests that name none. */
   readonly strategy: string;
@@ -65,12 +94,15 @@ export interface CoreSettings {
   readonly errorThreshold: number;
   /** How long a GPU that failed stays out, ms. */
   readonly gpuCooldownMs: number;
+  readonly health: HealthSettings;
   /** Dispatches after the first before a request fails. */
   readonly maxRetries: number;
   /** Wait before a retry; lost GPUs and nodes are replaced without one, ms. */
   readonly retryDelayMs: number;
   /** Time-out of inference requests that set none, ms; 0 for none. Other types have none by default. */
   readonly requestTimeoutMs: number;
+  /** Time-outs of requests that set none, by what they are for; `failover/time-outs.ts` says how they are looked up. */
+  readonly timeouts: Readonly<Record<string, ConfiguredTimeouts>>;
   readonly telemetryIntervalMs: number;
   /** A node of which nothing is heard for this long has lost its work, but what must not run twice, ms. */
   readonly nodeLostAfterMs: number;
@@ -113,9 +145,21 @@ export const DEFAULT_CORE_SETTINGS: CoreSettings = {
   maxTemperatureCelsius: 85,
   errorThreshold: 0.1,
   gpuCooldownMs: 300_000,
+  health: {
+    maxCooldownMs: 3_600_000,
+    recoveryMs: 10_000,
+    probePatienceMs: 30_000,
+    slowStartMs: 60_000,
+    maxEjectedShare: 0.3,
+    minOutcomes: 5,
+    temperatureMarginCelsius: 5,
+    slowRatio: 1.5,
+    ejectRatio: 4,
+  },
   maxRetries: 3,
   retryDelayMs: 1_000,
   requestTimeoutMs: 30_000,
+  timeouts: {},
   telemetryIntervalMs: 1_000,
   nodeLostAfterMs: 800,
   reconnectGraceMs: 400,

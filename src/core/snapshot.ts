@@ -1,6 +1,7 @@
 // The durable half of the state as one plain value, so that recovery need not fold the log from its beginning.
 import { assert } from "../lib/assert.js";
 import type { StateFilter } from "./fleet/fleet.js";
+import type { StoredMaintenance } from "./maintenance/maintenance-book.js";
 import type { ResourceEstimate } from "./model/decision.js";
 import type { GpuInventory } from "./model/gpu.js";
 import type { GpuId, NodeId } from "./model/ids.js";
@@ -17,6 +18,8 @@ export interface Snapshot {
   readonly gpus: readonly { readonly nodeId: NodeId; readonly inventory: GpuInventory }[];
   /** In the order of the live map, which the digest depends on. */
   readonly requests: readonly LiveRequest[];
+  /** Absent when nothing was ever taken out of service. */
+  readonly maintenance?: StoredMaintenance;
   readonly digest: number;
 }
 
@@ -43,6 +46,7 @@ export function takeSnapshot(state: State): Snapshot {
         waiting: waiting && { estimate: waiting.estimate, avoidGpuId: waiting.avoidGpuId, retryAtMs: retry?.retryAtMs ?? 0 },
       };
     }),
+    ...(!state.maintenance.empty && { maintenance: state.maintenance.stored() }),
     digest: state.digest(),
   };
 }
@@ -54,6 +58,7 @@ export function restoreSnapshot(snapshot: Snapshot, stateFilters: readonly State
   state.nextSequence = snapshot.nextSequence;
   state.endedCount = snapshot.endedCount;
   snapshot.gpus.forEach(({ nodeId, inventory }, index) => state.fleet.register(index, nodeId, inventory));
+  if (snapshot.maintenance) state.maintenance.restore(snapshot.maintenance);
   const held: { readonly request: Request; readonly reservedMib: number }[] = [];
   for (const { request, reservedMib, waiting } of snapshot.requests) {
     const restored: Request = { ...request };

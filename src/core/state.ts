@@ -3,8 +3,10 @@ import { ChurnMap } from "../lib/churn-map.js";
 import { hash32 } from "../lib/random.js";
 import { TimerWheel } from "../lib/timer-wheel.js";
 import { assert } from "../lib/assert.js";
-import { Fleet, type LoadLimits, type StateFilter } from "./fleet/fleet.js";
+import { Fleet, type StateFilter } from "./fleet/fleet.js";
+import type { LoadLimits } from "./fleet/load-columns.js";
 import { BLOCK_TOKENS } from "./fleet/prefix-index.js";
+import { MaintenanceBook } from "./maintenance/maintenance-book.js";
 import type { ResourceEstimate } from "./model/decision.js";
 import type { GpuId, NodeId, RequestId } from "./model/ids.js";
 import { dueAtMs, isExclusive, isTerminal, wishesOf, type Request, type RunStatistics } from "./model/request.js";
@@ -47,6 +49,8 @@ export class State {
   endedCount = 0;
   readonly fleet: Fleet;
   readonly queue: WaitingQueue;
+  /** What operators have taken out of service. */
+  readonly maintenance: MaintenanceBook;
   readonly #exclusiveTypes: readonly string[];
   readonly deadlines = new TimerWheel<RequestId>(DEADLINE_BUCKET_MS);
   readonly retries = new TimerWheel<RequestId>(DEADLINE_BUCKET_MS);
@@ -59,6 +63,7 @@ export class State {
 
   constructor(stateFilters: readonly StateFilter[], limits: StateLimits) {
     this.fleet = new Fleet(stateFilters, limits);
+    this.maintenance = new MaintenanceBook(this.fleet);
     this.queue = new WaitingQueue(limits.maxWaitMs);
     this.#exclusiveTypes = limits.exclusiveTypes;
   }
@@ -189,6 +194,7 @@ export class State {
       else for (const gpu of this.#holdings.get(request.spec.requestId)!.gpus) digest = fold(digest, gpu);
       digest = fold(digest, request.attempt * 4 + (request.phase === "running" ? 2 : 0) + (request.stop ? 1 : 0));
     }
+    if (!this.maintenance.empty) digest = fold(digest, this.maintenance.digest());
     return digest;
   }
 

@@ -71,3 +71,15 @@ export function encodeSnapshot(snapshot: Snapshot): Buffer {
 export function decodeSnapshot(bytes: Uint8Array): Snapshot {
   return open(bytes, "the snapshot") as Snapshot;
 }
+
+/** Any plain value of the journal's tables, with a checksum. */
+export function encodeValue(value: object): Buffer {
+  out.begin();
+  out.raw(packr.pack(value));
+  return out.seal();
+}
+
+/** Throws CorruptJournalError. */
+export function decodeValue<T>(bytes: Uint8Array, what: string): T {
+  return open(bytes, what) as T;
+}

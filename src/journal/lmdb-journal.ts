@@ -4,14 +4,14 @@ import { mkdirSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import path from "node:path";
 import { open, type Database, type RootDatabase } from "lmdb";
-import type { EndedRequest } from "../core/events.js";
 import type { RequestId } from "../core/model/ids.js";
 import type { Request } from "../core/model/request.js";
 import type { Record } from "../core/records.js";
-import type { Snapshot } from "../core/snapshot.js";
 import { decodeFinished, decodeFrame, decodeSnapshot, encodeFinished, encodeFrame, encodeSnapshot } from "./codec.js";
+import type { Batch, FinishedPage, Journal, Recovered } from "./journal.js";
 import { lockDirectory, type DirectoryLock } from "./directory-lock.js";
 import { checkLmdbFile } from "./lmdb-file.js";
+import { OutboxTable } from "./outbox-table.js";
 
 /** The format of what is stored; another one is refused rather than guessed at. */
 const FORMAT = 1;
@@ -20,32 +20,10 @@ const FORMAT = 1;
 const MAX_INLINE_RESULT_BYTES = 4 * 1024;
 const NO_RESULT = new Uint8Array();
 
-/** What becomes durable together. */
-export interface Batch {
-  /** Sequence number of the first record; must follow the last batch. */
-  readonly firstSequence: number;
-  readonly records: readonly Record[];
-  readonly ended: readonly EndedRequest[];
-  /** The state after this batch; frames up to here are dropped with it. */
-  readonly snapshot: Snapshot | null;
-}
-
-/** What a start finds. */
-export interface Recovered {
-  readonly snapshot: Snapshot | null;
-  /** Records after the snapshot, in order. */
-  readonly records: Iterable<Record>;
-}
-
-/** A page of finished requests, newest first. */
-export interface FinishedPage {
-  readonly requests: readonly Request[];
-  /** Continue below this order; 0 when there are no more. */
-  readonly nextOrder: number;
-}
-
-export class LmdbJournal {
+export class LmdbJournal implements Journal {
   readonly directory: string;
+  /** What callers are still to be told. */
+  readonly outbox: OutboxTable;
   readonly #root: RootDatabase<Buffer, string>;
   readonly #log: Database<Buffer, number>;
   readonly #meta: Database<Buffer, string>;
@@ -84,6 +62,7 @@ export class LmdbJournal {
     this.#finished = this.#root.openDB({ name: "finished", encoding: "binary" });
     this.#finishedOrder = this.#root.openDB({ name: "finished_order", encoding: "binary" });
     this.#results = this.#root.openDB({ name: "results", encoding: "binary" });
+    this.outbox = new OutboxTable(this.#root, (write) => this.#commit(write));
     const format = this.#number("format");
     if (format > 0 && format !== FORMAT) {
       void this.#root.close();
@@ -161,7 +140,7 @@ export class LmdbJournal {
     }
   }
 
-  #write({ firstSequence, records, ended, snapshot }: Batch): void {
+  #write({ firstSequence, records, ended, callbacks = [], snapshot }: Batch): void {
     if (firstSequence === 1) void this.#meta.put("format", Buffer.from(`${FORMAT}`));
     if (records.length > 0) {
       const frame = encodeFrame(records);
@@ -169,6 +148,7 @@ export class LmdbJournal {
       this.#bytesWritten += frame.byteLength;
       void this.#log.put(firstSequence, frame);
     }
+    this.outbox.put(callbacks);
     if (ended.length > 0) {
       void this.#finishedOrder.put(this.#nextOrder, Buffer.from(ended.map(({ request }) => request.spec.requestId).join("\n")));
       this.#nextOrder += ended.length;

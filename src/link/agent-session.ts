@@ -12,6 +12,7 @@ import {
   type ConnectResponse,
   type Dispatch,
   type ModelOrder,
+  type RestartOrder,
   type Welcome,
 } from "../../gen/gpurouter/v1/agent_pb.js";
 import { ChurnMap } from "../lib/churn-map.js";
@@ -35,6 +36,7 @@ export interface AgentActions {
   readonly stop: AttemptRef[];
   /** In the order in which they were sent. */
   readonly orders: readonly ModelOrder[];
+  readonly restarts: readonly RestartOrder[];
   /** Ends to tell the router at once: of work that came too late to be begun. */
   readonly tell: AttemptEvent[];
 }
@@ -74,6 +76,11 @@ export class AgentSession {
     return [...this.#held.values()].map((held) => held.ref);
   }
 
+  /** Until when work that must not run twice may go on, by the clock of `nextBeat`; -Infinity before the first welcome. */
+  get leaseUntilMs(): number {
+    return this.#renewedAtMs + this.#leaseMs;
+  }
+
   disconnected(): void {
     this.#welcome = null;
   }
@@ -108,7 +115,7 @@ export class AgentSession {
   received(message: ConnectResponse, nowMs: number): AgentActions {
     this.#heardAtMs = nowMs;
     this.#renew(message.heardBeat);
-    const actions: AgentActions = { start: [], stop: [], orders: message.modelOrders, tell: [] };
+    const actions: AgentActions = { start: [], stop: [], orders: message.modelOrders, restarts: message.restartOrders, tell: [] };
     for (const ref of message.acknowledged) {
       const held = this.#held.get(key(ref));
       // Acknowledged while it runs means that nobody wants it: the cancel beside it stops it, its end needs no answer.
@@ -143,7 +150,7 @@ export class AgentSession {
   }
 
   #leaseIsOut(nowMs: number): boolean {
-    return nowMs - this.#renewedAtMs >= this.#leaseMs;
+    return nowMs >= this.leaseUntilMs;
   }
 
   /** The runner has begun. Returns the event to send; null when nobody waits for it. */

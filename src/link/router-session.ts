@@ -1,7 +1,7 @@
 // The router's end of one agent stream, without I/O: what is to be sent, folded into as few messages as possible, and how
 // long ago the agent was heard. Driven by router/agent-sessions.ts with a real clock, by a simulator with a virtual one.
 import { create } from "@bufbuild/protobuf";
-import { ConnectResponseSchema, type AttemptRef, type ConnectResponse, type Dispatch, type ModelOrder, type Welcome } from "../../gen/gpurouter/v1/agent_pb.js";
+import { ConnectResponseSchema, type AttemptRef, type ConnectResponse, type Dispatch, type ModelOrder, type RestartOrder, type Welcome } from "../../gen/gpurouter/v1/agent_pb.js";
 
 /** Keeps large payloads from holding up heartbeats for long. */
 const MAX_BYTES_PER_MESSAGE = 4 << 20;
@@ -28,6 +28,7 @@ export class RouterSession {
   #acknowledged: AttemptRef[] = [];
   /** The last word on each model of each runner. */
   readonly #orders = new Map<string, ModelOrder>();
+  #restarts: RestartOrder[] = [];
   /** How long an agent may be silent before its stream is given up, ms. */
   readonly #lostAfterMs: number;
   #heardAtMs: number;
@@ -92,9 +93,13 @@ export class RouterSession {
     this.#orders.set(`${order.runner}\n${order.modelId}`, order);
   }
 
+  restart(order: RestartOrder): void {
+    this.#restarts.push(order);
+  }
+
   /** All that is to be sent now as one message; a heartbeat when that is due; else null. Acknowledgements alone wait for either. */
   take(nowMs: number): ConnectResponse | null {
-    const work = this.#dispatches.length + this.#cancels.length + this.#orders.size;
+    const work = this.#dispatches.length + this.#cancels.length + this.#orders.size + this.#restarts.length;
     if (this.#welcomed && work === 0 && nowMs - this.#sentAtMs < this.#welcome.heartbeatIntervalMs) return null;
     const cancels = this.#takeCancels();
     const message = create(ConnectResponseSchema, { dispatches: this.#takeDispatches(), cancels, acknowledged: this.#acknowledged, heardBeat: this.#heardBeat });
@@ -102,6 +107,7 @@ export class RouterSession {
     this.#welcomed = true;
     if (this.#orders.size > 0) message.modelOrders = [...this.#orders.values()];
     this.#orders.clear();
+    if (this.#restarts.length > 0) message.restartOrders = this.#restarts.splice(0);
     this.#acknowledged = [];
     this.#sentAtMs = nowMs;
     return message;

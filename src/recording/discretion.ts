@@ -2,7 +2,9 @@
 // other names if so wished. What is left decides the same: only sizes, ids and equality of the rest ever count. Used by the encoder.
 import { hash, randomBytes } from "node:crypto";
 import type { Event } from "../core/events.js";
+import type { Caller } from "../core/model/caller.js";
 import type { UserId } from "../core/model/ids.js";
+import type { StoredMaintenance } from "../core/maintenance/maintenance-book.js";
 import type { Request, RequestSpec } from "../core/model/request.js";
 import type { Record } from "../core/records.js";
 import type { Snapshot } from "../core/snapshot.js";
@@ -11,6 +13,8 @@ const SALT_BYTES = 16;
 const NAME_LENGTH = 16;
 /** Bound on names that are remembered so as not to be hashed again. */
 const MAX_NAMES = 10_000;
+
+const NOBODY: Caller = { name: "", address: "" };
 
 export class Discretion {
   readonly #hashUsers: boolean;
@@ -27,7 +31,12 @@ export class Discretion {
       case "submit":
         return { ...event, spec: this.spec(event.spec) };
       case "cancel":
-        return { ...event, reason: "" };
+        return { ...event, reason: "", ...(event.by && { by: NOBODY }) };
+      case "set_maintenance":
+      case "restart_gpu":
+        return { ...event, reason: "", by: NOBODY };
+      case "gpu_restarted":
+        return { ...event, message: "" };
       case "attempt_ended": {
         const { end } = event;
         return { ...event, end: { ...end, error: end.error && { ...end.error, message: "" }, result: sizeMark(end.result) } };
@@ -43,7 +52,12 @@ export class Discretion {
       case "accepted":
         return { ...record, spec: this.spec(record.spec) };
       case "stop_requested":
-        return { ...record, stop: { ...record.stop, reason: "" } };
+        return { ...record, stop: { ...record.stop, reason: "", ...(record.stop.by && { by: NOBODY }) } };
+      case "maintenance_set":
+      case "gpu_restart_requested":
+        return { ...record, reason: "", by: NOBODY };
+      case "gpu_restart_ended":
+        return { ...record, message: "" };
       case "attempt_failed":
         return { ...record, reason: "" };
       case "ended":
@@ -54,7 +68,7 @@ export class Discretion {
   }
 
   snapshot(snapshot: Snapshot): Snapshot {
-    return { ...snapshot, requests: snapshot.requests.map((live) => ({ ...live, request: this.#request(live.request) })) };
+    return { ...snapshot, requests: snapshot.requests.map((live) => ({ ...live, request: this.#request(live.request) })), ...(snapshot.maintenance && { maintenance: discreetly(snapshot.maintenance) }) };
   }
 
   spec(spec: RequestSpec): RequestSpec {
@@ -67,7 +81,7 @@ export class Discretion {
 
   #request(request: Request): Request {
     const { stop, error } = request;
-    return { ...request, spec: this.spec(request.spec), stop: stop && { ...stop, reason: "" }, error: error && { ...error, message: "" } };
+    return { ...request, spec: this.spec(request.spec), stop: stop && { ...stop, reason: "", ...(stop.by && { by: NOBODY }) }, error: error && { ...error, message: "" } };
   }
 
   /** The same for the same text, as long as this lives: who comes again after ten thousand others is still the same. */
@@ -85,6 +99,13 @@ export class Discretion {
   #hash(text: string): string {
     return hash("sha256", this.#salt + text).slice(0, NAME_LENGTH);
   }
+}
+
+function discreetly({ windows, restarts }: StoredMaintenance): StoredMaintenance {
+  return {
+    windows: windows.map((window) => ({ ...window, reason: "", by: NOBODY })),
+    restarts: restarts.map((restart) => ({ ...restart, reason: "", by: NOBODY, message: "" })),
+  };
 }
 
 /** A payload's size in its place: four bytes. */

@@ -9,10 +9,24 @@ import { callerOf } from "../api/grpc-guard.js";
 import { speaksFor } from "../auth/principal.js";
 import type { AgentTerms } from "../config/router-config.js";
 import type { Effect, Event } from "../core/events.js";
-import type { AttemptRef, GpuId, NodeId } from "../core/model/ids.js";
+import type { AttemptRef, NodeId } from "../core/model/ids.js";
 import { RouterSession } from "../link/router-session.js";
 import { StallWatch } from "../link/stall-watch.js";
-import { attemptEndOf, connectedEvent, dispatchOf, modelOrderOf, protoRef, refOf, runnerLoadOf, runnersOf, telemetryOf } from "./agent-codec.js";
+import {
+  attemptEndOf,
+  connectedEvent,
+  dispatchOf,
+  fractionOf,
+  gpuEventOf,
+  modelOrderOf,
+  protoRef,
+  refOf,
+  restartedEvent,
+  restartOrderOf,
+  runnerLoadOf,
+  runnersOf,
+  telemetryOf,
+} from "./agent-codec.js";
 import type { Clock } from "./clock.js";
 
 type AgentStream = ServerDuplexStream<ConnectRequest, ConnectResponse>;
@@ -23,13 +37,15 @@ export interface AgentSessionsOptions {
   readonly log: Logger;
   readonly step: (event: Event) => void;
   readonly epoch: () => number;
+  /** Whether this is a live attempt of which the engine has seen no sign of life. */
+  readonly isUnanswered: (ref: AttemptRef) => boolean;
   /** Live output and progress for watchers; not durable. */
   readonly onOutput: (ref: AttemptRef, offset: number, data: Uint8Array) => void;
   readonly onProgress: (ref: AttemptRef, fraction: number, message: string) => void;
 }
 
-/** Xids after which a GPU does no more work until it is reset: 79, it has fallen off the bus. */
-const LOST_XIDS = new Set([79]);
+/** One for all: it compiles the rules of a message when it first meets one, which takes some 10 ms. */
+const validator = createValidator();
 
 /** Looks at who is silent and who is owed a heartbeat, per heartbeat interval. */
 const LOOKS_PER_HEARTBEAT = 5;
@@ -45,7 +61,6 @@ export class AgentSessions {
   readonly #helloOf = new Map<string, { readonly instanceId: string; readonly beat: bigint }>();
   readonly #dirty = new Set<string>();
   readonly #blocked = new Set<string>();
-  readonly #validator = createValidator();
   readonly #timer: NodeJS.Timeout;
   readonly #stalls: StallWatch;
   #closing = false;
@@ -106,6 +121,9 @@ export class AgentSessions {
       case "order_model":
         entry.session.order(modelOrderOf(effect.order));
         break;
+      case "restart_gpu":
+        entry.session.restart(restartOrderOf(effect));
+        break;
     }
     if (this.#dirty.size === 0) setImmediate(() => this.#flush());
     this.#dirty.add(effect.nodeId);
@@ -120,7 +138,7 @@ export class AgentSessions {
   #invalid(message: ConnectRequest): string | null {
     // Events dominate and their fields are checked by what they refer to; the rest is rare enough for the full rules.
     if (!message.hello && !message.runners) return message.events.every((event) => event.ref) ? null : "events[].ref: must be set";
-    const result = message.hello ? this.#validator.validate(AgentHelloSchema, message.hello) : this.#validator.validate(ConnectRequestSchema, message);
+    const result = message.hello ? validator.validate(AgentHelloSchema, message.hello) : validator.validate(ConnectRequestSchema, message);
     return result.kind === "valid" ? null : (result.error?.message ?? "invalid message");
   }
 
@@ -169,7 +187,7 @@ export class AgentSessions {
 
   #received(session: RouterSession, stream: AgentStream, message: ConnectRequest): void {
     if (this.#byNode.get(session.nodeId)?.session !== session) return;
-    const { step, onOutput, onProgress, clock } = this.#options;
+    const { step, isUnanswered, onOutput, onProgress, clock } = this.#options;
     const nodeId = session.nodeId as NodeId;
     session.heard(message.beat, clock.now());
     if (message.hello) {
@@ -181,17 +199,22 @@ export class AgentSessions {
       if (!ref) continue;
       if (event.case === "started") step({ kind: "attempt_started", nodeId, ref: refOf(ref) });
       else if (event.case === "ended") step({ kind: "attempt_ended", nodeId, ref: refOf(ref), end: attemptEndOf(event.value) });
-      else if (event.case === "output") onOutput(refOf(ref), Number(event.value.offset), event.value.data);
-      else if (event.case === "progress") {
-        step({ kind: "attempt_progress", nodeId, ref: refOf(ref), fraction: event.value.fraction });
-        onProgress(refOf(ref), event.value.fraction, event.value.message);
+      else if (event.case === "output") {
+        if (isUnanswered(refOf(ref))) step({ kind: "attempt_answered", nodeId, ref: refOf(ref) });
+        onOutput(refOf(ref), Number(event.value.offset), event.value.data);
+      } else if (event.case === "progress") {
+        const fraction = fractionOf(event.value.fraction);
+        if (fraction === null) continue;
+        step({ kind: "attempt_progress", nodeId, ref: refOf(ref), fraction });
+        onProgress(refOf(ref), fraction, event.value.message);
       }
     }
     if (message.telemetry.length > 0) step({ kind: "telemetry", nodeId, samples: message.telemetry.map(telemetryOf) });
     if (message.runnerLoads.length > 0) step({ kind: "runner_load", nodeId, loads: message.runnerLoads.map(runnerLoadOf) });
-    for (const { gpuId, event } of message.gpuEvents) {
-      if (event.case === "lost") step({ kind: "gpu_lost", nodeId, gpuId: gpuId as GpuId, reason: event.value });
-      else if (event.case === "xid" && LOST_XIDS.has(event.value)) step({ kind: "gpu_lost", nodeId, gpuId: gpuId as GpuId, reason: `Xid ${event.value}` });
+    for (const report of message.restartReports) step(restartedEvent(nodeId, report));
+    for (const told of message.gpuEvents) {
+      const event = gpuEventOf(nodeId, told);
+      if (event) step(event);
     }
   }
 

@@ -2,7 +2,9 @@
 // Used by the commands `serve` and `up`; signals and output are theirs.
 import type { Logger } from "pino";
 import { AgentService } from "../../gen/gpurouter/v1/agent_pb.js";
+import { AdminService } from "../../gen/gpurouter/v1/admin_pb.js";
 import { IdentityService } from "../../gen/gpurouter/v1/identity_pb.js";
+import { createAdminService } from "../api/admin-service.js";
 import { createGrpcServer } from "../api/grpc-server.js";
 import { createHttpServer } from "../api/http-server.js";
 import { createIdentityService } from "../api/identity-service.js";
@@ -13,6 +15,7 @@ import type { Principal } from "../auth/principal.js";
 import type { RouterConfig } from "../config/router-config.js";
 import { LmdbJournal } from "../journal/lmdb-journal.js";
 import { Recorder } from "../recording/recorder.js";
+import { prepareDelivery } from "./callback-delivery.js";
 import { agentDoor } from "./agent-door.js";
 import { monotonicClock } from "./clock.js";
 import { openIdentity } from "./identity.js";
@@ -54,6 +57,7 @@ export async function startDaemon(config: RouterConfig, version: string, log: Lo
       log,
       resultBaseUrl: () => (httpAddress === "" ? "" : `${tlsConfig.cert === "" ? "http" : "https"}://${httpAddress}`),
       onJournalFailure,
+      delivery: prepareDelivery(config.callbacks, journal, version, log),
       recorder,
     });
   } catch (error) {
@@ -73,7 +77,10 @@ export async function startDaemon(config: RouterConfig, version: string, log: Lo
     closeIdentity = closeStore;
     tls = tlsConfig.cert === "" ? null : new TlsFiles(tlsConfig, log);
     const validate = createValidation();
-    const services = [{ service: IdentityService, handlers: createIdentityService(book, audit, Date.now, validate) }];
+    const services = [
+      { service: AdminService, handlers: createAdminService(router.admin, audit) },
+      { service: IdentityService, handlers: createIdentityService(book, audit, Date.now, validate) },
+    ];
     const entrance = { host: config.host, guard, tls, encryptedByProxy: tlsConfig.terminatedByProxy, services, log };
     const service = createRouterService(router, Date.now, validate);
     const maxRequestBytes = Math.max(config.maxMessageBytes, config.agentTerms.maxResultBytes + MESSAGE_OVERHEAD_BYTES);
@@ -83,7 +90,7 @@ export async function startDaemon(config: RouterConfig, version: string, log: Lo
       router: service,
       results: router,
       maxRequestBytes: config.maxMessageBytes,
-      healthDetails: () => ({ epoch: router.epoch, live_requests: router.liveRequests, connected_nodes: router.agents.connectedNodes }),
+      healthDetails: () => ({ epoch: router.epoch, live_requests: router.liveRequests, connected_nodes: router.agents.connectedNodes, late_results: router.figures.lateResults, retries_held_back: router.figures.retriesHeldBack }),
     });
     const grpc = createGrpcServer({
       ...entrance,

@@ -1,7 +1,7 @@
 // Watches the free space below the journal. When it runs low new work is refused, so that what is accepted can still end:
 // an LMDB commit that finds no space ends the process.
 import type { Logger } from "pino";
-import type { LmdbJournal } from "../journal/lmdb-journal.js";
+import type { Journal } from "../journal/journal.js";
 
 const CHECK_MS = 250;
 /** Kept free for the ends of accepted requests: this much, or this share of a file system that is smaller than ten times it. */
@@ -9,7 +9,7 @@ const RESERVE_BYTES = 256 * 1024 * 1024;
 const RESERVE_SHARE = 0.1;
 
 /** What the guard needs of the journal. */
-export type GuardedJournal = Pick<LmdbJournal, "directory" | "freeSpace" | "bytesWritten">;
+export type GuardedJournal = Pick<Journal, "directory" | "freeSpace" | "bytesWritten">;
 
 export class DiskGuard {
   readonly #journal: GuardedJournal;

@@ -5,7 +5,8 @@ import type { Effect, EndedRequest, Event, Step } from "../core/events.js";
 import type { Record } from "../core/records.js";
 import type { CoreSettings } from "../core/settings.js";
 import { takeSnapshot } from "../core/snapshot.js";
-import type { LmdbJournal } from "../journal/lmdb-journal.js";
+import type { Journal } from "../journal/journal.js";
+import type { OutboxEntry } from "../journal/outbox-table.js";
 import type { Recorder } from "../recording/recorder.js";
 import type { Clock } from "./clock.js";
 import { History } from "./history.js";
@@ -27,14 +28,16 @@ interface Release {
 
 export interface EngineLoopOptions {
   readonly settings: CoreSettings;
-  readonly journal: LmdbJournal;
+  readonly journal: Journal;
   readonly clock: Clock;
   /** Called with each effect right after its step: returns what to do once the step is durable; null for nothing. Must not throw. */
   readonly prepare: (effect: Effect) => (() => void) | null;
+  /** Is given what callers are to be told, once it is durable. */
+  readonly onCallbacks?: (entries: readonly OutboxEntry[]) => void;
   /** The journal refused a commit: memory is ahead of the disk, the process must end. */
   readonly onJournalFailure: (error: Error) => void;
   /** Is told everything that the engine is given, from its start on. */
-  readonly recorder?: Recorder | null;
+  readonly recorder?: Pick<Recorder, "recovered" | "replayed" | "stepped"> | null;
 }
 
 export class EngineLoop {
@@ -43,6 +46,7 @@ export class EngineLoop {
   readonly #options: EngineLoopOptions;
   #records: Record[] = [];
   #ended: EndedRequest[] = [];
+  #callbacks: OutboxEntry[] = [];
   readonly #releases: Release[] = [];
   #recordedSequence: number;
   #durableSequence: number;
@@ -85,6 +89,7 @@ export class EngineLoop {
       this.#ended.push(ended);
       this.history.add(ended);
     }
+    for (const told of step.callbacks) this.#callbacks.push(this.#options.journal.outbox.stamp(told));
     this.#recordedSequence += step.records.length;
     for (const effect of step.effects) {
       const action = this.#options.prepare(effect);
@@ -111,7 +116,10 @@ export class EngineLoop {
         this.#stopped = resolve;
       });
     }
-    if (!this.#failed && this.#options.journal.bytesSinceSnapshot > 0) await this.#append([], [], true);
+    if (this.#failed || this.#options.journal.bytesSinceSnapshot === 0) return;
+    // What is stepped from here on is not committed beside it, and never was: nobody is told of it.
+    this.#committing = true;
+    await this.#append([], [], [], true).catch((error: unknown) => this.#fail(error));
   }
 
   #whenDurable(run: () => void): void {
@@ -131,20 +139,27 @@ export class EngineLoop {
       const records = this.#records;
       const ended = this.#ended;
       this.#records = [];
+      const callbacks = this.#callbacks;
       this.#ended = [];
+      this.#callbacks = [];
       try {
-        await this.#append(records, ended, this.#snapshotDue());
+        await this.#append(records, ended, callbacks, this.#snapshotDue());
       } catch (error) {
-        this.#failed = true;
-        this.#options.onJournalFailure(error instanceof Error ? error : new Error(String(error)));
-        this.#stopped?.();
+        this.#fail(error);
         return;
       }
       this.#durableSequence += records.length;
       this.history.durable(ended);
       this.#release();
+      if (callbacks.length > 0) this.#options.onCallbacks?.(callbacks);
     }
     this.#committing = false;
+    this.#stopped?.();
+  }
+
+  #fail(error: unknown): void {
+    this.#failed = true;
+    this.#options.onJournalFailure(error instanceof Error ? error : new Error(String(error)));
     this.#stopped?.();
   }
 
@@ -155,9 +170,9 @@ export class EngineLoop {
     return bytesSinceSnapshot > Math.max(SNAPSHOT_AFTER_BYTES, SNAPSHOT_AFTER_SNAPSHOTS * expectedBytes);
   }
 
-  #append(records: readonly Record[], ended: readonly EndedRequest[], withSnapshot: boolean): Promise<void> {
+  #append(records: readonly Record[], ended: readonly EndedRequest[], callbacks: readonly OutboxEntry[], withSnapshot: boolean): Promise<void> {
     const snapshot = withSnapshot ? takeSnapshot(this.engine.state) : null;
-    return this.#options.journal.append({ firstSequence: this.#durableSequence + 1, records, ended, snapshot });
+    return this.#options.journal.append({ firstSequence: this.#durableSequence + 1, records, ended, callbacks, snapshot });
   }
 
   #release(): void {

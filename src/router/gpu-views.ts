@@ -2,9 +2,7 @@
 import type { GpuChanges } from "../api/router-port.js";
 import type { Engine } from "../core/engine.js";
 import type { NodeEntry } from "../core/fleet/fleet.js";
-import { healthOf } from "../core/fleet/health.js";
 import type { GpuState, GpuView, RunnerLoad } from "../core/model/gpu.js";
-import type { CoreSettings } from "../core/settings.js";
 import type { Clock } from "./clock.js";
 
 const DEFAULT_INTERVAL_MS = 100;
@@ -13,12 +11,10 @@ const QUIET_MS = 10_000;
 
 export class GpuViews {
   readonly #engine: Engine;
-  readonly #settings: CoreSettings;
   readonly #clock: Clock;
 
-  constructor(engine: Engine, settings: CoreSettings, clock: Clock) {
+  constructor(engine: Engine, clock: Clock) {
     this.#engine = engine;
-    this.#settings = settings;
     this.#clock = clock;
   }
 
@@ -66,8 +62,12 @@ export class GpuViews {
     const { fleet, queue } = this.#engine.state;
     const inventory = fleet.inventory[gpu]!;
     const node = fleet.nodeOf[gpu]!;
-    const health = healthOf(fleet, gpu, this.#settings);
-    const [state, stateReason] = stateOf(node, fleet.outUntilMs[gpu]! > 0, fleet.outReason[gpu] ?? "");
+    const { health } = this.#engine;
+    const healthDetails = health.view(gpu);
+    const maintenance = fleet.maintenance.get(gpu);
+    const [state, stateReason] = maintenance
+      ? [fleet.active[gpu]! > 0 ? ("draining" as const) : ("maintenance" as const), maintenance.reason]
+      : stateOf(node, fleet.health.isOut(gpu), healthDetails.signs[0] ?? "");
     const sampledAtMs = fleet.sampleAtMs[gpu]!;
     const served = node.runners.filter((runner) => runner.gpuIds.length === 0 || runner.gpuIds.includes(inventory.gpuId));
     return {
@@ -76,12 +76,14 @@ export class GpuViews {
       nodeId: node.nodeId,
       state,
       stateReason,
-      health,
+      maintenanceUntilMs: maintenance?.untilMs ?? 0,
+      health: health.status(gpu),
+      healthDetails,
       telemetry: fleet.telemetry[gpu] ?? null,
       telemetryAgeMs: sampledAtMs === 0 ? -1 : Math.max(0, this.#clock.now() - sampledAtMs),
       memoryReservedMib: fleet.reservedMib[gpu]!,
       performanceIndex: fleet.performanceIndex[gpu]!,
-      errorRate: fleet.errorRate[gpu]!,
+      errorRate: fleet.health.errorRate[gpu]!,
       activeRequests: fleet.active[gpu]!,
       exclusive: fleet.exclusive[gpu]! > 0,
       queuedRequests: queue.pinnedTo(inventory.gpuId),

@@ -3,13 +3,13 @@ import type { EndedRequest } from "../core/events.js";
 import type { RequestId } from "../core/model/ids.js";
 import type { Request } from "../core/model/request.js";
 import { ChurnMap } from "../lib/churn-map.js";
-import type { FinishedPage, LmdbJournal } from "../journal/lmdb-journal.js";
+import type { FinishedPage, Journal } from "../journal/journal.js";
 
 export class History {
-  readonly #journal: LmdbJournal;
+  readonly #journal: Journal;
   readonly #notDurable = new ChurnMap<RequestId, EndedRequest>();
 
-  constructor(journal: LmdbJournal) {
+  constructor(journal: Journal) {
     this.#journal = journal;
   }
 

@@ -27,7 +27,7 @@ export class RecentOutput {
   add({ requestId, attempt }: AttemptRef, offset: number, data: Uint8Array): void {
     let kept = this.#byRequest.get(requestId);
     if (!kept || kept.attempt !== attempt) {
-      this.#forget(requestId);
+      this.forget(requestId);
       kept = { attempt, pieces: [], bytes: 0 };
       this.#byRequest.set(requestId, kept);
     }
@@ -37,7 +37,7 @@ export class RecentOutput {
     while (kept.bytes > MAX_BYTES_PER_REQUEST && kept.pieces.length > 1) this.#dropFirst(kept);
     for (const oldest of this.#byRequest.keys()) {
       if (this.#bytes <= MAX_BYTES || oldest === requestId) break;
-      this.#forget(oldest);
+      this.forget(oldest);
     }
   }
 
@@ -56,7 +56,8 @@ export class RecentOutput {
     this.#bytes += bytes;
   }
 
-  #forget(requestId: RequestId): void {
+  /** What it put out is void, or makes room. */
+  forget(requestId: RequestId): void {
     const kept = this.#byRequest.get(requestId);
     if (!kept) return;
     this.#bytes -= kept.bytes;

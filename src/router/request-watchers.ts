@@ -65,6 +65,16 @@ export class RequestWatchers {
     for (const watcher of this.#byRequest.get(ref.requestId) ?? []) watcher.push({ kind: "progress", fraction, message });
   }
 
+  /** What tells those who watch now, once it is durable, that what `attempt` has put out is void; null when nobody does. */
+  voiding(requestId: RequestId, attempt: number, reason: string): (() => void) | null {
+    this.#recentOutput.forget(requestId);
+    const watchers = this.#byRequest.get(requestId);
+    if (!watchers) return null;
+    return () => {
+      for (const watcher of watchers) watcher.push({ kind: "output_void", attempt, reason });
+    };
+  }
+
   output(ref: AttemptRef, offset: number, data: Uint8Array): void {
     this.#recentOutput.add(ref, offset, data);
     for (const watcher of this.#byRequest.get(ref.requestId) ?? []) watcher.push({ kind: "output", attempt: ref.attempt, offset, data });

@@ -1,7 +1,7 @@
 // Forgets finished requests and their results once they are too old or too many.
 import type { Logger } from "pino";
 import type { RetentionLimits } from "../config/router-config.js";
-import type { LmdbJournal } from "../journal/lmdb-journal.js";
+import type { Journal } from "../journal/journal.js";
 import type { Clock } from "./clock.js";
 
 const RUN_MS = 1_000;
@@ -12,7 +12,7 @@ export class Retention {
   readonly #timer: NodeJS.Timeout;
   #running: Promise<unknown> = Promise.resolve();
 
-  constructor(journal: LmdbJournal, clock: Clock, limits: RetentionLimits, log: Logger) {
+  constructor(journal: Journal, clock: Clock, limits: RetentionLimits, log: Logger) {
     let busy = false;
     this.#timer = setInterval(() => {
       if (busy) return;

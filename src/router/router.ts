@@ -2,16 +2,21 @@
 // inside; servers and signals are cli/serve.ts's, decisions are the core's.
 import type { Logger } from "pino";
 import type { ListQuery, RequestView, RouteOutcome, RouterPort, WatchEvent } from "../api/router-port.js";
+import type { Deliverer } from "../callbacks/deliverer.js";
 import type { AgentTerms, RetentionLimits } from "../config/router-config.js";
+import type { CallbackEvent } from "../core/callbacks.js";
+import type { Engine } from "../core/engine.js";
 import type { Effect } from "../core/events.js";
 import type { Decision } from "../core/model/decision.js";
 import type { RequestId, UserId } from "../core/model/ids.js";
 import { gpusOf, isTerminal, type Request, type RequestSpec } from "../core/model/request.js";
 import type { CoreSettings } from "../core/settings.js";
-import type { LmdbJournal } from "../journal/lmdb-journal.js";
+import type { Journal } from "../journal/journal.js";
 import type { Recorder } from "../recording/recorder.js";
 import { StallWatch } from "../link/stall-watch.js";
+import { Admin } from "./admin.js";
 import { AgentSessions } from "./agent-sessions.js";
+import { callbackBody } from "./callback-body.js";
 import type { Clock } from "./clock.js";
 import { DiskGuard } from "./disk-guard.js";
 import { EngineLoop } from "./engine-loop.js";
@@ -24,23 +29,28 @@ const TICK_MS = 50;
 /** Results up to this size travel inside Status. */
 const INLINE_RESULT_BYTES = 64 * 1024;
 const RETRY_WHEN_FULL_MS = 1_000;
+/** Callbacks that fail are tried again for a day: a host that does not answer is not back in a second. */
+const RETRY_WHEN_UNTOLD_MS = 60_000;
 
 export interface RouterOptions {
   readonly settings: CoreSettings;
   readonly agentTerms: AgentTerms;
   readonly retention: RetentionLimits;
-  readonly journal: LmdbJournal;
+  readonly journal: Journal;
   readonly clock: Clock;
   readonly log: Logger;
   /** Where results can be fetched, such as "http://127.0.0.1:8000"; "" when there is no HTTP server. */
   readonly resultBaseUrl: () => string;
   readonly onJournalFailure: (error: Error) => void;
+  /** Delivers callbacks; without it they stay in the journal. */
+  readonly delivery?: (bodyOf: (event: CallbackEvent) => string) => Deliverer;
   /** null when nothing is recorded. */
-  readonly recorder?: Recorder | null;
+  readonly recorder?: Pick<Recorder, "recovered" | "replayed" | "stepped" | "close"> | null;
 }
 
 export class Router implements RouterPort {
   readonly agents: AgentSessions;
+  readonly admin: Admin;
   readonly #options: RouterOptions;
   readonly #loop: EngineLoop;
   readonly #watchers = new RequestWatchers();
@@ -48,6 +58,7 @@ export class Router implements RouterPort {
   readonly #list: RequestList;
   readonly #disk: DiskGuard;
   readonly #retention: Retention;
+  readonly #callbacks: Deliverer | null;
   readonly #timer: NodeJS.Timeout;
   readonly #stalls = new StallWatch(TICK_MS);
   #draining = false;
@@ -57,20 +68,23 @@ export class Router implements RouterPort {
     this.#options = options;
     const { clock, journal, log, settings } = options;
     const { onJournalFailure, recorder = null } = options;
-    this.#loop = new EngineLoop({ settings, journal, clock, prepare: (effect) => this.#prepare(effect), onJournalFailure, recorder });
+    this.#loop = new EngineLoop({ settings, journal, clock, prepare: (effect) => this.#prepare(effect), onCallbacks: (entries) => this.#callbacks?.added(entries), onJournalFailure, recorder });
     this.agents = new AgentSessions({
       terms: options.agentTerms,
       clock,
       log,
       step: (event) => void this.#loop.step(event),
       epoch: () => this.#loop.epoch,
+      isUnanswered: (ref) => this.#loop.engine.isUnanswered(ref),
       onOutput: (ref, offset, data) => this.#watchers.output(ref, offset, data),
       onProgress: (ref, fraction, message) => this.#watchers.progress(ref, fraction, message),
     });
-    this.#gpuViews = new GpuViews(this.#loop.engine, settings, clock);
+    this.#gpuViews = new GpuViews(this.#loop.engine, clock);
     this.#list = new RequestList(this.#loop.engine.state, this.#loop.history);
     this.#disk = new DiskGuard(journal, log);
     this.#retention = new Retention(journal, clock, options.retention, log);
+    this.#callbacks = options.delivery?.((event) => callbackBody(event, (request) => this.#viewOf(request, false))) ?? null;
+    this.admin = new Admin({ loop: this.#loop, clock, log, callbacks: this.#callbacks, status: (requestId) => this.status(requestId) });
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     const { state } = this.#loop.engine;
     log.info({ epoch: state.epoch, live: state.requests.size, gpus: state.fleet.size }, "recovered from the journal");
@@ -80,9 +94,20 @@ export class Router implements RouterPort {
     return this.#loop.epoch;
   }
 
+  /** For checks: it is read, never stepped. */
+  get engine(): Engine {
+    return this.#loop.engine;
+  }
+
   /** Requests that have not ended. */
   get liveRequests(): number {
     return this.#loop.engine.state.requests.size;
+  }
+
+  /** What was counted since the start, and what waits, for people. */
+  get figures(): { readonly lateResults: number; readonly retriesHeldBack: number } {
+    const { lateResults, retriesHeldBack } = this.#loop.engine;
+    return { lateResults, retriesHeldBack };
   }
 
   /** Resolves when everything up to now is durable. */
@@ -99,6 +124,8 @@ export class Router implements RouterPort {
     if (full && !this.#loop.engine.state.requests.has(spec.requestId)) {
       return Promise.resolve({ kind: "storage_full", detail: full, retryAfterMs: RETRY_WHEN_FULL_MS });
     }
+    const untold = spec.callbackUrl === "" || this.#loop.engine.state.requests.has(spec.requestId) ? null : this.#callbacks?.overfull(spec.callbackUrl);
+    if (untold) return Promise.resolve({ kind: "callbacks_full", ...untold, retryAfterMs: RETRY_WHEN_UNTOLD_MS });
     const { submitted } = this.#loop.step({ kind: "submit", spec });
     switch (submitted?.kind) {
       case "accepted":
@@ -190,6 +217,7 @@ export class Router implements RouterPort {
     await this.#retention.stop();
     this.agents.close();
     await this.#loop.stop();
+    await this.#callbacks?.stop();
     await this.#options.recorder?.close(this.#loop.engine.state.digest());
     await this.#options.journal.close();
   }
@@ -204,6 +232,12 @@ export class Router implements RouterPort {
   }
 
   #prepare(effect: Effect): (() => void) | null {
+    if (effect.kind === "output_void") return this.#watchers.voiding(effect.requestId, effect.attempt, effect.reason);
+    if (effect.kind === "health_changed") {
+      const { atMs: _, ...transition } = effect.transition;
+      this.#options.log[transition.to === "healthy" ? "info" : "warn"](transition, "health of a GPU changed");
+      return null;
+    }
     if (effect.kind !== "changed") return () => this.agents.perform(effect);
     if (!this.#watchers.watched(effect.requestId)) return null;
     const view = this.#view(effect.requestId);

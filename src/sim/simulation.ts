@@ -254,7 +254,8 @@ class Simulation {
   }
 
   #telemetry(node: SimulatedNode): void {
-    const samples = node.gpus.map(({ gpuId }) => ({ sample: this.#gpu(gpuId).telemetry(this.#nowMs), ageMs: 0 }));
+    // One that is broken says nothing.
+    const samples = node.gpus.filter(({ gpuId }) => !this.#gpu(gpuId).broken).map(({ gpuId }) => ({ sample: this.#gpu(gpuId).telemetry(this.#nowMs), ageMs: 0 }));
     this.#step({ kind: "telemetry", nodeId: node.nodeId as NodeId, samples });
     this.#at(this.#nowMs + this.#options.settings.telemetryIntervalMs, () => this.#telemetry(node));
   }
@@ -288,6 +289,7 @@ class Simulation {
       }
       case "acknowledge":
       case "changed":
+      case "health_changed":
         return;
     }
   }

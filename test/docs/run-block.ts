@@ -1,5 +1,6 @@
 // Runs one block of a document as a reader would: in bash, with the addresses of the document replaced by real ones.
 import { spawn } from "node:child_process";
+import path from "node:path";
 import type { Block } from "./markdown.js";
 import { CLI, ROOT } from "../interop/real-fleet.js";
 
@@ -23,6 +24,7 @@ function replaced(text: string, { grpc, http, grpcurl, replacements }: Surroundi
     ["localhost:50051", grpc],
     ["127.0.0.1:50051", grpc],
     ["127.0.0.1:8000", http],
+    ["npm run sim --", `'${process.execPath}' '${path.join(ROOT, "test/faults/simulated/main.mjs")}'`],
     ["npx gpu-router", `'${process.execPath}' '${CLI}'`],
     ["grpcurl -", `'${grpcurl}' -`],
     ...(replacements ?? []),

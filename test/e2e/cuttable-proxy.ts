@@ -1,4 +1,4 @@
-// A wire between two processes that a test can cut (both ends see it at once) or freeze (nobody is told anything).
+// A wire between two processes that a test can cut (both ends see it at once), freeze (nobody is told anything) or make slow.
 import { once } from "node:events";
 import net from "node:net";
 import { afterThisTest } from "./harness.js";
@@ -16,17 +16,21 @@ export interface CuttableProxy {
   thaw(): void;
 }
 
-/** A proxy in front of `target`, "host:port". */
-export async function startProxy(target: string): Promise<CuttableProxy> {
+/** A proxy in front of `target`, "host:port". Everything takes `delayMs` longer, each way. */
+export async function startProxy(target: string, delayMs = 0): Promise<CuttableProxy> {
   const [host, port] = target.split(":");
   const pairs = new Set<readonly [net.Socket, net.Socket]>();
   let frozen = false;
+  const passOn = (to: net.Socket) => (data: Buffer) => {
+    if (delayMs === 0) to.write(data);
+    else setTimeout(() => to.writable && to.write(data), delayMs);
+  };
   const server = net.createServer((near) => {
     const far = net.connect(Number(port), host);
     const pair = [near, far] as const;
     pairs.add(pair);
-    near.on("data", (data) => far.write(data));
-    far.on("data", (data) => near.write(data));
+    near.on("data", passOn(far));
+    far.on("data", passOn(near));
     for (const [socket, other] of [pair, [far, near]] as const) {
       socket.on("error", () => {});
       socket.on("close", () => {

@@ -1,60 +1,19 @@
 // A disk that fills up, on a file system of 4 MB: new work is refused in time, accepted work still ends; and when the disk is
 // full all the same, the router ends loudly and the next one knows everything that was acknowledged.
 import { execFileSync } from "node:child_process";
-import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, unlinkSync, writeFileSync, writeSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect } from "@jest/globals";
 import { status } from "@grpc/grpc-js";
 import { RequestState } from "../../gen/gpurouter/v1/router_pb.js";
 import type { RouterClient } from "../../src/api/client.js";
-import { afterThisTest, attemptEnds, connectedTo, eventually, startAgent, startRouter, temporaryFolder } from "./harness.js";
-import { testWith } from "./requirement.js";
-
-const onSmallDisk = testWith(canMount(), "the right to mount a tmpfs (root on Linux)");
-
-function canMount(): boolean {
-  if (process.platform !== "linux" || process.getuid?.() !== 0) return false;
-  const folder = mkdtempSync(path.join(tmpdir(), "gpu-router-mount-"));
-  try {
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], { stdio: "ignore" });
-    execFileSync("umount", [folder], { stdio: "ignore" });
-    return true;
-  } catch {
-    return false;
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
+import { attemptEnds, connectedTo, eventually, startAgent, startRouter, temporaryFolder } from "./harness.js";
+import { fill, onSmallDisk, smallDisk } from "./small-disk.js";
 
 /** Waits for the gate to open, then writes more than the disk will have. */
 const LARGE_RESULT = `
 const timer = setInterval(() => { if (require("node:fs").existsSync(process.argv[1])) { clearInterval(timer); process.stdout.write("x".repeat(900_000)); } }, 5);
 `;
-
-/** A file system of its own that goes with the test. */
-async function smallDisk(): Promise<string> {
-  const folder = path.join(await temporaryFolder(), "disk");
-  mkdirSync(folder);
-  execFileSync("mount", ["-t", "tmpfs", "-o", "size=4m", "tmpfs", folder]);
-  afterThisTest(() => execFileSync("umount", ["--lazy", folder]));
-  return folder;
-}
-
-/** Takes all that is left of a disk with a file; returns how to give it back. */
-function fill(folder: string): () => void {
-  const file = path.join(folder, "filler");
-  const descriptor = openSync(file, "w");
-  for (let size = 65_536; size >= 512; ) {
-    try {
-      writeSync(descriptor, Buffer.alloc(size));
-    } catch {
-      size /= 2;
-    }
-  }
-  closeSync(descriptor);
-  return () => unlinkSync(file);
-}
 
 /** Routes until one is refused; returns the ids that were accepted, and the refusal. */
 async function routeUntilRefused(client: RouterClient, payloadBytes: number): Promise<{ readonly accepted: string[]; readonly refusal: { code: number; details: string } }> {

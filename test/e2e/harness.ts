@@ -69,10 +69,12 @@ export class TestProcess {
   readonly #waiting = new Set<() => void>();
   #partial = "";
 
-  constructor(name: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) {
+  /** `within`: a command that runs it, such as `ip netns exec NAME`. */
+  constructor(name: string, args: readonly string[], env: NodeJS.ProcessEnv = {}, within: readonly string[] = []) {
     if (!existsSync(MAIN)) throw new Error(`${MAIN} is not there: run \`npm run build\` first.`);
     this.#name = name;
-    this.child = spawn(process.execPath, [MAIN, ...args], { env: { ...withoutOurVariables(), ...env }, stdio: ["ignore", "pipe", "pipe"] });
+    const [program = process.execPath, ...words] = [...within, process.execPath, MAIN, ...args];
+    this.child = spawn(program, words, { env: { ...withoutOurVariables(), ...env }, stdio: ["ignore", "pipe", "pipe"] });
     this.child.stdout?.setEncoding("utf8").on("data", (text: string) => this.#read(text));
     this.child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       this.stderr += text;
@@ -204,6 +206,11 @@ export interface AgentStart {
   readonly access?: object;
   readonly env?: NodeJS.ProcessEnv;
   readonly graceSeconds?: number;
+  readonly logLevel?: string;
+  /** File from which its simulated GPUs take their events. */
+  readonly eventsFile?: string;
+  /** A command that runs it, such as `ip netns exec NAME`. */
+  readonly within?: readonly string[];
 }
 
 /** Starts `gpu-router agent` with simulated GPUs and waits until it is connected. */
@@ -214,9 +221,10 @@ export async function startAgent(start: AgentStart): Promise<TestProcess> {
 }
 
 /** The process alone, for agents that are to be refused. */
-export async function agentProcess({ nodeId, router, gpus = 4, kind = "A100-80GB", speed = 1, runners = {}, access = {}, env, graceSeconds = 1 }: AgentStart): Promise<TestProcess> {
-  const configFile = await writeConfig(`${nodeId}.yaml`, { node_id: nodeId, router_address: router, router: access, probe: { mode: "simulated", simulated: { gpus, kind, speed } }, runners });
-  return new TestProcess(`agent ${nodeId}`, ["agent", "--config", configFile, "--grace", `${graceSeconds}`], env);
+export async function agentProcess({ nodeId, router, gpus = 4, kind = "A100-80GB", speed = 1, runners = {}, access = {}, env, graceSeconds = 1, logLevel = "info", eventsFile, within }: AgentStart): Promise<TestProcess> {
+  const simulated = { gpus, kind, speed, ...(eventsFile !== undefined && { events_file: eventsFile }) };
+  const configFile = await writeConfig(`${nodeId}.yaml`, { node_id: nodeId, router_address: router, router: access, log_level: logLevel, probe: { mode: "simulated", simulated }, runners });
+  return new TestProcess(`agent ${nodeId}`, ["agent", "--config", configFile, "--grace", `${graceSeconds}`], env, within);
 }
 
 /** Waits until the agent has been welcomed by a router of at least `epoch`. */

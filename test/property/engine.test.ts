@@ -39,9 +39,9 @@ test("the plans reach every kind of record, every outcome of a submit and late r
   for (const commands of [...fc.sample(plan, { seed: 1, numRuns: 120 }), ...fc.sample(crowded, { seed: 1, numRuns: 60 })]) {
     for (const [what, count] of runPlan(commands)) reached.set(what, (reached.get(what) ?? 0) + count);
   }
-  const records = ["epoch_started", "gpu_registered", "accepted", "placed", "started", "stop_requested", "attempt_failed", "ended"];
+  const records = ["epoch_started", "gpu_registered", "accepted", "placed", "started", "stop_requested", "answered", "attempt_failed", "ended"];
   const submits = ["submit accepted", "submit known", "submit id_conflict", "submit queue_full"];
-  const errors = ["error timeout", "error retries_exhausted", "error failed_code", "error too_late"];
+  const errors = ["error timeout", "error retries_exhausted", "error failed_code", "error too_late", "error waiting_timeout", "error running_timeout", "error truncated"];
   const scheduling = ["placed with a promise", "placed beside a promise", "placed late", "waits with a wish", "order_model"];
   for (const what of [...records, ...submits, ...errors, ...scheduling, "late result", "preempted"]) expect([what, (reached.get(what) ?? 0) > 0]).toEqual([what, true]);
 });
@@ -93,6 +93,10 @@ describe("the checks can fail: they catch an engine that", () => {
         state.retryDue = () => undefined;
       },
     }],
+    ["gives up too early what must not run twice", "given up when its agent has stopped it", { settings: { fencedAfterMs: 1_000 } }],
+    ["believes another process about what must not run twice", "given up when its agent has stopped it", {
+      onEvent: (event) => (event.kind === "node_connected" ? { ...event, instanceId: "instance" } : event),
+    }],
     ["turns priorities round", "comes before .*, which was placed", {
       onEngine: ({ state: { queue } }) => {
         queue.bandOf = ({ spec }) => 6 - spec.priority;
@@ -112,7 +116,7 @@ describe("the checks can fail: they catch an engine that", () => {
       },
     }, promisePlan],
   ])("%s", (_, expected, mutant, of = plan) => {
-    const result = fc.check(fc.property(of, (commands) => void runPlan(commands, mutant)), { seed, numRuns: 300, endOnFailure: true });
+    const result = fc.check(fc.property(of, (commands) => void runPlan(commands, mutant)), { seed, numRuns: 1_000, endOnFailure: true });
     expect(result.failed).toBe(true);
     expect(String(result.errorInstance)).toMatch(new RegExp(expected));
   });

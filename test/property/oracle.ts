@@ -18,10 +18,15 @@ interface Life {
   preemptions: number;
   /** The attempt that was told to stop for somebody, 0 for none. */
   toldToStop: number;
+  placedAtMs: number;
+  answered: boolean;
+  /** The agent process that was given its attempt; "" when a router took it over. */
+  instanceId: string;
 }
 
 interface KnownNode {
   connected: boolean;
+  readonly instanceId: string;
   gpus: ReadonlySet<string>;
   runners: readonly RunnerInfo[];
 }
@@ -38,6 +43,8 @@ export class Oracle {
   readonly #settings: CoreSettings;
   readonly #nodes = new Map<string, KnownNode>();
   readonly #gpus = new Map<string, KnownGpu>();
+  /** When a node's agent process was last heard, by "node instance"; while it is connected it is heard. */
+  readonly #heardUntil = new Map<string, number>();
 
   constructor(settings: CoreSettings) {
     this.#settings = settings;
@@ -54,28 +61,48 @@ export class Oracle {
   }
 
   /** A new router knows of no connection. */
-  restarted(): void {
-    for (const node of this.#nodes.values()) node.connected = false;
+  restarted(nowMs: number): void {
+    for (const [nodeId, node] of this.#nodes) {
+      if (node.connected) this.#heardUntil.set(`${nodeId} ${node.instanceId}`, nowMs);
+      node.connected = false;
+    }
     // Nor of whom it told to stop for others.
     for (const life of this.lives.values()) life.toldToStop = 0;
   }
 
   judge(event: Event, step: Step, nowMs: number): void {
-    this.#hear(event);
+    this.#hear(event, nowMs);
     const present = event.kind === "attempt_ended" && this.isPresent(event.nodeId, event.ref);
-    for (const record of step.records) this.#fold(record);
+    for (const record of step.records) {
+      if (record.kind === "attempt_failed") this.#judgeLoss(record, event, nowMs);
+      this.#fold(record);
+    }
     this.#judgeEffects(step);
     if (event.kind === "tick") this.#judgePreemption(step, nowMs);
     if (event.kind === "attempt_ended") this.#judgeEnd(event, present, step);
     if (event.kind === "submit") assert(step.submitted !== null, "a submit has an outcome");
   }
 
-  #hear(event: Event): void {
+  /** What must not run twice is given up only by its own agent's word, or when that has certainly stopped it. */
+  #judgeLoss(record: Extract<Record, { kind: "attempt_failed" }>, event: Event, nowMs: number): void {
+    const life = this.#life(record.requestId);
+    if (life.spec.idempotent || !life.at || event.kind === "attempt_ended") return;
+    const { nodeId } = life.at;
+    if (event.kind === "node_connected" && event.nodeId === nodeId && event.instanceId === life.instanceId) return;
+    const heardUntilMs = this.#heardUntil.get(`${nodeId} ${life.instanceId}`) ?? Number.NEGATIVE_INFINITY;
+    assert(nowMs - heardUntilMs >= this.#settings.fencedAfterMs, "what must not run twice is given up when its agent has stopped it");
+  }
+
+  #hear(event: Event, nowMs: number): void {
     if (event.kind === "node_connected") {
-      this.#nodes.set(event.nodeId, { connected: true, gpus: new Set(event.gpus.map((gpu) => gpu.gpuId)), runners: event.runners });
+      const before = this.#nodes.get(event.nodeId);
+      if (before?.connected) this.#heardUntil.set(`${event.nodeId} ${before.instanceId}`, nowMs);
+      this.#heardUntil.set(`${event.nodeId} ${event.instanceId}`, Number.POSITIVE_INFINITY);
+      this.#nodes.set(event.nodeId, { connected: true, instanceId: event.instanceId, gpus: new Set(event.gpus.map((gpu) => gpu.gpuId)), runners: event.runners });
       for (const { gpuId, memoryTotalMib, computeCapability } of event.gpus) this.#gpus.set(gpuId, { memoryTotalMib, computeCapability, nodeId: event.nodeId });
     } else if (event.kind === "node_disconnected") {
       const node = this.#nodes.get(event.nodeId);
+      if (node?.connected) this.#heardUntil.set(`${event.nodeId} ${node.instanceId}`, nowMs - (event.silentMs ?? 0));
       if (node) node.connected = false;
     } else if (event.kind === "runners_changed") {
       const node = this.#nodes.get(event.nodeId);
@@ -87,7 +114,7 @@ export class Oracle {
     switch (record.kind) {
       case "accepted":
         assert(!this.lives.has(record.spec.requestId) && !this.ended.has(record.spec.requestId), "a request is accepted once");
-        this.lives.set(record.spec.requestId, { spec: record.spec, attempt: 0, at: null, started: false, stopping: false, startedAtMs: 0, preemptions: 0, toldToStop: 0 });
+        this.lives.set(record.spec.requestId, { spec: record.spec, attempt: 0, at: null, started: false, stopping: false, startedAtMs: 0, preemptions: 0, toldToStop: 0, placedAtMs: 0, answered: false, instanceId: "" });
         return;
       case "placed":
         this.#judgePlacement(record);
@@ -97,6 +124,12 @@ export class Oracle {
         assert(life.at !== null && life.attempt === record.attempt && !life.started, "only a placed attempt starts, once");
         life.started = true;
         life.startedAtMs = record.atMs;
+        return;
+      }
+      case "answered": {
+        const life = this.#life(record.requestId);
+        assert(life.at !== null && life.attempt === record.attempt && !life.answered, "the live attempt answers once");
+        life.answered = true;
         return;
       }
       case "stop_requested": {
@@ -158,6 +191,9 @@ export class Oracle {
       assert(record.memoryMib === 0 || reservedMib <= gpu.memoryTotalMib * memoryThreshold, "no GPU is above its memory threshold");
     }
     life.attempt = record.attempt;
+    life.placedAtMs = record.atMs;
+    life.answered = false;
+    life.instanceId = node.instanceId;
     life.at = { gpuIds, nodeId, memoryMib: record.memoryMib };
     life.started = false;
   }
@@ -180,7 +216,7 @@ export class Oracle {
     for (const effect of step.effects) {
       if (effect.kind !== "cancel_attempt") continue;
       const life = this.lives.get(effect.ref.requestId);
-      if (!life?.at || life.stopping) continue;
+      if (!life?.at || life.stopping || life.attempt !== effect.ref.attempt || this.#isOverdue(life, nowMs)) continue;
       const { preemptible, checkpoint } = wishesOf(life.spec);
       assert(preemptible && (!life.started || checkpoint), "only work that agreed to it and loses nothing is stopped for others");
       assert(!life.started || nowMs - life.startedAtMs >= minRunMs, "what has begun has its time");
@@ -188,6 +224,12 @@ export class Oracle {
       assert(life.toldToStop !== life.attempt, "it is told once");
       life.toldToStop = life.attempt;
     }
+  }
+
+  /** Its attempt has not begun, or given no sign of life, in the time that it brought. */
+  #isOverdue({ spec, started, startedAtMs, placedAtMs, answered }: Life, nowMs: number): boolean {
+    const { startingMs = 0, answeringMs = 0 } = spec.handling?.timeouts ?? {};
+    return started ? answeringMs > 0 && !answered && nowMs >= startedAtMs + answeringMs : startingMs > 0 && nowMs >= placedAtMs + startingMs;
   }
 
   #judgeEnd({ nodeId, ref }: Extract<Event, { kind: "attempt_ended" }>, present: boolean, step: Step): void {

@@ -1,7 +1,7 @@
 // Random event lists as plain data: what fast-check draws and shrinks. world.ts turns them into events.
 import * as fc from "fast-check";
 import type { AttemptOutcome } from "../../src/core/events.js";
-import type { Priority } from "../../src/core/model/request.js";
+import type { Handling, Priority } from "../../src/core/model/request.js";
 
 /** Numbers named `pick` choose among what there is at that moment, modulo its count. */
 export type Command =
@@ -24,13 +24,17 @@ export type Command =
       readonly firstOutputMs?: number;
       readonly totalMs?: number;
       readonly whenLate?: "demote" | "fail";
+      readonly idempotent?: boolean;
+      readonly handling?: Handling;
     }
   | { readonly do: "resubmit"; readonly pick: number; readonly same: boolean }
   | { readonly do: "cancel"; readonly pick: number }
-  | { readonly do: "connect"; readonly node: number; readonly gpus: number; readonly runners: number; readonly held: "truth" | "nothing" | "everything" | "rubbish" }
-  | { readonly do: "disconnect"; readonly node: number }
+  | { readonly do: "connect"; readonly node: number; readonly gpus: number; readonly runners: number; readonly held: "truth" | "nothing" | "everything" | "rubbish"; readonly instance?: string }
+  | { readonly do: "disconnect"; readonly node: number; readonly silentMs?: number }
+  /** The router itself stands still. */
+  | { readonly do: "stall"; readonly ms: number }
   | { readonly do: "runners"; readonly node: number; readonly runners: number }
-  | { readonly do: "start" | "progress"; readonly pick: number }
+  | { readonly do: "start" | "progress" | "answer"; readonly pick: number }
   | { readonly do: "end"; readonly pick: number; readonly outcome: AttemptOutcome; readonly foreign: boolean }
   /** An agent stops what it was told to. */
   | { readonly do: "obey"; readonly pick: number }
@@ -60,6 +64,15 @@ const submit = fc.record({
   preemptible: fc.boolean(),
   checkpoint: fc.boolean(),
   user: fc.constantFrom("u", "u", "v", "w"),
+  idempotent: fc.constantFrom(true, true, false),
+  handling: fc.constantFrom<Handling>(
+    { onInterruption: "restart", timeouts: {} },
+    { onInterruption: "fail", timeouts: {} },
+    { onInterruption: "restart", timeouts: { waitingMs: 3_000 } },
+    { onInterruption: "restart", timeouts: { startingMs: 700, answeringMs: 1_500 } },
+    { onInterruption: "fail", timeouts: { runningMs: 700 } },
+    { onInterruption: "restart", timeouts: { runningMs: 49 } },
+  ),
 });
 
 /** Chat, long prompts, batch work: with promises and without. */
@@ -93,11 +106,13 @@ const commands = (arbitrary: fc.Arbitrary<Command>): fc.Arbitrary<Command> => fc
       gpus: fc.nat({ max: 7 }),
       runners,
       held: fc.constantFrom("truth" as const, "truth" as const, "nothing" as const, "everything" as const, "rubbish" as const),
+      instance: fc.constantFrom("instance", "instance", "instance", "another"),
     }),
   },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant("disconnect" as const), node }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("disconnect" as const), node, silentMs: fc.constantFrom(0, 300, 1_000) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("stall" as const), ms: fc.constantFrom(300, 2_000, 60_000) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("runners" as const), node, runners }) },
-  { weight: 4, arbitrary: fc.record({ do: fc.constantFrom("start" as const, "start" as const, "progress" as const), pick }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constantFrom("start" as const, "start" as const, "progress" as const, "answer" as const), pick }) },
   {
     weight: 8,
     arbitrary: fc.record({

@@ -7,7 +7,7 @@ import type { GpuInventory, RunnerInfo } from "../../src/core/model/gpu.js";
 import type { AttemptRef, NodeId, UserId } from "../../src/core/model/ids.js";
 import { wishesOf } from "../../src/core/model/request.js";
 import type { Record } from "../../src/core/records.js";
-import type { CoreSettings } from "../../src/core/settings.js";
+import { DEFAULT_CORE_SETTINGS, type CoreSettings } from "../../src/core/settings.js";
 import { takeSnapshot, type Snapshot } from "../../src/core/snapshot.js";
 import { end, gpuId, inventory, modelId, nodeId, ref, requestId, runner, sample, settings, spec, wishes } from "../unit/core/build.js";
 import { Oracle } from "./oracle.js";
@@ -31,6 +31,8 @@ const PLAIN = settings({
   maxWaitMs: 15_000,
   maxRetries: 2,
   gpuCooldownMs: 20_000,
+  // A plan ends within a few minutes: what falls ill comes back soon.
+  health: { ...DEFAULT_CORE_SETTINGS.health, maxCooldownMs: 40_000, recoveryMs: 1_000, probePatienceMs: 3_000, slowStartMs: 4_000 },
   maxQueuedRequests: 12,
   maxQueuedBytes: 200,
   preemption: { enabled: true, priorityGap: 2, minRunMs: 4_000, nodeIntervalMs: 50, patienceMs: 100 },
@@ -118,20 +120,26 @@ class World {
         return;
       }
       case "connect":
-        this.#connect(command.node, command.gpus, command.runners, this.#held(command.node, command.held));
+        this.#connect(command.node, command.gpus, command.runners, this.#held(command.node, command.held), command.instance);
         return;
       case "disconnect":
-        this.step({ kind: "node_disconnected", nodeId: nodeOf(command.node) });
+        this.step({ kind: "node_disconnected", nodeId: nodeOf(command.node), ...(command.silentMs !== undefined && { silentMs: command.silentMs }) });
+        return;
+      case "stall":
+        this.#nowMs += command.ms;
+        this.step({ kind: "router_stalled", ms: command.ms });
         return;
       case "runners":
         this.step({ kind: "runners_changed", nodeId: nodeOf(command.node), runners: RUNNERS[command.runners]! });
         return;
       case "start":
+      case "answer":
       case "progress": {
         const dispatch = this.#pick(this.#dispatches, command.pick);
         if (!dispatch) return;
         const { nodeId: at, ref: attempt } = dispatch;
-        this.step(command.do === "start" ? { kind: "attempt_started", nodeId: at, ref: attempt } : { kind: "attempt_progress", nodeId: at, ref: attempt, fraction: 0.5 });
+        if (command.do === "progress") this.step({ kind: "attempt_progress", nodeId: at, ref: attempt, fraction: 0.5 });
+        else this.step({ kind: command.do === "start" ? "attempt_started" : "attempt_answered", nodeId: at, ref: attempt });
         return;
       }
       case "end": {
@@ -170,8 +178,10 @@ class World {
   /** All nodes come back healthy and do what they are given: everything that can end must end. */
   settle(): void {
     const everything = 7;
-    this.#tick(this.#limits.gpuCooldownMs);
     for (let node = 0; node < NODES; node += 1) this.#connect(node, everything, 0, this.#held(node, "truth"));
+    const cool = [...GPUS, MOVING_GPU].map((gpu) => ({ sample: sample(gpu.gpuId), ageMs: 0 }));
+    for (let node = 0; node < NODES; node += 1) this.step({ kind: "telemetry", nodeId: nodeOf(node), samples: cool });
+    this.#tick(this.#limits.health.maxCooldownMs);
     for (let round = 0; round < 60 && this.oracle.lives.size > 0; round += 1) {
       const present = this.#dispatches.filter(({ nodeId: at, ref: attempt }) => this.oracle.isPresent(at, attempt));
       for (const { nodeId: at, ref: attempt } of present) {
@@ -253,7 +263,7 @@ class World {
     // What was learned of the speed of GPUs is in no snapshot: they may decide differently then.
     const learned = this.#journal.some((record) => record.kind === "placed" && record.decision.estimate.outputTokens !== undefined);
     this.#twin = learned ? null : as === "snapshot" ? fromReplay : fromSnapshot;
-    this.oracle.restarted();
+    this.oracle.restarted(this.#nowMs);
     this.step({ kind: "take_over", epoch: this.#engine.state.epoch + 1 });
     this.#tick(0);
   }
@@ -280,8 +290,8 @@ class World {
     this.step({ kind: "tick" });
   }
 
-  #connect(node: number, gpus: number, runners: number, held: readonly AttemptRef[]): void {
-    this.step({ kind: "node_connected", nodeId: nodeOf(node), instanceId: "instance", gpus: gpusOf(node, gpus), runners: RUNNERS[runners]!, held });
+  #connect(node: number, gpus: number, runners: number, held: readonly AttemptRef[], instanceId = "instance"): void {
+    this.step({ kind: "node_connected", nodeId: nodeOf(node), instanceId, gpus: gpusOf(node, gpus), runners: RUNNERS[runners]!, held });
   }
 
   #end(at: NodeId, attempt: AttemptRef, outcome: Parameters<typeof end>[0]): void {
@@ -328,11 +338,11 @@ class World {
 
   #spec(id: string, command: Extract<Command, { do: "submit" }>) {
     const { priority, model, memoryMib, timeoutMs, gpu, capability, strategy, type, gpus, user = "u", tokens: [inputTokens, outputTokens] = [0, 0] } = command;
-    const { firstOutputMs = 0, totalMs = 0, whenLate = "demote", preemptible = false, checkpoint = false } = command;
+    const { firstOutputMs = 0, totalMs = 0, whenLate = "demote", preemptible = false, checkpoint = false, idempotent = true, handling } = command;
     const wished = gpus > 1 || firstOutputMs > 0 || totalMs > 0 || preemptible;
     const wishedFor = wished ? { wishes: wishes({ gpus, firstOutputMs, totalMs, whenLate, preemptible, checkpoint }) } : {};
     const requirements = { memoryMib, minComputeCapability: capability, inputTokens, outputTokens };
-    return spec(id, { userId: user as UserId, priority, model, timeoutMs, gpu, strategy, type, ...wishedFor, requirements, payload: new Uint8Array(20) });
+    return spec(id, { userId: user as UserId, priority, model, timeoutMs, gpu, strategy, type, idempotent, ...wishedFor, ...(handling && { handling }), requirements, payload: new Uint8Array(20) });
   }
 
   #pick<T>(from: readonly T[], pick: number): T | undefined {

@@ -19,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file gpurouter/v1/agent.proto.
  */
 export const file_gpurouter_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChhncHVyb3V0ZXIvdjEvYWdlbnQucHJvdG8SDGdwdXJvdXRlci52MSLVAgoOQ29ubmVjdFJlcXVlc3QSJwoFaGVsbG8YASABKAsyGC5ncHVyb3V0ZXIudjEuQWdlbnRIZWxsbxI4Cgl0ZWxlbWV0cnkYAiADKAsyGi5ncHVyb3V0ZXIudjEuR3B1VGVsZW1ldHJ5Qgm6SAaSAQMQgAgSNQoGZXZlbnRzGAMgAygLMhouZ3B1cm91dGVyLnYxLkF0dGVtcHRFdmVudEIJukgGkgEDEIAgEjUKCmdwdV9ldmVudHMYBCADKAsyFi5ncHVyb3V0ZXIudjEuR3B1RXZlbnRCCbpIBpIBAxCACBIpCgdydW5uZXJzGAUgASgLMhguZ3B1cm91dGVyLnYxLlJ1bm5lckxpc3QSOQoMcnVubmVyX2xvYWRzGAYgAygLMhguZ3B1cm91dGVyLnYxLlJ1bm5lckxvYWRCCbpIBpIBAxCACBIMCgRiZWF0GAcgASgEIq4BCgpSdW5uZXJMb2FkEhoKBnJ1bm5lchgBIAEoCUIKukgHcgUQARiAARIPCgdydW5uaW5nGAIgASgNEg8KB3dhaXRpbmcYAyABKA0SEwoGa3ZfdXNlGAQgASgCSACIAQESHQoQcHJlZml4X2hpdF9yYXRpbxgFIAEoAkgBiAEBEg4KBmFnZV9tcxgGIAEoDUIJCgdfa3ZfdXNlQhMKEV9wcmVmaXhfaGl0X3JhdGlvIkYKCkF0dGVtcHRSZWYSHgoKcmVxdWVzdF9pZBgBIAEoCUIKukgHcgUQARiAARIYCgdhdHRlbXB0GAIgASgNQge6SAQqAigBIpACCgpBZ2VudEhlbGxvEhsKB25vZGVfaWQYASABKAlCCrpIB3IFEAEYgAESHwoLaW5zdGFuY2VfaWQYAiABKAlCCrpIB3IFEAEYgAESHgoNYWdlbnRfdmVyc2lvbhgDIAEoCUIHukgEcgIYQBIVCg1oaWdoZXN0X2Vwb2NoGAQgASgEEi4KBGdwdXMYBSADKAsyFS5ncHVyb3V0ZXIudjEuR3B1SW5mb0IJukgGkgEDEIAIEikKB3J1bm5lcnMYBiABKAsyGC5ncHVyb3V0ZXIudjEuUnVubmVyTGlzdBIyCgRoZWxkGAcgAygLMhguZ3B1cm91dGVyLnYxLkF0dGVtcHRSZWZCCrpIB5IBBBCgjQYiigIKB0dwdUluZm8SGgoGZ3B1X2lkGAEgASgJQgq6SAdyBRABGIABEhYKBG5hbWUYAiABKAlCCLpIBXIDGIACEiMKEmNvbXB1dGVfY2FwYWJpbGl0eRgDIAEoCUIHukgEcgIYCBIYChBtZW1vcnlfdG90YWxfbWliGAQgASgNEhwKFG11bHRpcHJvY2Vzc29yX2NvdW50GAUgASgNEhkKEXBvd2VyX2xpbWl0X3dhdHRzGAYgASgCEh8KDmRyaXZlcl92ZXJzaW9uGAcgASgJQge6SARyAhhAEh8KDXBhcmVudF9ncHVfaWQYCCABKAlCCLpIBXIDGIABEhEKCXNpbXVsYXRlZBgJIAEoCCJCCgpSdW5uZXJMaXN0EjQKB3J1bm5lcnMYASADKAsyGC5ncHVyb3V0ZXIudjEuUnVubmVySW5mb0IJukgGkgEDEIAIIuUBCgpSdW5uZXJJbmZvEhgKBG5hbWUYASABKAlCCrpIB3IFEAEYgAESFwoEa2luZBgCIAEoCUIJukgGcgQQARggEhkKBm1vZGVscxgDIAMoCUIJukgGkgEDEIAIEhcKBXR5cGVzGAQgAygJQgi6SAWSAQIQQBIaCgdncHVfaWRzGAUgAygJQgm6SAaSAQMQgAgSOAoIbG9hZGFibGUYBiADKAsyGy5ncHVyb3V0ZXIudjEuTG9hZGFibGVNb2RlbEIJukgGkgEDEIAIEhoKEmt2X2NhcGFjaXR5X3Rva2VucxgHIAEoBCJqCg1Mb2FkYWJsZU1vZGVsEhwKCG1vZGVsX2lkGAEgASgJQgq6SAdyBRABGIACEhIKCm1lbW9yeV9taWIYAiABKA0SDwoHbG9hZF9tcxgDIAEoBBIWCg5rdl90b2tlbl9ieXRlcxgEIAEoDSLpBAoMR3B1VGVsZW1ldHJ5EhoKBmdwdV9pZBgBIAEoCUIKukgHcgUQARiAARIXCg9tZW1vcnlfdXNlZF9taWIYAiABKA0SFwoPbWVtb3J5X2ZyZWVfbWliGAMgASgNEiQKF2dwdV91dGlsaXphdGlvbl9wZXJjZW50GAQgASgCSACIAQESJwoabWVtb3J5X3V0aWxpemF0aW9uX3BlcmNlbnQYBSABKAJIAYgBARIgChN0ZW1wZXJhdHVyZV9jZWxzaXVzGAYgASgCSAKIAQESHgoRcG93ZXJfdXNhZ2Vfd2F0dHMYByABKAJIA4gBARIeChFwb3dlcl9saW1pdF93YXR0cxgIIAEoAkgEiAEBEhYKDnVwdGltZV9zZWNvbmRzGAkgASgEEhsKE2Nsb2NrX2V2ZW50X3JlYXNvbnMYCiABKAQSGgoNZWNjX2NvcnJlY3RlZBgLIAEoBEgFiAEBEhwKD2VjY191bmNvcnJlY3RlZBgMIAEoBEgGiAEBEjYKCXByb2Nlc3NlcxgNIAMoCzIYLmdwdXJvdXRlci52MS5HcHVQcm9jZXNzQgm6SAaSAQMQgAgSDgoGYWdlX21zGA4gASgNQhoKGF9ncHVfdXRpbGl6YXRpb25fcGVyY2VudEIdChtfbWVtb3J5X3V0aWxpemF0aW9uX3BlcmNlbnRCFgoUX3RlbXBlcmF0dXJlX2NlbHNpdXNCFAoSX3Bvd2VyX3VzYWdlX3dhdHRzQhQKEl9wb3dlcl9saW1pdF93YXR0c0IQCg5fZWNjX2NvcnJlY3RlZEISChBfZWNjX3VuY29ycmVjdGVkIjIKCkdwdVByb2Nlc3MSCwoDcGlkGAEgASgNEhcKD21lbW9yeV91c2VkX21pYhgCIAEoDSJOCghHcHVFdmVudBIaCgZncHVfaWQYASABKAlCCrpIB3IFEAEYgAESDQoDeGlkGAIgASgNSAASDgoEbG9zdBgDIAEoCUgAQgcKBWV2ZW50Iv8BCgxBdHRlbXB0RXZlbnQSLQoDcmVmGAEgASgLMhguZ3B1cm91dGVyLnYxLkF0dGVtcHRSZWZCBrpIA8gBARIvCgdzdGFydGVkGAIgASgLMhwuZ3B1cm91dGVyLnYxLkF0dGVtcHRTdGFydGVkSAASKgoIcHJvZ3Jlc3MYAyABKAsyFi5ncHVyb3V0ZXIudjEuUHJvZ3Jlc3NIABItCgZvdXRwdXQYBCABKAsyGy5ncHVyb3V0ZXIudjEuQXR0ZW1wdE91dHB1dEgAEisKBWVuZGVkGAUgASgLMhouZ3B1cm91dGVyLnYxLkF0dGVtcHRFbmRlZEgAQgcKBWV2ZW50IhAKDkF0dGVtcHRTdGFydGVkIi0KDUF0dGVtcHRPdXRwdXQSDgoGb2Zmc2V0GAEgASgEEgwKBGRhdGEYAiABKAwixgEKDEF0dGVtcHRFbmRlZBItCgdvdXRjb21lGAEgASgOMhwuZ3B1cm91dGVyLnYxLkF0dGVtcHRPdXRjb21lEikKBWVycm9yGAIgASgLMhouZ3B1cm91dGVyLnYxLlJlcXVlc3RFcnJvchIOCgZyZXN1bHQYAyABKAwSGwoTcmVzdWx0X2NvbnRlbnRfdHlwZRgEIAEoCRIvCgpzdGF0aXN0aWNzGAUgASgLMhsuZ3B1cm91dGVyLnYxLlJ1blN0YXRpc3RpY3MihAIKD0Nvbm5lY3RSZXNwb25zZRImCgd3ZWxjb21lGAEgASgLMhUuZ3B1cm91dGVyLnYxLldlbGNvbWUSKgoKZGlzcGF0Y2hlcxgCIAMoCzIWLmdwdXJvdXRlci52MS5EaXNwYXRjaBIpCgdjYW5jZWxzGAMgAygLMhguZ3B1cm91dGVyLnYxLkF0dGVtcHRSZWYSLgoMYWNrbm93bGVkZ2VkGAQgAygLMhguZ3B1cm91dGVyLnYxLkF0dGVtcHRSZWYSLgoMbW9kZWxfb3JkZXJzGAUgAygLMhguZ3B1cm91dGVyLnYxLk1vZGVsT3JkZXISEgoKaGVhcmRfYmVhdBgGIAEoBCJZCgpNb2RlbE9yZGVyEg4KBnJ1bm5lchgBIAEoCRIQCghtb2RlbF9pZBgCIAEoCRIpCgZhY3Rpb24YAyABKA4yGS5ncHVyb3V0ZXIudjEuTW9kZWxBY3Rpb24imwEKB1dlbGNvbWUSDQoFZXBvY2gYASABKAQSEAoIbGVhc2VfbXMYAiABKA0SHQoVaGVhcnRiZWF0X2ludGVydmFsX21zGAMgASgNEh0KFXRlbGVtZXRyeV9pbnRlcnZhbF9tcxgEIAEoDRIYChBtYXhfcmVzdWx0X2J5dGVzGAUgASgNEhcKD3NpbGVudF9hZnRlcl9tcxgGIAEoDSKZAgoIRGlzcGF0Y2gSJQoDcmVmGAEgASgLMhguZ3B1cm91dGVyLnYxLkF0dGVtcHRSZWYSDgoGZ3B1X2lkGAIgASgJEg4KBnJ1bm5lchgDIAEoCRIQCghtb2RlbF9pZBgEIAEoCRIMCgR0eXBlGAUgASgJEg8KB3VzZXJfaWQYBiABKAkSDwoHcGF5bG9hZBgHIAEoDBIUCgx0aW1lX2xlZnRfbXMYCCABKAQSGgoSbXVzdF9ub3RfcnVuX3R3aWNlGAkgASgIEkEKFXJlc291cmNlX3JlcXVpcmVtZW50cxgKIAEoCzIiLmdwdXJvdXRlci52MS5SZXNvdXJjZVJlcXVpcmVtZW50cxIPCgdncHVfaWRzGAsgAygJKsgBCg5BdHRlbXB0T3V0Y29tZRIfChtBVFRFTVBUX09VVENPTUVfVU5TUEVDSUZJRUQQABIdChlBVFRFTVBUX09VVENPTUVfU1VDQ0VFREVEEAESGgoWQVRURU1QVF9PVVRDT01FX0ZBSUxFRBACEh8KG0FUVEVNUFRfT1VUQ09NRV9VTkFWQUlMQUJMRRADEh0KGUFUVEVNUFRfT1VUQ09NRV9DQU5DRUxMRUQQBBIaChZBVFRFTVBUX09VVENPTUVfRkVOQ0VEEAUqWwoLTW9kZWxBY3Rpb24SHAoYTU9ERUxfQUNUSU9OX1VOU1BFQ0lGSUVEEAASFQoRTU9ERUxfQUNUSU9OX0xPQUQQARIXChNNT0RFTF9BQ1RJT05fVU5MT0FEEAIyWgoMQWdlbnRTZXJ2aWNlEkoKB0Nvbm5lY3QSHC5ncHVyb3V0ZXIudjEuQ29ubmVjdFJlcXVlc3QaHS5ncHVyb3V0ZXIudjEuQ29ubmVjdFJlc3BvbnNlKAEwAWIGcHJvdG8z", [file_buf_validate_validate, file_gpurouter_v1_router]);
+  fileDesc("ChhncHVyb3V0ZXIvdjEvYWdlbnQucHJvdG8SDGdwdXJvdXRlci52MSKWAwoOQ29ubmVjdFJlcXVlc3QSJwoFaGVsbG8YASABKAsyGC5ncHVyb3V0ZXIudjEuQWdlbnRIZWxsbxI4Cgl0ZWxlbWV0cnkYAiADKAsyGi5ncHVyb3V0ZXIudjEuR3B1VGVsZW1ldHJ5Qgm6SAaSAQMQgAgSNQoGZXZlbnRzGAMgAygLMhouZ3B1cm91dGVyLnYxLkF0dGVtcHRFdmVudEIJukgGkgEDEIAgEjUKCmdwdV9ldmVudHMYBCADKAsyFi5ncHVyb3V0ZXIudjEuR3B1RXZlbnRCCbpIBpIBAxCACBIpCgdydW5uZXJzGAUgASgLMhguZ3B1cm91dGVyLnYxLlJ1bm5lckxpc3QSOQoMcnVubmVyX2xvYWRzGAYgAygLMhguZ3B1cm91dGVyLnYxLlJ1bm5lckxvYWRCCbpIBpIBAxCACBIMCgRiZWF0GAcgASgEEj8KD3Jlc3RhcnRfcmVwb3J0cxgKIAMoCzIbLmdwdXJvdXRlci52MS5SZXN0YXJ0UmVwb3J0Qgm6SAaSAQMQgAgilQEKDVJlc3RhcnRSZXBvcnQSHgoKcmVzdGFydF9pZBgBIAEoCUIKukgHcgUQARigARIaCgZncHVfaWQYAiABKAlCCrpIB3IFEAEYgAESLQoHb3V0Y29tZRgDIAEoDjIcLmdwdXJvdXRlci52MS5SZXN0YXJ0T3V0Y29tZRIZCgdtZXNzYWdlGAQgASgJQgi6SAVyAxiAICKuAQoKUnVubmVyTG9hZBIaCgZydW5uZXIYASABKAlCCrpIB3IFEAEYgAESDwoHcnVubmluZxgCIAEoDRIPCgd3YWl0aW5nGAMgASgNEhMKBmt2X3VzZRgEIAEoAkgAiAEBEh0KEHByZWZpeF9oaXRfcmF0aW8YBSABKAJIAYgBARIOCgZhZ2VfbXMYBiABKA1CCQoHX2t2X3VzZUITChFfcHJlZml4X2hpdF9yYXRpbyJGCgpBdHRlbXB0UmVmEh4KCnJlcXVlc3RfaWQYASABKAlCCrpIB3IFEAEYgAESGAoHYXR0ZW1wdBgCIAEoDUIHukgEKgIoASKnAgoKQWdlbnRIZWxsbxIbCgdub2RlX2lkGAEgASgJQgq6SAdyBRABGIABEh8KC2luc3RhbmNlX2lkGAIgASgJQgq6SAdyBRABGIABEh4KDWFnZW50X3ZlcnNpb24YAyABKAlCB7pIBHICGEASFQoNaGlnaGVzdF9lcG9jaBgEIAEoBBIuCgRncHVzGAUgAygLMhUuZ3B1cm91dGVyLnYxLkdwdUluZm9CCbpIBpIBAxCACBIpCgdydW5uZXJzGAYgASgLMhguZ3B1cm91dGVyLnYxLlJ1bm5lckxpc3QSMgoEaGVsZBgHIAMoCzIYLmdwdXJvdXRlci52MS5BdHRlbXB0UmVmQgq6SAeSAQQQoI0GEhUKDXJlc3RhcnRzX2dwdXMYDCABKAgiigIKB0dwdUluZm8SGgoGZ3B1X2lkGAEgASgJQgq6SAdyBRABGIABEhYKBG5hbWUYAiABKAlCCLpIBXIDGIACEiMKEmNvbXB1dGVfY2FwYWJpbGl0eRgDIAEoCUIHukgEcgIYCBIYChBtZW1vcnlfdG90YWxfbWliGAQgASgNEhwKFG11bHRpcHJvY2Vzc29yX2NvdW50GAUgASgNEhkKEXBvd2VyX2xpbWl0X3dhdHRzGAYgASgCEh8KDmRyaXZlcl92ZXJzaW9uGAcgASgJQge6SARyAhhAEh8KDXBhcmVudF9ncHVfaWQYCCABKAlCCLpIBXIDGIABEhEKCXNpbXVsYXRlZBgJIAEoCCJCCgpSdW5uZXJMaXN0EjQKB3J1bm5lcnMYASADKAsyGC5ncHVyb3V0ZXIudjEuUnVubmVySW5mb0IJukgGkgEDEIAIIuUBCgpSdW5uZXJJbmZvEhgKBG5hbWUYASABKAlCCrpIB3IFEAEYgAESFwoEa2luZBgCIAEoCUIJukgGcgQQARggEhkKBm1vZGVscxgDIAMoCUIJukgGkgEDEIAIEhcKBXR5cGVzGAQgAygJQgi6SAWSAQIQQBIaCgdncHVfaWRzGAUgAygJQgm6SAaSAQMQgAgSOAoIbG9hZGFibGUYBiADKAsyGy5ncHVyb3V0ZXIudjEuTG9hZGFibGVNb2RlbEIJukgGkgEDEIAIEhoKEmt2X2NhcGFjaXR5X3Rva2VucxgHIAEoBCJqCg1Mb2FkYWJsZU1vZGVsEhwKCG1vZGVsX2lkGAEgASgJQgq6SAdyBRABGIACEhIKCm1lbW9yeV9taWIYAiABKA0SDwoHbG9hZF9tcxgDIAEoBBIWCg5rdl90b2tlbl9ieXRlcxgEIAEoDSKRBgoMR3B1VGVsZW1ldHJ5EhoKBmdwdV9pZBgBIAEoCUIKukgHcgUQARiAARIXCg9tZW1vcnlfdXNlZF9taWIYAiABKA0SFwoPbWVtb3J5X2ZyZWVfbWliGAMgASgNEiQKF2dwdV91dGlsaXphdGlvbl9wZXJjZW50GAQgASgCSACIAQESJwoabWVtb3J5X3V0aWxpemF0aW9uX3BlcmNlbnQYBSABKAJIAYgBARIgChN0ZW1wZXJhdHVyZV9jZWxzaXVzGAYgASgCSAKIAQESHgoRcG93ZXJfdXNhZ2Vfd2F0dHMYByABKAJIA4gBARIeChFwb3dlcl9saW1pdF93YXR0cxgIIAEoAkgEiAEBEhYKDnVwdGltZV9zZWNvbmRzGAkgASgEEhsKE2Nsb2NrX2V2ZW50X3JlYXNvbnMYCiABKAQSGgoNZWNjX2NvcnJlY3RlZBgLIAEoBEgFiAEBEhwKD2VjY191bmNvcnJlY3RlZBgMIAEoBEgGiAEBEjYKCXByb2Nlc3NlcxgNIAMoCzIYLmdwdXJvdXRlci52MS5HcHVQcm9jZXNzQgm6SAaSAQMQgAgSDgoGYWdlX21zGA4gASgNEh4KEXJvd19yZW1hcF9wZW5kaW5nGCggASgISAeIAQESHQoQcm93X3JlbWFwX2ZhaWxlZBgpIAEoCEgIiAEBEiIKFXJldGlyZWRfcGFnZXNfcGVuZGluZxgqIAEoCEgJiAEBQhoKGF9ncHVfdXRpbGl6YXRpb25fcGVyY2VudEIdChtfbWVtb3J5X3V0aWxpemF0aW9uX3BlcmNlbnRCFgoUX3RlbXBlcmF0dXJlX2NlbHNpdXNCFAoSX3Bvd2VyX3VzYWdlX3dhdHRzQhQKEl9wb3dlcl9saW1pdF93YXR0c0IQCg5fZWNjX2NvcnJlY3RlZEISChBfZWNjX3VuY29ycmVjdGVkQhQKEl9yb3dfcmVtYXBfcGVuZGluZ0ITChFfcm93X3JlbWFwX2ZhaWxlZEIYChZfcmV0aXJlZF9wYWdlc19wZW5kaW5nIjIKCkdwdVByb2Nlc3MSCwoDcGlkGAEgASgNEhcKD21lbW9yeV91c2VkX21pYhgCIAEoDSKRAQoIR3B1RXZlbnQSGgoGZ3B1X2lkGAEgASgJQgq6SAdyBRABGIABEg0KA3hpZBgCIAEoDUgAEg4KBGxvc3QYAyABKAlIABIPCgVoYW5ncxgoIAEoCUgAEhIKCHJlc3RvcmVkGCkgASgJSAASHAoKeGlkX2RldGFpbBgqIAEoCUIIukgFcgMYgAhCBwoFZXZlbnQi/wEKDEF0dGVtcHRFdmVudBItCgNyZWYYASABKAsyGC5ncHVyb3V0ZXIudjEuQXR0ZW1wdFJlZkIGukgDyAEBEi8KB3N0YXJ0ZWQYAiABKAsyHC5ncHVyb3V0ZXIudjEuQXR0ZW1wdFN0YXJ0ZWRIABIqCghwcm9ncmVzcxgDIAEoCzIWLmdwdXJvdXRlci52MS5Qcm9ncmVzc0gAEi0KBm91dHB1dBgEIAEoCzIbLmdwdXJvdXRlci52MS5BdHRlbXB0T3V0cHV0SAASKwoFZW5kZWQYBSABKAsyGi5ncHVyb3V0ZXIudjEuQXR0ZW1wdEVuZGVkSABCBwoFZXZlbnQiEAoOQXR0ZW1wdFN0YXJ0ZWQiLQoNQXR0ZW1wdE91dHB1dBIOCgZvZmZzZXQYASABKAQSDAoEZGF0YRgCIAEoDCL1AQoMQXR0ZW1wdEVuZGVkEi0KB291dGNvbWUYASABKA4yHC5ncHVyb3V0ZXIudjEuQXR0ZW1wdE91dGNvbWUSKQoFZXJyb3IYAiABKAsyGi5ncHVyb3V0ZXIudjEuUmVxdWVzdEVycm9yEg4KBnJlc3VsdBgDIAEoDBIbChNyZXN1bHRfY29udGVudF90eXBlGAQgASgJEi8KCnN0YXRpc3RpY3MYBSABKAsyGy5ncHVyb3V0ZXIudjEuUnVuU3RhdGlzdGljcxItCgtmYXVsdF9vd25lchgoIAEoDjIYLmdwdXJvdXRlci52MS5GYXVsdE93bmVyIrgCCg9Db25uZWN0UmVzcG9uc2USJgoHd2VsY29tZRgBIAEoCzIVLmdwdXJvdXRlci52MS5XZWxjb21lEioKCmRpc3BhdGNoZXMYAiADKAsyFi5ncHVyb3V0ZXIudjEuRGlzcGF0Y2gSKQoHY2FuY2VscxgDIAMoCzIYLmdwdXJvdXRlci52MS5BdHRlbXB0UmVmEi4KDGFja25vd2xlZGdlZBgEIAMoCzIYLmdwdXJvdXRlci52MS5BdHRlbXB0UmVmEi4KDG1vZGVsX29yZGVycxgFIAMoCzIYLmdwdXJvdXRlci52MS5Nb2RlbE9yZGVyEhIKCmhlYXJkX2JlYXQYBiABKAQSMgoOcmVzdGFydF9vcmRlcnMYCiADKAsyGi5ncHVyb3V0ZXIudjEuUmVzdGFydE9yZGVyIjIKDFJlc3RhcnRPcmRlchISCgpyZXN0YXJ0X2lkGAEgASgJEg4KBmdwdV9pZBgCIAEoCSJZCgpNb2RlbE9yZGVyEg4KBnJ1bm5lchgBIAEoCRIQCghtb2RlbF9pZBgCIAEoCRIpCgZhY3Rpb24YAyABKA4yGS5ncHVyb3V0ZXIudjEuTW9kZWxBY3Rpb24imwEKB1dlbGNvbWUSDQoFZXBvY2gYASABKAQSEAoIbGVhc2VfbXMYAiABKA0SHQoVaGVhcnRiZWF0X2ludGVydmFsX21zGAMgASgNEh0KFXRlbGVtZXRyeV9pbnRlcnZhbF9tcxgEIAEoDRIYChBtYXhfcmVzdWx0X2J5dGVzGAUgASgNEhcKD3NpbGVudF9hZnRlcl9tcxgGIAEoDSKsAgoIRGlzcGF0Y2gSJQoDcmVmGAEgASgLMhguZ3B1cm91dGVyLnYxLkF0dGVtcHRSZWYSDgoGZ3B1X2lkGAIgASgJEg4KBnJ1bm5lchgDIAEoCRIQCghtb2RlbF9pZBgEIAEoCRIMCgR0eXBlGAUgASgJEg8KB3VzZXJfaWQYBiABKAkSDwoHcGF5bG9hZBgHIAEoDBIUCgx0aW1lX2xlZnRfbXMYCCABKAQSGgoSbXVzdF9ub3RfcnVuX3R3aWNlGAkgASgIEkEKFXJlc291cmNlX3JlcXVpcmVtZW50cxgKIAEoCzIiLmdwdXJvdXRlci52MS5SZXNvdXJjZVJlcXVpcmVtZW50cxIPCgdncHVfaWRzGAsgAygJEhEKCWNvbnRpbnVlcxgMIAEoCCqJAQoOUmVzdGFydE91dGNvbWUSHwobUkVTVEFSVF9PVVRDT01FX1VOU1BFQ0lGSUVEEAASHQoZUkVTVEFSVF9PVVRDT01FX1NVQ0NFRURFRBABEhoKFlJFU1RBUlRfT1VUQ09NRV9GQUlMRUQQAhIbChdSRVNUQVJUX09VVENPTUVfUkVGVVNFRBADKsgBCg5BdHRlbXB0T3V0Y29tZRIfChtBVFRFTVBUX09VVENPTUVfVU5TUEVDSUZJRUQQABIdChlBVFRFTVBUX09VVENPTUVfU1VDQ0VFREVEEAESGgoWQVRURU1QVF9PVVRDT01FX0ZBSUxFRBACEh8KG0FUVEVNUFRfT1VUQ09NRV9VTkFWQUlMQUJMRRADEh0KGUFUVEVNUFRfT1VUQ09NRV9DQU5DRUxMRUQQBBIaChZBVFRFTVBUX09VVENPTUVfRkVOQ0VEEAUqVwoKRmF1bHRPd25lchIbChdGQVVMVF9PV05FUl9VTlNQRUNJRklFRBAAEhMKD0ZBVUxUX09XTkVSX0dQVRABEhcKE0ZBVUxUX09XTkVSX05PVF9HUFUQAipbCgtNb2RlbEFjdGlvbhIcChhNT0RFTF9BQ1RJT05fVU5TUEVDSUZJRUQQABIVChFNT0RFTF9BQ1RJT05fTE9BRBABEhcKE01PREVMX0FDVElPTl9VTkxPQUQQAjJaCgxBZ2VudFNlcnZpY2USSgoHQ29ubmVjdBIcLmdwdXJvdXRlci52MS5Db25uZWN0UmVxdWVzdBodLmdwdXJvdXRlci52MS5Db25uZWN0UmVzcG9uc2UoATABYgZwcm90bzM", [file_buf_validate_validate, file_gpurouter_v1_router]);
 
 /**
  * From the agent.
@@ -70,6 +70,13 @@ export type ConnectRequest = Message<"gpurouter.v1.ConnectRequest"> & {
    * @generated from field: uint64 beat = 7;
    */
   beat: bigint;
+
+  /**
+   * Restarts of GPUs that have ended. Told again after each welcome; a router that knows already ignores it.
+   *
+   * @generated from field: repeated gpurouter.v1.RestartReport restart_reports = 10;
+   */
+  restartReports: RestartReport[];
 };
 
 /**
@@ -78,6 +85,42 @@ export type ConnectRequest = Message<"gpurouter.v1.ConnectRequest"> & {
  */
 export const ConnectRequestSchema: GenMessage<ConnectRequest> = /*@__PURE__*/
   messageDesc(file_gpurouter_v1_agent, 0);
+
+/**
+ * The end of one restart.
+ *
+ * @generated from message gpurouter.v1.RestartReport
+ */
+export type RestartReport = Message<"gpurouter.v1.RestartReport"> & {
+  /**
+   * @generated from field: string restart_id = 1;
+   */
+  restartId: string;
+
+  /**
+   * @generated from field: string gpu_id = 2;
+   */
+  gpuId: string;
+
+  /**
+   * @generated from field: gpurouter.v1.RestartOutcome outcome = 3;
+   */
+  outcome: RestartOutcome;
+
+  /**
+   * The end of what the command wrote, or why it was not run.
+   *
+   * @generated from field: string message = 4;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message gpurouter.v1.RestartReport.
+ * Use `create(RestartReportSchema)` to create a new message.
+ */
+export const RestartReportSchema: GenMessage<RestartReport> = /*@__PURE__*/
+  messageDesc(file_gpurouter_v1_agent, 1);
 
 /**
  * What the inference engine behind a runner says of itself. Counts all its requests, also those that did not come from the router.
@@ -131,7 +174,7 @@ export type RunnerLoad = Message<"gpurouter.v1.RunnerLoad"> & {
  * Use `create(RunnerLoadSchema)` to create a new message.
  */
 export const RunnerLoadSchema: GenMessage<RunnerLoad> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 1);
+  messageDesc(file_gpurouter_v1_agent, 2);
 
 /**
  * Names one attempt.
@@ -155,7 +198,7 @@ export type AttemptRef = Message<"gpurouter.v1.AttemptRef"> & {
  * Use `create(AttemptRefSchema)` to create a new message.
  */
 export const AttemptRefSchema: GenMessage<AttemptRef> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 2);
+  messageDesc(file_gpurouter_v1_agent, 3);
 
 /**
  * Who the agent is and what it has.
@@ -205,6 +248,13 @@ export type AgentHello = Message<"gpurouter.v1.AgentHello"> & {
    * @generated from field: repeated gpurouter.v1.AttemptRef held = 7;
    */
   held: AttemptRef[];
+
+  /**
+   * The node has a command that restarts a GPU.
+   *
+   * @generated from field: bool restarts_gpus = 12;
+   */
+  restartsGpus: boolean;
 };
 
 /**
@@ -212,7 +262,7 @@ export type AgentHello = Message<"gpurouter.v1.AgentHello"> & {
  * Use `create(AgentHelloSchema)` to create a new message.
  */
 export const AgentHelloSchema: GenMessage<AgentHello> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 3);
+  messageDesc(file_gpurouter_v1_agent, 4);
 
 /**
  * What a GPU is. Does not change while the agent runs.
@@ -277,7 +327,7 @@ export type GpuInfo = Message<"gpurouter.v1.GpuInfo"> & {
  * Use `create(GpuInfoSchema)` to create a new message.
  */
 export const GpuInfoSchema: GenMessage<GpuInfo> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 4);
+  messageDesc(file_gpurouter_v1_agent, 5);
 
 /**
  * All runners of a node.
@@ -296,7 +346,7 @@ export type RunnerList = Message<"gpurouter.v1.RunnerList"> & {
  * Use `create(RunnerListSchema)` to create a new message.
  */
 export const RunnerListSchema: GenMessage<RunnerList> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 5);
+  messageDesc(file_gpurouter_v1_agent, 6);
 
 /**
  * Something on the node that can do work.
@@ -360,7 +410,7 @@ export type RunnerInfo = Message<"gpurouter.v1.RunnerInfo"> & {
  * Use `create(RunnerInfoSchema)` to create a new message.
  */
 export const RunnerInfoSchema: GenMessage<RunnerInfo> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 6);
+  messageDesc(file_gpurouter_v1_agent, 7);
 
 /**
  * A model that a runner can load.
@@ -401,7 +451,7 @@ export type LoadableModel = Message<"gpurouter.v1.LoadableModel"> & {
  * Use `create(LoadableModelSchema)` to create a new message.
  */
 export const LoadableModelSchema: GenMessage<LoadableModel> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 7);
+  messageDesc(file_gpurouter_v1_agent, 8);
 
 /**
  * How a GPU is at one moment.
@@ -490,6 +540,27 @@ export type GpuTelemetry = Message<"gpurouter.v1.GpuTelemetry"> & {
    * @generated from field: uint32 age_ms = 14;
    */
   ageMs: number;
+
+  /**
+   * Bad rows of memory are remapped at the next reset; absent when not told, as the two below.
+   *
+   * @generated from field: optional bool row_remap_pending = 40;
+   */
+  rowRemapPending?: boolean | undefined;
+
+  /**
+   * Memory has bad rows that cannot be remapped.
+   *
+   * @generated from field: optional bool row_remap_failed = 41;
+   */
+  rowRemapFailed?: boolean | undefined;
+
+  /**
+   * Bad pages of memory are retired at the next reset, on GPUs before row remapping.
+   *
+   * @generated from field: optional bool retired_pages_pending = 42;
+   */
+  retiredPagesPending?: boolean | undefined;
 };
 
 /**
@@ -497,7 +568,7 @@ export type GpuTelemetry = Message<"gpurouter.v1.GpuTelemetry"> & {
  * Use `create(GpuTelemetrySchema)` to create a new message.
  */
 export const GpuTelemetrySchema: GenMessage<GpuTelemetry> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 8);
+  messageDesc(file_gpurouter_v1_agent, 9);
 
 /**
  * A process on a GPU.
@@ -521,7 +592,7 @@ export type GpuProcess = Message<"gpurouter.v1.GpuProcess"> & {
  * Use `create(GpuProcessSchema)` to create a new message.
  */
 export const GpuProcessSchema: GenMessage<GpuProcess> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 9);
+  messageDesc(file_gpurouter_v1_agent, 10);
 
 /**
  * Something that happened to a GPU.
@@ -553,7 +624,30 @@ export type GpuEvent = Message<"gpurouter.v1.GpuEvent"> & {
      */
     value: string;
     case: "lost";
+  } | {
+    /**
+     * Calls to the driver for it hang or crash; what runs on it may go on.
+     *
+     * @generated from field: string hangs = 40;
+     */
+    value: string;
+    case: "hangs";
+  } | {
+    /**
+     * It answers again, or has been reset; the words say how that is known.
+     *
+     * @generated from field: string restored = 41;
+     */
+    value: string;
+    case: "restored";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * The text of the kernel's log for an Xid, behind the number; empty when there is none.
+   *
+   * @generated from field: string xid_detail = 42;
+   */
+  xidDetail: string;
 };
 
 /**
@@ -561,7 +655,7 @@ export type GpuEvent = Message<"gpurouter.v1.GpuEvent"> & {
  * Use `create(GpuEventSchema)` to create a new message.
  */
 export const GpuEventSchema: GenMessage<GpuEvent> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 10);
+  messageDesc(file_gpurouter_v1_agent, 11);
 
 /**
  * What happened to an attempt.
@@ -609,7 +703,7 @@ export type AttemptEvent = Message<"gpurouter.v1.AttemptEvent"> & {
  * Use `create(AttemptEventSchema)` to create a new message.
  */
 export const AttemptEventSchema: GenMessage<AttemptEvent> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 11);
+  messageDesc(file_gpurouter_v1_agent, 12);
 
 /**
  * The runner has begun.
@@ -624,7 +718,7 @@ export type AttemptStarted = Message<"gpurouter.v1.AttemptStarted"> & {
  * Use `create(AttemptStartedSchema)` to create a new message.
  */
 export const AttemptStartedSchema: GenMessage<AttemptStarted> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 12);
+  messageDesc(file_gpurouter_v1_agent, 13);
 
 /**
  * A piece of output.
@@ -648,7 +742,7 @@ export type AttemptOutput = Message<"gpurouter.v1.AttemptOutput"> & {
  * Use `create(AttemptOutputSchema)` to create a new message.
  */
 export const AttemptOutputSchema: GenMessage<AttemptOutput> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 13);
+  messageDesc(file_gpurouter_v1_agent, 14);
 
 /**
  * The end of an attempt; kept and sent again until acknowledged.
@@ -680,6 +774,11 @@ export type AttemptEnded = Message<"gpurouter.v1.AttemptEnded"> & {
    * @generated from field: gpurouter.v1.RunStatistics statistics = 5;
    */
   statistics?: RunStatistics | undefined;
+
+  /**
+   * @generated from field: gpurouter.v1.FaultOwner fault_owner = 40;
+   */
+  faultOwner: FaultOwner;
 };
 
 /**
@@ -687,7 +786,7 @@ export type AttemptEnded = Message<"gpurouter.v1.AttemptEnded"> & {
  * Use `create(AttemptEndedSchema)` to create a new message.
  */
 export const AttemptEndedSchema: GenMessage<AttemptEnded> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 14);
+  messageDesc(file_gpurouter_v1_agent, 15);
 
 /**
  * From the router.
@@ -734,6 +833,14 @@ export type ConnectResponse = Message<"gpurouter.v1.ConnectResponse"> & {
    * @generated from field: uint64 heard_beat = 6;
    */
   heardBeat: bigint;
+
+  /**
+   * GPUs to restart with the command that the node's operator has configured. An order that is known already is not run again; its
+   * outcome is told again.
+   *
+   * @generated from field: repeated gpurouter.v1.RestartOrder restart_orders = 10;
+   */
+  restartOrders: RestartOrder[];
 };
 
 /**
@@ -741,7 +848,31 @@ export type ConnectResponse = Message<"gpurouter.v1.ConnectResponse"> & {
  * Use `create(ConnectResponseSchema)` to create a new message.
  */
 export const ConnectResponseSchema: GenMessage<ConnectResponse> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 15);
+  messageDesc(file_gpurouter_v1_agent, 16);
+
+/**
+ * Has one GPU restarted. Nothing of the router's runs on it.
+ *
+ * @generated from message gpurouter.v1.RestartOrder
+ */
+export type RestartOrder = Message<"gpurouter.v1.RestartOrder"> & {
+  /**
+   * @generated from field: string restart_id = 1;
+   */
+  restartId: string;
+
+  /**
+   * @generated from field: string gpu_id = 2;
+   */
+  gpuId: string;
+};
+
+/**
+ * Describes the message gpurouter.v1.RestartOrder.
+ * Use `create(RestartOrderSchema)` to create a new message.
+ */
+export const RestartOrderSchema: GenMessage<RestartOrder> = /*@__PURE__*/
+  messageDesc(file_gpurouter_v1_agent, 17);
 
 /**
  * Tells a runner which model to hold.
@@ -770,7 +901,7 @@ export type ModelOrder = Message<"gpurouter.v1.ModelOrder"> & {
  * Use `create(ModelOrderSchema)` to create a new message.
  */
 export const ModelOrderSchema: GenMessage<ModelOrder> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 16);
+  messageDesc(file_gpurouter_v1_agent, 18);
 
 /**
  * The router's terms for this stream.
@@ -823,7 +954,7 @@ export type Welcome = Message<"gpurouter.v1.Welcome"> & {
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 17);
+  messageDesc(file_gpurouter_v1_agent, 19);
 
 /**
  * Work for one GPU, or for several at once.
@@ -893,6 +1024,13 @@ export type Dispatch = Message<"gpurouter.v1.Dispatch"> & {
    * @generated from field: repeated string gpu_ids = 11;
    */
   gpuIds: string[];
+
+  /**
+   * An earlier attempt had begun, and the work saves what it has done: it is to go on from there.
+   *
+   * @generated from field: bool continues = 12;
+   */
+  continues: boolean;
 };
 
 /**
@@ -900,7 +1038,44 @@ export type Dispatch = Message<"gpurouter.v1.Dispatch"> & {
  * Use `create(DispatchSchema)` to create a new message.
  */
 export const DispatchSchema: GenMessage<Dispatch> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_agent, 18);
+  messageDesc(file_gpurouter_v1_agent, 20);
+
+/**
+ * How the restart of a GPU went.
+ *
+ * @generated from enum gpurouter.v1.RestartOutcome
+ */
+export enum RestartOutcome {
+  /**
+   * @generated from enum value: RESTART_OUTCOME_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The command ended with exit code 0.
+   *
+   * @generated from enum value: RESTART_OUTCOME_SUCCEEDED = 1;
+   */
+  SUCCEEDED = 1,
+
+  /**
+   * @generated from enum value: RESTART_OUTCOME_FAILED = 2;
+   */
+  FAILED = 2,
+
+  /**
+   * This node has no command for it.
+   *
+   * @generated from enum value: RESTART_OUTCOME_REFUSED = 3;
+   */
+  REFUSED = 3,
+}
+
+/**
+ * Describes the enum gpurouter.v1.RestartOutcome.
+ */
+export const RestartOutcomeSchema: GenEnum<RestartOutcome> = /*@__PURE__*/
+  enumDesc(file_gpurouter_v1_agent, 0);
 
 /**
  * How an attempt ended.
@@ -951,7 +1126,41 @@ export enum AttemptOutcome {
  * Describes the enum gpurouter.v1.AttemptOutcome.
  */
 export const AttemptOutcomeSchema: GenEnum<AttemptOutcome> = /*@__PURE__*/
-  enumDesc(file_gpurouter_v1_agent, 0);
+  enumDesc(file_gpurouter_v1_agent, 1);
+
+/**
+ * Whose fault it was that an attempt did not succeed.
+ *
+ * @generated from enum gpurouter.v1.FaultOwner
+ */
+export enum FaultOwner {
+  /**
+   * Nobody knows: the GPU's, its runner's or its node's.
+   *
+   * @generated from enum value: FAULT_OWNER_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The GPU's for certain: CUDA or the driver said so.
+   *
+   * @generated from enum value: FAULT_OWNER_GPU = 1;
+   */
+  GPU = 1,
+
+  /**
+   * For certain not the GPU's: the request's, or that of whoever configured the runner.
+   *
+   * @generated from enum value: FAULT_OWNER_NOT_GPU = 2;
+   */
+  NOT_GPU = 2,
+}
+
+/**
+ * Describes the enum gpurouter.v1.FaultOwner.
+ */
+export const FaultOwnerSchema: GenEnum<FaultOwner> = /*@__PURE__*/
+  enumDesc(file_gpurouter_v1_agent, 2);
 
 /**
  * What to do with a model.
@@ -983,7 +1192,7 @@ export enum ModelAction {
  * Describes the enum gpurouter.v1.ModelAction.
  */
 export const ModelActionSchema: GenEnum<ModelAction> = /*@__PURE__*/
-  enumDesc(file_gpurouter_v1_agent, 1);
+  enumDesc(file_gpurouter_v1_agent, 3);
 
 /**
  * Spoken by node agents.

@@ -6,13 +6,51 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file gpurouter/v1/gpu.proto.
  */
 export const file_gpurouter_v1_gpu: GenFile = /*@__PURE__*/
-  fileDesc("ChZncHVyb3V0ZXIvdjEvZ3B1LnByb3RvEgxncHVyb3V0ZXIudjEiWAoJR3B1TWVtb3J5EhEKCXRvdGFsX21pYhgBIAEoDRIQCgh1c2VkX21pYhgCIAEoDRIQCghmcmVlX21pYhgDIAEoDRIUCgxyZXNlcnZlZF9taWIYBCABKA0iagoOR3B1VXRpbGl6YXRpb24SGAoLZ3B1X3BlcmNlbnQYASABKAJIAIgBARIbCg5tZW1vcnlfcGVyY2VudBgCIAEoAkgBiAEBQg4KDF9ncHVfcGVyY2VudEIRCg9fbWVtb3J5X3BlcmNlbnQiNAoIR3B1UG93ZXISEwoLdXNhZ2Vfd2F0dHMYASABKAISEwoLbGltaXRfd2F0dHMYAiABKAIiogEKCkVuZ2luZUxvYWQSDgoGcnVubmVyGAEgASgJEg8KB3J1bm5pbmcYAiABKA0SDwoHd2FpdGluZxgDIAEoDRITCgZrdl91c2UYBCABKAJIAIgBARIdChBwcmVmaXhfaGl0X3JhdGlvGAUgASgCSAGIAQESDgoGYWdlX21zGAYgASgEQgkKB19rdl91c2VCEwoRX3ByZWZpeF9oaXRfcmF0aW8i6gUKA0dwdRIOCgZncHVfaWQYASABKAkSDQoFaW5kZXgYAiABKA0SDwoHbm9kZV9pZBgDIAEoCRIMCgRuYW1lGAQgASgJEhoKEmNvbXB1dGVfY2FwYWJpbGl0eRgFIAEoCRIlCgVzdGF0ZRgGIAEoDjIWLmdwdXJvdXRlci52MS5HcHVTdGF0ZRIqCgZoZWFsdGgYByABKA4yGi5ncHVyb3V0ZXIudjEuSGVhbHRoU3RhdHVzEicKBm1lbW9yeRgIIAEoCzIXLmdwdXJvdXRlci52MS5HcHVNZW1vcnkSMQoLdXRpbGl6YXRpb24YCSABKAsyHC5ncHVyb3V0ZXIudjEuR3B1VXRpbGl6YXRpb24SIAoTdGVtcGVyYXR1cmVfY2Vsc2l1cxgKIAEoAkgAiAEBEiUKBXBvd2VyGAsgASgLMhYuZ3B1cm91dGVyLnYxLkdwdVBvd2VyEhkKEXBlcmZvcm1hbmNlX2luZGV4GAwgASgBEhIKCmVycm9yX3JhdGUYDSABKAESFwoPYWN0aXZlX3JlcXVlc3RzGA4gASgNEhcKD3F1ZXVlZF9yZXF1ZXN0cxgPIAEoDRIWCg51cHRpbWVfc2Vjb25kcxgQIAEoBBIRCglzaW11bGF0ZWQYESABKAgSHQoQdGVsZW1ldHJ5X2FnZV9tcxgSIAEoBEgBiAEBEg4KBm1vZGVscxgTIAMoCRIVCg1wYXJlbnRfZ3B1X2lkGBQgASgJEhsKE2Nsb2NrX2V2ZW50X3JlYXNvbnMYFSABKAQSHAoUbXVsdGlwcm9jZXNzb3JfY291bnQYFiABKA0SFAoMc3RhdGVfcmVhc29uGBcgASgJEi4KDGVuZ2luZV9sb2FkcxgYIAMoCzIYLmdwdXJvdXRlci52MS5FbmdpbmVMb2FkEhEKCWV4Y2x1c2l2ZRgZIAEoCEIWChRfdGVtcGVyYXR1cmVfY2Vsc2l1c0ITChFfdGVsZW1ldHJ5X2FnZV9tcyqaAQoIR3B1U3RhdGUSGQoVR1BVX1NUQVRFX1VOU1BFQ0lGSUVEEAASFAoQR1BVX1NUQVRFX0FDVElWRRABEhYKEkdQVV9TVEFURV9JTkFDVElWRRACEhkKFUdQVV9TVEFURV9NQUlOVEVOQU5DRRADEhMKD0dQVV9TVEFURV9FUlJPUhAEEhUKEUdQVV9TVEFURV9TVVNQRUNUEAUqfwoMSGVhbHRoU3RhdHVzEh0KGUhFQUxUSF9TVEFUVVNfVU5TUEVDSUZJRUQQABIZChVIRUFMVEhfU1RBVFVTX0hFQUxUSFkQARIZChVIRUFMVEhfU1RBVFVTX1dBUk5JTkcQAhIaChZIRUFMVEhfU1RBVFVTX0NSSVRJQ0FMEANiBnByb3RvMw");
+  fileDesc("ChZncHVyb3V0ZXIvdjEvZ3B1LnByb3RvEgxncHVyb3V0ZXIudjEiogEKEEhlYWx0aFRyYW5zaXRpb24SKAoEdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKgoEZnJvbRgCIAEoDjIcLmdwdXJvdXRlci52MS5HcHVIZWFsdGhTdGF0ZRIoCgJ0bxgDIAEoDjIcLmdwdXJvdXRlci52MS5HcHVIZWFsdGhTdGF0ZRIOCgZyZWFzb24YBCABKAkiWAoJR3B1TWVtb3J5EhEKCXRvdGFsX21pYhgBIAEoDRIQCgh1c2VkX21pYhgCIAEoDRIQCghmcmVlX21pYhgDIAEoDRIUCgxyZXNlcnZlZF9taWIYBCABKA0iagoOR3B1VXRpbGl6YXRpb24SGAoLZ3B1X3BlcmNlbnQYASABKAJIAIgBARIbCg5tZW1vcnlfcGVyY2VudBgCIAEoAkgBiAEBQg4KDF9ncHVfcGVyY2VudEIRCg9fbWVtb3J5X3BlcmNlbnQiNAoIR3B1UG93ZXISEwoLdXNhZ2Vfd2F0dHMYASABKAISEwoLbGltaXRfd2F0dHMYAiABKAIiogEKCkVuZ2luZUxvYWQSDgoGcnVubmVyGAEgASgJEg8KB3J1bm5pbmcYAiABKA0SDwoHd2FpdGluZxgDIAEoDRITCgZrdl91c2UYBCABKAJIAIgBARIdChBwcmVmaXhfaGl0X3JhdGlvGAUgASgCSAGIAQESDgoGYWdlX21zGAYgASgEQgkKB19rdl91c2VCEwoRX3ByZWZpeF9oaXRfcmF0aW8ijAgKA0dwdRIOCgZncHVfaWQYASABKAkSDQoFaW5kZXgYAiABKA0SDwoHbm9kZV9pZBgDIAEoCRIMCgRuYW1lGAQgASgJEhoKEmNvbXB1dGVfY2FwYWJpbGl0eRgFIAEoCRIlCgVzdGF0ZRgGIAEoDjIWLmdwdXJvdXRlci52MS5HcHVTdGF0ZRIqCgZoZWFsdGgYByABKA4yGi5ncHVyb3V0ZXIudjEuSGVhbHRoU3RhdHVzEicKBm1lbW9yeRgIIAEoCzIXLmdwdXJvdXRlci52MS5HcHVNZW1vcnkSMQoLdXRpbGl6YXRpb24YCSABKAsyHC5ncHVyb3V0ZXIudjEuR3B1VXRpbGl6YXRpb24SIAoTdGVtcGVyYXR1cmVfY2Vsc2l1cxgKIAEoAkgAiAEBEiUKBXBvd2VyGAsgASgLMhYuZ3B1cm91dGVyLnYxLkdwdVBvd2VyEhkKEXBlcmZvcm1hbmNlX2luZGV4GAwgASgBEhIKCmVycm9yX3JhdGUYDSABKAESFwoPYWN0aXZlX3JlcXVlc3RzGA4gASgNEhcKD3F1ZXVlZF9yZXF1ZXN0cxgPIAEoDRIWCg51cHRpbWVfc2Vjb25kcxgQIAEoBBIRCglzaW11bGF0ZWQYESABKAgSHQoQdGVsZW1ldHJ5X2FnZV9tcxgSIAEoBEgBiAEBEg4KBm1vZGVscxgTIAMoCRIVCg1wYXJlbnRfZ3B1X2lkGBQgASgJEhsKE2Nsb2NrX2V2ZW50X3JlYXNvbnMYFSABKAQSHAoUbXVsdGlwcm9jZXNzb3JfY291bnQYFiABKA0SFAoMc3RhdGVfcmVhc29uGBcgASgJEi4KDGVuZ2luZV9sb2FkcxgYIAMoCzIYLmdwdXJvdXRlci52MS5FbmdpbmVMb2FkEhEKCWV4Y2x1c2l2ZRgZIAEoCBIyCgxoZWFsdGhfc3RhdGUYKCABKA4yHC5ncHVyb3V0ZXIudjEuR3B1SGVhbHRoU3RhdGUSMAoMaGVhbHRoX3NpbmNlGCkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIUCgxoZWFsdGhfc2lnbnMYKiADKAkSNgoOaGVhbHRoX2hpc3RvcnkYKyADKAsyHi5ncHVyb3V0ZXIudjEuSGVhbHRoVHJhbnNpdGlvbhI1ChFxdWFyYW50aW5lZF91bnRpbBgsIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNQoRbWFpbnRlbmFuY2VfdW50aWwYHiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQhYKFF90ZW1wZXJhdHVyZV9jZWxzaXVzQhMKEV90ZWxlbWV0cnlfYWdlX21zKrIBCghHcHVTdGF0ZRIZChVHUFVfU1RBVEVfVU5TUEVDSUZJRUQQABIUChBHUFVfU1RBVEVfQUNUSVZFEAESFgoSR1BVX1NUQVRFX0lOQUNUSVZFEAISGQoVR1BVX1NUQVRFX01BSU5URU5BTkNFEAMSEwoPR1BVX1NUQVRFX0VSUk9SEAQSFQoRR1BVX1NUQVRFX1NVU1BFQ1QQBRIWChJHUFVfU1RBVEVfRFJBSU5JTkcQBip/CgxIZWFsdGhTdGF0dXMSHQoZSEVBTFRIX1NUQVRVU19VTlNQRUNJRklFRBAAEhkKFUhFQUxUSF9TVEFUVVNfSEVBTFRIWRABEhkKFUhFQUxUSF9TVEFUVVNfV0FSTklORxACEhoKFkhFQUxUSF9TVEFUVVNfQ1JJVElDQUwQAyrQAQoOR3B1SGVhbHRoU3RhdGUSIAocR1BVX0hFQUxUSF9TVEFURV9VTlNQRUNJRklFRBAAEhwKGEdQVV9IRUFMVEhfU1RBVEVfSEVBTFRIWRABEh0KGUdQVV9IRUFMVEhfU1RBVEVfREVHUkFERUQQAhIdChlHUFVfSEVBTFRIX1NUQVRFX0RSQUlOSU5HEAMSIAocR1BVX0hFQUxUSF9TVEFURV9RVUFSQU5USU5FRBAEEh4KGkdQVV9IRUFMVEhfU1RBVEVfUFJPQkFUSU9OEAViBnByb3RvMw", [file_google_protobuf_timestamp]);
+
+/**
+ * One change of a GPU's health.
+ *
+ * @generated from message gpurouter.v1.HealthTransition
+ */
+export type HealthTransition = Message<"gpurouter.v1.HealthTransition"> & {
+  /**
+   * @generated from field: google.protobuf.Timestamp time = 1;
+   */
+  time?: Timestamp | undefined;
+
+  /**
+   * @generated from field: gpurouter.v1.GpuHealthState from = 2;
+   */
+  from: GpuHealthState;
+
+  /**
+   * @generated from field: gpurouter.v1.GpuHealthState to = 3;
+   */
+  to: GpuHealthState;
+
+  /**
+   * The evidence, for people.
+   *
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message gpurouter.v1.HealthTransition.
+ * Use `create(HealthTransitionSchema)` to create a new message.
+ */
+export const HealthTransitionSchema: GenMessage<HealthTransition> = /*@__PURE__*/
+  messageDesc(file_gpurouter_v1_gpu, 0);
 
 /**
  * GPU memory in MiB.
@@ -48,7 +86,7 @@ export type GpuMemory = Message<"gpurouter.v1.GpuMemory"> & {
  * Use `create(GpuMemorySchema)` to create a new message.
  */
 export const GpuMemorySchema: GenMessage<GpuMemory> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_gpu, 0);
+  messageDesc(file_gpurouter_v1_gpu, 1);
 
 /**
  * Busy share of the last sample period, as NVML reports it.
@@ -76,7 +114,7 @@ export type GpuUtilization = Message<"gpurouter.v1.GpuUtilization"> & {
  * Use `create(GpuUtilizationSchema)` to create a new message.
  */
 export const GpuUtilizationSchema: GenMessage<GpuUtilization> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_gpu, 1);
+  messageDesc(file_gpurouter_v1_gpu, 2);
 
 /**
  * Power in watts.
@@ -102,7 +140,7 @@ export type GpuPower = Message<"gpurouter.v1.GpuPower"> & {
  * Use `create(GpuPowerSchema)` to create a new message.
  */
 export const GpuPowerSchema: GenMessage<GpuPower> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_gpu, 2);
+  messageDesc(file_gpurouter_v1_gpu, 3);
 
 /**
  * What an inference engine says of itself. An engine that computes on several GPUs is shown with each of them.
@@ -158,7 +196,7 @@ export type EngineLoad = Message<"gpurouter.v1.EngineLoad"> & {
  * Use `create(EngineLoadSchema)` to create a new message.
  */
 export const EngineLoadSchema: GenMessage<EngineLoad> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_gpu, 3);
+  messageDesc(file_gpurouter_v1_gpu, 4);
 
 /**
  * One GPU or MIG instance.
@@ -328,6 +366,46 @@ export type Gpu = Message<"gpurouter.v1.Gpu"> & {
    * @generated from field: bool exclusive = 25;
    */
   exclusive: boolean;
+
+  /**
+   * @generated from field: gpurouter.v1.GpuHealthState health_state = 40;
+   */
+  healthState: GpuHealthState;
+
+  /**
+   * Since when it is in that state; absent when it has been in no other.
+   *
+   * @generated from field: google.protobuf.Timestamp health_since = 41;
+   */
+  healthSince?: Timestamp | undefined;
+
+  /**
+   * What is wrong with it now, for people.
+   *
+   * @generated from field: repeated string health_signs = 42;
+   */
+  healthSigns: string[];
+
+  /**
+   * The last changes, oldest first; at most 16.
+   *
+   * @generated from field: repeated gpurouter.v1.HealthTransition health_history = 43;
+   */
+  healthHistory: HealthTransition[];
+
+  /**
+   * When its quarantine ends if nothing else is wrong then; absent when it is in none, or waits for something that nobody can foresee.
+   *
+   * @generated from field: google.protobuf.Timestamp quarantined_until = 44;
+   */
+  quarantinedUntil?: Timestamp | undefined;
+
+  /**
+   * When maintenance should be over; absent when unknown or in service. The reason is in state_reason.
+   *
+   * @generated from field: google.protobuf.Timestamp maintenance_until = 30;
+   */
+  maintenanceUntil?: Timestamp | undefined;
 };
 
 /**
@@ -335,7 +413,7 @@ export type Gpu = Message<"gpurouter.v1.Gpu"> & {
  * Use `create(GpuSchema)` to create a new message.
  */
 export const GpuSchema: GenMessage<Gpu> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_gpu, 4);
+  messageDesc(file_gpurouter_v1_gpu, 5);
 
 /**
  * Whether work is sent to a GPU.
@@ -382,6 +460,13 @@ export enum GpuState {
    * @generated from enum value: GPU_STATE_SUSPECT = 5;
    */
   SUSPECT = 5,
+
+  /**
+   * On its way out by an operator: takes no new work, finishes what it has.
+   *
+   * @generated from enum value: GPU_STATE_DRAINING = 6;
+   */
+  DRAINING = 6,
 }
 
 /**
@@ -426,4 +511,57 @@ export enum HealthStatus {
  */
 export const HealthStatusSchema: GenEnum<HealthStatus> = /*@__PURE__*/
   enumDesc(file_gpurouter_v1_gpu, 1);
+
+/**
+ * Where a GPU is between well and out.
+ *
+ * @generated from enum gpurouter.v1.GpuHealthState
+ */
+export enum GpuHealthState {
+  /**
+   * @generated from enum value: GPU_HEALTH_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Nothing is wrong.
+   *
+   * @generated from enum value: GPU_HEALTH_STATE_HEALTHY = 1;
+   */
+  HEALTHY = 1,
+
+  /**
+   * Something is wrong, or was lately; it takes work where others do not.
+   *
+   * @generated from enum value: GPU_HEALTH_STATE_DEGRADED = 2;
+   */
+  DEGRADED = 2,
+
+  /**
+   * Takes nothing new and finishes what it has.
+   *
+   * @generated from enum value: GPU_HEALTH_STATE_DRAINING = 3;
+   */
+  DRAINING = 3,
+
+  /**
+   * Out of service.
+   *
+   * @generated from enum value: GPU_HEALTH_STATE_QUARANTINED = 4;
+   */
+  QUARANTINED = 4,
+
+  /**
+   * Proves itself: one request first, then more and more.
+   *
+   * @generated from enum value: GPU_HEALTH_STATE_PROBATION = 5;
+   */
+  PROBATION = 5,
+}
+
+/**
+ * Describes the enum gpurouter.v1.GpuHealthState.
+ */
+export const GpuHealthStateSchema: GenEnum<GpuHealthState> = /*@__PURE__*/
+  enumDesc(file_gpurouter_v1_gpu, 2);
 

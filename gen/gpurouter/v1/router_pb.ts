@@ -22,7 +22,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file gpurouter/v1/router.proto.
  */
 export const file_gpurouter_v1_router: GenFile = /*@__PURE__*/
-  fileDesc("ChlncHVyb3V0ZXIvdjEvcm91dGVyLnByb3RvEgxncHVyb3V0ZXIudjEilAIKFFJlc291cmNlUmVxdWlyZW1lbnRzEh4KCm1lbW9yeV9taWIYASABKA1CCrpIByoFGICAgAgSIAoNY29tcHV0ZV91bml0cxgCIAEoDUIJukgGKgQYgIAEEiEKDm1heF9iYXRjaF9zaXplGAMgASgNQgm6SAYqBBiAgEASKQoUZXhwZWN0ZWRfZHVyYXRpb25fbXMYBCABKARCC7pICDIGGIDYxL11EicKFm1pbl9jb21wdXRlX2NhcGFiaWxpdHkYBSABKAlCB7pIBHICGAgSIAoMaW5wdXRfdG9rZW5zGAYgASgNQgq6SAcqBRiAgIAIEiEKDW91dHB1dF90b2tlbnMYByABKA1CCrpIByoFGICAgAgiSgoDU2xvEiQKD2ZpcnN0X291dHB1dF9tcxgBIAEoBEILukgIMgYYgNjEvXUSHQoIdG90YWxfbXMYAiABKARCC7pICDIGGIDYxL11Iu8FCgxSb3V0ZVJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgMYgAESGQoHdXNlcl9pZBgCIAEoCUIIukgFcgMYgAESHAoIbW9kZWxfaWQYAyABKAlCCrpIB3IFEAEYgAISGQoIcHJpb3JpdHkYBCABKA1CB7pIBCoCGAUSFQoEdHlwZRgFIAEoCUIHukgEcgIYPxJBChVyZXNvdXJjZV9yZXF1aXJlbWVudHMYBiABKAsyIi5ncHVyb3V0ZXIudjEuUmVzb3VyY2VSZXF1aXJlbWVudHMSHwoKdGltZW91dF9tcxgHIAEoBEILukgIMgYYgNjEvXUSHgoMY2FsbGJhY2tfdXJsGAggASgJQgi6SAVyAxiAEBIXCg1wYXlsb2FkX2J5dGVzGAkgASgMSAASLwoMcGF5bG9hZF9qc29uGAogASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdEgAEhkKCHN0cmF0ZWd5GAsgASgJQge6SARyAhg/EiEKD3NwZWNpZmljX2dwdV9pZBgMIAEoCUIIukgFcgMYgAESFwoKaWRlbXBvdGVudBgNIAEoCEgBiAEBEiwKCGRlYWRsaW5lGA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIeCgNzbG8YDyABKAsyES5ncHVyb3V0ZXIudjEuU2xvEjMKCXdoZW5fbGF0ZRgQIAEoDjIWLmdwdXJvdXRlci52MS5XaGVuTGF0ZUIIukgFggECEAESHQoLc2Vzc2lvbl9rZXkYESABKAlCCLpIBXIDGIABEiAKDXByZWZpeF9oYXNoZXMYEiADKAdCCbpIBpIBAxCAIBIVCgRncHVzGBMgASgNQge6SAQqAhhAEhgKC3ByZWVtcHRpYmxlGBQgASgISAKIAQESEgoKY2hlY2twb2ludBgVIAEoCEIJCgdwYXlsb2FkQg0KC19pZGVtcG90ZW50Qg4KDF9wcmVlbXB0aWJsZSKdAgoNUm91dGVSZXNwb25zZRISCgpyZXF1ZXN0X2lkGAEgASgJEikKBnN0YXR1cxgCIAEoDjIZLmdwdXJvdXRlci52MS5Sb3V0ZVN0YXR1cxIUCgxhc3NpZ25lZF9ncHUYAyABKAkSOAoUZXN0aW1hdGVkX3N0YXJ0X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEj0KGWVzdGltYXRlZF9jb21wbGV0aW9uX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhYKDnF1ZXVlX3Bvc2l0aW9uGAYgASgNEg8KB21lc3NhZ2UYByABKAkSFQoNYXNzaWduZWRfZ3B1cxgIIAMoCSJOChFCYXRjaFJvdXRlUmVxdWVzdBI5CghyZXF1ZXN0cxgBIAMoCzIaLmdwdXJvdXRlci52MS5Sb3V0ZVJlcXVlc3RCC7pICJIBBQgBEOgHIkQKEkJhdGNoUm91dGVSZXNwb25zZRIuCglyZXNwb25zZXMYASADKAsyGy5ncHVyb3V0ZXIudjEuUm91dGVSZXNwb25zZSIvCg1TdGF0dXNSZXF1ZXN0Eh4KCnJlcXVlc3RfaWQYASABKAlCCrpIB3IFEAEYgAEiUwoMUmVxdWVzdEVycm9yEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCRIWCglleGl0X2NvZGUYAyABKAVIAIgBAUIMCgpfZXhpdF9jb2RlIrMFCgtSZXF1ZXN0SW5mbxISCgpyZXF1ZXN0X2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSEAoIbW9kZWxfaWQYAyABKAkSDAoEdHlwZRgEIAEoCRIQCghwcmlvcml0eRgFIAEoDRIpCgVzdGF0ZRgGIAEoDjIaLmdwdXJvdXRlci52MS5SZXF1ZXN0U3RhdGUSFAoMYXNzaWduZWRfZ3B1GAcgASgJEjEKDWFjY2VwdGVkX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnN0YXJ0X3RpbWUYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjMKD2NvbXBsZXRpb25fdGltZRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLZHVyYXRpb25fbXMYCyABKAQSEAoIcHJvZ3Jlc3MYDCABKAESEgoKcmVzdWx0X3VybBgNIAEoCRIOCgZyZXN1bHQYDiABKAwSGwoTcmVzdWx0X2NvbnRlbnRfdHlwZRgPIAEoCRITCgtyZXN1bHRfc2l6ZRgQIAEoBBIpCgVlcnJvchgRIAEoCzIaLmdwdXJvdXRlci52MS5SZXF1ZXN0RXJyb3ISEAoIYXR0ZW1wdHMYEiABKA0SFgoOcXVldWVfcG9zaXRpb24YEyABKA0SLwoKc3RhdGlzdGljcxgUIAEoCzIbLmdwdXJvdXRlci52MS5SdW5TdGF0aXN0aWNzEiwKCGRlYWRsaW5lGBUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIeCgNzbG8YFiABKAsyES5ncHVyb3V0ZXIudjEuU2xvEgwKBGdwdXMYFyABKA0SFQoNYXNzaWduZWRfZ3B1cxgYIAMoCSJ+Cg1SdW5TdGF0aXN0aWNzEg4KBnJ1bl9tcxgBIAEoARIXCg9maXJzdF9vdXRwdXRfbXMYAiABKAESFAoMaW5wdXRfdG9rZW5zGAMgASgNEhUKDW91dHB1dF90b2tlbnMYBCABKA0SFwoPcGVha19tZW1vcnlfbWliGAUgASgNIjwKDlN0YXR1c1Jlc3BvbnNlEioKB3JlcXVlc3QYASABKAsyGS5ncHVyb3V0ZXIudjEuUmVxdWVzdEluZm8ioAEKC0xpc3RSZXF1ZXN0EjsKBnN0YXRlcxgBIAMoDjIaLmdwdXJvdXRlci52MS5SZXF1ZXN0U3RhdGVCD7pIDJIBCRAIIgWCAQIQARIZCgd1c2VyX2lkGAIgASgJQgi6SAVyAxiAARIbCglwYWdlX3NpemUYAyABKA1CCLpIBSoDGOgHEhwKCnBhZ2VfdG9rZW4YBCABKAlCCLpIBXIDGIAEIlQKDExpc3RSZXNwb25zZRIrCghyZXF1ZXN0cxgBIAMoCzIZLmdwdXJvdXRlci52MS5SZXF1ZXN0SW5mbxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiSQoNQ2FuY2VsUmVxdWVzdBIeCgpyZXF1ZXN0X2lkGAEgASgJQgq6SAdyBRABGIABEhgKBnJlYXNvbhgCIAEoCUIIukgFcgMYgAgiPAoOQ2FuY2VsUmVzcG9uc2USKgoHcmVxdWVzdBgBIAEoCzIZLmdwdXJvdXRlci52MS5SZXF1ZXN0SW5mbyIuCgxXYXRjaFJlcXVlc3QSHgoKcmVxdWVzdF9pZBgBIAEoCUIKukgHcgUQARiAASItCghQcm9ncmVzcxIQCghmcmFjdGlvbhgBIAEoARIPCgdtZXNzYWdlGAIgASgJIjcKBk91dHB1dBIPCgdhdHRlbXB0GAEgASgNEg4KBm9mZnNldBgCIAEoBBIMCgRkYXRhGAMgASgMIpoBCg1XYXRjaFJlc3BvbnNlEiwKB3JlcXVlc3QYASABKAsyGS5ncHVyb3V0ZXIudjEuUmVxdWVzdEluZm9IABIqCghwcm9ncmVzcxgCIAEoCzIWLmdwdXJvdXRlci52MS5Qcm9ncmVzc0gAEiYKBm91dHB1dBgDIAEoCzIULmdwdXJvdXRlci52MS5PdXRwdXRIAEIHCgVldmVudCJyCg5FeHBsYWluUmVxdWVzdBIgCgpyZXF1ZXN0X2lkGAEgASgJQgq6SAdyBRABGIABSAASLQoHZHJ5X3J1bhgCIAEoCzIaLmdwdXJvdXRlci52MS5Sb3V0ZVJlcXVlc3RIAEIPCgZ0YXJnZXQSBbpIAggBIl0KD0V4cGxhaW5SZXNwb25zZRIoCghkZWNpc2lvbhgBIAEoCzIWLmdwdXJvdXRlci52MS5EZWNpc2lvbhIPCgdkcnlfcnVuGAIgASgIEg8KB3N1bW1hcnkYAyABKAkiNwoQR3B1U3RhdHVzUmVxdWVzdBIjCgdncHVfaWRzGAEgAygJQhK6SA+SAQwQkE4iB3IFEAEYgAEiXgoRR3B1U3RhdHVzUmVzcG9uc2USKAoEdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASHwoEZ3B1cxgCIAMoCzIRLmdwdXJvdXRlci52MS5HcHUiVgoQV2F0Y2hHcHVzUmVxdWVzdBIeCgxyZXN1bWVfdG9rZW4YASABKAlCCLpIBXIDGIABEiIKD21pbl9pbnRlcnZhbF9tcxgCIAEoDUIJukgGKgQY4NQDIpgBChFXYXRjaEdwdXNSZXNwb25zZRIQCghzZXF1ZW5jZRgBIAEoBBIQCghzbmFwc2hvdBgCIAEoCBIfCgRncHVzGAMgAygLMhEuZ3B1cm91dGVyLnYxLkdwdRIUCgxyZXN1bWVfdG9rZW4YBCABKAkSKAoEdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAquQEKDFJlcXVlc3RTdGF0ZRIdChlSRVFVRVNUX1NUQVRFX1VOU1BFQ0lGSUVEEAASGAoUUkVRVUVTVF9TVEFURV9RVUVVRUQQARIcChhSRVFVRVNUX1NUQVRFX1BST0NFU1NJTkcQAhIbChdSRVFVRVNUX1NUQVRFX0NPTVBMRVRFRBADEhgKFFJFUVVFU1RfU1RBVEVfRkFJTEVEEAQSGwoXUkVRVUVTVF9TVEFURV9DQU5DRUxMRUQQBSp6CgtSb3V0ZVN0YXR1cxIcChhST1VURV9TVEFUVVNfVU5TUEVDSUZJRUQQABIZChVST1VURV9TVEFUVVNfQUNDRVBURUQQARIXChNST1VURV9TVEFUVVNfUVVFVUVEEAISGQoVUk9VVEVfU1RBVFVTX1JFSkVDVEVEEAMqTwoIV2hlbkxhdGUSGQoVV0hFTl9MQVRFX1VOU1BFQ0lGSUVEEAASFAoQV0hFTl9MQVRFX0RFTU9URRABEhIKDldIRU5fTEFURV9GQUlMEAIylQUKDVJvdXRlclNlcnZpY2USQAoFUm91dGUSGi5ncHVyb3V0ZXIudjEuUm91dGVSZXF1ZXN0GhsuZ3B1cm91dGVyLnYxLlJvdXRlUmVzcG9uc2USTwoKQmF0Y2hSb3V0ZRIfLmdwdXJvdXRlci52MS5CYXRjaFJvdXRlUmVxdWVzdBogLmdwdXJvdXRlci52MS5CYXRjaFJvdXRlUmVzcG9uc2USQwoGU3RhdHVzEhsuZ3B1cm91dGVyLnYxLlN0YXR1c1JlcXVlc3QaHC5ncHVyb3V0ZXIudjEuU3RhdHVzUmVzcG9uc2USPQoETGlzdBIZLmdwdXJvdXRlci52MS5MaXN0UmVxdWVzdBoaLmdwdXJvdXRlci52MS5MaXN0UmVzcG9uc2USQwoGQ2FuY2VsEhsuZ3B1cm91dGVyLnYxLkNhbmNlbFJlcXVlc3QaHC5ncHVyb3V0ZXIudjEuQ2FuY2VsUmVzcG9uc2USQgoFV2F0Y2gSGi5ncHVyb3V0ZXIudjEuV2F0Y2hSZXF1ZXN0GhsuZ3B1cm91dGVyLnYxLldhdGNoUmVzcG9uc2UwARJGCgdFeHBsYWluEhwuZ3B1cm91dGVyLnYxLkV4cGxhaW5SZXF1ZXN0Gh0uZ3B1cm91dGVyLnYxLkV4cGxhaW5SZXNwb25zZRJMCglHcHVTdGF0dXMSHi5ncHVyb3V0ZXIudjEuR3B1U3RhdHVzUmVxdWVzdBofLmdwdXJvdXRlci52MS5HcHVTdGF0dXNSZXNwb25zZRJOCglXYXRjaEdwdXMSHi5ncHVyb3V0ZXIudjEuV2F0Y2hHcHVzUmVxdWVzdBofLmdwdXJvdXRlci52MS5XYXRjaEdwdXNSZXNwb25zZTABYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_struct, file_google_protobuf_timestamp, file_gpurouter_v1_decision, file_gpurouter_v1_gpu]);
+  fileDesc("ChlncHVyb3V0ZXIvdjEvcm91dGVyLnByb3RvEgxncHVyb3V0ZXIudjEilAIKFFJlc291cmNlUmVxdWlyZW1lbnRzEh4KCm1lbW9yeV9taWIYASABKA1CCrpIByoFGICAgAgSIAoNY29tcHV0ZV91bml0cxgCIAEoDUIJukgGKgQYgIAEEiEKDm1heF9iYXRjaF9zaXplGAMgASgNQgm6SAYqBBiAgEASKQoUZXhwZWN0ZWRfZHVyYXRpb25fbXMYBCABKARCC7pICDIGGIDYxL11EicKFm1pbl9jb21wdXRlX2NhcGFiaWxpdHkYBSABKAlCB7pIBHICGAgSIAoMaW5wdXRfdG9rZW5zGAYgASgNQgq6SAcqBRiAgIAIEiEKDW91dHB1dF90b2tlbnMYByABKA1CCrpIByoFGICAgAgiSgoDU2xvEiQKD2ZpcnN0X291dHB1dF9tcxgBIAEoBEILukgIMgYYgNjEvXUSHQoIdG90YWxfbXMYAiABKARCC7pICDIGGIDYxL11IuQBCghUaW1lb3V0cxIkCgp3YWl0aW5nX21zGAEgASgEQgu6SAgyBhiA2MS9dUgAiAEBEiUKC3N0YXJ0aW5nX21zGAIgASgEQgu6SAgyBhiA2MS9dUgBiAEBEiQKCnJ1bm5pbmdfbXMYAyABKARCC7pICDIGGIDYxL11SAKIAQESJgoMYW5zd2VyaW5nX21zGAQgASgEQgu6SAgyBhiA2MS9dUgDiAEBQg0KC193YWl0aW5nX21zQg4KDF9zdGFydGluZ19tc0INCgtfcnVubmluZ19tc0IPCg1fYW5zd2VyaW5nX21zItoGCgxSb3V0ZVJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgMYgAESGQoHdXNlcl9pZBgCIAEoCUIIukgFcgMYgAESHAoIbW9kZWxfaWQYAyABKAlCCrpIB3IFEAEYgAISGQoIcHJpb3JpdHkYBCABKA1CB7pIBCoCGAUSFQoEdHlwZRgFIAEoCUIHukgEcgIYPxJBChVyZXNvdXJjZV9yZXF1aXJlbWVudHMYBiABKAsyIi5ncHVyb3V0ZXIudjEuUmVzb3VyY2VSZXF1aXJlbWVudHMSHwoKdGltZW91dF9tcxgHIAEoBEILukgIMgYYgNjEvXUSHgoMY2FsbGJhY2tfdXJsGAggASgJQgi6SAVyAxiAEBIXCg1wYXlsb2FkX2J5dGVzGAkgASgMSAASLwoMcGF5bG9hZF9qc29uGAogASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdEgAEhkKCHN0cmF0ZWd5GAsgASgJQge6SARyAhg/EiEKD3NwZWNpZmljX2dwdV9pZBgMIAEoCUIIukgFcgMYgAESFwoKaWRlbXBvdGVudBgNIAEoCEgBiAEBEiwKCGRlYWRsaW5lGA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIeCgNzbG8YDyABKAsyES5ncHVyb3V0ZXIudjEuU2xvEjMKCXdoZW5fbGF0ZRgQIAEoDjIWLmdwdXJvdXRlci52MS5XaGVuTGF0ZUIIukgFggECEAESHQoLc2Vzc2lvbl9rZXkYESABKAlCCLpIBXIDGIABEiAKDXByZWZpeF9oYXNoZXMYEiADKAdCCbpIBpIBAxCAIBIVCgRncHVzGBMgASgNQge6SAQqAhhAEhgKC3ByZWVtcHRpYmxlGBQgASgISAKIAQESEgoKY2hlY2twb2ludBgVIAEoCBIoCgh0aW1lb3V0cxgWIAEoCzIWLmdwdXJvdXRlci52MS5UaW1lb3V0cxI/Cg9vbl9pbnRlcnJ1cHRpb24YFyABKA4yHC5ncHVyb3V0ZXIudjEuT25JbnRlcnJ1cHRpb25CCLpIBYIBAhABQgkKB3BheWxvYWRCDQoLX2lkZW1wb3RlbnRCDgoMX3ByZWVtcHRpYmxlIp0CCg1Sb3V0ZVJlc3BvbnNlEhIKCnJlcXVlc3RfaWQYASABKAkSKQoGc3RhdHVzGAIgASgOMhkuZ3B1cm91dGVyLnYxLlJvdXRlU3RhdHVzEhQKDGFzc2lnbmVkX2dwdRgDIAEoCRI4ChRlc3RpbWF0ZWRfc3RhcnRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASPQoZZXN0aW1hdGVkX2NvbXBsZXRpb25fdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFgoOcXVldWVfcG9zaXRpb24YBiABKA0SDwoHbWVzc2FnZRgHIAEoCRIVCg1hc3NpZ25lZF9ncHVzGAggAygJIk4KEUJhdGNoUm91dGVSZXF1ZXN0EjkKCHJlcXVlc3RzGAEgAygLMhouZ3B1cm91dGVyLnYxLlJvdXRlUmVxdWVzdEILukgIkgEFCAEQ6AciRAoSQmF0Y2hSb3V0ZVJlc3BvbnNlEi4KCXJlc3BvbnNlcxgBIAMoCzIbLmdwdXJvdXRlci52MS5Sb3V0ZVJlc3BvbnNlIi8KDVN0YXR1c1JlcXVlc3QSHgoKcmVxdWVzdF9pZBgBIAEoCUIKukgHcgUQARiAASJTCgxSZXF1ZXN0RXJyb3ISDAoEY29kZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJEhYKCWV4aXRfY29kZRgDIAEoBUgAiAEBQgwKCl9leGl0X2NvZGUiswUKC1JlcXVlc3RJbmZvEhIKCnJlcXVlc3RfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIQCghtb2RlbF9pZBgDIAEoCRIMCgR0eXBlGAQgASgJEhAKCHByaW9yaXR5GAUgASgNEikKBXN0YXRlGAYgASgOMhouZ3B1cm91dGVyLnYxLlJlcXVlc3RTdGF0ZRIUCgxhc3NpZ25lZF9ncHUYByABKAkSMQoNYWNjZXB0ZWRfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoPY29tcGxldGlvbl90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtkdXJhdGlvbl9tcxgLIAEoBBIQCghwcm9ncmVzcxgMIAEoARISCgpyZXN1bHRfdXJsGA0gASgJEg4KBnJlc3VsdBgOIAEoDBIbChNyZXN1bHRfY29udGVudF90eXBlGA8gASgJEhMKC3Jlc3VsdF9zaXplGBAgASgEEikKBWVycm9yGBEgASgLMhouZ3B1cm91dGVyLnYxLlJlcXVlc3RFcnJvchIQCghhdHRlbXB0cxgSIAEoDRIWCg5xdWV1ZV9wb3NpdGlvbhgTIAEoDRIvCgpzdGF0aXN0aWNzGBQgASgLMhsuZ3B1cm91dGVyLnYxLlJ1blN0YXRpc3RpY3MSLAoIZGVhZGxpbmUYFSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEh4KA3NsbxgWIAEoCzIRLmdwdXJvdXRlci52MS5TbG8SDAoEZ3B1cxgXIAEoDRIVCg1hc3NpZ25lZF9ncHVzGBggAygJIn4KDVJ1blN0YXRpc3RpY3MSDgoGcnVuX21zGAEgASgBEhcKD2ZpcnN0X291dHB1dF9tcxgCIAEoARIUCgxpbnB1dF90b2tlbnMYAyABKA0SFQoNb3V0cHV0X3Rva2VucxgEIAEoDRIXCg9wZWFrX21lbW9yeV9taWIYBSABKA0iPAoOU3RhdHVzUmVzcG9uc2USKgoHcmVxdWVzdBgBIAEoCzIZLmdwdXJvdXRlci52MS5SZXF1ZXN0SW5mbyKgAQoLTGlzdFJlcXVlc3QSOwoGc3RhdGVzGAEgAygOMhouZ3B1cm91dGVyLnYxLlJlcXVlc3RTdGF0ZUIPukgMkgEJEAgiBYIBAhABEhkKB3VzZXJfaWQYAiABKAlCCLpIBXIDGIABEhsKCXBhZ2Vfc2l6ZRgDIAEoDUIIukgFKgMY6AcSHAoKcGFnZV90b2tlbhgEIAEoCUIIukgFcgMYgAQiVAoMTGlzdFJlc3BvbnNlEisKCHJlcXVlc3RzGAEgAygLMhkuZ3B1cm91dGVyLnYxLlJlcXVlc3RJbmZvEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJJCg1DYW5jZWxSZXF1ZXN0Eh4KCnJlcXVlc3RfaWQYASABKAlCCrpIB3IFEAEYgAESGAoGcmVhc29uGAIgASgJQgi6SAVyAxiACCI8Cg5DYW5jZWxSZXNwb25zZRIqCgdyZXF1ZXN0GAEgASgLMhkuZ3B1cm91dGVyLnYxLlJlcXVlc3RJbmZvIi4KDFdhdGNoUmVxdWVzdBIeCgpyZXF1ZXN0X2lkGAEgASgJQgq6SAdyBRABGIABIi0KCFByb2dyZXNzEhAKCGZyYWN0aW9uGAEgASgBEg8KB21lc3NhZ2UYAiABKAkiNwoGT3V0cHV0Eg8KB2F0dGVtcHQYASABKA0SDgoGb2Zmc2V0GAIgASgEEgwKBGRhdGEYAyABKAwiLQoKT3V0cHV0Vm9pZBIPCgdhdHRlbXB0GAEgASgNEg4KBnJlYXNvbhgCIAEoCSLLAQoNV2F0Y2hSZXNwb25zZRIsCgdyZXF1ZXN0GAEgASgLMhkuZ3B1cm91dGVyLnYxLlJlcXVlc3RJbmZvSAASKgoIcHJvZ3Jlc3MYAiABKAsyFi5ncHVyb3V0ZXIudjEuUHJvZ3Jlc3NIABImCgZvdXRwdXQYAyABKAsyFC5ncHVyb3V0ZXIudjEuT3V0cHV0SAASLwoLb3V0cHV0X3ZvaWQYBCABKAsyGC5ncHVyb3V0ZXIudjEuT3V0cHV0Vm9pZEgAQgcKBWV2ZW50InIKDkV4cGxhaW5SZXF1ZXN0EiAKCnJlcXVlc3RfaWQYASABKAlCCrpIB3IFEAEYgAFIABItCgdkcnlfcnVuGAIgASgLMhouZ3B1cm91dGVyLnYxLlJvdXRlUmVxdWVzdEgAQg8KBnRhcmdldBIFukgCCAEiXQoPRXhwbGFpblJlc3BvbnNlEigKCGRlY2lzaW9uGAEgASgLMhYuZ3B1cm91dGVyLnYxLkRlY2lzaW9uEg8KB2RyeV9ydW4YAiABKAgSDwoHc3VtbWFyeRgDIAEoCSI3ChBHcHVTdGF0dXNSZXF1ZXN0EiMKB2dwdV9pZHMYASADKAlCErpID5IBDBCQTiIHcgUQARiAASJeChFHcHVTdGF0dXNSZXNwb25zZRIoCgR0aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIfCgRncHVzGAIgAygLMhEuZ3B1cm91dGVyLnYxLkdwdSJWChBXYXRjaEdwdXNSZXF1ZXN0Eh4KDHJlc3VtZV90b2tlbhgBIAEoCUIIukgFcgMYgAESIgoPbWluX2ludGVydmFsX21zGAIgASgNQgm6SAYqBBjg1AMimAEKEVdhdGNoR3B1c1Jlc3BvbnNlEhAKCHNlcXVlbmNlGAEgASgEEhAKCHNuYXBzaG90GAIgASgIEh8KBGdwdXMYAyADKAsyES5ncHVyb3V0ZXIudjEuR3B1EhQKDHJlc3VtZV90b2tlbhgEIAEoCRIoCgR0aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCq5AQoMUmVxdWVzdFN0YXRlEh0KGVJFUVVFU1RfU1RBVEVfVU5TUEVDSUZJRUQQABIYChRSRVFVRVNUX1NUQVRFX1FVRVVFRBABEhwKGFJFUVVFU1RfU1RBVEVfUFJPQ0VTU0lORxACEhsKF1JFUVVFU1RfU1RBVEVfQ09NUExFVEVEEAMSGAoUUkVRVUVTVF9TVEFURV9GQUlMRUQQBBIbChdSRVFVRVNUX1NUQVRFX0NBTkNFTExFRBAFKnoKC1JvdXRlU3RhdHVzEhwKGFJPVVRFX1NUQVRVU19VTlNQRUNJRklFRBAAEhkKFVJPVVRFX1NUQVRVU19BQ0NFUFRFRBABEhcKE1JPVVRFX1NUQVRVU19RVUVVRUQQAhIZChVST1VURV9TVEFUVVNfUkVKRUNURUQQAypPCghXaGVuTGF0ZRIZChVXSEVOX0xBVEVfVU5TUEVDSUZJRUQQABIUChBXSEVOX0xBVEVfREVNT1RFEAESEgoOV0hFTl9MQVRFX0ZBSUwQAipoCg5PbkludGVycnVwdGlvbhIfChtPTl9JTlRFUlJVUFRJT05fVU5TUEVDSUZJRUQQABIbChdPTl9JTlRFUlJVUFRJT05fUkVTVEFSVBABEhgKFE9OX0lOVEVSUlVQVElPTl9GQUlMEAIylQUKDVJvdXRlclNlcnZpY2USQAoFUm91dGUSGi5ncHVyb3V0ZXIudjEuUm91dGVSZXF1ZXN0GhsuZ3B1cm91dGVyLnYxLlJvdXRlUmVzcG9uc2USTwoKQmF0Y2hSb3V0ZRIfLmdwdXJvdXRlci52MS5CYXRjaFJvdXRlUmVxdWVzdBogLmdwdXJvdXRlci52MS5CYXRjaFJvdXRlUmVzcG9uc2USQwoGU3RhdHVzEhsuZ3B1cm91dGVyLnYxLlN0YXR1c1JlcXVlc3QaHC5ncHVyb3V0ZXIudjEuU3RhdHVzUmVzcG9uc2USPQoETGlzdBIZLmdwdXJvdXRlci52MS5MaXN0UmVxdWVzdBoaLmdwdXJvdXRlci52MS5MaXN0UmVzcG9uc2USQwoGQ2FuY2VsEhsuZ3B1cm91dGVyLnYxLkNhbmNlbFJlcXVlc3QaHC5ncHVyb3V0ZXIudjEuQ2FuY2VsUmVzcG9uc2USQgoFV2F0Y2gSGi5ncHVyb3V0ZXIudjEuV2F0Y2hSZXF1ZXN0GhsuZ3B1cm91dGVyLnYxLldhdGNoUmVzcG9uc2UwARJGCgdFeHBsYWluEhwuZ3B1cm91dGVyLnYxLkV4cGxhaW5SZXF1ZXN0Gh0uZ3B1cm91dGVyLnYxLkV4cGxhaW5SZXNwb25zZRJMCglHcHVTdGF0dXMSHi5ncHVyb3V0ZXIudjEuR3B1U3RhdHVzUmVxdWVzdBofLmdwdXJvdXRlci52MS5HcHVTdGF0dXNSZXNwb25zZRJOCglXYXRjaEdwdXMSHi5ncHVyb3V0ZXIudjEuV2F0Y2hHcHVzUmVxdWVzdBofLmdwdXJvdXRlci52MS5XYXRjaEdwdXNSZXNwb25zZTABYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_struct, file_google_protobuf_timestamp, file_gpurouter_v1_decision, file_gpurouter_v1_gpu]);
 
 /**
  * What a request needs. Zero means unknown: the estimator fills it in.
@@ -114,6 +114,48 @@ export type Slo = Message<"gpurouter.v1.Slo"> & {
  */
 export const SloSchema: GenMessage<Slo> = /*@__PURE__*/
   messageDesc(file_gpurouter_v1_router, 1);
+
+/**
+ * How long a request may stay where it stands, in milliseconds each: absent for the configured time, 0 for no bound. timeout_ms bounds them all.
+ *
+ * @generated from message gpurouter.v1.Timeouts
+ */
+export type Timeouts = Message<"gpurouter.v1.Timeouts"> & {
+  /**
+   * In line for a GPU, at a time; the request then fails as waiting_timeout.
+   *
+   * @generated from field: optional uint64 waiting_ms = 1;
+   */
+  waitingMs?: bigint | undefined;
+
+  /**
+   * From the dispatch until the runner has begun; it is then tried elsewhere.
+   *
+   * @generated from field: optional uint64 starting_ms = 2;
+   */
+  startingMs?: bigint | undefined;
+
+  /**
+   * From when the runner has begun to the end of the attempt; the request then fails as running_timeout.
+   *
+   * @generated from field: optional uint64 running_ms = 3;
+   */
+  runningMs?: bigint | undefined;
+
+  /**
+   * From when the runner has begun to its first output or progress; it is then tried elsewhere.
+   *
+   * @generated from field: optional uint64 answering_ms = 4;
+   */
+  answeringMs?: bigint | undefined;
+};
+
+/**
+ * Describes the message gpurouter.v1.Timeouts.
+ * Use `create(TimeoutsSchema)` to create a new message.
+ */
+export const TimeoutsSchema: GenMessage<Timeouts> = /*@__PURE__*/
+  messageDesc(file_gpurouter_v1_router, 2);
 
 /**
  * One piece of work.
@@ -270,6 +312,16 @@ export type RouteRequest = Message<"gpurouter.v1.RouteRequest"> & {
    * @generated from field: bool checkpoint = 21;
    */
   checkpoint: boolean;
+
+  /**
+   * @generated from field: gpurouter.v1.Timeouts timeouts = 22;
+   */
+  timeouts?: Timeouts | undefined;
+
+  /**
+   * @generated from field: gpurouter.v1.OnInterruption on_interruption = 23;
+   */
+  onInterruption: OnInterruption;
 };
 
 /**
@@ -277,7 +329,7 @@ export type RouteRequest = Message<"gpurouter.v1.RouteRequest"> & {
  * Use `create(RouteRequestSchema)` to create a new message.
  */
 export const RouteRequestSchema: GenMessage<RouteRequest> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 2);
+  messageDesc(file_gpurouter_v1_router, 3);
 
 /**
  * Where a request stands right after Route.
@@ -339,7 +391,7 @@ export type RouteResponse = Message<"gpurouter.v1.RouteResponse"> & {
  * Use `create(RouteResponseSchema)` to create a new message.
  */
 export const RouteResponseSchema: GenMessage<RouteResponse> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 3);
+  messageDesc(file_gpurouter_v1_router, 4);
 
 /**
  * Several requests in one call.
@@ -358,7 +410,7 @@ export type BatchRouteRequest = Message<"gpurouter.v1.BatchRouteRequest"> & {
  * Use `create(BatchRouteRequestSchema)` to create a new message.
  */
 export const BatchRouteRequestSchema: GenMessage<BatchRouteRequest> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 4);
+  messageDesc(file_gpurouter_v1_router, 5);
 
 /**
  * One outcome per request, in the order of the call.
@@ -379,7 +431,7 @@ export type BatchRouteResponse = Message<"gpurouter.v1.BatchRouteResponse"> & {
  * Use `create(BatchRouteResponseSchema)` to create a new message.
  */
 export const BatchRouteResponseSchema: GenMessage<BatchRouteResponse> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 5);
+  messageDesc(file_gpurouter_v1_router, 6);
 
 /**
  * Asks for one request.
@@ -398,7 +450,7 @@ export type StatusRequest = Message<"gpurouter.v1.StatusRequest"> & {
  * Use `create(StatusRequestSchema)` to create a new message.
  */
 export const StatusRequestSchema: GenMessage<StatusRequest> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 6);
+  messageDesc(file_gpurouter_v1_router, 7);
 
 /**
  * Why a request failed.
@@ -431,7 +483,7 @@ export type RequestError = Message<"gpurouter.v1.RequestError"> & {
  * Use `create(RequestErrorSchema)` to create a new message.
  */
 export const RequestErrorSchema: GenMessage<RequestError> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 7);
+  messageDesc(file_gpurouter_v1_router, 8);
 
 /**
  * Everything the router knows of one request.
@@ -595,7 +647,7 @@ export type RequestInfo = Message<"gpurouter.v1.RequestInfo"> & {
  * Use `create(RequestInfoSchema)` to create a new message.
  */
 export const RequestInfoSchema: GenMessage<RequestInfo> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 8);
+  messageDesc(file_gpurouter_v1_router, 9);
 
 /**
  * What a runner measured of an attempt.
@@ -640,7 +692,7 @@ export type RunStatistics = Message<"gpurouter.v1.RunStatistics"> & {
  * Use `create(RunStatisticsSchema)` to create a new message.
  */
 export const RunStatisticsSchema: GenMessage<RunStatistics> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 9);
+  messageDesc(file_gpurouter_v1_router, 10);
 
 /**
  * The state of one request.
@@ -659,7 +711,7 @@ export type StatusResponse = Message<"gpurouter.v1.StatusResponse"> & {
  * Use `create(StatusResponseSchema)` to create a new message.
  */
 export const StatusResponseSchema: GenMessage<StatusResponse> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 10);
+  messageDesc(file_gpurouter_v1_router, 11);
 
 /**
  * Which requests to list.
@@ -701,7 +753,7 @@ export type ListRequest = Message<"gpurouter.v1.ListRequest"> & {
  * Use `create(ListRequestSchema)` to create a new message.
  */
 export const ListRequestSchema: GenMessage<ListRequest> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 11);
+  messageDesc(file_gpurouter_v1_router, 12);
 
 /**
  * One page of requests. Results are left out.
@@ -727,7 +779,7 @@ export type ListResponse = Message<"gpurouter.v1.ListResponse"> & {
  * Use `create(ListResponseSchema)` to create a new message.
  */
 export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 12);
+  messageDesc(file_gpurouter_v1_router, 13);
 
 /**
  * Which request to cancel.
@@ -753,7 +805,7 @@ export type CancelRequest = Message<"gpurouter.v1.CancelRequest"> & {
  * Use `create(CancelRequestSchema)` to create a new message.
  */
 export const CancelRequestSchema: GenMessage<CancelRequest> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 13);
+  messageDesc(file_gpurouter_v1_router, 14);
 
 /**
  * Where the request stood when the cancel was durable.
@@ -772,7 +824,7 @@ export type CancelResponse = Message<"gpurouter.v1.CancelResponse"> & {
  * Use `create(CancelResponseSchema)` to create a new message.
  */
 export const CancelResponseSchema: GenMessage<CancelResponse> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 14);
+  messageDesc(file_gpurouter_v1_router, 15);
 
 /**
  * Which request to watch.
@@ -791,7 +843,7 @@ export type WatchRequest = Message<"gpurouter.v1.WatchRequest"> & {
  * Use `create(WatchRequestSchema)` to create a new message.
  */
 export const WatchRequestSchema: GenMessage<WatchRequest> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 15);
+  messageDesc(file_gpurouter_v1_router, 16);
 
 /**
  * How far the work is.
@@ -817,7 +869,7 @@ export type Progress = Message<"gpurouter.v1.Progress"> & {
  * Use `create(ProgressSchema)` to create a new message.
  */
 export const ProgressSchema: GenMessage<Progress> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 16);
+  messageDesc(file_gpurouter_v1_router, 17);
 
 /**
  * A piece of the work's output as it appeared: text of a model, or lines of a command.
@@ -848,7 +900,35 @@ export type Output = Message<"gpurouter.v1.Output"> & {
  * Use `create(OutputSchema)` to create a new message.
  */
 export const OutputSchema: GenMessage<Output> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 17);
+  messageDesc(file_gpurouter_v1_router, 18);
+
+/**
+ * The output of an attempt that was interrupted: it is void, what comes next begins anew.
+ *
+ * @generated from message gpurouter.v1.OutputVoid
+ */
+export type OutputVoid = Message<"gpurouter.v1.OutputVoid"> & {
+  /**
+   * The attempt whose output it was.
+   *
+   * @generated from field: uint32 attempt = 1;
+   */
+  attempt: number;
+
+  /**
+   * Why, in words.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message gpurouter.v1.OutputVoid.
+ * Use `create(OutputVoidSchema)` to create a new message.
+ */
+export const OutputVoidSchema: GenMessage<OutputVoid> = /*@__PURE__*/
+  messageDesc(file_gpurouter_v1_router, 19);
 
 /**
  * One thing that happened to the watched request.
@@ -879,6 +959,12 @@ export type WatchResponse = Message<"gpurouter.v1.WatchResponse"> & {
      */
     value: Output;
     case: "output";
+  } | {
+    /**
+     * @generated from field: gpurouter.v1.OutputVoid output_void = 4;
+     */
+    value: OutputVoid;
+    case: "outputVoid";
   } | { case: undefined; value?: undefined };
 };
 
@@ -887,7 +973,7 @@ export type WatchResponse = Message<"gpurouter.v1.WatchResponse"> & {
  * Use `create(WatchResponseSchema)` to create a new message.
  */
 export const WatchResponseSchema: GenMessage<WatchResponse> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 18);
+  messageDesc(file_gpurouter_v1_router, 20);
 
 /**
  * What to explain.
@@ -922,7 +1008,7 @@ export type ExplainRequest = Message<"gpurouter.v1.ExplainRequest"> & {
  * Use `create(ExplainRequestSchema)` to create a new message.
  */
 export const ExplainRequestSchema: GenMessage<ExplainRequest> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 19);
+  messageDesc(file_gpurouter_v1_router, 21);
 
 /**
  * A decision and what it means.
@@ -955,7 +1041,7 @@ export type ExplainResponse = Message<"gpurouter.v1.ExplainResponse"> & {
  * Use `create(ExplainResponseSchema)` to create a new message.
  */
 export const ExplainResponseSchema: GenMessage<ExplainResponse> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 20);
+  messageDesc(file_gpurouter_v1_router, 22);
 
 /**
  * Which GPUs to show.
@@ -976,7 +1062,7 @@ export type GpuStatusRequest = Message<"gpurouter.v1.GpuStatusRequest"> & {
  * Use `create(GpuStatusRequestSchema)` to create a new message.
  */
 export const GpuStatusRequestSchema: GenMessage<GpuStatusRequest> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 21);
+  messageDesc(file_gpurouter_v1_router, 23);
 
 /**
  * The fleet at one moment.
@@ -1000,7 +1086,7 @@ export type GpuStatusResponse = Message<"gpurouter.v1.GpuStatusResponse"> & {
  * Use `create(GpuStatusResponseSchema)` to create a new message.
  */
 export const GpuStatusResponseSchema: GenMessage<GpuStatusResponse> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 22);
+  messageDesc(file_gpurouter_v1_router, 24);
 
 /**
  * Where to begin watching.
@@ -1028,7 +1114,7 @@ export type WatchGpusRequest = Message<"gpurouter.v1.WatchGpusRequest"> & {
  * Use `create(WatchGpusRequestSchema)` to create a new message.
  */
 export const WatchGpusRequestSchema: GenMessage<WatchGpusRequest> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 23);
+  messageDesc(file_gpurouter_v1_router, 25);
 
 /**
  * The fleet, or what changed in it.
@@ -1073,7 +1159,7 @@ export type WatchGpusResponse = Message<"gpurouter.v1.WatchGpusResponse"> & {
  * Use `create(WatchGpusResponseSchema)` to create a new message.
  */
 export const WatchGpusResponseSchema: GenMessage<WatchGpusResponse> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 24);
+  messageDesc(file_gpurouter_v1_router, 26);
 
 /**
  * Where a request stands.
@@ -1200,6 +1286,40 @@ export enum WhenLate {
  */
 export const WhenLateSchema: GenEnum<WhenLate> = /*@__PURE__*/
   enumDesc(file_gpurouter_v1_router, 2);
+
+/**
+ * What becomes of a request whose attempt was interrupted, by the loss of its GPU, runner or node, after it had given output.
+ *
+ * @generated from enum gpurouter.v1.OnInterruption
+ */
+export enum OnInterruption {
+  /**
+   * The same as RESTART.
+   *
+   * @generated from enum value: ON_INTERRUPTION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It begins again elsewhere. Watch says that the output given so far is void, then gives that of the new attempt from its beginning.
+   *
+   * @generated from enum value: ON_INTERRUPTION_RESTART = 1;
+   */
+  RESTART = 1,
+
+  /**
+   * It fails as truncated; what it had given stands.
+   *
+   * @generated from enum value: ON_INTERRUPTION_FAIL = 2;
+   */
+  FAIL = 2,
+}
+
+/**
+ * Describes the enum gpurouter.v1.OnInterruption.
+ */
+export const OnInterruptionSchema: GenEnum<OnInterruption> = /*@__PURE__*/
+  enumDesc(file_gpurouter_v1_router, 3);
 
 /**
  * Routes work to GPUs and tells what became of it.

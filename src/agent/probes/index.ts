@@ -17,7 +17,7 @@ export interface ProbeOptions {
   /** Name or path of the NVML library. */
   readonly nvmlLibrary: string;
   /** Used by "simulated", and by "auto" where there is no GPU. `gpus` 1..1024. */
-  readonly simulated: { readonly gpus: number; readonly kind: GpuKind };
+  readonly simulated: { readonly gpus: number; readonly kind: GpuKind; readonly eventsFile?: string };
 }
 
 export interface OpenedProbe {
@@ -89,7 +89,7 @@ async function opened(probe: Probe, notes: readonly string[]): Promise<OpenedPro
 async function simulated(nodeId: string, options: ProbeOptions, notes: readonly string[]): Promise<OpenedProbe> {
   const kinds = Array.from({ length: options.simulated.gpus }, () => options.simulated.kind);
   const devices = new SimulatedDevices(nodeId, kinds);
-  return { ...(await opened(new SimulatedProbe(devices), notes)), devices };
+  return { ...(await opened(new SimulatedProbe(devices, options.simulated.eventsFile), notes)), devices };
 }
 
 function nvmlProbe(options: ProbeOptions, { nvml }: ProbeSurroundings): NvmlProbe {

@@ -1,13 +1,17 @@
 // The probe of simulated GPUs: answers what `SimulatedDevices` says. Made by `index.ts`.
-import type { GpuSample, Probe, ProbedGpu } from "./probe.js";
+import type { GpuProbeEvent, GpuSample, Probe, ProbedGpu } from "./probe.js";
 import type { SimulatedDevices } from "./simulated-devices.js";
+import { SimulatedEvents } from "./simulated-events.js";
 
 export class SimulatedProbe implements Probe {
   readonly kind = "simulated";
   readonly #devices: SimulatedDevices;
+  readonly #events: SimulatedEvents | null;
 
-  constructor(devices: SimulatedDevices) {
+  /** `eventsFile`: where events of its GPUs are written, see `SimulatedEvents`; "" when they have none. */
+  constructor(devices: SimulatedDevices, eventsFile = "") {
     this.#devices = devices;
+    this.#events = eventsFile === "" ? null : new SimulatedEvents(eventsFile, devices.gpus);
   }
 
   async inventory(): Promise<readonly ProbedGpu[]> {
@@ -18,10 +22,11 @@ export class SimulatedProbe implements Probe {
     return this.#devices.gpus.map(({ gpuId }) => this.#devices.sample(gpuId));
   }
 
-  /** Simulated GPUs have no events. */
-  onEvent(): () => void {
-    return () => {};
+  onEvent(listener: (event: GpuProbeEvent) => void): () => void {
+    return this.#events?.onEvent(listener) ?? (() => {});
   }
 
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    this.#events?.close();
+  }
 }

@@ -6,6 +6,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { commandEnvironment } from "./exec/environment.js";
+import type { Guard } from "./exec/process-guard.js";
 import { ProcessTree, type ProcessEnd } from "./exec/process-tree.js";
 import { ProgressFilter } from "./exec/progress-filter.js";
 import { readResultFile } from "./exec/result-file.js";
@@ -42,11 +43,14 @@ export class ExecRunner implements Runner {
   readonly #command: ExecCommand;
   /** The agent's own environment; `commandEnvironment` says what a command sees of it. */
   readonly #agentEnv: NodeJS.ProcessEnv;
+  readonly #guard: Guard;
   readonly #running = new Map<ProcessTree, Promise<unknown>>();
   #closed = false;
 
-  constructor(command: ExecCommand, agentEnv: NodeJS.ProcessEnv) {
+  /** `guard` may be that of other runners of this agent too. */
+  constructor(command: ExecCommand, agentEnv: NodeJS.ProcessEnv, guard: Guard) {
     this.name = command.name;
+    this.#guard = guard;
     this.#command = command;
     this.#agentEnv = agentEnv;
   }
@@ -58,6 +62,10 @@ export class ExecRunner implements Runner {
   /** What it serves never changes. */
   onChange(): () => void {
     return () => {};
+  }
+
+  leaseUntil(atMs: number): void {
+    this.#guard.leaseUntil(atMs);
   }
 
   async run(job: Job, sink: JobSink, limits: { readonly maxResultBytes: number }, signal: AbortSignal): Promise<JobOutcome> {
@@ -99,6 +107,8 @@ export class ExecRunner implements Runner {
       env,
       stdin: job.payload,
       killGraceMs: command.killGraceMs,
+      guard: this.#guard,
+      endsWithLease: job.mustNotRunTwice,
       onSpawn: () => sink.started(),
       onStdout: (chunk) => output.stdout.push(chunk),
       onStderr: (chunk) => output.pushStderr(chunk),
@@ -114,6 +124,7 @@ export class ExecRunner implements Runner {
     // Whatever its exit code: a command that ends well on SIGTERM has saved its state, not done its work.
     if (end.stopped && signal.aborted) return output.unsuccessful("cancelled", "cancelled", describeEnd(end));
     if (end.stopped) return output.unsuccessful("unavailable", "runner_closed", `The agent is stopping. ${describeEnd(end)}`);
+    if (end.kind === "signalled" && job.mustNotRunTwice && this.#guard.leaseIsOut) return output.unsuccessful("fenced", "lease_out", "The agent stood still past its lease: its guard has ended the command.");
     if (end.kind === "signalled") return output.unsuccessful("unavailable", "killed", killedText(end.signal));
     if (end.exitCode !== 0) return output.unsuccessful("failed", "exit_code", describeEnd(end), end.exitCode);
     const file = await readResultFile(resultFile, maxResultBytes);
@@ -160,7 +171,7 @@ class AttemptOutput {
     return this.succeeded(this.#stdoutTail.bytes(), "text/plain; charset=utf-8");
   }
 
-  unsuccessful(outcome: "failed" | "unavailable" | "cancelled", code: string, what: string, exitCode?: number): JobOutcome {
+  unsuccessful(outcome: Exclude<JobOutcome["outcome"], "succeeded">, code: string, what: string, exitCode?: number): JobOutcome {
     const said = this.#stderrTail.bytes().toString("utf8").trim();
     return unsuccessful(outcome, code, said === "" ? what : `${what} It said last: ${said}`, {
       result: this.#stdoutTail.bytes(),

@@ -1,6 +1,7 @@
 // Makes the runners of a node from its configuration. Called by the agent when it starts.
 import type { GpuKind } from "../../simulated-gpu/gpu-kinds.js";
 import { ExecRunner, type ExecCommand } from "./exec.js";
+import { ProcessGuard } from "./exec/process-guard.js";
 import { OpenAiRunner, type OpenAiRunnerOptions } from "./openai.js";
 import type { Runner } from "./runner.js";
 import { SimulatedRunner, type SimulatedDevices } from "./simulated.js";
@@ -44,12 +45,13 @@ export function createRunners(
   }
   const withSimulated = devices !== undefined && simulated !== false;
   const { kind: gpuKind, speed } = config.probe.simulated;
+  const guard = new ProcessGuard((trouble) => onTrouble("exec", trouble));
   return [
     ...openai.map(({ apiKeyEnv, ...server }) => {
       const apiKey = apiKeyEnv === "" ? "" : (env[apiKeyEnv] ?? "");
       return new OpenAiRunner({ ...server, apiKey, onTrouble: (trouble) => onTrouble(server.name, trouble) });
     }),
-    ...exec.map((command) => new ExecRunner(command, env)),
+    ...exec.map((command) => new ExecRunner(command, env, guard)),
     ...(withSimulated ? [new SimulatedRunner({ devices, gpuKind, speed })] : []),
   ];
 }

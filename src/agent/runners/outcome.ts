@@ -20,7 +20,7 @@ export interface Remains {
 
 /** The end of an attempt that did not succeed. `code` is stable and lower-case; `message` says what to do. */
 export function unsuccessful(
-  outcome: "failed" | "unavailable" | "cancelled",
+  outcome: Exclude<JobOutcome["outcome"], "succeeded">,
   code: string,
   message: string,
   remains: Remains = {},

@@ -5,6 +5,8 @@ export interface Job {
   readonly requestId: string;
   /** Counts from 1. */
   readonly attempt: number;
+  /** An earlier attempt had begun and saves what it has done: go on from there. */
+  readonly continues: boolean;
   /** The GPUs that the router chose, at least one: the work runs on all of them at once. */
   readonly gpuIds: readonly string[];
   readonly modelId: string;
@@ -19,6 +21,8 @@ export interface Job {
   readonly outputTokens: number;
   readonly memoryMib: number;
   readonly expectedDurationMs: number;
+  /** It has to stop when the agent's lease runs out: the router may start it elsewhere then. */
+  readonly mustNotRunTwice: boolean;
 }
 
 /** What a runner tells while it works. Calls after the outcome are ignored. */
@@ -43,12 +47,13 @@ export interface JobStatistics {
 
 /**
  * How an attempt ended. `failed` would fail again elsewhere (bad input, non-zero exit);
- * `unavailable` is the fault of the GPU, the runner or the node, and may succeed elsewhere.
+ * `unavailable` is the fault of the GPU, the runner or the node, and may succeed elsewhere; `fenced` was stopped because the
+ * agent's lease had run out.
  */
 export type JobOutcome =
   | { readonly outcome: "succeeded"; readonly result: Uint8Array; readonly contentType: string; readonly statistics: JobStatistics }
   | {
-      readonly outcome: "failed" | "unavailable" | "cancelled";
+      readonly outcome: "failed" | "unavailable" | "cancelled" | "fenced";
       /** Stable lower-case code, such as "exit_code", "bad_payload", "server_unreachable", "result_too_large". */
       readonly code: string;
       readonly message: string;
@@ -125,6 +130,11 @@ export interface Runner {
    * by runners whose models are not ours to change.
    */
   order?(order: ModelOrder): void;
+  /**
+   * Told at every word of the router: until when, by `performance.now()`, work that must not run twice may go on. For runners whose work
+   * goes on while this process is stopped; the agent itself stops the work of all others.
+   */
+  leaseUntil?(atMs: number): void;
   /** How busy the engine behind it is; null when it does not tell now. Never rejects. Left out by runners without an engine. */
   engineLoad?(): Promise<EngineLoad | null>;
   /** Ends everything that runs, and background work such as discovery. */

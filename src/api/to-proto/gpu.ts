@@ -1,8 +1,8 @@
 // From the model's GPUs to messages. Called by `router-service.ts` for every GPU of every snapshot.
 import { create } from "@bufbuild/protobuf";
-import { GpuSchema, GpuState, HealthStatus, type Gpu } from "../../../gen/gpurouter/v1/gpu_pb.js";
+import { GpuHealthState, GpuSchema, GpuState, HealthStatus, type Gpu } from "../../../gen/gpurouter/v1/gpu_pb.js";
 import { GpuStatusResponseSchema, WatchGpusResponseSchema, type GpuStatusResponse, type WatchGpusResponse } from "../../../gen/gpurouter/v1/router_pb.js";
-import type { GpuState as ModelGpuState, GpuTelemetry, GpuView, HealthStatus as ModelHealthStatus, RunnerLoad } from "../../core/model/gpu.js";
+import type { GpuHealthState as ModelHealthState, GpuHealthView, GpuState as ModelGpuState, GpuTelemetry, GpuView, HealthStatus as ModelHealthStatus, RunnerLoad } from "../../core/model/gpu.js";
 import { computeCapabilityText } from "../../core/model/request.js";
 import type { GpuChanges } from "../router-port.js";
 import { known, timestamp, uint32, uint64 } from "./scalars.js";
@@ -12,6 +12,7 @@ const STATES: Readonly<Record<ModelGpuState, GpuState>> = {
   suspect: GpuState.SUSPECT,
   inactive: GpuState.INACTIVE,
   maintenance: GpuState.MAINTENANCE,
+  draining: GpuState.DRAINING,
   error: GpuState.ERROR,
 };
 
@@ -19,6 +20,14 @@ const HEALTH: Readonly<Record<ModelHealthStatus, HealthStatus>> = {
   healthy: HealthStatus.HEALTHY,
   warning: HealthStatus.WARNING,
   critical: HealthStatus.CRITICAL,
+};
+
+const HEALTH_STATES: Readonly<Record<ModelHealthState, GpuHealthState>> = {
+  healthy: GpuHealthState.HEALTHY,
+  degraded: GpuHealthState.DEGRADED,
+  draining: GpuHealthState.DRAINING,
+  quarantined: GpuHealthState.QUARANTINED,
+  probation: GpuHealthState.PROBATION,
 };
 
 /** The fleet at `nowMs` (UTC). */
@@ -48,7 +57,9 @@ export function gpu(view: GpuView): Gpu {
     computeCapability: computeCapabilityText(inventory.computeCapability),
     state: STATES[view.state],
     stateReason: view.stateReason,
+    maintenanceUntil: timestamp(view.maintenanceUntilMs ?? 0),
     health: HEALTH[view.health],
+    ...healthDetails(view.healthDetails),
     memory: {
       totalMib: uint32(inventory.memoryTotalMib),
       usedMib: uint32(telemetry?.memoryUsedMib ?? 0),
@@ -68,6 +79,16 @@ export function gpu(view: GpuView): Gpu {
     multiprocessorCount: uint32(inventory.multiprocessorCount),
     engineLoads: view.engineLoads.map(engineLoad),
   });
+}
+
+function healthDetails({ state, sinceMs, untilMs, signs, history }: GpuHealthView) {
+  return {
+    healthState: HEALTH_STATES[state],
+    ...(sinceMs > 0 && { healthSince: timestamp(sinceMs) }),
+    healthSigns: [...signs],
+    healthHistory: history.map(({ atMs, from, to, reason }) => ({ time: timestamp(atMs), from: HEALTH_STATES[from], to: HEALTH_STATES[to], reason })),
+    ...(untilMs > 0 && untilMs < Number.POSITIVE_INFINITY && { quarantinedUntil: timestamp(untilMs) }),
+  };
 }
 
 function engineLoad({ runner, running, waiting, kvUse, prefixHitRatio, ageMs }: RunnerLoad) {

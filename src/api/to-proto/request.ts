@@ -65,6 +65,8 @@ export function watchResponse(event: WatchEvent, nowMs: number): WatchResponse {
       return create(WatchResponseSchema, {
         event: { case: "output", value: { attempt: uint32(event.attempt), offset: uint64(event.offset), data: event.data } },
       });
+    case "output_void":
+      return create(WatchResponseSchema, { event: { case: "outputVoid", value: { attempt: uint32(event.attempt), reason: event.reason } } });
   }
 }
 

@@ -4,29 +4,33 @@ import type { Request, RequestError } from "../model/request.js";
 import type { CoreSettings } from "../settings.js";
 
 /**
- * The router's own words: `lost` when the attempt's GPU or node is gone, or its agent does not know it; `preempted` when it has stopped
- * for more urgent work, as it was told to.
+ * The router's own words: `lost` when the attempt's GPU or node is gone, or its agent does not know it; `overdue` when it did not begin, or
+ * gave no sign of life, in its time; `preempted` when it has stopped for more urgent work, as it was told to.
  */
-export type AttemptFate = AttemptOutcome | "lost" | "preempted";
+export type AttemptFate = AttemptOutcome | "lost" | "overdue" | "preempted";
 
 export type NextStep =
   | { readonly kind: "end"; readonly phase: "completed" | "failed" | "cancelled"; readonly error: RequestError | null }
-  /** Back in line; `delayMs` 0 means at once. */
-  | { readonly kind: "retry"; readonly delayMs: number; readonly reason: string };
+  /** Back in line; `delayMs` 0 means at once. Where a runner that lives has failed, the budget for retries must have room too. */
+  | { readonly kind: "retry"; readonly delayMs: number; readonly reason: string; readonly budgeted: boolean };
 
 /**
  * A success always counts, even when a stop was on its way. Otherwise a stop wins; then a fault of the GPU, runner or node
- * is retried up to `maxRetries` times: at once when the GPU or node is gone, after a growing delay (`jitter` 0..1 spreads
- * it over 50-150 %) when a runner that lives failed it. What was pre-empted goes back in line, as often as need be.
+ * is retried up to `maxRetries` times: at once when the GPU or node is gone or was too slow, after a growing delay (`jitter` 0..1 spreads
+ * it over 50-150 %) when a runner that lives failed it. A request that would rather fail than give its output anew does so when it has
+ * given any. What was pre-empted goes back in line, as often as need be.
  */
 export function nextStep(request: Request, fate: AttemptFate, error: RequestError | null, settings: CoreSettings, jitter: number): NextStep {
   if (fate === "succeeded") return { kind: "end", phase: "completed", error: null };
   if (request.stop) return stopped(request.stop);
   if (fate === "failed") return { kind: "end", phase: "failed", error: error ?? { code: "failed", message: "The work failed without saying why." } };
-  if (fate === "preempted") return { kind: "retry", delayMs: 0, reason: "preempted" };
+  if (fate === "preempted") return { kind: "retry", delayMs: 0, reason: "preempted", budgeted: false };
   const faults = request.attempt - (request.preemptions ?? 0);
   // The agent stopped it without our asking; treat it as the runner's fault.
   const reason = error ? `${error.code}: ${error.message}` : fate;
+  if (request.answeredAtMs !== undefined && request.spec.handling?.onInterruption === "fail") {
+    return { kind: "end", phase: "failed", error: { code: "truncated", message: `Its output was cut off: attempt ${request.attempt} was interrupted (${reason}).` } };
+  }
   if (faults > settings.maxRetries) {
     return {
       kind: "end",
@@ -34,13 +38,14 @@ export function nextStep(request: Request, fate: AttemptFate, error: RequestErro
       error: { code: "retries_exhausted", message: `Attempt ${request.attempt} ended too (${reason}); max_retries is ${settings.maxRetries}.` },
     };
   }
-  const delayMs = fate === "lost" || fate === "fenced" ? 0 : Math.round(settings.retryDelayMs * faults * (0.5 + jitter));
-  return { kind: "retry", delayMs, reason };
+  const gone = fate === "lost" || fate === "fenced" || fate === "overdue";
+  const delayMs = gone ? 0 : Math.round(settings.retryDelayMs * faults * (0.5 + jitter));
+  return { kind: "retry", delayMs, reason, budgeted: !gone };
 }
 
 /** How a request ends whose stop took hold. */
 export function stopped(stop: NonNullable<Request["stop"]>): Extract<NextStep, { kind: "end" }> {
   return stop.cause === "cancel"
-    ? { kind: "end", phase: "cancelled", error: null }
-    : { kind: "end", phase: "failed", error: { code: "timeout", message: stop.reason } };
+    ? { kind: "end", phase: "cancelled", error: stop.by ? { code: "cancelled_by_operator", message: stop.reason || "An operator has cancelled it." } : null }
+    : { kind: "end", phase: "failed", error: { code: stop.stage ? `${stop.stage}_timeout` : "timeout", message: stop.reason } };
 }

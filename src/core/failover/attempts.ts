@@ -1,8 +1,10 @@
 // Attempts: what becomes of them, what is learned of their ends, and the end of their requests. Called by the engine, its nodes and its
 // dispatcher; which attempts are made is the dispatcher's.
+import { LinkedList } from "../../lib/linked-list.js";
 import { seededRandom } from "../../lib/random.js";
 import type { Estimator } from "../estimate/estimator.js";
 import type { AttemptEnd, Step } from "../events.js";
+import type { FleetHealth } from "../health/fleet-health.js";
 import type { AttemptRef, NodeId, RequestId } from "../model/ids.js";
 import { gpusOf, type Request, type RequestError, type RunStatistics } from "../model/request.js";
 import type { Preemption } from "../placement/preemption.js";
@@ -10,25 +12,88 @@ import { emit } from "../records.js";
 import { seedOf } from "../scheduling/seed-of.js";
 import type { CoreSettings } from "../settings.js";
 import type { State } from "../state.js";
+import { RetryBudget } from "./retry-budget.js";
 import { nextStep, type AttemptFate, type NextStep } from "./attempt-ends.js";
 
 const NO_STATISTICS = { runMs: 0, firstOutputMs: 0, inputTokens: 0, outputTokens: 0, peakMemoryMib: 0 };
+
+/** Of what failed, in a GPU's evidence. */
+const MAX_FAULT_CHARS = 200;
 
 export class Attempts {
   readonly #state: State;
   readonly #settings: CoreSettings;
   readonly #estimator: Estimator;
   readonly #preemption: Preemption;
+  readonly #health: FleetHealth;
   /** Those on GPUs that were late when they were placed: charged among the late. */
   readonly #placedLate = new Set<RequestId>();
+  readonly #budget = new RetryBudget();
+  /** Whose retry is due and waits for the budget, in that order. */
+  readonly #dueRetries = new LinkedList<RequestId>();
+  /** Whose present attempt has given output, as far as this life of the router knows. */
+  readonly #withOutput = new Set<RequestId>();
+  /** Attempts that must not run twice and were told to stop because they were overdue, and why. */
+  readonly #overdue = new Map<RequestId, { readonly attempt: number; readonly error: RequestError }>();
   /** Results of superseded attempts that were refused; for metrics. */
   lateResults = 0;
 
-  constructor(state: State, settings: CoreSettings, estimator: Estimator, preemption: Preemption) {
+  constructor(state: State, settings: CoreSettings, estimator: Estimator, preemption: Preemption, health: FleetHealth) {
     this.#state = state;
     this.#settings = settings;
     this.#estimator = estimator;
     this.#preemption = preemption;
+    this.#health = health;
+  }
+
+  /** An attempt has been placed. */
+  placed(attempt: number, nowMs: number): void {
+    if (attempt === 1) this.#budget.firstAttempt(nowMs);
+  }
+
+  /** Retries that are due but for the budget. */
+  get heldBack(): number {
+    return this.#dueRetries.size;
+  }
+
+  /** Puts those back in line whose retry is due, as far as the budget goes. */
+  tick(nowMs: number): void {
+    const { retries } = this.#state;
+    for (const requestId of retries.advance(nowMs)) this.#dueRetries.append(requestId);
+    for (let first = this.#dueRetries.head; first; first = this.#dueRetries.head) {
+      // Cancelled meanwhile, or timed out.
+      const stale = this.#state.retryOf(first.value) === null;
+      if (!stale && !this.#budget.take(nowMs)) return;
+      this.#dueRetries.remove(first);
+      if (!stale) this.#state.retryDue(first.value);
+    }
+  }
+
+  /** An attempt did not begin, or gave no sign of life, in its time. `asked`: the request brought that time itself. */
+  overdue(request: Request, error: RequestError, asked: boolean, nowMs: number, step: Step): void {
+    const { requestId, idempotent } = request.spec;
+    const ref = { requestId, attempt: request.attempt };
+    // It is about to go back in line anyway.
+    if (this.#preemption.isStopping(ref)) return;
+    step.effects.push({ kind: "cancel_attempt", nodeId: request.nodeId as NodeId, ref });
+    if (!asked) this.#blame(request, `${error.code}: ${error.message}`, nowMs);
+    if (idempotent) this.over(request, "overdue", error, null, nowMs, step);
+    // Its agent says when it has stopped.
+    else this.#overdue.set(requestId, { attempt: request.attempt, error });
+  }
+
+  /** The present attempt has begun to give output. */
+  gaveOutput(request: Request): void {
+    this.#withOutput.add(request.spec.requestId);
+  }
+
+  hasOutput(requestId: RequestId): boolean {
+    return this.#withOutput.has(requestId);
+  }
+
+  /** Whether an attempt is to stop because it was overdue. */
+  isOverdue({ requestId, attempt }: AttemptRef): boolean {
+    return this.#overdue.get(requestId)?.attempt === attempt;
   }
 
   /** A request that nothing was promised to any more has been placed. */
@@ -61,7 +126,9 @@ export class Attempts {
     }
     if (end.outcome === "succeeded" || end.outcome === "unavailable") this.#learn(request, end, nowMs);
     const preempted = end.outcome === "cancelled" && this.#preemption.isStopping(ref);
-    this.over(request, preempted ? "preempted" : end.outcome, end.error, end, nowMs, step);
+    const overdue = this.#overdue.get(ref.requestId);
+    if (end.outcome === "cancelled" && overdue) this.over(request, "overdue", overdue.error, end, nowMs, step);
+    else this.over(request, preempted ? "preempted" : end.outcome, end.error, end, nowMs, step);
     step.effects.push({ kind: "acknowledge", nodeId, ref });
   }
 
@@ -69,17 +136,27 @@ export class Attempts {
     const { fleet } = this.#state;
     const gpus = this.#indexesOf(request);
     const fault = end.outcome === "unavailable";
-    // Of several GPUs any may be the one to blame.
-    for (const gpu of gpus) {
-      fleet.learnOutcome(gpu, fault);
-      if (fault && fleet.errorRate[gpu]! > this.#settings.errorThreshold) {
-        fleet.takeOut(gpu, `error rate ${fleet.errorRate[gpu]!.toFixed(2)}`, nowMs + this.#settings.gpuCooldownMs);
-      }
+    if (!fault || end.fault !== "none") {
+      const kind = !fault ? "succeeded" : end.fault === "gpu" ? "gpu_fault" : "fault";
+      const text = end.error ? `${end.error.code}: ${end.error.message}`.slice(0, MAX_FAULT_CHARS) : "";
+      this.#health.ended(gpus, { modelId: request.spec.modelId, kind, text, ratio: this.#slowness(request, gpus, end.statistics) }, nowMs);
     }
     if (fault || !end.statistics || !isMeasured(end.statistics)) return;
     this.#settle(request, end.statistics);
     const speed = this.#estimator.learn(request.spec, end.statistics, request.decision?.estimate.durationMs);
     if (speed >= 0) for (const gpu of gpus) fleet.learnSpeed(gpu, speed);
+  }
+
+  /** It was too slow for the times of the configuration. */
+  #blame(request: Request, text: string, nowMs: number): void {
+    this.#health.ended(this.#indexesOf(request), { modelId: request.spec.modelId, kind: "fault", text: text.slice(0, MAX_FAULT_CHARS), ratio: 0 }, nowMs);
+  }
+
+  /** Time that it took over what was expected, of its GPU's kind or of work like it; 0 when nothing can be said. */
+  #slowness({ decision }: Request, gpus: readonly number[], statistics: RunStatistics | null): number {
+    if (!decision || !statistics || !isMeasured(statistics)) return 0;
+    const { estimate } = decision;
+    return estimate.outputTokens === undefined ? statistics.runMs / Math.max(1, estimate.durationMs) : this.#state.fleet.work.drag[gpus[0]!]!;
   }
 
   #indexesOf(request: Request): readonly number[] {
@@ -101,6 +178,7 @@ export class Attempts {
   /** An attempt is over: its request ends, or goes back in line. */
   over(request: Request, fate: AttemptFate, error: RequestError | null, end: AttemptEnd | null, nowMs: number, step: Step): void {
     this.#placedLate.delete(request.spec.requestId);
+    this.#overdue.delete(request.spec.requestId);
     if (fate === "succeeded" || fate === "unavailable" || fate === "lost") {
       for (const gpu of this.#indexesOf(request)) this.#state.fleet.outcomes.ended(gpu, nowMs - request.placedAtMs, fate !== "succeeded", nowMs);
     }
@@ -112,15 +190,19 @@ export class Attempts {
       return;
     }
     const { requestId } = request.spec;
+    const { attempt } = request;
+    if (this.#withOutput.delete(requestId)) step.effects.push({ kind: "output_void", requestId, attempt, reason: next.reason });
+    // One that has to wait for the budget waits like any other.
+    const delayMs = next.budgeted && next.delayMs === 0 && !this.#budget.take(nowMs) ? 1 : next.delayMs;
     emit(
       this.#state,
       {
         kind: "attempt_failed",
         requestId,
-        attempt: request.attempt,
+        attempt,
         reason: next.reason,
         ...(fate === "preempted" && { preempted: true }),
-        retryAtMs: nowMs + next.delayMs,
+        retryAtMs: nowMs + delayMs,
         estimate: this.#estimator.estimate(request.spec),
         atMs: nowMs,
       },
@@ -132,6 +214,8 @@ export class Attempts {
   /** The request is over. */
   end(request: Request, how: Extract<NextStep, { kind: "end" }>, end: AttemptEnd | null, nowMs: number, step: Step): void {
     this.#placedLate.delete(request.spec.requestId);
+    this.#overdue.delete(request.spec.requestId);
+    this.#withOutput.delete(request.spec.requestId);
     this.#preemption.ended(request.spec.requestId);
     const result = end?.result ?? new Uint8Array();
     emit(

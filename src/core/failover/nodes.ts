@@ -1,8 +1,9 @@
 // Nodes and their GPUs as they come, go silent and come back, and what that means for the work on them. Called by the engine.
 import type { Event, Step } from "../events.js";
-import type { GpuInventory } from "../model/gpu.js";
+import type { FleetHealth } from "../health/fleet-health.js";
+import type { GpuInventory, GpuReport } from "../model/gpu.js";
 import type { AttemptRef, GpuId, NodeId } from "../model/ids.js";
-import { gpusOf } from "../model/request.js";
+import { gpusOf, type Request } from "../model/request.js";
 import type { Preemption } from "../placement/preemption.js";
 import { emit } from "../records.js";
 import type { CoreSettings } from "../settings.js";
@@ -29,16 +30,20 @@ export class Nodes {
   readonly #settings: CoreSettings;
   readonly #attempts: Attempts;
   readonly #preemption: Preemption;
+  readonly #health: FleetHealth;
   /** Of nodes that may hold work. */
   readonly #away = new Map<NodeId, Absence>();
+  /** Attempts that must not run twice and that another agent process of their node was given, by node: it may run on until it is fenced. */
+  readonly #ghosts = new Map<NodeId, Map<string, number>>();
   /** Until then whoever is cut off gets the time of a takeover: the router stood still, ms. */
   #lenientUntilMs = 0;
 
-  constructor(state: State, settings: CoreSettings, attempts: Attempts, preemption: Preemption) {
+  constructor(state: State, settings: CoreSettings, attempts: Attempts, preemption: Preemption, health: FleetHealth) {
     this.#state = state;
     this.#settings = settings;
     this.#attempts = attempts;
     this.#preemption = preemption;
+    this.#health = health;
   }
 
   /** A router took over: whoever holds work gets the time to come back. */
@@ -76,6 +81,19 @@ export class Nodes {
   /** Gives up the work of nodes that have been away for too long. */
   tick(nowMs: number, step: Step): void {
     for (const [nodeId, absence] of this.#away) this.#judge(nodeId, absence, nowMs, step);
+    for (const [nodeId, fencedAtMs] of this.#ghosts) this.#exorcise(nodeId, fencedAtMs, nowMs, step);
+  }
+
+  /** Gives up what a replaced agent process has certainly stopped. */
+  #exorcise(nodeId: NodeId, fencedAtMs: Map<string, number>, nowMs: number, step: Step): void {
+    for (const request of this.#state.onNode(nodeId)) {
+      const due = fencedAtMs.get(nameOf(request));
+      if (due === undefined || nowMs < due) continue;
+      const error = { code: "attempt_lost", message: `Another agent process of ${nodeId} has taken the place of the one that had attempt ${request.attempt}.` };
+      this.#attempts.over(request, "lost", error, null, nowMs, step);
+    }
+    for (const [name, due] of fencedAtMs) if (nowMs >= due) fencedAtMs.delete(name);
+    if (fencedAtMs.size === 0) this.#ghosts.delete(nodeId);
   }
 
   #judge(nodeId: NodeId, { sinceMs, lostAtMs, fencedAtMs }: Absence, nowMs: number, step: Step): void {
@@ -94,28 +112,39 @@ export class Nodes {
   connected(event: Extract<Event, { kind: "node_connected" }>, nowMs: number, step: Step): void {
     const { nodeId } = event;
     const { fleet } = this.#state;
+    const sinceMs = this.#away.get(nodeId)?.sinceMs ?? nowMs;
+    const replaced = fleet.nodes.get(nodeId)?.instanceId !== event.instanceId;
     this.#away.delete(nodeId);
     for (const inventory of event.gpus) this.#register(nodeId, inventory, step);
+    const anew = fleet.nodes.get(nodeId)?.instanceId !== event.instanceId;
     fleet.setRunners(nodeId, event.runners);
     fleet.setConnected(nodeId, true, event.instanceId);
-    const reported = new Set(event.gpus.map((gpu) => gpu.gpuId));
-    for (const gpu of fleet.nodes.get(nodeId)!.gpus) {
-      if (!reported.has(fleet.inventory[gpu]!.gpuId)) fleet.takeOut(gpu, "its node does not report it", Number.POSITIVE_INFINITY);
-      else if (fleet.outUntilMs[gpu] === Number.POSITIVE_INFINITY) fleet.putBack(gpu);
-    }
+    this.#health.reported(nodeId, new Set(event.gpus.map((gpu) => gpu.gpuId)), anew, nowMs);
 
     // Reconcile: what the agent does not hold is lost, what we do not want it must stop and forget.
-    const held = new Set(event.held.map((ref) => `${ref.attempt} ${ref.requestId}`));
+    const held = new Set(event.held.map(keyOf));
     for (const request of this.#state.onNode(nodeId)) {
       const ref: AttemptRef = { requestId: request.spec.requestId, attempt: request.attempt };
-      if (!held.has(`${ref.attempt} ${ref.requestId}`)) {
+      if (held.has(keyOf(ref))) this.#ghosts.get(nodeId)?.delete(keyOf(ref));
+      if (!held.has(keyOf(ref))) {
+        if (this.#isGhost(nodeId, request, replaced ? sinceMs + this.#settings.fencedAfterMs : 0)) continue;
         const error = { code: "attempt_lost", message: `The agent of ${nodeId} does not hold attempt ${ref.attempt}.` };
         this.#attempts.over(request, "lost", error, null, nowMs, step);
-      } else if (request.stop || this.#preemption.isStopping(ref)) {
+      } else if (request.stop || this.#preemption.isStopping(ref) || this.#attempts.isOverdue(ref)) {
         step.effects.push({ kind: "cancel_attempt", nodeId, ref });
       }
     }
     for (const ref of event.held) if (!this.#attempts.present(nodeId, ref)) this.#attempts.refuse(nodeId, ref, step);
+  }
+
+  /** Whether the process that had the attempt may still run it. `fencedAtMs` is when it can no longer; 0 when it is the one that says it does not. */
+  #isGhost(nodeId: NodeId, request: Request, fencedAtMs: number): boolean {
+    if (request.spec.idempotent) return false;
+    const ghosts = this.#ghosts.get(nodeId) ?? new Map<string, number>();
+    if (ghosts.has(nameOf(request))) return true;
+    if (fencedAtMs === 0) return false;
+    this.#ghosts.set(nodeId, ghosts.set(nameOf(request), fencedAtMs));
+    return true;
   }
 
   #register(nodeId: NodeId, inventory: GpuInventory, step: Step): void {
@@ -127,10 +156,22 @@ export class Nodes {
 
   /** A node says that it has lost a GPU. */
   gpuLost(nodeId: NodeId, gpuId: GpuId, reason: string, nowMs: number, step: Step): void {
-    const { fleet } = this.#state;
-    const gpu = fleet.indexOf(gpuId);
-    if (gpu < 0 || fleet.nodeOf[gpu]!.nodeId !== nodeId) return;
-    fleet.takeOut(gpu, reason, nowMs + this.#settings.gpuCooldownMs);
+    for (const gpu of this.#health.affectedBy(nodeId, gpuId)) {
+      this.#health.lost(gpu, reason, nowMs);
+      this.#dropWork(gpu, reason, nowMs, step);
+    }
+  }
+
+  /** What else a node says of a GPU of its own; some of it means that the work there is lost. */
+  gpuReported(nodeId: NodeId, gpuId: GpuId, report: GpuReport, nowMs: number, step: Step): void {
+    for (const gpu of this.#health.affectedBy(nodeId, gpuId)) {
+      if (this.#health.report(gpu, report, nowMs)) this.#dropWork(gpu, report.kind === "xid" ? `Xid ${report.xid}` : report.reason, nowMs, step);
+    }
+  }
+
+  #dropWork(gpu: number, reason: string, nowMs: number, step: Step): void {
+    const { nodeId } = this.#state.fleet.nodeOf[gpu]!;
+    const { gpuId } = this.#state.fleet.inventory[gpu]!;
     for (const request of this.#state.onNode(nodeId)) {
       if (!gpusOf(request).includes(gpuId)) continue;
       step.effects.push({ kind: "cancel_attempt", nodeId, ref: { requestId: request.spec.requestId, attempt: request.attempt } });
@@ -138,6 +179,14 @@ export class Nodes {
       if (request.spec.idempotent) this.#attempts.over(request, "lost", { code: "gpu_lost", message: reason }, null, nowMs, step);
     }
   }
+}
+
+function keyOf(ref: AttemptRef): string {
+  return `${ref.attempt} ${ref.requestId}`;
+}
+
+function nameOf({ spec, attempt }: Request): string {
+  return keyOf({ requestId: spec.requestId, attempt });
 }
 
 function sameInventory(a: GpuInventory, b: GpuInventory): boolean {

@@ -1,10 +1,13 @@
-// What the router believes about its GPUs, in columns indexed by a small dense integer (the GPU's stable index).
-// The ledger half (active, reserved) is a fold of records; the telemetry half is pushed by agents and never recorded.
-// `apply` in records.ts and the engine write it; filters and scorers read the columns. It decides nothing.
+// What the router believes about its GPUs, in columns indexed by a small dense integer (the GPU's stable index): their load
+// (load-columns.ts), their health (health-columns.ts), their nodes and runners, and what keeps each from taking work.
+// `apply` in records.ts, the engine and its health write it; filters and scorers read the columns. It decides nothing.
 import { assert } from "../../lib/assert.js";
 import { ServiceTimes } from "../estimate/service-times.js";
 import type { GpuInventory, GpuTelemetry, RunnerInfo, RunnerLoad } from "../model/gpu.js";
 import type { GpuId, NodeId } from "../model/ids.js";
+import { HealthColumns, type HealthVerdict } from "./health-columns.js";
+import { FIRST_CAPACITY, LoadColumns, widerFloats, type LoadLimits } from "./load-columns.js";
+import type { GpuMaintenance } from "../model/maintenance.js";
 import { OutcomeColumns } from "./outcome-columns.js";
 import { PrefixIndex } from "./prefix-index.js";
 import { Reservations } from "./reservations.js";
@@ -35,25 +38,13 @@ export interface NodeEntry {
   readonly gpus: number[];
 }
 
-/** What a full GPU is; part of the core's settings. */
-export interface LoadLimits {
-  /** How many requests make a GPU count as fully busy. */
-  readonly maxConcurrentTasksPerGpu: number;
-  /** Share of its memory that may be in use, 0..1. */
-  readonly memoryThreshold: number;
-}
-
-const FIRST_CAPACITY = 64;
 /** A power of two. A follower that is further behind looks at every GPU. */
 const RECENT_CHANGES = 256;
 /** Performance index: each success moves it by this share. */
 const PERFORMANCE_GAIN = 0.1;
-/** Error rate: each outcome moves it by this share, so that about the last twenty count. */
-const ERROR_RATE_GAIN = 0.05;
 
-export class Fleet {
+export class Fleet extends LoadColumns {
   readonly #stateFilters: readonly StateFilter[];
-  readonly #limits: LoadLimits;
   readonly #indexOf = new Map<GpuId, number>();
   readonly nodes = new Map<NodeId, NodeEntry>();
   readonly inventory: GpuInventory[] = [];
@@ -65,49 +56,17 @@ export class Fleet {
   readonly work = new WorkLedger(new ServiceTimes());
   /** GPUs that are kept for somebody who waits. */
   readonly reservations = new Reservations();
+  /** How well each GPU is; written by the core's health through `judged`. */
+  readonly health = new HealthColumns();
   /** Which prompts each GPU has lately read. */
   readonly prefixes = new PrefixIndex();
   /** Last sample as it came, for people; null before the first. */
   readonly telemetry: (GpuTelemetry | null)[] = [];
 
-  // Facts of the hardware.
-  memoryTotalMib = new Float64Array(FIRST_CAPACITY);
-  computeCapability = new Int32Array(FIRST_CAPACITY);
-  multiprocessorCount = new Int32Array(FIRST_CAPACITY);
-  powerLimitWatts = new Float64Array(FIRST_CAPACITY);
-  // The ledger.
-  active = new Int32Array(FIRST_CAPACITY);
-  /** Requests that have the GPU to themselves; more than 1 only after the setting changed while they ran. */
-  exclusive = new Int32Array(FIRST_CAPACITY);
-  reservedMib = new Float64Array(FIRST_CAPACITY);
-  // The last sample; NaN for what the device cannot say. Time 0 means that there is none.
-  sampleAtMs = new Float64Array(FIRST_CAPACITY);
-  usedMib = new Float64Array(FIRST_CAPACITY);
-  utilizationPercent = new Float64Array(FIRST_CAPACITY);
-  temperatureCelsius = new Float64Array(FIRST_CAPACITY);
-  powerUsageWatts = new Float64Array(FIRST_CAPACITY);
-  // What was placed or released since the sample and so cannot show in it.
-  memorySinceMib = new Float64Array(FIRST_CAPACITY);
-  activeSince = new Int32Array(FIRST_CAPACITY);
-  #activeAtSample = new Int32Array(FIRST_CAPACITY);
-  // Attempts whose runner has not begun, and what they reserve: not yet in any sample.
-  #notStarted = new Int32Array(FIRST_CAPACITY);
-  #notStartedMib = new Float64Array(FIRST_CAPACITY);
-  // What outcomes taught.
-  errorRate = new Float64Array(FIRST_CAPACITY);
+  /** Speed against the likes of it, learned from outcomes, 0..1. */
   performanceIndex = new Float64Array(FIRST_CAPACITY);
-  /** Taken out by an event until then, ms. */
-  outUntilMs = new Float64Array(FIRST_CAPACITY);
-  outReason: string[] = [];
-  /**
-   * Memory in use as far as can be known, MiB: telemetry plus what was placed since, never below what is reserved, never
-   * above what there is.
-   */
-  effectiveUsedMib = new Float64Array(FIRST_CAPACITY);
-  /** What may still be reserved below the memory threshold, MiB; negative when it is passed. */
-  roomMib = new Float64Array(FIRST_CAPACITY);
-  /** Busy share as far as can be known, 0..1: telemetry plus a slot for each request placed since, never below the ledger. */
-  effectiveUtilization = new Float64Array(FIRST_CAPACITY);
+  /** GPUs that an operator has taken out, and why; by index. Changed by maintenance-book.ts. */
+  readonly maintenance = new Map<number, GpuMaintenance>();
   /** Bit k is set while `stateFilters[k]` blocks the GPU. */
   blocked = new Uint32Array(FIRST_CAPACITY);
   /** Grows with every change anybody can see; for WatchGpus and for columns that follow the fleet. */
@@ -121,8 +80,8 @@ export class Fleet {
   readonly freed = new Set<number>();
 
   constructor(stateFilters: readonly StateFilter[], limits: LoadLimits) {
+    super(limits);
     assert(stateFilters.length <= 31, "at most 31 state filters fit the mask");
-    this.#limits = limits;
     this.#stateFilters = stateFilters;
   }
 
@@ -146,9 +105,8 @@ export class Fleet {
     if (index === this.size) {
       this.#grow(index + 1);
       this.telemetry.push(null);
-      this.outReason.push("");
       this.performanceIndex[index] = 0.5;
-      this.#forgetSample(index);
+      this.forgetSample(index);
       this.#indexOf.set(inventory.gpuId, index);
     } else {
       const before = this.nodeOf[index];
@@ -159,10 +117,7 @@ export class Fleet {
     this.work.register(index, inventory.name);
     this.nodeOf[index] = node;
     node.gpus.push(index);
-    this.memoryTotalMib[index] = inventory.memoryTotalMib;
-    this.computeCapability[index] = inventory.computeCapability;
-    this.multiprocessorCount[index] = inventory.multiprocessorCount;
-    this.powerLimitWatts[index] = inventory.powerLimitWatts;
+    this.describe(index, inventory);
     this.refresh(index);
     this.#reshaped();
   }
@@ -174,7 +129,7 @@ export class Fleet {
     if (connected) node.instanceId = instanceId;
     else node.loads.clear();
     for (const gpu of node.gpus) {
-      if (!connected) this.#forgetSample(gpu);
+      if (!connected) this.forgetSample(gpu);
       this.refresh(gpu);
     }
   }
@@ -192,45 +147,19 @@ export class Fleet {
   /** Counts a placement at once, before any telemetry can show it. */
   place(gpu: number, memoryMib: number, exclusive = false): void {
     this.outcomes.place(gpu);
-    this.active[gpu]! += 1;
-    if (exclusive) this.exclusive[gpu]! += 1;
-    this.activeSince[gpu]! += 1;
-    this.reservedMib[gpu]! += memoryMib;
-    this.memorySinceMib[gpu]! += memoryMib;
-    this.#notStarted[gpu]! += 1;
-    this.#notStartedMib[gpu]! += memoryMib;
+    this.addLoad(gpu, memoryMib, exclusive);
     this.refresh(gpu, false);
   }
 
-  /** The runner of a placed attempt has begun: the next sample shows it. */
-  started(gpu: number, memoryMib: number): void {
-    this.#notStarted[gpu]! -= 1;
-    this.#notStartedMib[gpu]! -= memoryMib;
-  }
-
   release(gpu: number, memoryMib: number, hadStarted: boolean, exclusive = false): void {
-    assert(this.active[gpu]! > 0, "a GPU releases only what was placed on it");
-    this.active[gpu]! -= 1;
-    if (exclusive) this.exclusive[gpu]! -= 1;
-    this.activeSince[gpu]! -= 1;
-    this.reservedMib[gpu]! -= memoryMib;
-    this.memorySinceMib[gpu]! -= memoryMib;
-    if (!hadStarted) this.started(gpu, memoryMib);
+    this.removeLoad(gpu, memoryMib, hadStarted, exclusive);
     this.refresh(gpu);
   }
 
   /** Takes a sample in. Load placed since it was taken stays counted on top of it. */
   observe(gpu: number, sample: GpuTelemetry, sampledAtMs: number): void {
     this.telemetry[gpu] = sample;
-    this.sampleAtMs[gpu] = sampledAtMs;
-    this.usedMib[gpu] = sample.memoryUsedMib;
-    this.utilizationPercent[gpu] = sample.gpuUtilizationPercent;
-    this.temperatureCelsius[gpu] = sample.temperatureCelsius;
-    this.powerUsageWatts[gpu] = sample.powerUsageWatts;
-    if (sample.powerLimitWatts > 0) this.powerLimitWatts[gpu] = sample.powerLimitWatts;
-    this.memorySinceMib[gpu] = this.#notStartedMib[gpu]!;
-    this.activeSince[gpu] = this.#notStarted[gpu]!;
-    this.#activeAtSample[gpu] = this.active[gpu]!;
+    this.takeSample(gpu, sample, sampledAtMs);
     this.refresh(gpu);
   }
 
@@ -249,15 +178,9 @@ export class Fleet {
   forgetStaleSamples(nowMs: number, maxAgeMs: number): void {
     for (let gpu = 0; gpu < this.size; gpu += 1) {
       if (this.sampleAtMs[gpu] === 0 || nowMs - this.sampleAtMs[gpu]! <= maxAgeMs) continue;
-      this.#forgetSample(gpu);
+      this.forgetSample(gpu);
       this.refresh(gpu);
     }
-  }
-
-  /** What an attempt's end says of its GPU. `fault` only when the GPU, its runner or its node was to blame. */
-  learnOutcome(gpu: number, fault: boolean): void {
-    this.errorRate[gpu]! += ((fault ? 1 : 0) - this.errorRate[gpu]!) * ERROR_RATE_GAIN;
-    this.refresh(gpu);
   }
 
   /** How fast a success was against the likes of it, 0..1, 0.5 being the mean. */
@@ -266,33 +189,10 @@ export class Fleet {
     this.refresh(gpu);
   }
 
-  /** Takes a GPU out of service. One that is out for longer already stays so, for its first reason. */
-  takeOut(gpu: number, reason: string, untilMs: number): void {
-    if (untilMs <= this.outUntilMs[gpu]!) return;
-    this.outUntilMs[gpu] = untilMs;
-    this.outReason[gpu] = reason;
+  /** What became of a GPU's health. */
+  judged(gpu: number, verdict: HealthVerdict): void {
+    this.health.write(gpu, verdict);
     this.refresh(gpu);
-  }
-
-  /** Puts a GPU back into service with a clean record, or its old one would throw it out again. */
-  putBack(gpu: number): void {
-    this.outUntilMs[gpu] = 0;
-    this.outReason[gpu] = "";
-    this.errorRate[gpu] = 0;
-    this.refresh(gpu);
-  }
-
-  /** Ends cool-downs that are over. */
-  expireCooldowns(nowMs: number): void {
-    for (let gpu = 0; gpu < this.size; gpu += 1) {
-      const until = this.outUntilMs[gpu]!;
-      if (until !== 0 && until <= nowMs) this.putBack(gpu);
-    }
-  }
-
-  /** Whether the last sample can be explained by our own work: some of it was here when the sample was taken. */
-  ownWorkAtSample(gpu: number): boolean {
-    return this.#activeAtSample[gpu]! > 0 || this.active[gpu]! > 0;
   }
 
   /**
@@ -300,7 +200,7 @@ export class Fleet {
    * cannot make room for anybody.
    */
   refresh(gpu: number, mayHelp = true): void {
-    this.#weighLoad(gpu);
+    this.weighLoad(gpu);
     let mask = 0;
     const filters = this.#stateFilters;
     for (let bit = 0; bit < filters.length; bit += 1) if (filters[bit]!.blocks(this, gpu)) mask |= 1 << bit;
@@ -325,28 +225,6 @@ export class Fleet {
     this.runners.invalidate();
   }
 
-  #weighLoad(gpu: number): void {
-    const sampled = this.sampleAtMs[gpu]! > 0;
-    const slots = this.#limits.maxConcurrentTasksPerGpu;
-    const reserved = this.reservedMib[gpu]!;
-    const usedMib = this.usedMib[gpu]!;
-    const used = sampled && usedMib === usedMib ? usedMib + this.memorySinceMib[gpu]! : 0;
-    this.effectiveUsedMib[gpu] = Math.min(Math.max(used, reserved), Math.max(this.memoryTotalMib[gpu]!, reserved));
-    this.roomMib[gpu] = this.memoryTotalMib[gpu]! * this.#limits.memoryThreshold - this.effectiveUsedMib[gpu]!;
-    const ledger = this.active[gpu]! / slots;
-    const percent = this.utilizationPercent[gpu]!;
-    const busy = sampled && percent === percent ? percent / 100 + this.activeSince[gpu]! / slots : 0;
-    this.effectiveUtilization[gpu] = Math.min(1, Math.max(busy, ledger));
-  }
-
-  #forgetSample(gpu: number): void {
-    this.sampleAtMs[gpu] = 0;
-    this.usedMib[gpu] = 0;
-    this.utilizationPercent[gpu] = Number.NaN;
-    this.temperatureCelsius[gpu] = Number.NaN;
-    this.powerUsageWatts[gpu] = Number.NaN;
-  }
-
   #node(nodeId: NodeId): NodeEntry {
     let node = this.nodes.get(nodeId);
     if (!node) {
@@ -359,40 +237,10 @@ export class Fleet {
   #grow(size: number): void {
     if (size <= this.active.length) return;
     const capacity = this.active.length * 2;
-    const wider = (old: Float64Array): Float64Array<ArrayBuffer> => {
-      const column = new Float64Array(capacity);
-      column.set(old);
-      return column;
-    };
-    const widerInt = (old: Int32Array): Int32Array<ArrayBuffer> => {
-      const column = new Int32Array(capacity);
-      column.set(old);
-      return column;
-    };
-    this.memoryTotalMib = wider(this.memoryTotalMib);
-    this.powerLimitWatts = wider(this.powerLimitWatts);
-    this.reservedMib = wider(this.reservedMib);
-    this.sampleAtMs = wider(this.sampleAtMs);
-    this.usedMib = wider(this.usedMib);
-    this.utilizationPercent = wider(this.utilizationPercent);
-    this.temperatureCelsius = wider(this.temperatureCelsius);
-    this.powerUsageWatts = wider(this.powerUsageWatts);
-    this.memorySinceMib = wider(this.memorySinceMib);
-    this.#notStartedMib = wider(this.#notStartedMib);
-    this.errorRate = wider(this.errorRate);
-    this.performanceIndex = wider(this.performanceIndex);
-    this.outUntilMs = wider(this.outUntilMs);
-    this.changedAt = wider(this.changedAt);
-    this.effectiveUsedMib = wider(this.effectiveUsedMib);
-    this.roomMib = wider(this.roomMib);
-    this.effectiveUtilization = wider(this.effectiveUtilization);
-    this.computeCapability = widerInt(this.computeCapability);
-    this.multiprocessorCount = widerInt(this.multiprocessorCount);
-    this.active = widerInt(this.active);
-    this.exclusive = widerInt(this.exclusive);
-    this.activeSince = widerInt(this.activeSince);
-    this.#notStarted = widerInt(this.#notStarted);
-    this.#activeAtSample = widerInt(this.#activeAtSample);
+    this.widen(capacity);
+    this.health.widen(capacity);
+    this.performanceIndex = widerFloats(this.performanceIndex, capacity);
+    this.changedAt = widerFloats(this.changedAt, capacity);
     const blocked = new Uint32Array(capacity);
     blocked.set(this.blocked);
     this.blocked = blocked;

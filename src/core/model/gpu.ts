@@ -34,6 +34,14 @@ export interface GpuTelemetry {
   /** NVML clock event reasons, a bit mask. */
   readonly clockEventReasons: number;
   readonly eccUncorrected: number;
+  /** Memory of the processes that the driver names, MiB; absent where it names none, as inside most containers. */
+  readonly processMemoryMib?: number;
+  /** Bad rows of memory are remapped at the next reset; absent when not told. */
+  readonly rowRemapPending?: boolean;
+  /** Memory has bad rows that cannot be remapped any more; absent when not told. */
+  readonly rowRemapFailed?: boolean;
+  /** Bad pages of memory are retired at the next reset, on GPUs before row remapping; absent when not told. */
+  readonly retiredPagesPending?: boolean;
 }
 
 /** Something on a node that can do work. */
@@ -88,8 +96,44 @@ export interface RunnerLoad {
   readonly ageMs: number;
 }
 
-export type GpuState = "active" | "suspect" | "inactive" | "maintenance" | "error";
+export type GpuState = "active" | "suspect" | "inactive" | "maintenance" | "draining" | "error";
 export type HealthStatus = "healthy" | "warning" | "critical";
+
+/**
+ * Where a GPU is between well and out: `degraded` takes work when others do not, `draining` finishes what it has, `quarantined` is out,
+ * `probation` has to prove itself.
+ */
+export type GpuHealthState = "healthy" | "degraded" | "draining" | "quarantined" | "probation";
+
+/** What its node tells of a GPU beside samples and its loss. */
+export type GpuReport =
+  /** An error of the driver; `detail` is the text of the kernel's log, "" when there is none. */
+  | { readonly kind: "xid"; readonly xid: number; readonly detail: string }
+  /** Calls to the driver for it hang or crash; what runs on it may go on. */
+  | { readonly kind: "hangs"; readonly reason: string }
+  /** It answers again, or has been reset. */
+  | { readonly kind: "restored"; readonly reason: string };
+
+/** One change of a GPU's health and why. */
+export interface HealthTransition {
+  readonly atMs: number;
+  readonly from: GpuHealthState;
+  readonly to: GpuHealthState;
+  /** The evidence, in words. */
+  readonly reason: string;
+}
+
+/** The health of a GPU as it is shown to people. */
+export interface GpuHealthView {
+  readonly state: GpuHealthState;
+  readonly sinceMs: number;
+  /** When its quarantine ends if nothing else is wrong then, ms; 0 when it is in none, Infinity when nobody can tell. */
+  readonly untilMs: number;
+  /** What is wrong now, in words. */
+  readonly signs: readonly string[];
+  /** The last changes, oldest first. */
+  readonly history: readonly HealthTransition[];
+}
 
 /** A GPU as it is shown to people. */
 export interface GpuView {
@@ -100,7 +144,10 @@ export interface GpuView {
   readonly state: GpuState;
   /** Why it is not active; "" when it is. */
   readonly stateReason: string;
+  /** When maintenance should be over, UTC ms; 0 when unknown or in service. */
+  readonly maintenanceUntilMs?: number;
   readonly health: HealthStatus;
+  readonly healthDetails: GpuHealthView;
   /** The last sample; null before the first. */
   readonly telemetry: GpuTelemetry | null;
   /** ms; -1 before the first sample. */

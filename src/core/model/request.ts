@@ -1,5 +1,6 @@
 // A request: what the caller asked for, and where it stands.
 import type { Decision } from "./decision.js";
+import type { Caller } from "./caller.js";
 import type { GpuId, ModelId, NodeId, RequestId, UserId } from "./ids.js";
 
 /** 5 is the most urgent. */
@@ -43,6 +44,21 @@ export interface Wishes {
   readonly preemptible: boolean;
   /** Its runner saves what was done: begun again, it goes on from there. */
   readonly checkpoint: boolean;
+}
+
+/** How long a request may stay where it stands, ms each: in line at a time, dispatched and not begun, begun, begun without a sign of life. 0 for no bound; absent for the configured one. */
+export interface StageTimeouts {
+  readonly waitingMs?: number;
+  readonly startingMs?: number;
+  readonly runningMs?: number;
+  readonly answeringMs?: number;
+}
+
+/** What a request wants done when things go wrong. Most leave that to the configuration: the field is left out then. */
+export interface Handling {
+  /** When an attempt is interrupted that has given output. */
+  readonly onInterruption: "restart" | "fail";
+  readonly timeouts: StageTimeouts;
 }
 
 export const NO_WISHES: Wishes = {
@@ -98,6 +114,7 @@ export interface RequestSpec {
   /** Whether two attempts may run at the same time, as they can for a while after a network cut. */
   readonly idempotent: boolean;
   readonly wishes?: Wishes;
+  readonly handling?: Handling;
   readonly payload: Uint8Array;
   /** Hash of all the above but the id: tells a repeat from a clash; "" when the router made the id. */
   readonly contentHash: string;
@@ -131,8 +148,12 @@ export interface RunStatistics {
 /** Why a request is to end before its work does. */
 export interface StopWish {
   readonly cause: "cancel" | "timeout";
+  /** Which time-out it was; absent for that of the whole request. */
+  readonly stage?: "waiting" | "running";
   readonly reason: string;
   readonly atMs: number;
+  /** There when somebody else than its owner asked for it. */
+  readonly by?: Caller;
 }
 
 /** A stored result, without its bytes. */
@@ -154,6 +175,10 @@ export interface Request {
   attempt: number;
   /** Of them, those that were stopped for more urgent work; absent for none. */
   preemptions?: number;
+  /** An attempt that is over had begun. */
+  begun?: true;
+  /** Since when it is back in line after an attempt; absent before the first is over. */
+  waitingSinceMs?: number;
   /** The GPU of the present or last attempt; "" before the first. */
   gpuId: GpuId | "";
   /** All GPUs of an attempt that has several, `gpuId` first. */
@@ -161,6 +186,8 @@ export interface Request {
   nodeId: NodeId | "";
   placedAtMs: number;
   startedAtMs: number;
+  /** When the present attempt first gave output or told its progress, where something hangs on that; absent before. */
+  answeredAtMs?: number;
   endedAtMs: number;
   /** 0..1; not durable. */
   progress: number;

@@ -180,7 +180,7 @@ export class ModelPlacement {
       if (!node.connected) continue;
       for (const runner of node.runners) {
         const gpu = runner.gpuIds.length === 1 ? this.#fleet.indexOf(runner.gpuIds[0]!) : -1;
-        if (gpu < 0 || !runner.loadable || runner.loadable.length === 0 || this.#fleet.outUntilMs[gpu]! > 0) continue;
+        if (gpu < 0 || !runner.loadable || runner.loadable.length === 0 || this.#fleet.health.isOut(gpu)) continue;
         const models = new Set<string>();
         for (const modelId of runner.models) {
           const key = `${gpu} ${modelId}`;

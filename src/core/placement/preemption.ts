@@ -53,6 +53,11 @@ export class Preemption {
     return this.#stopping.get(requestId)?.attempt === attempt;
   }
 
+  /** An attempt was told to stop for another reason than somebody who waits; it is no fault of anybody either. */
+  told({ requestId, attempt }: AttemptRef): void {
+    this.#stopping.set(requestId, { attempt, forId: "" as RequestId });
+  }
+
   /** The live attempt of a request is over, however. */
   ended(requestId: RequestId): void {
     this.#stopping.delete(requestId);

@@ -285,7 +285,7 @@ function classKey(waiting: Waiting): string {
   const { spec, late, estimate, avoidGpuId } = waiting;
   const { requirements, wishes } = spec;
   const memoryStep = Math.ceil(estimate.memoryMib / MEMORY_STEP_MIB);
-  // What is promised something, and what is not, fit different GPUs.
-  const band = `${bandOf(waiting)}${late ? "late" : ""}${wishes ? "wishes" : ""}`;
+  // What is promised something, and what is not, fit different GPUs; so does what may run again and what may not.
+  const band = `${bandOf(waiting)}${late ? "late" : ""}${wishes ? "wishes" : ""}${spec.idempotent ? "" : "once"}`;
   return `${band}\n${spec.modelId}\n${spec.type}\n${spec.specificGpuId}\n${spec.strategy}\n${avoidGpuId}\n${requirements.minComputeCapability},${requirements.computeUnits},${memoryStep},${wishes?.gpus ?? 1}`;
 }

@@ -7,9 +7,11 @@ import { empty } from "./filters/empty.js";
 import { exclusive } from "./filters/exclusive.js";
 import { gang } from "./filters/gang.js";
 import { health } from "./filters/health.js";
+import { maintenance } from "./filters/maintenance.js";
 import { memory } from "./filters/memory.js";
 import { model } from "./filters/model.js";
 import { pin } from "./filters/pin.js";
+import { probe } from "./filters/probe.js";
 import { reserved } from "./filters/reserved.js";
 import { slots } from "./filters/slots.js";
 import { status } from "./filters/status.js";
@@ -35,16 +37,16 @@ import { weighted } from "./strategies/weighted.js";
 
 /** What keeps a GPU from all work; the order is that of Explain. */
 export function stateFilters(settings: CoreSettings): readonly StateFilter[] {
-  return [status, suspect, health(settings), exclusive, slots(settings), utilization(settings)];
+  return [status, suspect, maintenance, health(settings), exclusive, slots(settings), utilization(settings)];
 }
 
-/** In the order in which they run: the most selective first, `avoid` last because it yields when nothing else is left. */
+/** In the order in which they run: the most selective first. */
 export function requestFilters(settings: CoreSettings): readonly RequestFilter[] {
-  return [pin, model, capability, empty, memory(settings), reserved(), avoid];
+  return [pin, model, probe, capability, empty, memory(settings), reserved()];
 }
 
-/** Those that judge what all others, a strategy's own too, have left. */
-export const lastFilters: readonly RequestFilter[] = [gang];
+/** Those that judge what all others, a strategy's own too, have left: `avoid` yields when it would leave nothing. */
+export const lastFilters: readonly RequestFilter[] = [avoid, gang];
 
 export function strategies(settings: CoreSettings): readonly Strategy[] {
   return [

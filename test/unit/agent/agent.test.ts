@@ -30,6 +30,7 @@ class LoadingRunner {
   readonly orders: ModelOrder[] = [];
   load: EngineLoad | null = null;
   asked = 0;
+  readonly leases: number[] = [];
   models = ["a"];
   #changed = (): void => {};
   readonly runner = fakeRunner("loading", {
@@ -43,6 +44,7 @@ class LoadingRunner {
       this.models = action === "load" ? [...this.models, modelId] : this.models.filter((model) => model !== modelId);
       this.#changed();
     },
+    leaseUntil: (atMs) => this.leases.push(atMs),
     engineLoad: () => {
       this.asked += 1;
       return Promise.resolve(this.load);
@@ -55,7 +57,7 @@ let loading: LoadingRunner;
 beforeEach(async () => {
   events = [];
   loading = new LoadingRunner();
-  sessions = new AgentSessions({ terms: TERMS, clock: new TestClock(), log: silentLog, step: (event) => events.push(event), epoch: () => 1, onOutput: jest.fn(), onProgress: jest.fn() });
+  sessions = new AgentSessions({ terms: TERMS, clock: new TestClock(), log: silentLog, step: (event) => events.push(event), epoch: () => 1, isUnanswered: () => false, onOutput: jest.fn(), onProgress: jest.fn() });
   const rules = new Map([["/gpurouter.v1.AgentService/Connect", ["agent"]]] as const);
   const interceptors = [guardInterceptor(OPEN_GUARD, rules, (error) => {
     throw error;
@@ -112,6 +114,15 @@ describe("An order about a model", () => {
       { runner: "loading", model: "other", because: expect.stringContaining("does not have") },
     ]);
   });
+});
+
+test("runners are told of the lease at every word of the router, as it is renewed", async () => {
+  const [first = Number.NaN] = loading.leases;
+  expect(first).toBeLessThanOrEqual(performance.now() + TERMS.leaseMs);
+  await eventually(() => {
+    order("loading", "b", "load");
+    return (loading.leases.at(-1) ?? Number.NaN) > first;
+  }, "a word of the router after it has read one of the agent");
 });
 
 test("the load of an engine goes up at every telemetry interval while it tells, and not when it does not", async () => {

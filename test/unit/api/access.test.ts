@@ -3,6 +3,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { status } from "@grpc/grpc-js";
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
+import { AdminService } from "../../../gen/gpurouter/v1/admin_pb.js";
 import { AgentService } from "../../../gen/gpurouter/v1/agent_pb.js";
 import { IdentityService } from "../../../gen/gpurouter/v1/identity_pb.js";
 import { RouterService } from "../../../gen/gpurouter/v1/router_pb.js";
@@ -18,7 +19,7 @@ import { FakeRouter, requestOf, specOf, requestId } from "./fake-router.js";
 import { callConnect, callGrpc, LET_IN, serveGuarded, type Guarded } from "./guarded.js";
 import { ErrorLog } from "./serving.js";
 
-const SERVICES: readonly DescService[] = [RouterService, IdentityService, AgentService, Health, ServerReflection, ServerReflectionAlpha];
+const SERVICES: readonly DescService[] = [RouterService, AdminService, IdentityService, AgentService, Health, ServerReflection, ServerReflectionAlpha];
 const METHODS = SERVICES.flatMap((service) => service.methods);
 const nameOf = (method: DescMethod): string => `${method.parent.typeName}/${method.name}`;
 
@@ -45,6 +46,12 @@ const TABLE: Readonly<Record<string, readonly [who: readonly (string | undefined
   "gpurouter.v1.IdentityService/ListUsers": [[ADMIN], {}],
   "gpurouter.v1.IdentityService/DeleteUser": [[ADMIN], { userId: "gone" }],
   "gpurouter.v1.IdentityService/ListAudit": [[ADMIN], {}],
+  "gpurouter.v1.AdminService/SetMaintenance": [[ADMIN], { target: { target: { case: "gpuId", value: "g0" } }, on: true, reason: "fan" }],
+  "gpurouter.v1.AdminService/ListMaintenance": [[ADMIN], {}],
+  "gpurouter.v1.AdminService/RestartGpu": [[ADMIN], { gpuId: "g0", reason: "hangs" }],
+  "gpurouter.v1.AdminService/CancelRequest": [[ADMIN], { requestId: "OWN", reason: "asked" }],
+  "gpurouter.v1.AdminService/ListFailedCallbacks": [[ADMIN], {}],
+  "gpurouter.v1.AdminService/RetryCallback": [[ADMIN], { target: { case: "all", value: true } }],
   "gpurouter.v1.AgentService/Connect": [[AGENT], {}],
   "grpc.health.v1.Health/Check": [[NOBODY, ...EVERYBODY], {}],
   "grpc.health.v1.Health/List": [[NOBODY, ...EVERYBODY], {}],
@@ -114,7 +121,7 @@ describe.each(METHODS.map((method) => [nameOf(method), method] as const))("%s", 
   });
 
   // gRPC alone has what agents, health checks and reflection need.
-  if (method.parent !== RouterService && method.parent !== IdentityService) return;
+  if (![RouterService, AdminService, IdentityService].some((service) => service === method.parent)) return;
   test("by Connect lets in whom the table says", async () => {
     const served = await serveGuarded();
     await served.identity.key({ roles: ["user"], user: "gone" });
@@ -149,10 +156,12 @@ const BY_ID: Readonly<Record<string, (id: string) => object>> = {
 };
 /** These make what they name. */
 const MAKES = new Set(["gpurouter.v1.RouterService/Route"]);
+/** These are for admins, to whom nothing is another's. */
+const OWNS_ALL = new Set(["gpurouter.v1.AdminService/CancelRequest"]);
 
 test("every method that names a request or a key is tried with another's", () => {
   const naming = METHODS.filter(({ input }) => input.fields.some(({ name }) => name === "request_id" || name === "key_id")).map(nameOf);
-  expect(naming.filter((name) => !MAKES.has(name)).toSorted()).toEqual(Object.keys(BY_ID).toSorted());
+  expect(naming.filter((name) => !MAKES.has(name) && !OWNS_ALL.has(name)).toSorted()).toEqual(Object.keys(BY_ID).toSorted());
 });
 
 describe.each(METHODS.filter((method) => nameOf(method) in BY_ID).map((method) => [nameOf(method), method] as const))("%s with what is another's", (name, method) => {
@@ -242,7 +251,7 @@ test("what GPUs show holds nothing of other users: each field was looked at", ()
     [
       "gpu_id", "index", "node_id", "name", "compute_capability", "state", "health", "memory", "utilization", "temperature_celsius", "power", "performance_index",
       "error_rate", "active_requests", "queued_requests", "uptime_seconds", "simulated", "telemetry_age_ms", "models", "parent_gpu_id", "clock_event_reasons",
-      "multiprocessor_count", "state_reason", "engine_loads", "exclusive",
+      "multiprocessor_count", "state_reason", "engine_loads", "exclusive", "maintenance_until", "health_state", "health_since", "health_signs", "health_history", "quarantined_until",
     ].toSorted(),
   );
 });

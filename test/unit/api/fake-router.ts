@@ -76,6 +76,7 @@ export function gpuOf(gpuId: string, overrides: Partial<GpuView> = {}): GpuView 
     memoryReservedMib: 0,
     performanceIndex: 0.5,
     errorRate: 0,
+    healthDetails: { state: "healthy", sinceMs: 0, untilMs: 0, signs: [], history: [] },
     activeRequests: 0,
     exclusive: false,
     queuedRequests: 0,

@@ -2,8 +2,10 @@
 import * as http2 from "node:http2";
 import { create, toBinary, toJson, type DescMethod, type MessageInitShape, type DescMessage } from "@bufbuild/protobuf";
 import { Client, Metadata, status, type ChannelCredentials, type ClientDuplexStream, type ServerDuplexStream, credentials as channel } from "@grpc/grpc-js";
+import { AdminService } from "../../../gen/gpurouter/v1/admin_pb.js";
 import { AgentService, type ConnectRequest, type ConnectResponse } from "../../../gen/gpurouter/v1/agent_pb.js";
 import { IdentityService } from "../../../gen/gpurouter/v1/identity_pb.js";
+import { createAdminService } from "../../../src/api/admin-service.js";
 import { callerOf } from "../../../src/api/grpc-guard.js";
 import { createGrpcServer, type GrpcServerOptions } from "../../../src/api/grpc-server.js";
 import { IdentityGuard } from "../../../src/api/guard.js";
@@ -15,6 +17,7 @@ import type { AuthenticatorOptions } from "../../../src/auth/authenticator.js";
 import { ROLES, type Role } from "../../../src/auth/principal.js";
 import { agentDoor } from "../../../src/router/agent-door.js";
 import { makeIdentity, MemoryStore, type MadeIdentity } from "../auth/made-identity.js";
+import { FakeAdmin } from "./fake-admin.js";
 import { FakeRouter } from "./fake-router.js";
 import { afterThisTest, ErrorLog } from "./serving.js";
 
@@ -57,7 +60,10 @@ export async function serveGuarded({ authenticator, grpc: grpcOptions, http: htt
   for (const role of ROLES) keys[role] ??= await identity.key({ roles: [role], user: role, nodeIds: role === "agent" ? ["node-1"] : [] });
   const guard = new IdentityGuard(identity.authenticator, identity.audit, log, (listener) => identity.book.onTakenAway(listener));
   const service = createRouterService(router, Date.now, validate);
-  const services = [{ service: IdentityService, handlers: createIdentityService(identity.book, identity.audit, Date.now, validate) }];
+  const services = [
+    { service: AdminService, handlers: createAdminService(new FakeAdmin(router), identity.audit) },
+    { service: IdentityService, handlers: createIdentityService(identity.book, identity.audit, Date.now, validate) },
+  ];
   const agents: string[] = [];
   const connect = agentDoor((stream: ServerDuplexStream<ConnectRequest, ConnectResponse>) => {
     agents.push(callerOf(stream).principal.name);

@@ -43,7 +43,7 @@ const long = (length: number): string => "x".repeat(length);
 const nested = (depth: number): JsonObject => (depth === 0 ? {} : { a: nested(depth - 1) });
 const ID_ALLOWED = "must be 1 to 128 letters, digits and _ . : - and begin with a letter or digit";
 const TEXT_ALLOWED = "must be text without control characters";
-const URL_ALLOWED = "must be an http or https URL without user name and password";
+const URL_ALLOWED = "must be an http or https URL without user name, password and #fragment";
 const DEADLINE_ALLOWED = "must be a time from the year 2000 to 9999, with nanos from 0 to 999999999";
 const CAPABILITY_ALLOWED = 'must be a number such as "8.0", or empty';
 
@@ -78,6 +78,8 @@ const badRouteRequests: [string, MessageInitShape<typeof RouteRequestSchema>, st
   ["callback_url", { callbackUrl: "javascript:alert(1)" }, URL_ALLOWED],
   ["callback_url", { callbackUrl: "https://ada:secret@example.com/" }, URL_ALLOWED],
   ["callback_url", { callbackUrl: "https://ada@example.com/" }, URL_ALLOWED],
+  ["callback_url", { callbackUrl: "https://example.com/#part" }, URL_ALLOWED],
+  ["callback_url", { callbackUrl: "https://example.com/#" }, URL_ALLOWED],
   ["callback_url", { callbackUrl: "ht\ntp://example.com/" }, URL_ALLOWED],
   ["callback_url", { callbackUrl: " http://example.com/" }, URL_ALLOWED],
   ["callback_url", { callbackUrl: `http://example.com/${long(2_048)}` }, "must be at most 2048 characters"],

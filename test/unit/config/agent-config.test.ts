@@ -31,9 +31,10 @@ describe("loadAgentConfig", () => {
     expect(loadAgentConfig(undefined, {})).toEqual({
       nodeId: hostname(),
       routerAddress: "127.0.0.1:50051",
+      restartCommand: null,
       credentials: { key: "", keyFile: "", ca: "", cert: "", certKey: "" },
       logLevel: "info",
-      probe: { mode: "auto", recordedPath: "", nvmlLibrary: "libnvidia-ml.so.1", simulated: { gpus: 4, kind: "A100-80GB", speed: 1 } },
+      probe: { mode: "auto", recordedPath: "", nvmlLibrary: "libnvidia-ml.so.1", simulated: { gpus: 4, kind: "A100-80GB", speed: 1, eventsFile: "" } },
       runners: { openai: [], exec: [], simulated: null },
     });
   });

@@ -32,3 +32,9 @@ describe("what strategies are told", () => {
     expect(() => load("load_balancer: { priority_headroom: 1.5 }")).toThrow(/priority_headroom/);
   });
 });
+
+test("times that are sent to agents are whole milliseconds, however they are written: a message takes no fraction", () => {
+  const { agentTerms, core } = load("{ agents: { lease: 3.0004, heartbeat_interval: 0.2501, telemetry_interval: 1.0049, node_lost_after: 0.8003 }, request_router: { request_timeout: 1.0005 } }");
+  expect(agentTerms).toMatchObject({ leaseMs: 3000, heartbeatIntervalMs: 250, telemetryIntervalMs: 1005, nodeLostAfterMs: 800 });
+  expect(core.requestTimeoutMs).toBe(1001);
+});

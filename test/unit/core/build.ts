@@ -3,6 +3,7 @@ import { Engine } from "../../../src/core/engine.js";
 import type { AttemptEnd, AttemptOutcome, Effect, Event, Step } from "../../../src/core/events.js";
 import { Fleet } from "../../../src/core/fleet/fleet.js";
 import type { ResourceEstimate } from "../../../src/core/model/decision.js";
+import type { HealthVerdict } from "../../../src/core/fleet/health-columns.js";
 import type { GpuInventory, GpuTelemetry, RunnerInfo } from "../../../src/core/model/gpu.js";
 import type { AttemptRef, GpuId, ModelId, NodeId, RequestId, UserId } from "../../../src/core/model/ids.js";
 import { gpusOf, isExclusive, NO_WISHES, wishesOf, type Request, type RequestSpec, type Requirements, type Wishes } from "../../../src/core/model/request.js";
@@ -138,6 +139,12 @@ export function fleetOf(inventories: readonly GpuInventory[], over: Partial<Core
   return fleet;
 }
 
+/** Verdicts on a GPU's health, for tests of what they mean to others. */
+export const OUT: HealthVerdict = { state: "quarantined", slots: 0, probing: false, factor: 0 };
+export const WELL: HealthVerdict = { state: "healthy", slots: Number.POSITIVE_INFINITY, probing: false, factor: 1 };
+export const DEGRADED: HealthVerdict = { state: "degraded", slots: Number.POSITIVE_INFINITY, probing: false, factor: 0.5 };
+export const PROBING: HealthVerdict = { state: "probation", slots: 1, probing: true, factor: 0.25 };
+
 /** An engine with a clock that the test moves; checks the state after every step and collects the records. */
 export class World {
   readonly engine: Engine;
@@ -231,6 +238,7 @@ export function told(step: Step): string[] {
         return [`cancel ${effect.ref.requestId}#${effect.ref.attempt} on ${effect.nodeId}`];
       case "acknowledge":
         return [`acknowledge ${effect.ref.requestId}#${effect.ref.attempt} on ${effect.nodeId}`];
+      case "health_changed":
       case "changed":
         return [];
     }

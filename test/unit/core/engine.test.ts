@@ -545,21 +545,6 @@ describe("a GPU", () => {
     expect(world.step({ kind: "gpu_lost", nodeId: nodeId("n1"), gpuId: gpuId("g9"), reason: "hearsay" })).toMatchObject({ records: [], effects: [] });
   });
 
-  test("whose attempts fail too often cools down, and a success meanwhile does not make that longer", () => {
-    const world = new World({ ...NOW_RETRY, maxRetries: 0, requestTimeoutMs: 0 });
-    world.connect("n0", ["g0"]);
-    for (const id of ["a", "b", "c", "good"]) world.submit(id);
-    for (const id of ["a", "b", "c"]) world.end(id, "unavailable");
-    const { fleet } = world.engine.state;
-    expect(fleet.outUntilMs[0]).toBe(world.nowMs + 300_000);
-    const until = fleet.outUntilMs[0];
-    world.nowMs += 10_000;
-    world.end("good");
-    expect(fleet.outUntilMs[0]).toBe(until);
-    world.pass(290_000);
-    expect([fleet.outUntilMs[0], fleet.errorRate[0]]).toEqual([0, 0]);
-  });
-
   test("telemetry of another node's GPU or an unknown one is ignored", () => {
     const world = new World();
     world.connect("n0", ["g0"]);

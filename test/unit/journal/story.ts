@@ -7,7 +7,7 @@ import type { Priority, Request, RequestSpec } from "../../../src/core/model/req
 import type { Record } from "../../../src/core/records.js";
 import { DEFAULT_CORE_SETTINGS } from "../../../src/core/settings.js";
 import { takeSnapshot } from "../../../src/core/snapshot.js";
-import type { Batch, LmdbJournal } from "../../../src/journal/lmdb-journal.js";
+import type { Batch, Journal } from "../../../src/journal/journal.js";
 import { seededRandom } from "../../../src/lib/random.js";
 
 const NODE = "node-a" as NodeId;
@@ -135,7 +135,7 @@ function refOf(request: Request): { readonly requestId: RequestId; readonly atte
 }
 
 /** A journal's content as an engine: what a router would start with. */
-export function recoverEngine(journal: LmdbJournal): Engine {
+export function recoverEngine(journal: Journal): Engine {
   const { snapshot, records } = journal.recover();
   const engine = new Engine(DEFAULT_CORE_SETTINGS, snapshot);
   for (const record of records) engine.replay(record);

@@ -170,7 +170,9 @@ describe("The fence", () => {
     const session = welcomed();
     const [hello, second] = beats(session, 0, 2_500);
     session.received(heard(hello!, [dispatch("train", 1, true)]), 0);
+    expect(session.leaseUntilMs).toBe(LEASE_MS);
     session.received(heard(second!), 2_600);
+    expect(session.leaseUntilMs).toBe(2_500 + LEASE_MS);
     expect(session.fence(5_499)).toEqual([]);
     session.disconnected();
     const [again] = beats(session, 5_400);

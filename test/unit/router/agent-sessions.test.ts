@@ -16,6 +16,7 @@ const TERMS = { leaseMs: 10_000, nodeLostAfterMs: 800, heartbeatIntervalMs: 250,
 let clock: TestClock;
 let events: Event[];
 let watched: string[];
+let unanswered: Set<string>;
 let sessions: AgentSessions;
 
 beforeEach(() => {
@@ -23,12 +24,14 @@ beforeEach(() => {
   clock = new TestClock();
   events = [];
   watched = [];
+  unanswered = new Set();
   sessions = new AgentSessions({
     terms: TERMS,
     clock,
     log: silentLog,
     step: (event) => events.push(event),
     epoch: () => 7,
+    isUnanswered: ({ requestId }) => unanswered.delete(requestId),
     onOutput: (ref, offset, data) => watched.push(`output ${ref.requestId} ${offset} ${data.byteLength}`),
     onProgress: (ref, fraction, message) => watched.push(`progress ${ref.requestId} ${fraction} ${message}`),
   });
@@ -165,13 +168,23 @@ describe("What an agent says", () => {
     expect(watched).toEqual(["output r 5 3", "progress r 0.5 half"]);
   });
 
-  test("of its GPUs: telemetry with its age, a loss, an Xid that is one, and one that is not", () => {
+  test("as output tells the engine once of each attempt that it is alive", () => {
+    const { stream } = connect();
+    unanswered.add("r");
+    const piece = (offset: bigint) => ({ ref: { requestId: "r", attempt: 1 }, event: { case: "output" as const, value: { offset, data: new Uint8Array(1) } } });
+    stream.says({ events: [piece(0n), piece(1n)] });
+    expect(events.slice(1)).toEqual([{ kind: "attempt_answered", nodeId: "node-a", ref: { requestId: "r", attempt: 1 } }]);
+    expect(watched).toEqual(["output r 0 1", "output r 1 1"]);
+  });
+
+  test("of its GPUs: telemetry with its age, a loss, Xids whatever they mean", () => {
     const { stream } = connect();
     stream.says({ telemetry: [{ gpuId: "GPU-0", memoryUsedMib: 5, ageMs: 40 }] });
     stream.says({ gpuEvents: [{ gpuId: "GPU-0", event: { case: "xid", value: 13 } }, { gpuId: "GPU-0", event: { case: "xid", value: 79 } }, { gpuId: "GPU-0", event: { case: "lost", value: "gone" } }] });
     expect(events.slice(1)).toMatchObject([
       { kind: "telemetry", samples: [{ ageMs: 40, sample: { memoryUsedMib: 5, gpuUtilizationPercent: Number.NaN } }] },
-      { kind: "gpu_lost", reason: "Xid 79" },
+      { kind: "gpu_report", gpuId: "GPU-0", report: { kind: "xid", xid: 13, detail: "" } },
+      { kind: "gpu_report", gpuId: "GPU-0", report: { kind: "xid", xid: 79, detail: "" } },
       { kind: "gpu_lost", reason: "gone" },
     ]);
   });

@@ -14,11 +14,16 @@ let loop: EngineLoop;
 function nameOf(effect: Effect): string {
   switch (effect.kind) {
     case "changed":
-      return `changed ${effect.requestId}`;
+    case "output_void":
+      return `${effect.kind} ${effect.requestId}`;
     case "dispatch":
       return `dispatch ${effect.request.spec.requestId}`;
     case "order_model":
       return `order_model ${effect.order.modelId}`;
+    case "health_changed":
+      return `health_changed ${effect.transition.gpuId}`;
+    case "restart_gpu":
+      return `restart_gpu ${effect.gpuId}`;
     default:
       return `${effect.kind} ${effect.ref.requestId}`;
   }
@@ -148,6 +153,27 @@ describe("A journal that fails", () => {
     await stopped;
     await loop.stop();
     expect(failures).toHaveLength(1);
+  });
+});
+
+describe("A stop", () => {
+  test("commits nothing beside its own snapshot, and tells nobody of what comes after it", async () => {
+    journal.bytesSinceSnapshot = 1;
+    const stopped = loop.stop();
+    submit("late");
+    for (let turns = 0; turns < 10; turns += 1) await turn();
+    const batches = journal.batches.length;
+    await journal.commit();
+    await stopped;
+    expect([failures, released, journal.batches.length]).toEqual([[], [], batches]);
+  });
+
+  test("whose snapshot cannot be written says so like every failed commit, and ends", async () => {
+    journal.bytesSinceSnapshot = 1;
+    const stopped = loop.stop();
+    await journal.fail(new Error("No space left on device"));
+    await stopped;
+    expect(failures.map(({ message }) => message)).toEqual(["No space left on device"]);
   });
 });
 

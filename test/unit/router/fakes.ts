@@ -9,7 +9,7 @@ import { LOCAL_CALLER, type Caller } from "../../../src/api/guard.js";
 import type { Event } from "../../../src/core/events.js";
 import type { GpuId, NodeId, RequestId } from "../../../src/core/model/ids.js";
 import type { Request } from "../../../src/core/model/request.js";
-import type { Batch, FinishedPage, LmdbJournal } from "../../../src/journal/lmdb-journal.js";
+import type { Batch, FinishedPage, Journal } from "../../../src/journal/journal.js";
 import type { Clock } from "../../../src/router/clock.js";
 
 export const silentLog: Logger = pino({ level: "silent" });
@@ -42,8 +42,8 @@ export class HeldJournal {
   #waiting: Append | null = null;
 
   /** As the type that the router's parts take. */
-  get journal(): LmdbJournal {
-    return this as unknown as LmdbJournal;
+  get journal(): Journal {
+    return this as unknown as Journal;
   }
 
   get committing(): boolean {

@@ -14,7 +14,7 @@ let abort: AbortController;
 
 beforeEach(() => {
   engine = new Engine(DEFAULT_CORE_SETTINGS);
-  views = new GpuViews(engine, DEFAULT_CORE_SETTINGS, clock);
+  views = new GpuViews(engine, clock);
   abort = new AbortController();
   engine.step({ kind: "take_over", epoch: 4 }, clock.atMs);
   engine.step(nodeConnected("node-a", 2), clock.atMs);

@@ -12,6 +12,7 @@ const never = new AbortController().signal;
 
 function said(event: WatchEvent): string {
   if (event.kind === "request") return `${event.view.request.phase} ${event.view.request.attempt}`;
+  if (event.kind === "output_void") return `void ${event.attempt}`;
   return event.kind === "progress" ? `progress ${event.fraction}` : `output ${event.offset}+${event.data.byteLength}`;
 }
 

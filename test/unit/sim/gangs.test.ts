@@ -21,7 +21,7 @@ function run(arrivals: readonly Arrival[], over: { readonly faults?: SimulatedFa
     scenario: "test",
     load: 1,
     seed: 1,
-    settings: { ...DEFAULT_CORE_SETTINGS, gpuCooldownMs: 1_000, memoryThreshold: 1, ...over.settings },
+    settings: { ...DEFAULT_CORE_SETTINGS, gpuCooldownMs: 1_000, health: { ...DEFAULT_CORE_SETTINGS.health, probePatienceMs: 0 }, memoryThreshold: 1, ...over.settings },
     fleet,
     workload: { tenants: TENANTS, durationMs: 100_000, arrivals: () => arrivals },
     loaded: Array.from({ length: count }, () => []),

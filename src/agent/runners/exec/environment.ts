@@ -27,6 +27,7 @@ export function commandEnvironment(
     CUDA_DEVICE_ORDER: "PCI_BUS_ID",
     GPU_ROUTER_REQUEST_ID: job.requestId,
     GPU_ROUTER_ATTEMPT: String(job.attempt),
+    GPU_ROUTER_CONTINUES: job.continues ? "1" : "0",
     GPU_ROUTER_MODEL_ID: job.modelId,
     GPU_ROUTER_GPU_ID: job.gpuIds[0] ?? "",
     GPU_ROUTER_GPU_IDS: job.gpuIds.join(","),

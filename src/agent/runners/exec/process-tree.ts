@@ -1,6 +1,7 @@
 // A child process and everything it starts: spawned into a process group of its own, ended as a group.
 // Called by `exec.ts`. Knows nothing of jobs. A process that leaves the group (setsid) escapes; nothing else does.
 import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
+import type { Guard } from "./process-guard.js";
 import { groupRuns, signalGroup } from "./process-group.js";
 
 export interface ProcessSpec {
@@ -12,6 +13,10 @@ export interface ProcessSpec {
   readonly stdin: Uint8Array;
   /** From SIGTERM to SIGKILL, ms. */
   readonly killGraceMs: number;
+  /** Ends it when this process no longer can; null where it should then run on. */
+  readonly guard: Guard | null;
+  /** It must not run on when the agent's lease has run out. */
+  readonly endsWithLease: boolean;
   readonly onSpawn: () => void;
   readonly onStdout: (chunk: Buffer) => void;
   readonly onStderr: (chunk: Buffer) => void;
@@ -62,7 +67,7 @@ export class ProcessTree {
   }
 
   async #run(): Promise<ProcessEnd> {
-    const { argv, cwd, env, stdin, onStdout, onStderr, onSpawn } = this.#spec;
+    const { argv, cwd, env, stdin, guard, endsWithLease, onStdout, onStderr, onSpawn } = this.#spec;
     let child: ChildProcessWithoutNullStreams;
     try {
       // Detached: setsid(), so the pid is the id of a new process group.
@@ -70,6 +75,8 @@ export class ProcessTree {
     } catch (error) {
       return { kind: "not_spawned", error: error as NodeJS.ErrnoException };
     }
+    // Before anything is awaited: from here on it may outlive this process.
+    if (child.pid !== undefined) guard?.add(child.pid, endsWithLease);
     const piped = new Promise<void>((resolve) => child.once("close", () => resolve()));
     child.stdout.on("data", onStdout);
     child.stderr.on("data", onStderr);
@@ -107,6 +114,7 @@ export class ProcessTree {
       await new Promise((resolve) => setTimeout(resolve, GROUP_POLL_MS));
     }
     // The id is free again: nothing may be sent to it any more.
+    this.#spec.guard?.remove(this.#groupId);
     this.#groupId = 0;
   }
 

@@ -1,9 +1,8 @@
-import { healthOf } from "../../fleet/health.js";
 import type { FromSettings, StateFilter } from "../contract.js";
 
-/** Critical GPUs take no work: taken out by an event, too hot, or failing too often. */
+/** A GPU takes work as far as its health allows: none while it drains or is out, little while it comes back. */
 export const health: FromSettings<StateFilter> = (settings) => ({
   name: "health",
-  needed: `a GPU below ${settings.maxTemperatureCelsius} °C with an error rate of at most ${settings.errorThreshold}, not in cool-down`,
-  blocks: (fleet, gpu) => healthOf(fleet, gpu, settings) === "critical",
+  needed: `a GPU in service: below ${settings.maxTemperatureCelsius} °C, with an error rate of at most ${settings.errorThreshold}, without faults of its own`,
+  blocks: ({ health: { slots }, active }, gpu) => active[gpu]! >= slots[gpu]!,
 });

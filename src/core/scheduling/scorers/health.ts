@@ -2,7 +2,8 @@ import type { StateScorer } from "../contract.js";
 
 /**
  * 0.4 temperature + 0.3 power + 0.3 (1 − error rate) (row R2): temperature is 1 below 50 °C and falls to 0 at 100 °C;
- * power is 1 − usage / limit, 0.5 without a limit. What the device cannot say counts as 0.5.
+ * power is 1 − usage / limit, 0.5 without a limit. What the device cannot say counts as 0.5. Less of it all for a GPU that is degraded or
+ * comes back.
  */
 export const health: StateScorer = {
   name: "health",
@@ -12,6 +13,6 @@ export const health: StateScorer = {
     const usage = fleet.powerUsageWatts[gpu]!;
     const limit = fleet.powerLimitWatts[gpu]!;
     const power = usage !== usage || limit <= 0 ? 0.5 : usage >= limit ? 0 : 1 - usage / limit;
-    return 0.4 * temperature + 0.3 * power + 0.3 * (1 - fleet.errorRate[gpu]!);
+    return fleet.health.factor[gpu]! * (0.4 * temperature + 0.3 * power + 0.3 * (1 - fleet.health.errorRate[gpu]!));
   },
 };

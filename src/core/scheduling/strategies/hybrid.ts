@@ -10,11 +10,14 @@ import { kvRoom } from "../filters/kv-room.js";
 import { othersPromises } from "../filters/others-promises.js";
 import { ownPromise } from "../filters/own-promise.js";
 import { health } from "../scorers/health.js";
+import { unwell } from "../scorers/unwell.js";
 import { Prediction } from "../prediction.js";
 import { affinitySeconds, delaySeconds, ownSeconds } from "../scorers/seconds.js";
 
 /** A GPU in perfect health is worth this much of a request's time beside a failing one, seconds. */
 const HEALTH_SECONDS = 0.5;
+/** And one that is not well takes work only where it saves so much, seconds. */
+const UNWELL_SECONDS = 2;
 
 /** The GPU on which a request costs least time, its own and that of others. */
 export const hybrid: FromSettings<Strategy> = (settings) => {
@@ -28,6 +31,7 @@ export const hybrid: FromSettings<Strategy> = (settings) => {
       { scorer: delaySeconds(prediction), weight: -settings.hybrid.delayWeight },
       { scorer: affinitySeconds(prediction), weight: 1 },
       { scorer: health, weight: HEALTH_SECONDS },
+      { scorer: unwell, weight: -UNWELL_SECONDS },
     ],
   };
 };

@@ -3,9 +3,10 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, test } from "@jest/globals";
+import type { Guard } from "../../../../src/agent/runners/exec/process-guard.js";
 import { ExecRunner, type ExecCommand } from "../../../../src/agent/runners/exec.js";
 import { STOP_AT_ONCE, type JobOutcome } from "../../../../src/agent/runners/runner.js";
-import { aJob, eventually, RecordingSink } from "./fixtures.js";
+import { aJob, eventually, NO_GUARD, RecordingSink } from "./fixtures.js";
 
 const LIMITS = { maxResultBytes: 1 << 20 };
 const never = new AbortController().signal;
@@ -21,6 +22,7 @@ function command(argv: [string, ...string[]], options: Partial<ExecCommand> = {}
   const runner = new ExecRunner(
     { name: "m", argv, types: ["training"], cwd: "", env: {}, gpuIds: ["GPU-1"], killGraceMs: 10_000, maxOutputBytes: 1 << 20, ...options },
     agentEnv,
+    NO_GUARD,
   );
   runners.push(runner);
   return runner;
@@ -78,7 +80,7 @@ describe("a command", () => {
   test("sees its GPUs, its attempt, what the operator listed, and nothing else of the agent", async () => {
     const agentEnv = { PATH: process.env["PATH"], HOME: "/home/agent", LANG: "C.UTF-8", VLLM_API_KEY: "secret", LD_PRELOAD: "", NODE_OPTIONS: "--no-warnings" };
     const runner = command([process.execPath, "-p", "JSON.stringify(process.env)"], { env: { LISTED: "yes", HOME: "/srv/home" } }, agentEnv);
-    const outcome = await runner.run(aJob({ requestId: "r-7", attempt: 3, gpuIds: ["MIG-0001", "MIG-0002"] }), new RecordingSink(), LIMITS, never);
+    const outcome = await runner.run(aJob({ requestId: "r-7", attempt: 3, continues: true, gpuIds: ["MIG-0001", "MIG-0002"] }), new RecordingSink(), LIMITS, never);
     const seen = JSON.parse(textOf(outcome)) as Record<string, string>;
     const directory = seen["TMPDIR"] ?? "";
     expect(seen).toEqual({
@@ -91,6 +93,7 @@ describe("a command", () => {
       CUDA_DEVICE_ORDER: "PCI_BUS_ID",
       GPU_ROUTER_REQUEST_ID: "r-7",
       GPU_ROUTER_ATTEMPT: "3",
+      GPU_ROUTER_CONTINUES: "1",
       GPU_ROUTER_MODEL_ID: "m",
       GPU_ROUTER_GPU_ID: "MIG-0001",
       GPU_ROUTER_GPU_IDS: "MIG-0001,MIG-0002",
@@ -168,6 +171,15 @@ describe("an end without success", () => {
 
   test("a signal that the agent did not send is the node's fault", async () => {
     expect(await sh("kill -KILL $$").run(aJob(), new RecordingSink(), LIMITS, never)).toMatchObject({ outcome: "unavailable", code: "killed", message: expect.stringContaining("SIGKILL") });
+  });
+
+  test("a signal after the lease is the guard's: work that must not run twice was fenced, other work was not", async () => {
+    const told: unknown[] = [];
+    const guard: Guard = { ...NO_GUARD, add: (_group, endsWithLease) => told.push(endsWithLease), remove: () => told.push("removed"), leaseIsOut: true };
+    const runner = new ExecRunner({ name: "m", argv: ["/bin/sh", "-c", "kill -KILL $$"], types: [], cwd: "", env: {}, gpuIds: [], killGraceMs: 0, maxOutputBytes: 1024 }, process.env, guard);
+    expect(await runner.run(aJob({ mustNotRunTwice: true }), new RecordingSink(), LIMITS, never)).toMatchObject({ outcome: "fenced", code: "lease_out" });
+    expect(await runner.run(aJob(), new RecordingSink(), LIMITS, never)).toMatchObject({ outcome: "unavailable", code: "killed" });
+    expect(told).toEqual([true, "removed", false, "removed"]);
   });
 
   test("a program that is not there is named with the PATH, and nothing started", async () => {

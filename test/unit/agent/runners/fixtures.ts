@@ -1,4 +1,5 @@
 // A job and a sink for the tests of runners.
+import type { Guard } from "../../../../src/agent/runners/exec/process-guard.js";
 import type { Job, JobSink } from "../../../../src/agent/runners/runner.js";
 
 /** A job with the given fields and plain values for the rest. */
@@ -6,6 +7,7 @@ export function aJob(fields: Partial<Job> = {}): Job {
   return {
     requestId: "request-1",
     attempt: 1,
+    continues: false,
     gpuIds: ["GPU-00000000-0000-0000-0000-000000000001"],
     modelId: "m",
     type: "inference",
@@ -16,9 +18,13 @@ export function aJob(fields: Partial<Job> = {}): Job {
     outputTokens: 0,
     memoryMib: 0,
     expectedDurationMs: 0,
+    mustNotRunTwice: false,
     ...fields,
   };
 }
+
+/** For runners that nobody kills. */
+export const NO_GUARD: Guard = { add: () => {}, remove: () => {}, leaseUntil: () => {}, leaseIsOut: false };
 
 /** A payload of JSON. */
 export function json(value: unknown): Uint8Array {

@@ -17,11 +17,13 @@ const limits = settings({ maxRetries: 3, retryDelayMs: 1_000 });
 
 const completed = { kind: "end", phase: "completed", error: null };
 const cancelled = { kind: "end", phase: "cancelled", error: null };
+const waiting: StopWish = { ...timeout, stage: "waiting" };
+const waitedTooLong = { kind: "end", phase: "failed", error: { code: "waiting_timeout", message: "Too late." } };
 const timedOut = { kind: "end", phase: "failed", error: { code: "timeout", message: "Too late." } };
 const failed = { kind: "end", phase: "failed", error };
-const atOnce = { kind: "retry", delayMs: 0, reason: "oom: Out of memory." };
-const later = { kind: "retry", delayMs: 1_000, reason: "oom: Out of memory." };
-const preempted = { kind: "retry", delayMs: 0, reason: "preempted" };
+const atOnce = { kind: "retry", delayMs: 0, reason: "oom: Out of memory.", budgeted: false };
+const later = { kind: "retry", delayMs: 1_000, reason: "oom: Out of memory.", budgeted: true };
+const preempted = { kind: "retry", delayMs: 0, reason: "preempted", budgeted: false };
 const exhausted = {
   kind: "end",
   phase: "failed",
@@ -52,6 +54,10 @@ test.each<[AttemptFate, StopWish | null, number, unknown]>([
   ["lost", null, 3, atOnce],
   ["lost", null, 4, exhausted],
   ["lost", timeout, 1, timedOut],
+  ["lost", waiting, 1, waitedTooLong],
+  ["overdue", null, 1, atOnce],
+  ["overdue", null, 4, exhausted],
+  ["overdue", cancel, 1, cancelled],
 ])("%s with %j on attempt %i", (fate, stop, attempt, expected) => {
   expect(nextStep(request(attempt, stop), fate, error, limits, 0.5)).toEqual(expected);
 });
@@ -70,6 +76,30 @@ describe("the delay before a retry", () => {
 test("a failure without a reason still has words", () => {
   expect(nextStep(request(1), "failed", null, limits, 0)).toMatchObject({ error: { code: "failed", message: "The work failed without saying why." } });
   expect(nextStep(request(1), "lost", null, limits, 0)).toMatchObject({ reason: "lost" });
+});
+
+describe("a request that would rather fail than give its output anew", () => {
+  const streamed = (answeredAtMs?: number): Request => {
+    const made = request(1);
+    return { ...made, spec: { ...made.spec, handling: { onInterruption: "fail", timeouts: {} } }, ...(answeredAtMs !== undefined && { answeredAtMs }) };
+  };
+  const truncated = { kind: "end", phase: "failed", error: { code: "truncated", message: "Its output was cut off: attempt 1 was interrupted (oom: Out of memory.)." } };
+
+  test.each<[AttemptFate, unknown]>([
+    ["lost", truncated],
+    ["unavailable", truncated],
+    ["fenced", truncated],
+    ["cancelled", truncated],
+    ["succeeded", completed],
+    ["failed", failed],
+    ["preempted", preempted],
+  ])("and has given some: %s", (fate, expected) => {
+    expect(nextStep(streamed(5), fate, error, limits, 0.5)).toEqual(expected);
+  });
+
+  test("and has given none is tried again like any other", () => {
+    expect(nextStep(streamed(), "lost", error, limits, 0.5)).toEqual(atOnce);
+  });
 });
 
 test("attempts that were pre-empted are no faults: they count neither against the retries nor for the delay", () => {

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { Engine } from "../../../../src/core/engine.js";
 import { takeSnapshot } from "../../../../src/core/snapshot.js";
-import { nodeId, ref, requestId, settings, told, World } from "../build.js";
+import { inventory, nodeId, ref, requestId, runner, settings, told, World } from "../build.js";
 
 const { nodeLostAfterMs, reconnectGraceMs, takeoverGraceMs, fencedAfterMs } = settings();
 const TRAINING = { type: "training", idempotent: false } as const;
@@ -91,6 +91,47 @@ describe("Work that must not run twice", () => {
     ticks(made, 11_000);
     made.connect("n0", [], { held: [ref("r1", 1)] });
     expect(told(made.end("r1", "fenced"))).toEqual(["acknowledge r1#1 on n0", "dispatch r1#2 to g1"]);
+  });
+});
+
+describe("An agent process that takes another's place", () => {
+  const replace = (of: World, held: readonly ReturnType<typeof ref>[] = []) =>
+    of.step({ kind: "node_connected", nodeId: nodeId("n0"), instanceId: "another", gpus: [inventory("g0")], runners: [runner()], held });
+
+  test("says nothing of what the other one runs: work that must not run twice waits until that one is fenced", () => {
+    const made = world(TRAINING);
+    silent(made, nodeLostAfterMs);
+    ticks(made, 2_000);
+    expect(told(replace(made))).toEqual([]);
+    expect(ticks(made, fencedAfterMs - nodeLostAfterMs - 2_050)).toEqual([]);
+    expect(ticks(made, 50)).toEqual(["dispatch r1#2 to g1"]);
+  });
+
+  test("while the other's stream stands makes it wait from then on, however often it says hello", () => {
+    const made = world(TRAINING);
+    made.disconnect("n0");
+    replace(made);
+    ticks(made, fencedAfterMs - 1_000);
+    made.disconnect("n0");
+    expect(told(replace(made))).toEqual([]);
+    expect(ticks(made, 950)).toEqual([]);
+    expect(ticks(made, 50)).toEqual(["dispatch r1#2 to g1"]);
+  });
+
+  test("and goes again leaves the other its work", () => {
+    const made = world(TRAINING);
+    made.disconnect("n0");
+    replace(made);
+    made.disconnect("n0");
+    expect(told(made.connect("n0", ["g0"], { held: [ref("r1", 1)] }))).toEqual([]);
+    ticks(made, 60_000);
+    expect(made.request("r1")).toMatchObject({ attempt: 1, phase: "running" });
+  });
+
+  test("takes over at once what may run twice", () => {
+    const made = world();
+    made.disconnect("n0");
+    expect(told(replace(made))).toEqual([expect.stringMatching(/^dispatch r1#2/)]);
   });
 });
 

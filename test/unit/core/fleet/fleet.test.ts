@@ -2,7 +2,7 @@
 import { describe, expect, test } from "@jest/globals";
 import type { Fleet } from "../../../../src/core/fleet/fleet.js";
 import { Scheduler } from "../../../../src/core/scheduling/scheduler.js";
-import { ask, fleetOf, gpuId, inventory, nodeId, runner, sample, settings, World } from "../build.js";
+import { ask, fleetOf, gpuId, inventory, nodeId, OUT, PROBING, runner, sample, settings, WELL, World } from "../build.js";
 
 const NOW = 10_000;
 const MIB = 10_000;
@@ -177,7 +177,7 @@ describe("registration", () => {
 
   test("begins with nothing known: no sample, a mean performance, no errors", () => {
     const fleet = fleetOf([inventory("g0")]);
-    expect([fleet.sampleAtMs[0], fleet.temperatureCelsius[0], fleet.performanceIndex[0], fleet.errorRate[0]]).toEqual([0, Number.NaN, 0.5, 0]);
+    expect([fleet.sampleAtMs[0], fleet.temperatureCelsius[0], fleet.performanceIndex[0], fleet.health.errorRate[0]]).toEqual([0, Number.NaN, 0.5, 0]);
     expect(fleet.indexOf(gpuId("g9"))).toBe(-1);
   });
 
@@ -193,23 +193,24 @@ describe("registration", () => {
   });
 });
 
-describe("service", () => {
-  test("a GPU that is out for longer stays out for its first reason", () => {
-    const fleet = fleetOf([inventory("g0")]);
-    fleet.takeOut(0, "gone", Number.POSITIVE_INFINITY);
-    fleet.takeOut(0, "Xid 79", NOW);
-    fleet.expireCooldowns(NOW + 1);
-    expect([fleet.outUntilMs[0], fleet.outReason[0]]).toEqual([Number.POSITIVE_INFINITY, "gone"]);
-    fleet.putBack(0);
-    expect([fleet.outUntilMs[0], fleet.outReason[0], fleet.blocked[0]]).toEqual([0, "", 0]);
+describe("health", () => {
+  test("of every GPU is good until it is judged", () => {
+    const fleet = fleetOf([inventory("g0"), inventory("g1")]);
+    fleet.judged(1, OUT);
+    expect([0, 1].map((gpu) => [fleet.health.state(gpu), fleet.health.slots[gpu], fleet.blocked[gpu] === 0])).toEqual([
+      ["healthy", Number.POSITIVE_INFINITY, true],
+      ["quarantined", 0, false],
+    ]);
+    fleet.judged(1, WELL);
+    expect(fleet.blocked[1]).toBe(0);
   });
 
-  test("the error rate counts about the last twenty outcomes", () => {
+  test("is kept, and good for newcomers, when the columns grow", () => {
     const fleet = fleetOf([inventory("g0")]);
-    for (let turn = 0; turn < 2; turn += 1) fleet.learnOutcome(0, true);
-    expect(fleet.errorRate[0]).toBeCloseTo(0.0975, 12);
-    for (let turn = 0; turn < 60; turn += 1) fleet.learnOutcome(0, false);
-    expect(fleet.errorRate[0]).toBeLessThan(0.01);
+    fleet.judged(0, PROBING);
+    for (let index = 1; index < 130; index += 1) fleet.register(index, nodeId("node"), inventory(`g${index}`));
+    expect([fleet.health.state(0), fleet.health.isProbing(0), fleet.health.slots[0]]).toEqual(["probation", true, 1]);
+    expect([fleet.health.state(129), fleet.health.factor[129], fleet.health.slots[129], fleet.health.errorRate[129]]).toEqual(["healthy", 1, Number.POSITIVE_INFINITY, 0]);
   });
 });
 
@@ -248,7 +249,7 @@ describe("changes", () => {
 
   test("of a GPU that takes no work help nobody", () => {
     const fleet = fleetOf([inventory("g0")]);
-    fleet.takeOut(0, "Xid 79", NOW);
+    fleet.judged(0, OUT);
     expect([...fleet.freed]).toEqual([]);
   });
 });

@@ -5,7 +5,7 @@ import type { ModelOrder, RunnerInfo } from "../../../../src/core/model/gpu.js";
 import { ModelPlacement } from "../../../../src/core/placement/model-placement.js";
 import { DEFAULT_CORE_SETTINGS } from "../../../../src/core/settings.js";
 import { seededRandom } from "../../../../src/lib/random.js";
-import { estimate, gpuId, inventory, modelId, nodeId, requestId, settings, spec, wishes } from "../build.js";
+import { estimate, gpuId, inventory, modelId, nodeId, OUT, requestId, settings, spec, wishes } from "../build.js";
 
 const A100 = "NVIDIA A100-SXM4-80GB";
 const TOTAL_MIB = 80_000;
@@ -261,7 +261,7 @@ describe("moves", () => {
 
   test("leave GPUs alone that are out of service", () => {
     const yard = new Yard({ weights: { a: SMALL }, loaded: [["a"], []] });
-    yard.fleet.takeOut(1, "broken", Number.POSITIVE_INFINITY);
+    yard.fleet.judged(1, OUT);
     expect(yard.run(60, { a: 9 }).moves).toEqual([]);
   });
 });

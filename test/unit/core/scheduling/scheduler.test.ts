@@ -3,7 +3,7 @@ import type { Fleet } from "../../../../src/core/fleet/fleet.js";
 import { Scheduler } from "../../../../src/core/scheduling/scheduler.js";
 import type { CoreSettings } from "../../../../src/core/settings.js";
 import { seededRandom } from "../../../../src/lib/random.js";
-import { ask, fleetOf, gpuId, inventory, modelId, nodeId, runner, sample, settings } from "../build.js";
+import { ask, fleetOf, gpuId, inventory, modelId, nodeId, OUT, runner, sample, settings } from "../build.js";
 
 const NOW = 10_000;
 
@@ -95,17 +95,17 @@ describe("strategies", () => {
 
 describe("filter counts", () => {
   test("count each GPU once, under the first filter that removes it", () => {
-    const fleet = fleetOf(["off", "hot", "hot-and-full", "full", "unserved", "old", "small", "good"].map((id) => inventory(id, {
+    const fleet = fleetOf(["off", "ill", "ill-and-full", "full", "unserved", "old", "small", "good"].map((id) => inventory(id, {
       ...(id === "old" ? { computeCapability: 6_000 } : {}),
       ...(id === "small" ? { memoryTotalMib: 1_000 } : {}),
     })), { maxConcurrentTasksPerGpu: 1 });
     const index = (id: string): number => fleet.indexOf(gpuId(id));
     fleet.register(index("off"), nodeId("other"), inventory("off"));
-    fleet.observe(index("hot"), sample("hot", { temperatureCelsius: 90 }), NOW);
-    fleet.observe(index("hot-and-full"), sample("hot-and-full", { temperatureCelsius: 90 }), NOW);
-    fleet.place(index("hot-and-full"), 0);
+    fleet.judged(index("ill"), OUT);
+    fleet.judged(index("ill-and-full"), OUT);
+    fleet.place(index("ill-and-full"), 0);
     fleet.place(index("full"), 0);
-    fleet.setRunners(nodeId("node"), [runner({ models: [modelId("m")], gpuIds: ["hot", "hot-and-full", "full", "old", "small", "good"].map(gpuId) })]);
+    fleet.setRunners(nodeId("node"), [runner({ models: [modelId("m")], gpuIds: ["ill", "ill-and-full", "full", "old", "small", "good"].map(gpuId) })]);
     const wanted = ask({ memoryMib: 2_000, requirements: { minComputeCapability: 7_000 } });
     const decision = schedulerOf(fleet).explain(fleet, wanted);
     expect(decision.considered).toBe(8);

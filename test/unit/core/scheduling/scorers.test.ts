@@ -1,13 +1,14 @@
 // Row R2 by hand: every expected value is worked out from the requirement's formula, not by the code.
 import { describe, expect, test } from "@jest/globals";
 import { health } from "../../../../src/core/scheduling/scorers/health.js";
+import { unwell } from "../../../../src/core/scheduling/scorers/unwell.js";
 import { load } from "../../../../src/core/scheduling/scorers/load.js";
 import { performance } from "../../../../src/core/scheduling/scorers/performance.js";
 import { priority } from "../../../../src/core/scheduling/scorers/priority.js";
 import { typeCompatibility } from "../../../../src/core/scheduling/scorers/type-compatibility.js";
 import { usage } from "../../../../src/core/scheduling/scorers/usage.js";
 import type { Priority } from "../../../../src/core/model/request.js";
-import { ask, fleetOf, inventory, sample } from "../build.js";
+import { ask, DEGRADED, fleetOf, inventory, sample, WELL } from "../build.js";
 
 describe("usage: 0.6 (1 − memory used / total) + 0.4 (1 − utilisation)", () => {
   test.each([
@@ -98,11 +99,20 @@ describe("health: 0.4 temperature + 0.3 power + 0.3 (1 − error rate)", () => {
     expect(health.value(fleetOf([inventory("g0")]), 0, "inference")).toBeCloseTo(0.2 + 0.15 + 0.3, 12);
   });
 
-  test("errors lower it: one fault moves the rate to 0.05", () => {
+  test("errors lower it", () => {
     const fleet = fleetOf([inventory("g0")]);
     fleet.observe(0, sample("g0", { temperatureCelsius: 20, powerUsageWatts: 0 }), 1);
-    fleet.learnOutcome(0, true);
+    fleet.health.errorRate[0] = 0.05;
     expect(health.value(fleet, 0, "inference")).toBeCloseTo(1 - 0.3 * 0.05, 12);
+  });
+
+  test("a degraded GPU has half of it, and is unwell by the other half", () => {
+    const fleet = fleetOf([inventory("g0")]);
+    fleet.observe(0, sample("g0", { temperatureCelsius: 20, powerUsageWatts: 0 }), 1);
+    fleet.judged(0, DEGRADED);
+    expect([health.value(fleet, 0, "inference"), unwell.value(fleet, 0, "inference")]).toEqual([0.5, 0.5]);
+    fleet.judged(0, WELL);
+    expect(unwell.value(fleet, 0, "inference")).toBe(0);
   });
 });
 

@@ -1,7 +1,7 @@
 // What keeps a GPU from all work, seen through the mask that the fleet keeps for each GPU.
 import { expect, test } from "@jest/globals";
 import type { Fleet } from "../../../../src/core/fleet/fleet.js";
-import { fleetOf, inventory, nodeId, sample } from "../build.js";
+import { DEGRADED, fleetOf, inventory, nodeId, OUT, PROBING, sample, WELL } from "../build.js";
 
 /** Names of the filters that block the fleet's only GPU. */
 function blocking(prepare: (fleet: Fleet) => void): string[] {
@@ -18,13 +18,17 @@ const place = (count: number) => (fleet: Fleet) => {
 test.each<[string, string[], (fleet: Fleet) => void]>([
   ["a connected idle GPU", [], () => {}],
   ["a GPU whose node is not connected", ["status"], (fleet) => fleet.setConnected(nodeId("node"), false, "")],
-  ["a GPU at the temperature limit", ["health"], (fleet) => fleet.observe(0, sample("g0", { temperatureCelsius: 85 }), NOW)],
-  ["a GPU just below it", [], (fleet) => fleet.observe(0, sample("g0", { temperatureCelsius: 84.9 }), NOW)],
-  ["a GPU that cannot tell its temperature", [], (fleet) => fleet.observe(0, sample("g0", { temperatureCelsius: Number.NaN }), NOW)],
-  ["a GPU that was taken out", ["health"], (fleet) => fleet.takeOut(0, "Xid 79", 2_000)],
-  ["a GPU whose cool-down is over", [], (fleet) => {
-    fleet.takeOut(0, "Xid 79", 2_000);
-    fleet.expireCooldowns(2_000);
+  ["a GPU that is out", ["health"], (fleet) => fleet.judged(0, OUT)],
+  ["a GPU that drains", ["health"], (fleet) => fleet.judged(0, { ...OUT, state: "draining" })],
+  ["a GPU that is back in service", [], (fleet) => {
+    fleet.judged(0, OUT);
+    fleet.judged(0, WELL);
+  }],
+  ["a degraded GPU", [], (fleet) => fleet.judged(0, DEGRADED)],
+  ["an idle GPU that has to prove itself", [], (fleet) => fleet.judged(0, PROBING)],
+  ["a GPU that has its probe", ["health"], (fleet) => {
+    fleet.judged(0, PROBING);
+    place(1)(fleet);
   }],
   ["a GPU with a free slot", [], place(1)],
   ["a GPU without one", ["slots"], place(2)],
@@ -45,7 +49,7 @@ test.each<[string, string[], (fleet: Fleet) => void]>([
   }],
   ["a GPU for several reasons", ["status", "health", "slots"], (fleet) => {
     place(2)(fleet);
-    fleet.takeOut(0, "Xid 79", 2_000);
+    fleet.judged(0, OUT);
     fleet.setConnected(nodeId("node"), false, "");
   }],
 ])("%s is blocked by %j", (_, expected, prepare) => {
@@ -65,7 +69,8 @@ test("each says in words what it needs", () => {
   expect(stateFilters.map((filter) => filter.needed)).toEqual([
     "a GPU whose node is connected",
     "a GPU whose node was not cut off a moment ago",
-    "a GPU below 70 °C with an error rate of at most 0.1, not in cool-down",
+    "a GPU that no operator has taken out of service",
+    "a GPU in service: below 70 °C, with an error rate of at most 0.1, without faults of its own",
     "a GPU that no other request has to itself",
     "a GPU with fewer than 2 requests",
     "a GPU less than 80 % busy with work of others",

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { describe, expect, test } from "@jest/globals";
 import { groupRuns, signalGroup } from "../../../../../src/agent/runners/exec/process-group.js";
 import { ProcessTree } from "../../../../../src/agent/runners/exec/process-tree.js";
-import { eventually } from "../fixtures.js";
+import { eventually, NO_GUARD } from "../fixtures.js";
 
 const nothing = (): void => {};
 
@@ -17,6 +17,8 @@ describe("ProcessTree", () => {
       env: { PATH: process.env["PATH"] ?? "" },
       stdin: new Uint8Array(),
       killGraceMs: 60_000,
+      guard: NO_GUARD,
+      endsWithLease: false,
       onSpawn: nothing,
       onStdout: nothing,
       onStderr: nothing,

@@ -1,10 +1,11 @@
+import { OUT } from "../../build.js";
 import { expect, test } from "@jest/globals";
 import { Dispatcher, frequencies } from "../dispatcher.js";
 
 test("takes every GPU that can about as often, however busy", () => {
   const dispatcher = new Dispatcher("random", ["a", "b", "c", "d", "e"]);
   for (let turn = 0; turn < 7; turn += 1) dispatcher.fleet.place(1, 0);
-  dispatcher.fleet.takeOut(4, "Xid 79", 2_000_000);
+  dispatcher.fleet.judged(4, OUT);
   const counts = frequencies(dispatcher, 4_000);
   expect([...counts.keys()].toSorted()).toEqual(["a", "b", "c", "d"]);
   // Four standard deviations of a fair draw are 110.

@@ -1,5 +1,5 @@
 import { expect, test } from "@jest/globals";
-import { inventory, nodeId } from "../../build.js";
+import { inventory, nodeId, OUT, WELL } from "../../build.js";
 import { Dispatcher } from "../dispatcher.js";
 
 const ids = (count: number): string[] => Array.from({ length: count }, (_, index) => `g${index}`);
@@ -23,9 +23,9 @@ test("how busy a GPU is does not matter while it can take the request", () => {
 test("one that could not take its turn takes the next", () => {
   const dispatcher = new Dispatcher("round_robin", ids(4), ROOM);
   dispatcher.fill(4);
-  dispatcher.fleet.takeOut(2, "Xid 79", 2_000_000);
+  dispatcher.fleet.judged(2, OUT);
   expect(dispatcher.fill(6)).toEqual({ g0: 2, g1: 2, g3: 2 });
-  dispatcher.fleet.putBack(2);
+  dispatcher.fleet.judged(2, WELL);
   expect(dispatcher.place()).toBe("g2");
 });
 

@@ -1,0 +1,50 @@
+// What the disk says, folded from the bytes that are durable and nothing else: the yardstick for every promise the router makes.
+import type { Record } from "../../../src/core/records.js";
+
+export class DurableFacts {
+  epoch = 0;
+  readonly accepted = new Set<string>();
+  /** Phase of those that have ended. */
+  readonly ended = new Map<string, "completed" | "failed" | "cancelled">();
+  /** The newest attempt of each request that was placed. */
+  readonly attempt = new Map<string, number>();
+  /** Requests whose newest attempt is still on. */
+  readonly placed = new Set<string>();
+  readonly stopping = new Set<string>();
+
+  fold(record: Record): void {
+    switch (record.kind) {
+      case "epoch_started":
+        this.epoch = record.epoch;
+        return;
+      case "accepted":
+        this.accepted.add(record.spec.requestId);
+        return;
+      case "placed":
+        this.attempt.set(record.requestId, record.attempt);
+        this.placed.add(record.requestId);
+        return;
+      case "attempt_failed":
+        this.placed.delete(record.requestId);
+        return;
+      case "stop_requested":
+        this.stopping.add(record.requestId);
+        return;
+      case "ended":
+        this.placed.delete(record.requestId);
+        this.ended.set(record.requestId, record.phase);
+        return;
+      default:
+    }
+  }
+
+  /** Whether this attempt was placed, durably, and is on or over. */
+  wasPlaced(requestId: string, attempt: number): boolean {
+    return (this.attempt.get(requestId) ?? 0) >= attempt;
+  }
+
+  /** Whether this attempt is on. */
+  isOn(requestId: string, attempt: number): boolean {
+    return this.placed.has(requestId) && this.attempt.get(requestId) === attempt;
+  }
+}

@@ -1,0 +1,93 @@
+// What one seed stands for: the fleet, the settings, the faults that are on, and what callers ask for.
+import { loadRouterConfig } from "../../../src/config/router-config.js";
+import type { GpuId, ModelId, RequestId, UserId } from "../../../src/core/model/ids.js";
+import { NO_WISHES, type Priority, type RequestSpec } from "../../../src/core/model/request.js";
+import type { Draw } from "./draw.js";
+import { FAULT_NAMES } from "./faults.js";
+import type { RouterSettings } from "./simulated-router.js";
+
+/** How long faults strike, ms. */
+export const FAULTS_MS = 8_000;
+
+export interface Plan {
+  readonly faults: ReadonlySet<string>;
+  readonly settings: RouterSettings;
+  /** GPUs of each node. */
+  readonly nodes: readonly number[];
+  readonly requests: number;
+  readonly windowBytes: number;
+  readonly logScale: number;
+}
+
+/** Share of the seeds with everything on at once. */
+const EVERYTHING_SHARE = 0.1;
+
+/** `only` are the faults that are on; null for those that the seed draws: each in about half of the seeds, all of them in some. */
+export function planOf(draw: Draw, only: readonly string[] | null): Plan {
+  const share = draw.chance(EVERYTHING_SHARE) ? 1 : 0.45;
+  const drawn = FAULT_NAMES.filter((name) => draw.chance(share) && name !== "replacement");
+  const faults = new Set(only ?? drawn);
+  const { core, agentTerms, retention, callbacks } = loadRouterConfig(undefined, {});
+  // Shorter than the default, so that it runs out within a story; the router's margin over it stays.
+  const leaseMs = draw.whole(1_500, 3_000);
+  const fencedAfterMs = Math.ceil(leaseMs + core.fencedAfterMs - agentTerms.leaseMs);
+  const overload = faults.has("overload");
+  return {
+    faults,
+    settings: {
+      core: {
+        ...core,
+        fencedAfterMs,
+        strategy: draw.pick(["hybrid", "weighted", "least_loaded", "random", "round_robin", "priority_based"]),
+        gpuCooldownMs: draw.between(500, 3_000),
+        requestTimeoutMs: 30_000,
+        retryDelayMs: draw.pick([50, 300, 1_000]),
+        maxRetries: draw.whole(1, 6),
+        maxConcurrentTasksPerGpu: draw.whole(1, 4),
+        maxQueuedRequests: overload ? draw.whole(5, 20) : 1_000,
+      },
+      agentTerms: { ...agentTerms, leaseMs },
+      retention,
+      callbacks: { ...callbacks.limits, retryDelayMs: 200, maxRetryDelayMs: 2_000, maxTries: 1_000 },
+    },
+    nodes: Array.from({ length: draw.whole(2, 3) }, () => draw.whole(1, 3)),
+    requests: overload ? draw.whole(40, 80) : draw.whole(8, 40),
+    windowBytes: draw.pick([300, 4_000, 1_000_000]),
+    logScale: draw.pick([1, 1, 20_000, 200_000]),
+  };
+}
+
+/** What the `index`-th caller asks for. */
+export function specOf(index: number, plan: Plan, gpuIds: readonly string[], draw: Draw): RequestSpec {
+  const training = draw.chance(0.1);
+  const once = training || draw.chance(0.3);
+  const pinned = draw.chance(0.1);
+  const gang = !pinned && plan.nodes.some((gpus) => gpus >= 2) && draw.chance(0.08) ? 2 : 1;
+  const wished = gang > 1 || draw.chance(0.15);
+  const timed = plan.faults.has("time-outs");
+  return {
+    requestId: `r${index}` as RequestId,
+    userId: draw.pick(["ada", "bob", "eve"]) as UserId,
+    modelId: draw.pick(["m", "n"]) as ModelId,
+    type: training ? "training" : "inference",
+    priority: draw.whole(1, 5) as Priority,
+    requirements: {
+      memoryMib: draw.pick([0, 0, 500, 4_000, 9_000]),
+      computeUnits: 0,
+      maxBatchSize: 0,
+      // What must not run twice runs for longer than a lease, now and then: otherwise nobody would see it run on.
+      expectedDurationMs: draw.pick(once ? [0, 500, 3_000, 9_000] : [0, 100, 700, 1_500]),
+      minComputeCapability: 0,
+      inputTokens: 0,
+      outputTokens: 0,
+    },
+    timeoutMs: timed ? Math.round(draw.between(100, 4_000)) : draw.pick([0, 0, 20_000]),
+    callbackUrl: draw.chance(0.4) ? `http://receiver-${draw.whole(1, 2)}.example/told` : "",
+    strategy: "",
+    specificGpuId: pinned ? (draw.pick(gpuIds) as GpuId) : "",
+    idempotent: !once,
+    ...(wished && { wishes: { ...NO_WISHES, gpus: gang, preemptible: draw.chance(0.5), checkpoint: draw.chance(0.5) } }),
+    payload: new Uint8Array(draw.whole(0, 200)),
+    contentHash: `content of r${index}`,
+  };
+}

@@ -1,0 +1,167 @@
+// A simulated GPU node: the production agent in a simulated process, with simulated GPUs and work, behind a simulated network.
+import { Agent } from "../../../src/agent/agent.js";
+import type { GpuProbeEvent, GpuSample, Probe, ProbedGpu } from "../../../src/agent/probes/probe.js";
+import type { RouterTransport } from "../../../src/agent/router-connection.js";
+import type { Draw } from "./draw.js";
+import type { Executions } from "./executions.js";
+import { silentLog } from "./silent-log.js";
+import { Connection, type Link, type Listener } from "./simulated-network.js";
+import { SimulatedWork, type WorkConduct } from "./simulated-work.js";
+import { SimulatedProcess, type VirtualTime } from "./virtual-time.js";
+
+export const GPU_MEMORY_MIB = 16_000;
+
+export interface SimulatedNodeOptions {
+  readonly nodeId: string;
+  readonly gpus: number;
+  readonly time: VirtualTime;
+  readonly draw: Draw;
+  readonly link: Link;
+  readonly windowBytes: number;
+  readonly executions: Executions;
+  readonly conduct: WorkConduct;
+  readonly mayRunTwice: (requestId: string) => boolean;
+  readonly router: () => Listener | null;
+  readonly onConnection: (connection: Connection) => void;
+}
+
+export class SimulatedNode {
+  readonly nodeId: string;
+  readonly gpuIds: readonly string[];
+  readonly link: Link;
+  /** null while the agent is down. */
+  process: SimulatedProcess | null = null;
+  /** The newest. */
+  connection: Connection | null = null;
+  agent: Agent | null = null;
+  readonly #options: SimulatedNodeOptions;
+  readonly #deadGpus = new Set<string>();
+  readonly #listeners = new Set<(event: GpuProbeEvent) => void>();
+  #work: SimulatedWork | null = null;
+  #lives = 0;
+
+  constructor(options: SimulatedNodeOptions) {
+    this.#options = options;
+    this.nodeId = options.nodeId;
+    this.link = options.link;
+    this.gpuIds = Array.from({ length: options.gpus }, (_, index) => `GPU-simulated-${options.nodeId}-${index}`);
+  }
+
+  start(): void {
+    if (this.process) return;
+    const { nodeId, time, draw, executions, conduct, mayRunTwice } = this.#options;
+    this.#lives += 1;
+    const process = new SimulatedProcess(nodeId, draw.between(-2_000, 2_000), draw.between(0.999, 1.001));
+    this.process = process;
+    time.after(0, process, () => {
+      const work = new SimulatedWork({ nodeId, process, executions, conduct, path: `${nodeId}/${this.#lives}`, mayRunTwice, gpuWorks: (gpuId) => !this.#deadGpus.has(gpuId) });
+      this.#work = work;
+      this.#listeners.clear();
+      const gpus = this.gpuIds.filter((gpuId) => !this.#deadGpus.has(gpuId)).map(inventoryOf);
+      this.agent = new Agent({ nodeId, routerAddress: "simulated", version: "simulated", probe: this.#probe(), gpus, runners: [work], log: silentLog, transport: this.#transport(process) });
+      this.agent.start();
+    });
+  }
+
+  /** Ends the process, its work with it. `silently`: nobody tells the router. */
+  kill(silently: boolean): void {
+    const { process } = this;
+    if (!process) return;
+    process.alive = false;
+    this.#options.executions.processGone(process);
+    if (silently) this.connection?.die();
+    else this.connection?.processGone(process);
+    this.process = null;
+    this.agent = null;
+  }
+
+  /** As on SIGTERM; then it is down. */
+  stop(graceMs: number): void {
+    const { process, agent } = this;
+    if (!process || !agent) return;
+    this.#options.time.after(0, process, () => void agent.stop(graceMs).then(() => this.process === process && this.kill(false)));
+  }
+
+  /** A GPU falls off the bus; what ran on it ends. It is told with the words of the driver, or by being gone. */
+  loseGpu(gpuId: string, byXid: boolean): void {
+    const { process } = this;
+    this.#deadGpus.add(gpuId);
+    if (!process) return;
+    this.#options.time.after(0, process, () => {
+      this.#work?.gpuGone(gpuId);
+      this.#tell(byXid ? { kind: "xid", gpuId, xid: 79 } : { kind: "lost", gpuId, reason: "it has fallen off the bus" });
+    });
+  }
+
+  /** Something that the driver says of a GPU that works on. */
+  xid(gpuId: string, xid: number): void {
+    if (this.process) this.#options.time.after(0, this.process, () => this.#tell({ kind: "xid", gpuId, xid }));
+  }
+
+  /** Work that would never have ended fails. */
+  endHungWork(): void {
+    const { process } = this;
+    if (process) this.#options.time.after(0, process, () => this.#work?.endHung());
+  }
+
+  repairGpus(): void {
+    this.#deadGpus.clear();
+  }
+
+  #tell(event: GpuProbeEvent): void {
+    for (const listener of this.#listeners) listener(event);
+  }
+
+  #transport(process: SimulatedProcess): RouterTransport {
+    const { time, link, windowBytes, router, onConnection } = this.#options;
+    return {
+      open: () => {},
+      openStream: () => {
+        const connection = new Connection(time, process, link, windowBytes, router);
+        this.connection = connection;
+        onConnection(connection);
+        // It has what the agent uses of grpc-js's stream.
+        return connection.clientEnd as unknown as ReturnType<RouterTransport["openStream"]>;
+      },
+      // Each stream has a connection of its own here.
+      renew: () => {},
+      close: () => {},
+    };
+  }
+
+  #probe(): Probe {
+    return {
+      kind: "simulated",
+      inventory: () => Promise.resolve(this.gpuIds.map(inventoryOf)),
+      sample: () => Promise.resolve(this.gpuIds.filter((gpuId) => !this.#deadGpus.has(gpuId)).map((gpuId) => this.#sampleOf(gpuId))),
+      onEvent: (listener) => {
+        this.#listeners.add(listener);
+        return () => void this.#listeners.delete(listener);
+      },
+      close: () => Promise.resolve(),
+    };
+  }
+
+  #sampleOf(gpuId: string): GpuSample {
+    const running = this.#options.executions.on(gpuId);
+    const memoryUsedMib = Math.min(GPU_MEMORY_MIB, running.reduce((sum, { memoryMib }) => sum + memoryMib, 0));
+    return {
+      gpuId,
+      memoryUsedMib,
+      memoryFreeMib: GPU_MEMORY_MIB - memoryUsedMib,
+      gpuUtilizationPercent: running.length > 0 ? 80 : 0,
+      memoryUtilizationPercent: 0,
+      temperatureCelsius: 50,
+      powerUsageWatts: 200,
+      powerLimitWatts: 400,
+      clockEventReasons: 0,
+      eccCorrected: 0,
+      eccUncorrected: 0,
+      processes: [],
+    };
+  }
+}
+
+function inventoryOf(gpuId: string): ProbedGpu {
+  return { gpuId, name: "Simulated", computeCapability: "9.0", memoryTotalMib: GPU_MEMORY_MIB, multiprocessorCount: 132, powerLimitWatts: 400, driverVersion: "0", parentGpuId: "", simulated: true };
+}

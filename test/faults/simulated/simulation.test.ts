@@ -1,0 +1,84 @@
+// The simulation of faults as `npm run sim` runs it: a small batch, the same story for the same seed, and bugs planted to be found.
+import { describe, expect, test } from "@jest/globals";
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { FAULT_NAMES } from "./faults.js";
+
+const ROOT = path.resolve(import.meta.dirname, "../../..");
+const MAIN = path.join(import.meta.dirname, "main.mjs");
+const LIMIT_MS = 600_000;
+
+interface Report {
+  readonly seeds: number;
+  readonly wall_seconds: number;
+  readonly happened: Readonly<Record<string, number>>;
+  readonly failures: readonly { readonly seed: number; readonly invariant: string; readonly detail: string; readonly again: string }[];
+}
+
+function sim(...args: readonly string[]): { readonly status: number | null; readonly stdout: string; readonly stderr: string } {
+  return spawnSync(process.execPath, [MAIN, ...args], { encoding: "utf8", maxBuffer: 1 << 26 });
+}
+
+function report(...args: readonly string[]): Report {
+  const { stdout, stderr } = sim(...args, "--json");
+  if (stdout === "") throw new Error(stderr);
+  return JSON.parse(stdout) as Report;
+}
+
+test("a batch of seeds keeps every promise, and meets what it is there for", () => {
+  const { failures, happened } = report("--seeds", "1..100");
+  expect(failures).toEqual([]);
+  const met = [
+    "recovery from records",
+    "recovery from a snapshot",
+    "journal failure",
+    "late result",
+    "fenced",
+    "submit: queue_full",
+    "submit: storage_full",
+    "submit: id_conflict",
+    "submit: draining",
+    "callback repeated",
+    "attempt failed: attempt_lost",
+    "attempt failed: node_lost",
+    "attempt failed: gpu_error",
+    "attempt failed: gpu_lost",
+    "ended: completed",
+    "ended: cancelled",
+    "ended: timeout",
+    "ended: retries_exhausted",
+  ];
+  expect(met.filter((what) => !happened[what])).toEqual([]);
+}, LIMIT_MS);
+
+test("the same seed tells the same story", () => {
+  const story = (): string => sim("--seed", "3", "--faults", "all", "--json").stdout.replace(/"wall_seconds": [\d.]+/, "");
+  const first = story();
+  expect(first).toContain("engine_steps");
+  expect(story()).toBe(first);
+}, LIMIT_MS);
+
+test("a fault alone can be asked for, and one that is not there is named", () => {
+  const { status, stderr } = sim("--seeds", "1..2", "--faults", "gremlins");
+  expect(status).toBe(2);
+  for (const name of ["gremlins", ...FAULT_NAMES]) expect(stderr).toContain(name);
+  expect(sim("--seeds", "9..2")).toMatchObject({ status: 2, stderr: expect.stringContaining("--seeds 9..2") });
+  expect(sim("--seed", "x")).toMatchObject({ status: 2, stderr: expect.stringContaining("--seed x") });
+});
+
+describe("A planted bug is found, and the report says how to see it again", () => {
+  const bugs = JSON.parse(readFileSync(path.join(import.meta.dirname, "planted-bugs.json"), "utf8")) as readonly { readonly name: string; readonly about: string; readonly file: string; readonly find: string; readonly foundBy: readonly string[] }[];
+
+  test("there are at least ten of them, and the code that each one changes is there exactly once", () => {
+    expect(new Set(bugs.map(({ name }) => name)).size).toBeGreaterThanOrEqual(10);
+    const places = bugs.map(({ name, file, find }) => `${name}: ${readFileSync(path.join(ROOT, file), "utf8").split(find).length - 1} in ${file}`);
+    expect(places.filter((place) => !place.includes(": 1 in "))).toEqual([]);
+  });
+
+  test.each(bugs)("$name: $about", ({ name, foundBy }) => {
+    const { failures } = report("--plant", name, "--seeds", "1..400");
+    expect(foundBy).toContain(failures[0]?.invariant);
+    expect(failures[0]?.again).toMatch(new RegExp(`^npm run sim -- --seed ${failures[0]?.seed}( --faults [a-z,-]+)? --plant ${name}$`));
+  }, LIMIT_MS);
+});
