@@ -39,9 +39,9 @@ export interface AgentSessionsOptions {
   readonly epoch: () => number;
   /** Whether this is a live attempt of which the engine has seen no sign of life. */
   readonly isUnanswered: (ref: AttemptRef) => boolean;
-  /** Live output and progress for watchers; not durable. */
-  readonly onOutput: (ref: AttemptRef, offset: number, data: Uint8Array) => void;
-  readonly onProgress: (ref: AttemptRef, fraction: number, message: string) => void;
+  /** Live output and progress for watchers, as the node says; not durable. */
+  readonly onOutput: (ref: AttemptRef, offset: number, data: Uint8Array, nodeId: NodeId) => void;
+  readonly onProgress: (ref: AttemptRef, fraction: number, message: string, nodeId: NodeId) => void;
 }
 
 /** One for all: it compiles the rules of a message when it first meets one, which takes some 10 ms. */
@@ -201,12 +201,12 @@ export class AgentSessions {
       else if (event.case === "ended") step({ kind: "attempt_ended", nodeId, ref: refOf(ref), end: attemptEndOf(event.value) });
       else if (event.case === "output") {
         if (isUnanswered(refOf(ref))) step({ kind: "attempt_answered", nodeId, ref: refOf(ref) });
-        onOutput(refOf(ref), Number(event.value.offset), event.value.data);
+        onOutput(refOf(ref), Number(event.value.offset), event.value.data, nodeId);
       } else if (event.case === "progress") {
         const fraction = fractionOf(event.value.fraction);
         if (fraction === null) continue;
         step({ kind: "attempt_progress", nodeId, ref: refOf(ref), fraction });
-        onProgress(refOf(ref), fraction, event.value.message);
+        onProgress(refOf(ref), fraction, event.value.message, nodeId);
       }
     }
     if (message.telemetry.length > 0) step({ kind: "telemetry", nodeId, samples: message.telemetry.map(telemetryOf) });

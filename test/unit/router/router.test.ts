@@ -194,3 +194,34 @@ test("a router that stops leaves a snapshot: the next one folds nothing and know
   expect(router.liveRequests).toBe(2);
   expect((await router.status(id("a")))?.request.phase).toBe("completed");
 });
+
+describe("what a node says of another's attempt", () => {
+  test("reaches nobody who watches it: neither output nor progress nor an end", async () => {
+    const stream = agent();
+    const other = new FakeStream();
+    other.on("error", () => {});
+    router.agents.connect(other.stream);
+    other.hello({ nodeId: "node-b", instanceId: "2" });
+    await router.route(specOf("a"));
+    const request = router.engine.state.requests.get(id("a"));
+    const [owner, stranger] = request?.nodeId === "node-a" ? [stream, other] : [other, stream];
+    await dispatched(owner, "a");
+    const watch = router.watch(id("a"), new AbortController().signal)?.[Symbol.asyncIterator]();
+    await watch?.next();
+    const says = (from: FakeStream, text: string): void =>
+      from.says({
+        events: [
+          { ref: { requestId: "a", attempt: 1 }, event: { case: "progress", value: { fraction: 0.5, message: text } } },
+          { ref: { requestId: "a", attempt: 1 }, event: { case: "output", value: { offset: 0n, data: Buffer.from(text) } } },
+        ],
+      });
+    says(stranger, "made up");
+    ends(stranger, "a", "made up");
+    says(owner, "real");
+    ends(owner, "a", "real");
+    const seen: WatchEvent[] = [];
+    for (let next = await watch?.next(); next && !next.done; next = await watch?.next()) seen.push(next.value);
+    expect(seen.flatMap((event) => (event.kind === "progress" ? [event.message] : event.kind === "output" ? [Buffer.from(event.data).toString()] : []))).toEqual(["real", "real"]);
+    expect(router.result(id("a"))?.bytes.toString()).toBe("real");
+  });
+});
