@@ -6,11 +6,11 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "@jest/globals";
 
-const missing = spawnSync("openssl", ["version"]).status === 0 ? "" : "openssl is not installed";
-if (missing !== "") process.stderr.write(`skipped, ${missing}: tests with certificates\n`);
+export const hasOpenssl = spawnSync("openssl", ["version"]).status === 0;
+if (!hasOpenssl) process.stderr.write("Skipped: tests with certificates, because openssl is not installed\n");
 
 /** `test`, or what stands in for it where there is no openssl. */
-export const testWithOpenssl: typeof test = missing === "" || process.env["GPU_ROUTER_REQUIRE_ALL"] === "1" ? test : (test.skip as typeof test);
+export const testWithOpenssl: typeof test = hasOpenssl || process.env["GPU_ROUTER_REQUIRE_ALL"] === "1" ? test : (test.skip as typeof test);
 
 /** Files in PEM. */
 export interface Certificate {
