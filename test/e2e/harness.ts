@@ -256,6 +256,6 @@ function portOf(address: string): number {
 
 /** What the environment of the tests says of a router or an agent must not reach those under test. */
 function withoutOurVariables(): NodeJS.ProcessEnv {
-  const ours = new Set(["GPU_ROUTER_NODE_ID", "GPU_ROUTER_ADDRESS", "CONFIG_PATH", "API_HOST", "API_PORT", "NODE_OPTIONS"]);
+  const ours = new Set(["GPU_ROUTER_NODE_ID", "GPU_ROUTER_ADDRESS", "GPU_ROUTER_API_KEY", "GPU_ROUTER_CA", "CONFIG_PATH", "API_HOST", "API_PORT", "NODE_OPTIONS"]);
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !ours.has(name)));
 }
