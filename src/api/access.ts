@@ -4,6 +4,7 @@ import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import { AdminService } from "../../gen/gpurouter/v1/admin_pb.js";
 import { AgentService } from "../../gen/gpurouter/v1/agent_pb.js";
 import { IdentityService } from "../../gen/gpurouter/v1/identity_pb.js";
+import { QuotaService } from "../../gen/gpurouter/v1/quota_pb.js";
 import { RouterService } from "../../gen/gpurouter/v1/router_pb.js";
 import { Health } from "../../gen/grpc/health/v1/health_pb.js";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js";
@@ -52,6 +53,8 @@ const ADMINISTRATION: ServiceAccess<typeof AdminService> = {
   retryCallback: ADMIN,
 };
 
+const QUOTA: ServiceAccess<typeof QuotaService> = { getQuota: SEES, listUsage: SEES, setQuota: ADMIN, listQuotas: ADMIN };
+
 const AGENT: ServiceAccess<typeof AgentService> = { connect: ["agent"] };
 const HEALTH: ServiceAccess<typeof Health> = { check: "open", list: "open", watch: "open" };
 const REFLECTION: ServiceAccess<typeof ServerReflection> = { serverReflectionInfo: KNOWN };
@@ -60,6 +63,7 @@ const SERVICES: Readonly<Record<string, Readonly<Record<string, Access>>>> = {
   [RouterService.typeName]: ROUTER,
   [AdminService.typeName]: ADMINISTRATION,
   [IdentityService.typeName]: IDENTITY,
+  [QuotaService.typeName]: QUOTA,
   [AgentService.typeName]: AGENT,
   [Health.typeName]: HEALTH,
   [ServerReflection.typeName]: REFLECTION,

@@ -4,6 +4,7 @@ import { create, type DescMethodStreaming, type DescMethodUnary, type DescMessag
 import { Client, type CallOptions as GrpcCallOptions, type Metadata, type MethodDefinition } from "@grpc/grpc-js";
 import { AdminService } from "../../gen/gpurouter/v1/admin_pb.js";
 import { IdentityService } from "../../gen/gpurouter/v1/identity_pb.js";
+import { QuotaService } from "../../gen/gpurouter/v1/quota_pb.js";
 import { RouterService } from "../../gen/gpurouter/v1/router_pb.js";
 import { grpcMethodDefinition } from "../wire/grpc-service-definition.js";
 import { callMetadata, channelCredentials, NO_CREDENTIALS, type CredentialSources } from "../wire/router-credentials.js";
@@ -38,6 +39,7 @@ export interface RouterClient {
   readonly watch: ServerStream<"watch">;
   readonly watchGpus: ServerStream<"watchGpus">;
   readonly admin: AdminClient;
+  readonly quotas: QuotaClient;
   /** Closes the connection; calls under way end with CANCELLED. */
   close(): void;
 }
@@ -48,6 +50,14 @@ export type AdminClient = {
     request: MessageInitShape<(typeof AdminService.method)[K]["input"]>,
     options?: CallOptions,
   ) => Promise<MessageShape<(typeof AdminService.method)[K]["output"]>>;
+};
+
+/** QuotaService as functions, in the same way. */
+export type QuotaClient = {
+  readonly [K in keyof typeof QuotaService.method]: (
+    request: MessageInitShape<(typeof QuotaService.method)[K]["input"]>,
+    options?: CallOptions,
+  ) => Promise<MessageShape<(typeof QuotaService.method)[K]["output"]>>;
 };
 
 /** IdentityService as functions, as RouterClient. */
@@ -73,6 +83,7 @@ export function connectRouter(address: string, sources: CredentialSources = NO_C
     watch: serverStream(channel, method.watch),
     watchGpus: serverStream(channel, method.watchGpus),
     admin: adminClient(channel),
+    quotas: quotaClient(channel),
     close: () => channel.client.close(),
   };
 }
@@ -121,6 +132,16 @@ function adminClient(channel: Channel): AdminClient {
     cancelRequest: unary(channel, method.cancelRequest),
     listFailedCallbacks: unary(channel, method.listFailedCallbacks),
     retryCallback: unary(channel, method.retryCallback),
+  };
+}
+
+function quotaClient(channel: Channel): QuotaClient {
+  const { method } = QuotaService;
+  return {
+    getQuota: unary(channel, method.getQuota),
+    setQuota: unary(channel, method.setQuota),
+    listQuotas: unary(channel, method.listQuotas),
+    listUsage: unary(channel, method.listUsage),
   };
 }
 

@@ -1,9 +1,9 @@
 // Binds the same handlers to Connect and gRPC-Web. Used by `http-server.ts`. Errors and the drain are as in `grpc-handlers.ts`.
 // The adapter underneath reads and writes at the other side's pace by itself.
 import type { DescMessage, DescMethod, DescMethodServerStreaming, DescMethodUnary, DescService, MessageShape } from "@bufbuild/protobuf";
-import { ViolationsSchema } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { ConnectError, createContextKey, type Code, type ConnectRouter, type HandlerContext } from "@connectrpc/connect";
 import type { EndCall, Pass } from "./call-gate.js";
+import { errorDetails } from "./error-details.js";
 import type { Binding } from "./grpc-handlers.js";
 import type { Caller } from "./guard.js";
 import { ApiError, EXPELLED } from "./outcomes.js";
@@ -107,7 +107,6 @@ function connectError(error: unknown, context: HandlerContext, log: Binding["log
     headers.set("retry-after", String(Math.ceil(error.retryAfterMs / 1_000)));
     headers.set("retry-after-ms", String(Math.ceil(error.retryAfterMs)));
   }
-  const details = error.violations ? [{ desc: ViolationsSchema, value: error.violations }] : [];
   // Both count as gRPC does.
-  return new ConnectError(error.message, error.code as number as Code, headers, details);
+  return new ConnectError(error.message, error.code as number as Code, headers, [...errorDetails(error)]);
 }

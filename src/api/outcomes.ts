@@ -4,6 +4,7 @@ import { status } from "@grpc/grpc-js";
 import { violationsToProto, type Violation } from "@bufbuild/protovalidate";
 import type { Violations } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { pathToString } from "@bufbuild/protobuf/reflect";
+import { overLimitText, type OverLimit } from "../core/model/quota.js";
 import type { RouteOutcome } from "./router-port.js";
 
 /** What can come of a call before or beside the router's own answer. */
@@ -36,6 +37,8 @@ interface Row<O> {
   text(outcome: O): string;
   /** When to try again, ms; left out when trying again would not help. */
   retryAfterMs?(outcome: O): number;
+  /** The limit that was reached. */
+  over?(outcome: O): OverLimit;
 }
 
 /** Violations that one answer names; the rest is counted. Keeps trailers small whatever was sent. */
@@ -58,8 +61,22 @@ const TABLE = {
   queue_full: {
     code: status.RESOURCE_EXHAUSTED,
     http: 429,
-    text: (o) => `the queue is full: its limit is ${o.limit} ${o.what}; try again in ${o.retryAfterMs} ms`,
+    text: (o) => `${o.what === "memory" ? "the router is short of memory" : `the queue is full: its limit is ${o.limit} ${o.what}`}; try again in ${o.retryAfterMs} ms`,
     retryAfterMs: (o) => o.retryAfterMs,
+  },
+  over_quota: {
+    code: status.RESOURCE_EXHAUSTED,
+    http: 429,
+    text: (o) => `over quota: ${overLimitText(o.over)}; ${o.retryAfterMs > 0 ? `try again in ${o.retryAfterMs} ms` : "ask for less, or for a higher limit"}`,
+    retryAfterMs: (o) => o.retryAfterMs,
+    over: (o) => o.over,
+  },
+  rate_limited: {
+    code: status.RESOURCE_EXHAUSTED,
+    http: 429,
+    text: (o) => `rate limited: ${overLimitText(o.over)}; try again in ${o.retryAfterMs} ms`,
+    retryAfterMs: (o) => o.retryAfterMs,
+    over: (o) => o.over,
   },
   callbacks_full: {
     code: status.RESOURCE_EXHAUSTED,
@@ -137,6 +154,8 @@ export class ApiError extends Error {
   readonly httpStatus: number;
   /** ms; 0 when trying again would not help. */
   readonly retryAfterMs: number;
+  /** The limit that was reached; null when none is to blame. */
+  readonly over: OverLimit | null;
   /** What was wrong with which field, for machines; null when no field is to blame. */
   readonly violations: Violations | null;
 
@@ -148,6 +167,7 @@ export class ApiError extends Error {
     this.code = row.code;
     this.httpStatus = row.http;
     this.retryAfterMs = row.retryAfterMs?.(outcome as never) ?? 0;
+    this.over = row.over?.(outcome as never) ?? null;
     this.violations =
       outcome.kind === "invalid_argument" ? violationsToProto(outcome.violations.slice(0, VIOLATIONS_SHOWN))[0] : null;
   }

@@ -3,6 +3,7 @@
 import type { Decision } from "../core/model/decision.js";
 import type { GpuView } from "../core/model/gpu.js";
 import type { GpuId, RequestId, UserId } from "../core/model/ids.js";
+import type { OverLimit } from "../core/model/quota.js";
 import type { Phase, Request, RequestSpec } from "../core/model/request.js";
 
 /** A request as the API shows it. `result` is there only when it is small enough to travel inline. */
@@ -31,7 +32,10 @@ export type RouteOutcome =
     }
   | { readonly kind: "id_conflict"; readonly requestId: RequestId }
   | { readonly kind: "unknown_strategy"; readonly strategy: string; readonly known: readonly string[] }
-  | { readonly kind: "queue_full"; readonly what: "requests" | "bytes"; readonly limit: number; readonly retryAfterMs: number }
+  | { readonly kind: "queue_full"; readonly what: "requests" | "bytes" | "memory"; readonly limit: number; readonly retryAfterMs: number }
+  /** `retryAfterMs` is 0 when waiting does not help. */
+  | { readonly kind: "over_quota"; readonly over: OverLimit; readonly retryAfterMs: number }
+  | { readonly kind: "rate_limited"; readonly over: OverLimit; readonly retryAfterMs: number }
   /** Too much is still to be told to callback addresses, all of them or the request's own. */
   | { readonly kind: "callbacks_full"; readonly what: string; readonly limit: number; readonly retryAfterMs: number }
   | { readonly kind: "storage_full"; readonly detail: string; readonly retryAfterMs: number }

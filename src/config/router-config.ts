@@ -5,6 +5,7 @@ import { z } from "zod";
 import { DEFAULT_CORE_SETTINGS, type CoreSettings } from "../core/settings.js";
 import { agentsSection, agentTermsOf, leasesOf, type AgentTerms } from "./agents-section.js";
 import { authOf, authSection, tlsOf, tlsSection, type AuthConfig, type TlsConfig } from "./auth-config.js";
+import { quotaOf, quotaSection } from "./quota-section.js";
 import { callbackSection, callbacksOf, type CallbackConfig } from "./callback-config.js";
 import { errorHandler, gpuMonitoring, healthSettings } from "./health-sections.js";
 import { readYaml } from "./read-yaml.js";
@@ -60,8 +61,11 @@ const schema = z.strictObject({
       max_wait: z.number().min(1).max(31_536_000).default(defaults.maxWaitMs / 1000),
       max_queued_requests: z.int().min(1).max(10_000_000).default(defaults.maxQueuedRequests),
       max_queued_bytes: z.int().min(1).default(defaults.maxQueuedBytes),
+      queue_headroom: share.default(defaults.queueHeadroom),
+      shed_above_memory: z.number().min(0.1).max(1).default(defaults.shedAboveMemory),
     })
     .prefault({}),
+  user_quota_manager: quotaSection,
   error_handler: errorHandler,
   gpu_monitoring: gpuMonitoring,
   gpu: z
@@ -176,6 +180,9 @@ function settle(file: z.output<typeof schema>): RouterConfig {
       ...leasesOf(agents),
       maxQueuedRequests: file.request_router.max_queued_requests,
       maxQueuedBytes: file.request_router.max_queued_bytes,
+      queueHeadroom: file.request_router.queue_headroom,
+      shedAboveMemory: file.request_router.shed_above_memory,
+      quota: quotaOf(file.user_quota_manager),
     },
     agentTerms: agentTermsOf(agents),
     retention: { finishedForMs: journal.keep_finished_hours * 3_600_000, finishedAtMost: journal.keep_finished_requests },

@@ -2,17 +2,20 @@
 // the scheduler's decision, what becomes of an attempt is failover/attempts.ts's.
 import { assert } from "../lib/assert.js";
 import type { Heap } from "../lib/heap.js";
+import type { Admission } from "./admission.js";
 import type { Estimator } from "./estimate/estimator.js";
 import type { Step } from "./events.js";
 import type { Attempts } from "./failover/attempts.js";
 import type { Fleet } from "./fleet/fleet.js";
 import type { Decision } from "./model/decision.js";
 import type { NodeId } from "./model/ids.js";
+import type { OverLimit } from "./model/quota.js";
 import { wishesOf } from "./model/request.js";
 import type { ModelPlacement } from "./placement/model-placement.js";
 import type { Preemption } from "./placement/preemption.js";
 import type { Reserver } from "./placement/reserver.js";
 import type { EligibilityClass, Place, Waiting } from "./queue/waiting-queue.js";
+import { gpuTimeOf } from "./quota/quotas.js";
 import { emit } from "./records.js";
 import type { Ask } from "./scheduling/contract.js";
 import type { Scheduler } from "./scheduling/scheduler.js";
@@ -31,6 +34,7 @@ export interface DispatcherParts {
   readonly reserver: Reserver;
   readonly preemption: Preemption;
   readonly attempts: Attempts;
+  readonly admission: Admission;
 }
 
 export class Dispatcher {
@@ -41,10 +45,14 @@ export class Dispatcher {
   readonly #reserver: Reserver;
   readonly #preemption: Preemption;
   readonly #attempts: Attempts;
+  readonly #admission: Admission;
+  /** The period of GPU time, and when to look again whether it is over. */
+  #period = 0;
+  #nextPeriodCheckMs = 0;
   /** The fleet's shape that the hopeless were judged by. */
   #shapeSeen = 0;
 
-  constructor({ state, scheduler, estimator, placement, reserver, preemption, attempts }: DispatcherParts) {
+  constructor({ state, scheduler, estimator, placement, reserver, preemption, attempts, admission }: DispatcherParts) {
     this.#state = state;
     this.#scheduler = scheduler;
     this.#estimator = estimator;
@@ -52,6 +60,42 @@ export class Dispatcher {
     this.#reserver = reserver;
     this.#preemption = preemption;
     this.#attempts = attempts;
+    this.#admission = admission;
+  }
+
+  /** What would be decided now for somebody who waits, or might. Changes nothing. */
+  explain(waiting: Omit<Waiting, "sequence" | "dueAtMs">, nowMs: number): Decision {
+    const ask = this.askOf(waiting, 0, nowMs);
+    const over = this.#heldBy(waiting, nowMs);
+    return this.#scheduler.explain(this.#state.fleet, over ? { ...ask, quota: { over, allows: () => false } } : ask);
+  }
+
+  /** Gives those another turn whom quotas hold and whom only the clock may help: a new period, a promise that comes to its end. */
+  reopenHeld(nowMs: number): void {
+    const { queue, quotas } = this.#state;
+    if (!queue.holdsAnybody) return;
+    const { gpuTimePeriodMs, checkIntervalMs } = quotas.settings;
+    const period = nowMs < this.#nextPeriodCheckMs ? this.#period : Math.floor(nowMs / gpuTimePeriodMs);
+    if (nowMs >= this.#nextPeriodCheckMs) this.#nextPeriodCheckMs = nowMs + checkIntervalMs;
+    const all = period !== this.#period;
+    this.#period = period;
+    for (const [userId, heads] of queue.heldHeads()) {
+      if (all || heads.some(({ spec, late }) => (spec.wishes !== undefined && !late) || quotas.gpusOpenTo(spec))) queue.letGo(userId);
+    }
+  }
+
+  /** Those who may only go to GPUs that they are on look there again when these have changed. */
+  #reopenOnOwn(freed: readonly number[]): void {
+    const { queue, quotas } = this.#state;
+    if (!queue.holdsAnybody) return;
+    for (const [userId, heads] of queue.heldHeads()) {
+      const room = heads[0] && quotas.gpusOpenTo(heads[0].spec);
+      if (room && freed.some((gpu) => room.allows(gpu))) queue.letGo(userId);
+    }
+  }
+
+  #heldBy({ spec, estimate }: Pick<Waiting, "spec" | "estimate">, nowMs: number): OverLimit | null {
+    return this.#state.quotas.held(spec, gpuTimeOf(estimate.durationMs, wishesOf(spec).gpus), nowMs);
   }
 
   /** Tells less urgent work to stop for somebody who cannot be in time otherwise. It goes back in line when it has stopped. */
@@ -76,7 +120,8 @@ export class Dispatcher {
     // By index, so that a tie does not hang on the order in which GPUs changed.
     const freed = queue.size > 0 ? [...fleet.freed].sort((a, b) => a - b) : [];
     fleet.freed.clear();
-    if (fleet.shapeSequence !== this.#shapeSeen) queue.reopenHopeless();
+    if (freed.length > 0) this.#reopenOnOwn(freed);
+    if (fleet.shapeSequence !== this.#shapeSeen) queue.standings.reopenHopeless();
     this.#shapeSeen = fleet.shapeSequence;
     const line = queue.line(freed.length > 0, nowMs);
     // When all that was freed is full again, no refused class can follow.
@@ -95,15 +140,31 @@ export class Dispatcher {
       if (among) queue.putBack(line, among, nowMs);
       return true;
     }
+    const over = this.#heldBy(head, nowMs);
+    if (over) {
+      this.#hold(of, over);
+      return true;
+    }
     const among = of.standing === "open" ? undefined : freed;
     if (this.#tryPlace(ask, freed, among, step)) return true;
+    // The others of the class are not bound to the same GPUs.
+    if (ask.quota) {
+      this.#hold(of, ask.quota.over);
+      return true;
+    }
     const { refusedForSize } = this.#scheduler;
     // The clock may also tell that it is too late for it; and somebody smaller may come who waits behind it.
     const healsWithTime = this.#scheduler.healsWithTime || refusedForSize || (head.spec.wishes !== undefined && !head.late);
-    if (refusedForSize) for (const next of of.behind(LOOK_AHEAD)) if (this.#tryPlace(this.askOf(next, this.#nextAttempt(next), nowMs), freed, among, step)) return true;
-    if (of.standing === "open") queue.refuse(of, this.#scheduler.hopeless(fleet, ask) ? "hopeless" : "refused", healsWithTime);
+    if (refusedForSize) for (const next of of.behind(LOOK_AHEAD)) if (!this.#heldBy(next, nowMs) && this.#tryPlace(this.askOf(next, this.#nextAttempt(next), nowMs), freed, among, step)) return true;
+    if (of.standing === "open") queue.standings.refuse(of, this.#scheduler.hopeless(fleet, ask) ? "hopeless" : "refused", healsWithTime);
     else if (healsWithTime) of.healsWithTime = true;
     return false;
+  }
+
+  /** The next user of the class has the turn. */
+  #hold(of: EligibilityClass, over: OverLimit): void {
+    const { queue, quotas } = this.#state;
+    if (queue.hold(of)) quotas.countHeld(over);
   }
 
   #tryPlace(ask: Ask, freed: number[], among: readonly number[] | undefined, step: Step): boolean {
@@ -139,7 +200,8 @@ export class Dispatcher {
     const { fleet, queue } = this.#state;
     const band = queue.bandOf(waiting, nowMs);
     const spread = fleet.reservations.size > 0 ? this.#estimator.spread(spec) : 1;
-    return { spec, estimate, avoidGpuId, seed: seedOf(spec.requestId, attempt), acceptedAtMs, nowMs, late, gpus: wishesOf(spec).gpus, exclusive, band, spread };
+    const quota = this.#state.quotas.gpusOpenTo(spec);
+    return { spec, estimate, avoidGpuId, seed: seedOf(spec.requestId, attempt), acceptedAtMs, nowMs, late, gpus: wishesOf(spec).gpus, exclusive, band, spread, quota };
   }
 
   #place({ spec, estimate, nowMs, late }: Ask, gpus: readonly number[], decision: Decision, step: Step): void {
@@ -157,6 +219,8 @@ export class Dispatcher {
     this.#attempts.placed(attempt, nowMs);
     if (late) this.#attempts.placedLate(requestId);
     queue.charge(requestId, fleet.work.gpuMs(gpus, modelId, estimate));
+    this.#state.quotas.countShadow(spec, gpus, gpuTimeOf(estimate.durationMs, gpus.length), nowMs);
+    this.#admission.placed(nowMs);
     emit(this.#state, { kind: "placed", requestId, attempt, gpuId, ...several, atMs: nowMs, memoryMib: estimate.memoryMib, decision }, step);
     step.effects.push({ kind: "dispatch", nodeId, request, attempt, gpuId, ...several, runner: runner.name });
     step.effects.push({ kind: "changed", requestId });

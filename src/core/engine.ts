@@ -2,6 +2,7 @@
 // Synchronous and pure but for its own state: time comes in, randomness is seeded from request ids. The router makes the
 // records durable before it performs the effects; it never calls in from inside a step.
 import { unreachable } from "../lib/assert.js";
+import { Admission } from "./admission.js";
 import { Dispatcher } from "./dispatcher.js";
 import { Estimator } from "./estimate/estimator.js";
 import type { Event, Step, SubmitOutcome } from "./events.js";
@@ -42,6 +43,7 @@ export class Engine {
   readonly #nodes: Nodes;
   readonly #timeOuts: TimeOuts;
   readonly #dispatcher: Dispatcher;
+  readonly #admission: Admission;
   readonly #maintenance: Maintenance;
   #recordsUntilDigest = DIGEST_EVERY_RECORDS;
 
@@ -66,7 +68,8 @@ export class Engine {
     this.#timeOuts = new TimeOuts(state, settings);
     this.#nodes = new Nodes(state, settings, attempts, preemption, health);
     this.#maintenance = new Maintenance(state, attempts, preemption, health);
-    this.#dispatcher = new Dispatcher({ state, scheduler, estimator, placement, reserver, preemption, attempts });
+    this.#admission = new Admission(state, settings, attempts);
+    this.#dispatcher = new Dispatcher({ state, scheduler, estimator, placement, reserver, preemption, attempts, admission: this.#admission });
   }
 
   /** Results of superseded attempts that were refused; for metrics. */
@@ -123,7 +126,7 @@ export class Engine {
     const exclusive = isExclusive(spec, this.#settings.exclusiveTypes);
     const asked = { spec, estimate: this.#estimator.estimate(spec), exclusive, avoidGpuId: "", acceptedAtMs: nowMs, late: false } as const;
     const waiting = this.state.queue.get(spec.requestId);
-    return this.#scheduler.explain(this.state.fleet, this.#dispatcher.askOf(waiting?.spec === spec ? waiting : asked, 0, nowMs));
+    return this.#dispatcher.explain(waiting?.spec === spec ? waiting : asked, nowMs);
   }
 
   #handle(event: Event, nowMs: number, step: Step): void {
@@ -131,6 +134,7 @@ export class Engine {
       case "take_over":
         emit(this.state, { kind: "epoch_started", epoch: event.epoch, atMs: nowMs }, step);
         this.#nodes.takenOver(nowMs);
+        this.#admission.takenOver();
         this.#timeOuts.takenOver();
         this.#preemption.restUntil(nowMs + this.#settings.takeoverGraceMs);
         return;
@@ -204,6 +208,14 @@ export class Engine {
       case "attempt_ended":
         this.#attempts.ended(event.nodeId, event.ref, event.end, nowMs, step);
         return;
+      case "set_quota": {
+        const { subject, subjectId, override, by, reason } = event;
+        emit(this.state, { kind: "quota_set", entry: { subject, subjectId, override, by, reason, atMs: nowMs } }, step);
+        return;
+      }
+      case "memory":
+        this.#admission.memory(event.share, nowMs, step);
+        return;
       case "tick":
         this.#tick(nowMs, step);
         return;
@@ -218,25 +230,16 @@ export class Engine {
     const known = this.state.requests.get(spec.requestId);
     if (known) return known.spec.contentHash === spec.contentHash ? { kind: "known", request: known } : { kind: "id_conflict" };
     if (!this.#scheduler.hasStrategy(spec.strategy)) return { kind: "unknown_strategy", known: this.strategyNames };
-    const { maxQueuedRequests, maxQueuedBytes } = this.#settings;
-    const { queue } = this.state;
-    if (queue.size + this.state.waitingForRetry >= maxQueuedRequests) return { kind: "queue_full", what: "requests", limit: maxQueuedRequests };
-    if (queue.bytes + spec.payload.byteLength > maxQueuedBytes) return { kind: "queue_full", what: "bytes", limit: maxQueuedBytes };
+    const estimate = this.#estimator.estimate(spec);
+    const verdict = this.#admission.judge(spec, estimate.durationMs, nowMs);
+    if (verdict.kind !== "welcome") return verdict;
 
     const timeoutMs = this.#timeOuts.totalMs(spec);
-    emit(this.state, 
-      {
-        kind: "accepted",
-        spec,
-        atMs: nowMs,
-        sequence: this.state.nextSequence,
-        deadlineAtMs: timeoutMs > 0 ? nowMs + timeoutMs : 0,
-        estimate: this.#estimator.estimate(spec),
-      },
-      step,
-    );
+    const deadlineAtMs = timeoutMs > 0 ? nowMs + timeoutMs : 0;
+    emit(this.state, { kind: "accepted", spec, atMs: nowMs, sequence: this.state.nextSequence, deadlineAtMs, estimate }, step);
     const request = this.state.requests.get(spec.requestId)!;
-    this.#placement.asked(spec, this.state.queue.get(spec.requestId)!.estimate, nowMs);
+    this.#admission.accepted(request, verdict.insteadOf, nowMs, step);
+    this.#placement.asked(spec, estimate, nowMs);
     return { kind: "accepted", request };
   }
 
@@ -285,7 +288,8 @@ export class Engine {
     this.#nodes.tick(nowMs, step);
     this.#maintenance.tick(nowMs, step);
     state.fleet.work.follow(nowMs);
-    state.queue.reopenHealing();
+    state.queue.standings.reopenHealing();
+    this.#dispatcher.reopenHeld(nowMs);
     for (const order of this.#placement.tick(nowMs, state.queue.heads())) step.effects.push(order);
     this.health.tick(nowMs);
     state.fleet.forgetStaleSamples(nowMs, FRESH_PERIODS * this.#settings.telemetryIntervalMs);

@@ -4,6 +4,7 @@ import type { GpuTransition } from "./health/fleet-health.js";
 import type { Caller } from "./model/caller.js";
 import type { GpuInventory, GpuReport, GpuTelemetry, ModelOrder, RunnerInfo, RunnerLoad } from "./model/gpu.js";
 import type { AttemptRef, GpuId, NodeId, RequestId } from "./model/ids.js";
+import type { OverLimit, QuotaOverride, SubjectKind } from "./model/quota.js";
 import type { MaintenanceTarget, RestartOutcome } from "./model/maintenance.js";
 import type { Request, RequestError, RequestSpec, RunStatistics } from "./model/request.js";
 import type { Record } from "./records.js";
@@ -68,6 +69,10 @@ export type Event =
   | { readonly kind: "attempt_answered"; readonly nodeId: NodeId; readonly ref: AttemptRef }
   | { readonly kind: "attempt_progress"; readonly nodeId: NodeId; readonly ref: AttemptRef; readonly fraction: number }
   | { readonly kind: "attempt_ended"; readonly nodeId: NodeId; readonly ref: AttemptRef; readonly end: AttemptEnd }
+  /** Replaces what is set for a user or team. */
+  | { readonly kind: "set_quota"; readonly subject: SubjectKind; readonly subjectId: string; readonly override: QuotaOverride; readonly by: string; readonly reason: string }
+  /** How much of the router's own memory is in use, 0..1. */
+  | { readonly kind: "memory"; readonly share: number }
   /** Time passed; sent a few times a second. */
   | { readonly kind: "tick" };
 
@@ -111,7 +116,12 @@ export type SubmitOutcome =
   | { readonly kind: "known"; readonly request: Request }
   | { readonly kind: "id_conflict" }
   | { readonly kind: "unknown_strategy"; readonly known: readonly string[] }
-  | { readonly kind: "queue_full"; readonly what: "requests" | "bytes"; readonly limit: number };
+  /** No room in line, and nobody there who would have to make way. */
+  | { readonly kind: "queue_full"; readonly what: "requests" | "bytes" | "memory"; readonly limit: number; readonly retryAfterMs: number }
+  /** The user or his team has as much as he may have. `retryAfterMs` is 0 when waiting does not help. */
+  | { readonly kind: "over_quota"; readonly over: OverLimit; readonly retryAfterMs: number }
+  /** The user or his team sends too fast. */
+  | { readonly kind: "rate_limited"; readonly over: OverLimit; readonly retryAfterMs: number };
 
 /** The output of one step. Arrays are the step's own. */
 export interface Step {

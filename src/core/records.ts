@@ -7,6 +7,7 @@ import type { Decision, ResourceEstimate } from "./model/decision.js";
 import type { Caller } from "./model/caller.js";
 import type { GpuInventory } from "./model/gpu.js";
 import type { GpuId, NodeId, RequestId } from "./model/ids.js";
+import type { QuotaEntry } from "./model/quota.js";
 import type { GpuRestart, MaintenanceTarget, RestartState } from "./model/maintenance.js";
 import { gpusOf, type Request, type RequestError, type RequestSpec, type ResultInfo, type RunStatistics, type StopWish } from "./model/request.js";
 import type { State } from "./state.js";
@@ -15,6 +16,8 @@ export type Record =
   /** A router took over. Attempts are fenced by the epoch of the stream that carries them. */
   | { readonly kind: "epoch_started"; readonly epoch: number; readonly atMs: number }
   | { readonly kind: "gpu_registered"; readonly index: number; readonly nodeId: NodeId; readonly inventory: GpuInventory }
+  /** It was gone for long and is forgotten; its index stays empty. Should it come back it is a new one. */
+  | { readonly kind: "gpu_retired"; readonly index: number; readonly atMs: number }
   | {
       readonly kind: "accepted";
       readonly spec: RequestSpec;
@@ -61,6 +64,8 @@ export type Record =
       readonly result: ResultInfo | null;
       readonly statistics: RunStatistics | null;
     }
+  /** What a user or team may have, from now on; an empty override means as by default. */
+  | { readonly kind: "quota_set"; readonly entry: QuotaEntry }
   /** An operator took a target out of service, or put it back. */
   | {
       readonly kind: "maintenance_set";
@@ -112,6 +117,9 @@ export function apply(state: State, record: Record): void {
       state.fleet.register(record.index, record.nodeId, record.inventory);
       state.maintenance.cover(record.index);
       return;
+    case "gpu_retired":
+      state.fleet.retire(record.index);
+      return;
     case "accepted":
       applyAccepted(state, record);
       return;
@@ -158,6 +166,7 @@ export function apply(state: State, record: Record): void {
       const request = live(state, record.requestId);
       state.release(request, record.atMs, record.phase === "completed" ? record.statistics : null);
       state.leaveQueue(record.requestId);
+      if (request.attempt === 0) state.quotas.leaves(request.spec);
       request.phase = record.phase;
       request.endedAtMs = record.atMs;
       request.error = record.error;
@@ -168,8 +177,13 @@ export function apply(state: State, record: Record): void {
       state.deadlines.cancel(record.requestId, request.deadlineAtMs);
       if (request.stop) state.deadlines.cancel(record.requestId, request.stop.atMs + STOP_GRACE_MS);
       state.endedCount += 1;
+      state.quotas.ended(request);
       return;
     }
+    case "quota_set":
+      state.quotas.set(record.entry);
+      for (const [userId] of state.queue.heldHeads()) state.queue.letGo(userId);
+      return;
     case "maintenance_set": {
       const { target, reason, by, untilMs, drainByMs, atMs } = record;
       if (record.on) state.maintenance.setWindow({ target, reason, by, sinceMs: atMs, untilMs, drainByMs });
@@ -238,6 +252,7 @@ function applyAccepted(state: State, record: Extract<Record, { kind: "accepted" 
   state.requests.set(spec.requestId, request);
   state.nextSequence = record.sequence + 1;
   if (record.deadlineAtMs > 0) state.deadlines.schedule(spec.requestId, record.deadlineAtMs);
+  state.quotas.accepted(spec, record.atMs);
   state.wait(request, record.estimate);
 }
 
@@ -247,6 +262,7 @@ function applyPlaced(state: State, record: Extract<Record, { kind: "placed" }>):
   const gpus = gpusOf(record).map((gpuId) => state.fleet.indexOf(gpuId));
   assert(!gpus.includes(-1), "a request is placed on known GPUs");
   state.leaveQueue(record.requestId);
+  if (record.attempt === 1) state.quotas.leaves(request.spec);
   request.phase = "placed";
   request.attempt = record.attempt;
   request.gpuId = record.gpuId;

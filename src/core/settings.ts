@@ -1,4 +1,5 @@
 // Everything about the core that an operator can set. `config/` fills it; the core only reads it.
+import { NO_LIMITS, type QuotaSettings } from "./model/quota.js";
 import type { StageTimeouts } from "./model/request.js";
 
 /** The pieces of the `hybrid` strategy. Each can be taken out, to see what it is worth. */
@@ -112,9 +113,16 @@ export interface CoreSettings {
   readonly takeoverGraceMs: number;
   /** So long after a node was last heard, its agent has certainly stopped what must not run twice, ms. Longer than the agents' lease. */
   readonly fencedAfterMs: number;
+  /** A GPU that is gone for so long is forgotten, ms. */
+  readonly forgetAfterMs: number;
   readonly maxQueuedRequests: number;
   /** Payload bytes of waiting requests. */
   readonly maxQueuedBytes: number;
+  /** Share of both that is kept from priority 1, 0..1; from the priorities up to 5 less and less. */
+  readonly queueHeadroom: number;
+  /** Share of the router's memory above which nobody comes in for whom nobody makes way, 0..1. */
+  readonly shedAboveMemory: number;
+  readonly quota: QuotaSettings;
 }
 
 /** The requirements' defaults (rows R2-R4, F1, F4). */
@@ -161,10 +169,19 @@ export const DEFAULT_CORE_SETTINGS: CoreSettings = {
   requestTimeoutMs: 30_000,
   timeouts: {},
   telemetryIntervalMs: 1_000,
-  nodeLostAfterMs: 800,
+  nodeLostAfterMs: 750,
   reconnectGraceMs: 400,
   takeoverGraceMs: 5_000,
   fencedAfterMs: 12_100,
+  forgetAfterMs: 86_400_000,
   maxQueuedRequests: 100_000,
   maxQueuedBytes: 512 * 1024 * 1024,
+  queueHeadroom: 0.1,
+  shedAboveMemory: 0.9,
+  quota: {
+    mode: "off",
+    defaults: { ...NO_LIMITS, concurrentRequests: 100, gpus: 2, priorityRequests: 3 },
+    gpuTimePeriodMs: 86_400_000,
+    checkIntervalMs: 60_000,
+  },
 };

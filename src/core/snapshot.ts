@@ -7,6 +7,7 @@ import type { GpuInventory } from "./model/gpu.js";
 import type { GpuId, NodeId } from "./model/ids.js";
 import { gpusOf, type Request } from "./model/request.js";
 import { STOP_GRACE_MS } from "./records.js";
+import type { StoredQuotas } from "./quota/quotas.js";
 import { State, type StateLimits } from "./state.js";
 
 /** Plain data: survives any structured encoding. */
@@ -18,6 +19,8 @@ export interface Snapshot {
   readonly gpus: readonly { readonly nodeId: NodeId; readonly inventory: GpuInventory }[];
   /** In the order of the live map, which the digest depends on. */
   readonly requests: readonly LiveRequest[];
+  /** What users and teams were given and have used; old versions did not write it. */
+  readonly quotas?: StoredQuotas;
   /** Absent when nothing was ever taken out of service. */
   readonly maintenance?: StoredMaintenance;
   readonly digest: number;
@@ -46,6 +49,7 @@ export function takeSnapshot(state: State): Snapshot {
         waiting: waiting && { estimate: waiting.estimate, avoidGpuId: waiting.avoidGpuId, retryAtMs: retry?.retryAtMs ?? 0 },
       };
     }),
+    quotas: state.quotas.store(),
     ...(!state.maintenance.empty && { maintenance: state.maintenance.stored() }),
     digest: state.digest(),
   };
@@ -57,7 +61,11 @@ export function restoreSnapshot(snapshot: Snapshot, stateFilters: readonly State
   state.epoch = snapshot.epoch;
   state.nextSequence = snapshot.nextSequence;
   state.endedCount = snapshot.endedCount;
-  snapshot.gpus.forEach(({ nodeId, inventory }, index) => state.fleet.register(index, nodeId, inventory));
+  snapshot.gpus.forEach(({ nodeId, inventory }, index) => {
+    state.fleet.register(index, nodeId, inventory);
+    if (inventory.gpuId === "") state.fleet.retire(index);
+  });
+  if (snapshot.quotas) state.quotas.restore(snapshot.quotas);
   if (snapshot.maintenance) state.maintenance.restore(snapshot.maintenance);
   const held: { readonly request: Request; readonly reservedMib: number }[] = [];
   for (const { request, reservedMib, waiting } of snapshot.requests) {
@@ -66,6 +74,7 @@ export function restoreSnapshot(snapshot: Snapshot, stateFilters: readonly State
     state.requests.set(requestId, restored);
     if (restored.deadlineAtMs > 0) state.deadlines.schedule(requestId, restored.deadlineAtMs);
     if (restored.stop) state.deadlines.schedule(requestId, restored.stop.atMs + STOP_GRACE_MS);
+    if (restored.attempt === 0) state.quotas.waits(restored.spec);
     if (waiting) {
       state.waitAgain(restored, waiting.estimate, waiting.avoidGpuId, waiting.retryAtMs, 0);
     } else {

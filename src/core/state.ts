@@ -10,7 +10,9 @@ import { MaintenanceBook } from "./maintenance/maintenance-book.js";
 import type { ResourceEstimate } from "./model/decision.js";
 import type { GpuId, NodeId, RequestId } from "./model/ids.js";
 import { dueAtMs, isExclusive, isTerminal, wishesOf, type Request, type RunStatistics } from "./model/request.js";
+import type { QuotaSettings } from "./model/quota.js";
 import { WaitingQueue, type Waiting } from "./queue/waiting-queue.js";
+import { Quotas } from "./quota/quotas.js";
 
 /** Width of the deadline buckets: a time-out is at most this late. */
 const DEADLINE_BUCKET_MS = 50;
@@ -27,6 +29,7 @@ export interface StateLimits extends LoadLimits {
   readonly maxWaitMs: number;
   /** Request types that have their GPUs to themselves. */
   readonly exclusiveTypes: readonly string[];
+  readonly quota: QuotaSettings;
 }
 
 /** Without a wish a request is due this long after its acceptance: those with a deadline go before it, but not for ever. */
@@ -49,6 +52,8 @@ export class State {
   endedCount = 0;
   readonly fleet: Fleet;
   readonly queue: WaitingQueue;
+  /** What users and teams may have, have and have had. */
+  readonly quotas: Quotas;
   /** What operators have taken out of service. */
   readonly maintenance: MaintenanceBook;
   readonly #exclusiveTypes: readonly string[];
@@ -63,8 +68,9 @@ export class State {
 
   constructor(stateFilters: readonly StateFilter[], limits: StateLimits) {
     this.fleet = new Fleet(stateFilters, limits);
+    this.quotas = new Quotas(limits.quota);
     this.maintenance = new MaintenanceBook(this.fleet);
-    this.queue = new WaitingQueue(limits.maxWaitMs);
+    this.queue = new WaitingQueue(limits.maxWaitMs, this.quotas.weights);
     this.#exclusiveTypes = limits.exclusiveTypes;
   }
 
@@ -97,6 +103,7 @@ export class State {
   hold(request: Request, gpus: readonly number[], memoryMib: number, estimate: ResourceEstimate, atMs: number): void {
     const exclusive = isExclusive(request.spec, this.#exclusiveTypes);
     this.#holdings.set(request.spec.requestId, { gpus, memoryMib, exclusive });
+    this.quotas.placed(request.spec, gpus, estimate.durationMs);
     let onNode = this.#onNode.get(request.nodeId as NodeId);
     if (!onNode) {
       onNode = new Set();
@@ -124,12 +131,23 @@ export class State {
     const holding = this.#holdings.get(requestId);
     if (!holding) return;
     this.#holdings.delete(requestId);
+    this.quotas.released(request.spec, holding.gpus, request.decision!.estimate.durationMs);
+    this.#letGo(request.spec.userId);
     this.preemptible.delete(requestId);
     const onNode = this.#onNode.get(request.nodeId as NodeId);
     onNode?.delete(requestId);
     if (onNode?.size === 0) this.#onNode.delete(request.nodeId as NodeId);
     for (const gpu of holding.gpus) this.fleet.work.release(gpu, requestId, atMs, measured);
     for (const gpu of holding.gpus) this.fleet.release(gpu, holding.memoryMib, request.phase === "running", holding.exclusive);
+  }
+
+  /** A user may have room again under his quota, and so may those of his team. */
+  #letGo(userId: string): void {
+    const { queue, quotas } = this;
+    if (!queue.holdsAnybody) return;
+    queue.letGo(userId);
+    const team = quotas.user(userId)?.team;
+    if (team) for (const [other] of queue.heldHeads()) if (quotas.user(other)?.team === team) queue.letGo(other);
   }
 
   /** The runner of a request's live attempt has begun, on all its GPUs. */

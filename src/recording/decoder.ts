@@ -3,6 +3,7 @@ import { crc32 } from "node:zlib";
 import type { AttemptEnd, Event } from "../core/events.js";
 import type { AttemptRef, NodeId, RequestId } from "../core/model/ids.js";
 import type { Record } from "../core/records.js";
+import { DEFAULT_CORE_SETTINGS } from "../core/settings.js";
 import { SHAPES } from "../journal/shapes.js";
 import { Fill } from "./discretion.js";
 import { Code, recordingPackr } from "./encoder.js";
@@ -34,6 +35,8 @@ const EVENTS: { readonly [K in Event["kind"]]: true } = {
   telemetry: true,
   runner_load: true,
   gpu_lost: true,
+  set_quota: true,
+  memory: true,
   gpu_report: true,
   attempt_started: true,
   attempt_answered: true,
@@ -64,7 +67,8 @@ export class RecordingDecoder {
   header(body: Buffer): RecordingHeader {
     const { shapes, ...header } = this.#packr.unpack(body) as RecordingHeader & { readonly shapes: number };
     if (shapes > SHAPES.length) throw new RecordingError(`it was made by gpu-router ${header.version}, which is newer than this one: use that version, or a later one`);
-    return { ...header, snapshot: header.snapshot && this.#fill.snapshot(header.snapshot) };
+    // What older versions could not set is as by default.
+    return { ...header, settings: { ...DEFAULT_CORE_SETTINGS, ...header.settings }, snapshot: header.snapshot && this.#fill.snapshot(header.snapshot) };
   }
 
   /** Of the other frames, in their order. A step never reaches into the next frame. */

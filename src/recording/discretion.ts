@@ -4,6 +4,7 @@ import { hash, randomBytes } from "node:crypto";
 import type { Event } from "../core/events.js";
 import type { Caller } from "../core/model/caller.js";
 import type { UserId } from "../core/model/ids.js";
+import type { QuotaEntry, QuotaOverride, SubjectKind } from "../core/model/quota.js";
 import type { StoredMaintenance } from "../core/maintenance/maintenance-book.js";
 import type { Request, RequestSpec } from "../core/model/request.js";
 import type { Record } from "../core/records.js";
@@ -41,6 +42,8 @@ export class Discretion {
         const { end } = event;
         return { ...event, end: { ...end, error: end.error && { ...end.error, message: "" }, result: sizeMark(end.result) } };
       }
+      case "set_quota":
+        return { ...event, ...this.#subject(event), by: "", reason: "" };
       default:
         return event;
     }
@@ -62,13 +65,33 @@ export class Discretion {
         return { ...record, reason: "" };
       case "ended":
         return { ...record, error: record.error && { ...record.error, message: "" } };
+      case "quota_set":
+        return { ...record, entry: this.#entry(record.entry) };
       default:
         return record;
     }
   }
 
   snapshot(snapshot: Snapshot): Snapshot {
-    return { ...snapshot, requests: snapshot.requests.map((live) => ({ ...live, request: this.#request(live.request) })), ...(snapshot.maintenance && { maintenance: discreetly(snapshot.maintenance) }) };
+    const { quotas } = snapshot;
+    const requests = snapshot.requests.map((live) => ({ ...live, request: this.#request(live.request) }));
+    const discreet = { ...snapshot, requests, ...(snapshot.maintenance && { maintenance: discreetly(snapshot.maintenance) }) };
+    if (!quotas) return discreet;
+    const accounts = quotas.accounts.map((account) => ({ ...account, id: this.#subjectName(account.kind, account.id) }));
+    return { ...discreet, quotas: { entries: quotas.entries.map((entry) => this.#entry(entry)), accounts } };
+  }
+
+  #entry(entry: QuotaEntry): QuotaEntry {
+    return { ...entry, ...this.#subject(entry), by: "", reason: "" };
+  }
+
+  #subject({ subject, subjectId, override }: { readonly subject: SubjectKind; readonly subjectId: string; readonly override: QuotaOverride }) {
+    const { team } = override;
+    return { subjectId: this.#subjectName(subject, subjectId), override: team ? { ...override, team: this.#subjectName("team", team) } : override };
+  }
+
+  #subjectName(kind: SubjectKind, id: string): string {
+    return this.#hashUsers ? this.#name(kind, id) : id;
   }
 
   spec(spec: RequestSpec): RequestSpec {

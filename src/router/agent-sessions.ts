@@ -48,7 +48,7 @@ export interface AgentSessionsOptions {
 const validator = createValidator();
 
 /** Looks at who is silent and who is owed a heartbeat, per heartbeat interval. */
-const LOOKS_PER_HEARTBEAT = 5;
+const LOOKS_PER_HEARTBEAT = 10;
 /** An agent is more patient with a silent router than the router with it: it has only one. */
 const SILENT_ROUTER_FACTOR = 2;
 /** Nodes whose last hello is remembered. */

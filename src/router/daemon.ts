@@ -4,10 +4,12 @@ import type { Logger } from "pino";
 import { AgentService } from "../../gen/gpurouter/v1/agent_pb.js";
 import { AdminService } from "../../gen/gpurouter/v1/admin_pb.js";
 import { IdentityService } from "../../gen/gpurouter/v1/identity_pb.js";
+import { QuotaService } from "../../gen/gpurouter/v1/quota_pb.js";
 import { createAdminService } from "../api/admin-service.js";
 import { createGrpcServer } from "../api/grpc-server.js";
 import { createHttpServer } from "../api/http-server.js";
 import { createIdentityService } from "../api/identity-service.js";
+import { createQuotaService } from "../api/quota-service.js";
 import { createRouterService } from "../api/router-service.js";
 import { TlsFiles } from "../api/tls-files.js";
 import type { Principal } from "../auth/principal.js";
@@ -77,6 +79,7 @@ export async function startDaemon(config: RouterConfig, version: string, log: Lo
     tls = tlsConfig.cert === "" ? null : new TlsFiles(tlsConfig, log);
     const services = [
       { service: AdminService, handlers: createAdminService(router.admin, audit) },
+      { service: QuotaService, handlers: createQuotaService(router.quotas, audit) },
       { service: IdentityService, handlers: createIdentityService(book, audit) },
     ];
     const entrance = { host: config.host, guard, tls, encryptedByProxy: tlsConfig.terminatedByProxy, services, log };

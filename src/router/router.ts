@@ -9,18 +9,21 @@ import type { Engine } from "../core/engine.js";
 import type { Effect } from "../core/events.js";
 import type { Decision } from "../core/model/decision.js";
 import type { RequestId, UserId } from "../core/model/ids.js";
-import { gpusOf, isTerminal, type Request, type RequestSpec } from "../core/model/request.js";
+import type { Request, RequestSpec } from "../core/model/request.js";
 import type { CoreSettings } from "../core/settings.js";
 import type { Journal } from "../journal/journal.js";
 import type { Recorder } from "../recording/recorder.js";
 import { StallWatch } from "../link/stall-watch.js";
 import { Admin } from "./admin.js";
+import { acceptedOutcome } from "./accepted-outcome.js";
 import { AgentSessions } from "./agent-sessions.js";
 import { callbackBody } from "./callback-body.js";
 import type { Clock } from "./clock.js";
 import { DiskGuard } from "./disk-guard.js";
 import { EngineLoop } from "./engine-loop.js";
 import { GpuViews } from "./gpu-views.js";
+import { MemoryWatch } from "./memory-watch.js";
+import { QuotaViews } from "./quota-views.js";
 import { RequestList } from "./request-list.js";
 import { RequestWatchers } from "./request-watchers.js";
 import { Retention } from "./retention.js";
@@ -50,6 +53,7 @@ export interface RouterOptions {
 
 export class Router implements RouterPort {
   readonly agents: AgentSessions;
+  readonly quotas: QuotaViews;
   readonly admin: Admin;
   readonly #options: RouterOptions;
   readonly #loop: EngineLoop;
@@ -60,6 +64,7 @@ export class Router implements RouterPort {
   readonly #retention: Retention;
   readonly #callbacks: Deliverer | null;
   readonly #timer: NodeJS.Timeout;
+  readonly #memory: MemoryWatch;
   readonly #stalls = new StallWatch(TICK_MS);
   #draining = false;
 
@@ -80,6 +85,8 @@ export class Router implements RouterPort {
       onProgress: (ref, fraction, message) => this.#watchers.progress(ref, fraction, message),
     });
     this.#gpuViews = new GpuViews(this.#loop.engine, clock);
+    this.quotas = new QuotaViews(this.#loop, clock);
+    this.#memory = new MemoryWatch(settings.shedAboveMemory, log, (share) => void this.#loop.step({ kind: "memory", share }));
     this.#list = new RequestList(this.#loop.engine.state, this.#loop.history);
     this.#disk = new DiskGuard(journal, log);
     this.#retention = new Retention(journal, clock, options.retention, log);
@@ -136,7 +143,9 @@ export class Router implements RouterPort {
       case "unknown_strategy":
         return Promise.resolve({ ...submitted, strategy: spec.strategy });
       case "queue_full":
-        return Promise.resolve({ ...submitted, retryAfterMs: this.#queueDelayMs(spec) || RETRY_WHEN_FULL_MS });
+      case "over_quota":
+      case "rate_limited":
+        return Promise.resolve(submitted);
       default:
         throw new Error("Invariant broken: a submit has an outcome");
     }
@@ -214,6 +223,7 @@ export class Router implements RouterPort {
     this.#draining = true;
     clearInterval(this.#timer);
     this.#disk.stop();
+    this.#memory.stop();
     await this.#retention.stop();
     this.agents.close();
     await this.#loop.stop();
@@ -245,31 +255,7 @@ export class Router implements RouterPort {
   }
 
   #accepted(request: Request): RouteOutcome {
-    const { spec, phase } = request;
-    const { queue } = this.#loop.engine.state;
-    const queued = phase === "queued";
-    const queuePosition = queued ? Math.max(0, queue.lengthBefore(spec.priority) - 1) : 0;
-    const startAtMs = queued ? this.#options.clock.now() + this.#queueDelayMs(spec) : request.startedAtMs || request.placedAtMs;
-    const durationMs = request.decision?.estimate.durationMs ?? queue.get(spec.requestId)?.estimate.durationMs ?? 0;
-    const message = isTerminal(phase) ? `Already ${phase}.` : queued ? waitingFor(queue.isHopeless(spec.requestId)) : "";
-    return {
-      kind: "accepted",
-      requestId: spec.requestId,
-      phase,
-      gpuIds: gpusOf(request),
-      estimatedStartAtMs: queued && startAtMs === 0 ? 0 : startAtMs,
-      estimatedCompletionAtMs: isTerminal(phase) ? request.endedAtMs : startAtMs === 0 ? 0 : startAtMs + durationMs,
-      queuePosition,
-      message,
-    };
-  }
-
-  /** A rough guess of the wait of a newcomer, ms: what is ahead, at one estimate each, over all slots. */
-  #queueDelayMs(spec: RequestSpec): number {
-    const { queue, fleet } = this.#loop.engine.state;
-    const slots = fleet.size * this.#options.settings.maxConcurrentTasksPerGpu;
-    const durationMs = queue.get(spec.requestId)?.estimate.durationMs ?? 0;
-    return slots === 0 ? 0 : Math.ceil((queue.lengthBefore(spec.priority) / slots) * durationMs);
+    return acceptedOutcome(request, this.#loop.engine.state, this.#options.settings, this.#options.clock.now());
   }
 
   #view(requestId: RequestId): RequestView | null {
@@ -291,8 +277,4 @@ export class Router implements RouterPort {
       resultUrl: baseUrl === "" ? "" : `${baseUrl}/api/v1/requests/${encodeURIComponent(requestId)}/result`,
     };
   }
-}
-
-function waitingFor(hopeless: boolean): string {
-  return hopeless ? "No connected GPU can take it, however idle; it waits for one that can. Explain says what it needs." : "Waiting for a GPU.";
 }

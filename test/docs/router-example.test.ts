@@ -61,6 +61,7 @@ function leaves(node: Node | null, at: readonly string[]): readonly (readonly st
 }
 
 function another(value: unknown): unknown {
+  if (value === 0) return 1;
   if (typeof value === "number") return value > 1 ? value - 0.5 >= 1 && !Number.isInteger(value) ? value - 0.5 : value - 1 : value / 2;
   return value === "info" ? "debug" : value === "hybrid" ? "least_loaded" : `${String(value)}x`;
 }

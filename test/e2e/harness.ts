@@ -202,6 +202,8 @@ export interface AgentStart {
   readonly speed?: number;
   /** The section `runners` of its configuration. */
   readonly runners?: object;
+  /** Other keys of its configuration. */
+  readonly config?: object;
   readonly env?: NodeJS.ProcessEnv;
   readonly graceSeconds?: number;
   readonly logLevel?: string;
@@ -219,9 +221,9 @@ export async function startAgent(start: AgentStart): Promise<TestProcess> {
 }
 
 /** The process alone, for agents that are to be refused. */
-export async function agentProcess({ nodeId, router, gpus = 4, kind = "A100-80GB", speed = 1, runners = {}, env, graceSeconds = 1, logLevel = "info", eventsFile, within }: AgentStart): Promise<TestProcess> {
+export async function agentProcess({ nodeId, router, gpus = 4, kind = "A100-80GB", speed = 1, runners = {}, config = {}, env, graceSeconds = 1, logLevel = "info", eventsFile, within }: AgentStart): Promise<TestProcess> {
   const simulated = { gpus, kind, speed, ...(eventsFile !== undefined && { events_file: eventsFile }) };
-  const configFile = await writeConfig(`${nodeId}.yaml`, { node_id: nodeId, router_address: router, log_level: logLevel, probe: { mode: "simulated", simulated }, runners });
+  const configFile = await writeConfig(`${nodeId}.yaml`, { node_id: nodeId, router_address: router, log_level: logLevel, probe: { mode: "simulated", simulated }, runners, ...config });
   return new TestProcess(`agent ${nodeId}`, ["agent", "--config", configFile, "--grace", `${graceSeconds}`], env, within);
 }
 

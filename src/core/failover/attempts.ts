@@ -33,7 +33,7 @@ export class Attempts {
   readonly #dueRetries = new LinkedList<RequestId>();
   /** Whose present attempt has given output, as far as this life of the router knows. */
   readonly #withOutput = new Set<RequestId>();
-  /** Attempts that must not run twice and were told to stop because they were overdue, and why. */
+  /** Attempts that must not run twice and were told to stop because they were overdue or their GPU was lost, and why. */
   readonly #overdue = new Map<RequestId, { readonly attempt: number; readonly error: RequestError }>();
   /** Results of superseded attempts that were refused; for metrics. */
   lateResults = 0;
@@ -78,8 +78,7 @@ export class Attempts {
     step.effects.push({ kind: "cancel_attempt", nodeId: request.nodeId as NodeId, ref });
     if (!asked) this.#blame(request, error.code, nowMs);
     if (idempotent) this.over(request, "overdue", error, null, nowMs, step);
-    // Its agent says when it has stopped.
-    else this.#overdue.set(requestId, { attempt: request.attempt, error });
+    else this.awaitStop(request, error);
   }
 
   /** The present attempt has begun to give output. */
@@ -91,7 +90,12 @@ export class Attempts {
     return this.#withOutput.has(requestId);
   }
 
-  /** Whether an attempt is to stop because it was overdue. */
+  /** An attempt that must not run twice was told to stop, and why; its agent says when it has. */
+  awaitStop({ spec, attempt }: Request, error: RequestError): void {
+    this.#overdue.set(spec.requestId, { attempt, error });
+  }
+
+  /** Whether an attempt is to stop to go elsewhere. */
   isOverdue({ requestId, attempt }: AttemptRef): boolean {
     return this.#overdue.get(requestId)?.attempt === attempt;
   }

@@ -121,6 +121,11 @@ export class FleetHealth {
     }
   }
 
+  /** Whether its node said hello without it. */
+  isAbsent(gpu: number): boolean {
+    return this.#entry(gpu).health.signs.has("absent");
+  }
+
   /** The GPU that a node speaks of, or the MIG instances that it is divided into, and with an instance all others of the same GPU: they share its fate. */
   affectedBy(nodeId: NodeId, gpuId: GpuId): readonly number[] {
     const { inventory } = this.#fleet;

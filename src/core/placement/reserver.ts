@@ -42,7 +42,8 @@ export class Reserver {
     if (!queue.hasExclusive && fleet.reservations.size === 0) return false;
     let letGo = false;
     for (const reservation of fleet.reservations.all()) {
-      if (queue.get(reservation.requestId) && !queue.isHopeless(reservation.requestId)) continue;
+      const waiting = queue.get(reservation.requestId);
+      if (waiting && !queue.isHopeless(reservation.requestId) && !queue.isHeld(waiting.spec)) continue;
       this.#drop(reservation);
       letGo = true;
     }

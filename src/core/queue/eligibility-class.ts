@@ -25,14 +25,18 @@ export interface Waiting {
 
 /**
  * `open` has to be tried against every GPU; `refused` fitted none, so only a GPU that changed since can take it; `hopeless`
- * fits no GPU of the fleet even when all are idle, so only a new GPU or runner can.
+ * fits no GPU of the fleet even when all are idle, so only a new GPU or runner can; `held` has nobody whom his quota lets go.
  */
-export type Standing = "open" | "refused" | "hopeless";
+export type Standing = "open" | "refused" | "hopeless" | "held";
 
 /** One user's requests. */
 interface Line {
   readonly waiting: LinkedList<Waiting>;
   turn: Turn;
+  /** Its user's quota keeps it from its turn. */
+  held: boolean;
+  /** Of whom that was told already. */
+  lastHeld: Waiting | null;
 }
 
 /** A line's place; it holds while virtual time and head are still these. Both only grow, or a new turn is made. */
@@ -55,6 +59,7 @@ export class EligibilityClass {
   refusedMib = Number.POSITIVE_INFINITY;
   refusedTokens = Number.POSITIVE_INFINITY;
   readonly #lines = new Map<string, Line>();
+  #heldLines = 0;
   /** One turn per line, lowest virtual time first. Turns of lines that are gone, or of an earlier virtual time, stay until they come up. */
   #turns = new Heap<Turn>(isEarlierTurn);
 
@@ -67,17 +72,22 @@ export class EligibilityClass {
     return this.#lines.size === 0;
   }
 
+  /** Whether it is somebody's turn: there is a `head`. */
+  get hasHead(): boolean {
+    return this.#lines.size > this.#heldLines;
+  }
+
   /** Turns kept, those that have lost their meaning among them: never many more than lines. */
   get turnCount(): number {
     return this.#turns.size;
   }
 
-  /** Who is next. Only while it is not empty. */
+  /** Who is next. Only while it `hasHead`. */
   get head(): Waiting {
     return this.#headLine().waiting.head!.value;
   }
 
-  /** The virtual time of the head's user, ms. Only while it is not empty. */
+  /** The virtual time of the head's user, ms. Only while it `hasHead`. */
   get virtualMs(): number {
     return this.#headLine().turn.virtualMs;
   }
@@ -86,25 +96,59 @@ export class EligibilityClass {
     const { userId } = waiting.spec;
     const line = this.#lines.get(userId);
     if (!line) {
-      const first: Line = { waiting: new LinkedList(), turn: turnOf(share, waiting) };
+      const first: Line = { waiting: new LinkedList(), turn: turnOf(share, waiting), held: false, lastHeld: null };
       this.#lines.set(userId, first);
       this.#turns.push(first.turn);
       return first.waiting.append(waiting);
     }
     const entry = insertByDue(line.waiting, waiting);
-    if (line.waiting.head === entry) {
-      line.turn = turnOf(share, waiting);
-      this.#turns.push(line.turn);
-      this.#sweep();
-    }
+    if (line.waiting.head === entry) this.#turnTo(line, share, waiting);
     return entry;
+  }
+
+  /** A new head of a line has its turn, though the old one was held. */
+  #turnTo(line: Line, share: Share, head: Waiting): void {
+    if (line.held) this.#heldLines -= 1;
+    line.held = false;
+    line.turn = turnOf(share, head);
+    this.#turns.push(line.turn);
+    this.#sweep();
+  }
+
+  /** Takes the head's user out of turn until `letGo`, or until another of his requests comes first. True the first time for a head. */
+  hold(): boolean {
+    const line = this.#headLine();
+    const head = line.waiting.head!.value;
+    const news = line.lastHeld !== head;
+    line.lastHeld = head;
+    line.held = true;
+    this.#heldLines += 1;
+    return news;
+  }
+
+  /** Gives a held user his turn again; does nothing for any other. */
+  letGo(userId: string): void {
+    const line = this.#lines.get(userId);
+    if (line?.held) this.#turnTo(line, line.turn.share, line.waiting.head!.value);
+  }
+
+  /** The first of a user's requests when his quota holds it; null when it does not. */
+  heldHead(userId: string): Waiting | null {
+    const line = this.#lines.get(userId);
+    return line?.held ? line.waiting.head!.value : null;
   }
 
   remove(entry: ListEntry<Waiting>): void {
     const { userId } = entry.value.spec;
-    const { waiting } = this.#lines.get(userId)!;
+    const line = this.#lines.get(userId)!;
+    const { waiting } = line;
+    const wasHead = waiting.head === entry;
     waiting.remove(entry);
-    if (waiting.size > 0) return;
+    if (waiting.size > 0) {
+      if (line.held && wasHead) this.letGo(userId);
+      return;
+    }
+    if (line.held) this.#heldLines -= 1;
     this.#lines.delete(userId);
     this.#sweep();
   }
@@ -122,7 +166,7 @@ export class EligibilityClass {
     }
     let others = 0;
     for (const line of this.#lines.values()) {
-      if (line === own) continue;
+      if (line === own || line.held) continue;
       if (others === most) return;
       others += 1;
       yield line.waiting.head!.value;
@@ -130,7 +174,7 @@ export class EligibilityClass {
   }
 
   #sweep(): void {
-    if (this.#turns.size > MAX_STALE_TURNS + 2 * this.#lines.size) this.#turns = new Heap(isEarlierTurn, [...this.#lines.values()].map(({ turn }) => turn));
+    if (this.#turns.size > MAX_STALE_TURNS + 2 * this.#lines.size) this.#turns = new Heap(isEarlierTurn, [...this.#lines.values()].filter(({ held }) => !held).map(({ turn }) => turn));
   }
 
   /** The line whose turn it is; brings turns up to date on the way. */
@@ -138,7 +182,7 @@ export class EligibilityClass {
     for (;;) {
       const turn = this.#turns.first!;
       const line = this.#lines.get(turn.share.userId);
-      const current = line?.turn === turn;
+      const current = line?.turn === turn && !line.held;
       const head = line?.waiting.head?.value;
       if (line && current && turn.virtualMs === turn.share.virtualMs && turn.head === head) return line;
       this.#turns.pop();

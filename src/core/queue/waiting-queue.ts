@@ -6,29 +6,30 @@ import { ChurnMap } from "../../lib/churn-map.js";
 import { Heap } from "../../lib/heap.js";
 import { RankSet } from "../../lib/rank-set.js";
 import type { ListEntry } from "../../lib/linked-list.js";
-import type { ResourceEstimate } from "../model/decision.js";
 import type { GpuId, RequestId } from "../model/ids.js";
 import type { Priority, RequestSpec } from "../model/request.js";
+import { bandOf, classKey, LATE_BAND } from "./class-key.js";
 import { EligibilityClass, isEarlier, type Standing, type Waiting } from "./eligibility-class.js";
 import { FairShare } from "./fair-share.js";
+import { Standings } from "./standings.js";
 
 export type { EligibilityClass, Standing, Waiting };
 
 const PRIORITIES: readonly Priority[] = [5, 4, 3, 2, 1];
-/** The late wait behind all that can still be in time, and before priority 1, where nobody waits for an answer. */
-const LATE_BAND = 1.5;
 const BANDS: readonly number[] = [...PRIORITIES, LATE_BAND];
-/** Memory needs are compared in steps of this, so that similar requests share a class; a class is judged by its own head. */
-const MEMORY_STEP_MIB = 512;
 
 export class WaitingQueue {
   readonly #maxWaitMs: number;
+  readonly #weights: ReadonlyMap<string, number>;
   readonly #classes = new Map<string, EligibilityClass>();
-  readonly #byStanding: { readonly [S in Standing]: Set<EligibilityClass> } = { open: new Set(), refused: new Set(), hopeless: new Set() };
+  /** Which classes are worth trying. */
+  readonly standings = new Standings();
   readonly #entries = new ChurnMap<RequestId, { readonly entry: ListEntry<Waiting>; readonly of: EligibilityClass }>();
   /** Sequences of those that wait, by priority. */
   readonly #bands = new Map<Priority, RankSet>(PRIORITIES.map((priority) => [priority, new RankSet()]));
   readonly #shares = new Map<number, FairShare>(BANDS.map((band) => [band, new FairShare()]));
+  /** Classes where a user's quota holds his line, by user. */
+  readonly #held = new Map<string, Set<EligibilityClass>>();
   /** Classes whose requests want their GPUs to themselves. */
   readonly #exclusive = new Set<EligibilityClass>();
   /** Such requests that have come, ever. */
@@ -36,9 +37,13 @@ export class WaitingQueue {
   readonly #pinned = new Map<GpuId, number>();
   #bytes = 0;
 
-  /** Whose head has waited longer than `maxWaitMs` goes first, whatever its band: no band starves another for ever. */
-  constructor(maxWaitMs = Number.POSITIVE_INFINITY) {
+  /**
+   * Whose head has waited longer than `maxWaitMs` goes first, whatever its band: no band starves another for ever. `weights` are the users'
+   * shares where they are not 1, as they are at any time.
+   */
+  constructor(maxWaitMs = Number.POSITIVE_INFINITY, weights: ReadonlyMap<string, number> = new Map()) {
     this.#maxWaitMs = maxWaitMs;
+    this.#weights = weights;
   }
 
   get size(): number {
@@ -52,7 +57,7 @@ export class WaitingQueue {
 
   /** Whether some class has to be tried against every GPU. */
   get hasOpen(): boolean {
-    return this.#byStanding.open.size > 0;
+    return this.standings.open.size > 0;
   }
 
   get hasExclusive(): boolean {
@@ -66,7 +71,7 @@ export class WaitingQueue {
     if (!of) {
       of = new EligibilityClass(key, bandOf(waiting));
       this.#classes.set(key, of);
-      this.#byStanding.open.add(of);
+      this.standings.add(of);
       if (waiting.exclusive) this.#exclusive.add(of);
     }
     if (waiting.exclusive) this.exclusiveArrivals += 1;
@@ -74,7 +79,7 @@ export class WaitingQueue {
     const entry = of.add(waiting, share);
     this.#entries.set(requestId, { entry, of });
     this.#count(waiting, 1);
-    this.#judgeHead(of);
+    this.standings.judge(of);
   }
 
   /** Takes a request out, wherever it stands; null when it does not wait. */
@@ -89,11 +94,12 @@ export class WaitingQueue {
     this.#count(entry.value, -1);
     if (of.isEmpty) {
       this.#classes.delete(of.key);
-      this.#byStanding[of.standing].delete(of);
+      this.standings.drop(of);
       this.#exclusive.delete(of);
     } else {
-      this.#judgeHead(of);
+      this.standings.judge(of);
     }
+    if (this.#held.size > 0 && !of.heldHead(userId)) this.#forgetHeld(userId, of);
     return entry.value;
   }
 
@@ -117,12 +123,19 @@ export class WaitingQueue {
   /** GPU time that a request is going to get, as estimated; called while it still waits. */
   charge(requestId: RequestId, gpuMs: number): void {
     const found = this.#entries.get(requestId);
-    if (found) this.#share(found.of.band).charge(found.entry.value.spec.userId, gpuMs);
+    if (!found) return;
+    const { userId } = found.entry.value.spec;
+    this.#share(found.of.band).charge(userId, this.#weighted(userId, gpuMs));
   }
 
   /** By how much a charge was too low; `late` as it was when it was charged. */
   settle(spec: RequestSpec, late: boolean, gpuMs: number): void {
-    this.#share(bandOf({ spec, late })).settle(spec.userId, gpuMs);
+    this.#share(bandOf({ spec, late })).settle(spec.userId, this.#weighted(spec.userId, gpuMs));
+  }
+
+  /** Who has twice the weight is charged half for the same. */
+  #weighted(userId: string, gpuMs: number): number {
+    return this.#weights.size === 0 ? gpuMs : gpuMs / (this.#weights.get(userId) ?? 1);
   }
 
   /**
@@ -130,7 +143,7 @@ export class WaitingQueue {
    * ones too when `withRefused`. Taken from with `next`. O(classes).
    */
   line(withRefused: boolean, nowMs: number): Heap<Place> {
-    const { open, refused } = this.#byStanding;
+    const { open, refused } = this.standings;
     const places: Place[] = [];
     for (const of of open) places.push(this.#place(of, nowMs));
     if (withRefused) for (const of of refused) places.push(this.#place(of, nowMs));
@@ -140,7 +153,7 @@ export class WaitingQueue {
   /** The same for those who want their GPUs to themselves and may get them some day. */
   exclusiveLine(nowMs: number): Heap<Place> {
     const places: Place[] = [];
-    for (const of of this.#exclusive) if (of.standing !== "hopeless") places.push(this.#place(of, nowMs));
+    for (const of of this.#exclusive) if (of.standing !== "hopeless" && of.hasHead) places.push(this.#place(of, nowMs));
     return new Heap(comesBefore, places);
   }
 
@@ -148,7 +161,7 @@ export class WaitingQueue {
   next(line: Heap<Place>, nowMs: number): EligibilityClass | undefined {
     for (let place = line.pop(); place; place = line.pop()) {
       // A class may stand in a line twice: when its late ones came in during the pass.
-      if (place.of.isEmpty) continue;
+      if (!place.of.hasHead) continue;
       const now = this.#place(place.of, nowMs);
       if (now.virtualMs === place.virtualMs && now.head === place.head) return place.of;
       line.push(now);
@@ -156,9 +169,9 @@ export class WaitingQueue {
     return undefined;
   }
 
-  /** Puts a class back into a line when somebody of it still waits. */
+  /** Puts a class back into a line when it is still somebody's turn. */
   putBack(line: Heap<Place>, of: EligibilityClass, nowMs: number): void {
-    if (!of.isEmpty) line.push(this.#place(of, nowMs));
+    if (of.hasHead) line.push(this.#place(of, nowMs));
   }
 
   #place(of: EligibilityClass, nowMs: number): Place {
@@ -172,28 +185,53 @@ export class WaitingQueue {
     return nowMs - waiting.acceptedAtMs > this.#maxWaitMs ? Number.POSITIVE_INFINITY : bandOf(waiting);
   }
 
-  /** Notes that the head of a class fitted no GPU. */
-  refuse(of: EligibilityClass, standing: "refused" | "hopeless", healsWithTime: boolean): void {
-    const { estimate } = of.head;
-    of.refusedMib = Math.min(of.refusedMib, estimate.memoryMib);
-    of.refusedTokens = Math.min(of.refusedTokens, tokensOf(estimate));
-    of.healsWithTime = healsWithTime;
-    this.#stand(of, standing);
+  /** The quota of a class's head keeps him from his turn: the next user has it. True when it is news of that request. */
+  hold(of: EligibilityClass): boolean {
+    const { userId } = of.head.spec;
+    const news = of.hold();
+    let classes = this.#held.get(userId);
+    if (!classes) {
+      classes = new Set();
+      this.#held.set(userId, classes);
+    }
+    classes.add(of);
+    this.standings.judge(of);
+    return news;
   }
 
-  /** Gives the hopeless another chance: GPUs or runners have changed. */
-  reopenHopeless(): void {
-    for (const of of this.#byStanding.hopeless) this.#open(of);
+  /** Users whom their quota holds, with the first of each of their lines. */
+  *heldHeads(): Iterable<readonly [userId: string, heads: readonly Waiting[]]> {
+    for (const [userId, classes] of this.#held) yield [userId, [...classes].flatMap((of) => of.heldHead(userId) ?? [])];
   }
 
-  /** Gives those another chance that only the clock keeps out. */
-  reopenHealing(): void {
-    for (const of of this.#byStanding.refused) if (of.healsWithTime) this.#open(of);
+  get holdsAnybody(): boolean {
+    return this.#held.size > 0;
   }
 
-  /** The first of every class, in no order. */
+  /** Whether a user's quota keeps his request, or one before it, from its turn. */
+  isHeld({ userId, requestId }: RequestSpec): boolean {
+    return (this.#entries.get(requestId)?.of.heldHead(userId) ?? null) !== null;
+  }
+
+  /** A user may have room: his lines have their turns again. */
+  letGo(userId: string): void {
+    const classes = this.#held.get(userId);
+    if (!classes) return;
+    this.#held.delete(userId);
+    for (const of of classes) {
+      of.letGo(userId);
+      this.standings.judge(of);
+    }
+  }
+
+  #forgetHeld(userId: string, of: EligibilityClass): void {
+    const classes = this.#held.get(userId);
+    if (classes?.delete(of) && classes.size === 0) this.#held.delete(userId);
+  }
+
+  /** The first of every class that quotas let go, in no order. */
   *heads(): Iterable<Waiting> {
-    for (const of of this.#classes.values()) yield of.head;
+    for (const of of this.#classes.values()) if (of.hasHead) yield of.head;
   }
 
   /** How many wait for exactly this GPU. */
@@ -238,25 +276,6 @@ export class WaitingQueue {
     if (pinned > 0) this.#pinned.set(specificGpuId, pinned);
     else this.#pinned.delete(specificGpuId);
   }
-
-  /** What was refused to the old head may fit a new one that needs less. */
-  #judgeHead(of: EligibilityClass): void {
-    if (of.standing === "open") return;
-    const { estimate } = of.head;
-    if (estimate.memoryMib < of.refusedMib || tokensOf(estimate) < of.refusedTokens) this.#open(of);
-  }
-
-  #open(of: EligibilityClass): void {
-    of.refusedMib = Number.POSITIVE_INFINITY;
-    of.refusedTokens = Number.POSITIVE_INFINITY;
-    this.#stand(of, "open");
-  }
-
-  #stand(of: EligibilityClass, standing: Standing): void {
-    this.#byStanding[of.standing].delete(of);
-    of.standing = standing;
-    this.#byStanding[standing].add(of);
-  }
 }
 
 /** A class with what its place in line hangs on. */
@@ -271,21 +290,4 @@ function comesBefore(a: Place, b: Place): boolean {
   if (a.band !== b.band) return a.band > b.band;
   if (a.virtualMs !== b.virtualMs) return a.virtualMs < b.virtualMs;
   return isEarlier(a.head, b.head);
-}
-
-function bandOf({ spec, late }: Pick<Waiting, "spec" | "late">): number {
-  return late ? Math.min(LATE_BAND, spec.priority) : spec.priority;
-}
-
-function tokensOf(estimate: ResourceEstimate): number {
-  return (estimate.inputTokens ?? 0) + (estimate.outputTokens ?? 0);
-}
-
-function classKey(waiting: Waiting): string {
-  const { spec, late, estimate, avoidGpuId } = waiting;
-  const { requirements, wishes } = spec;
-  const memoryStep = Math.ceil(estimate.memoryMib / MEMORY_STEP_MIB);
-  // What is promised something, and what is not, fit different GPUs; so does what may run again and what may not.
-  const band = `${bandOf(waiting)}${late ? "late" : ""}${wishes ? "wishes" : ""}${spec.idempotent ? "" : "once"}`;
-  return `${band}\n${spec.modelId}\n${spec.type}\n${spec.specificGpuId}\n${spec.strategy}\n${avoidGpuId}\n${requirements.minComputeCapability},${requirements.computeUnits},${memoryStep},${wishes?.gpus ?? 1}`;
 }

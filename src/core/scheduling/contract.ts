@@ -5,6 +5,7 @@ import type { Fleet, StateFilter } from "../fleet/fleet.js";
 import type { ResourceEstimate } from "../model/decision.js";
 import type { GpuId } from "../model/ids.js";
 import type { RequestSpec } from "../model/request.js";
+import type { GpuRoom } from "../quota/quotas.js";
 import type { CoreSettings } from "../settings.js";
 
 export type { StateFilter };
@@ -30,6 +31,8 @@ export interface Ask {
   readonly band: number;
   /** How many times the expected it may take: not exceeded in nine of ten cases. Exact only while GPUs are kept for somebody. */
   readonly spread: number;
+  /** The GPUs that the quota leaves it, where not all; absent or null for all. */
+  readonly quota?: GpuRoom | null;
 }
 
 /**

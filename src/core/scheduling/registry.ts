@@ -11,6 +11,7 @@ import { maintenance } from "./filters/maintenance.js";
 import { memory } from "./filters/memory.js";
 import { model } from "./filters/model.js";
 import { pin } from "./filters/pin.js";
+import { quota } from "./filters/quota.js";
 import { probe } from "./filters/probe.js";
 import { reserved } from "./filters/reserved.js";
 import { slots } from "./filters/slots.js";
@@ -42,7 +43,7 @@ export function stateFilters(settings: CoreSettings): readonly StateFilter[] {
 
 /** In the order in which they run: the most selective first. */
 export function requestFilters(settings: CoreSettings): readonly RequestFilter[] {
-  return [pin, model, probe, capability, empty, memory(settings), reserved()];
+  return [quota, pin, model, probe, capability, empty, memory(settings), reserved()];
 }
 
 /** Those that judge what all others, a strategy's own too, have left: `avoid` yields when it would leave nothing. */

@@ -17,7 +17,7 @@ let open: boolean;
 
 async function start(): Promise<void> {
   router = new Router({
-    settings: { ...DEFAULT_CORE_SETTINGS, maxQueuedRequests: 20 },
+    settings: { ...DEFAULT_CORE_SETTINGS, maxQueuedRequests: 20, queueHeadroom: 0 },
     agentTerms: { leaseMs: 60_000, nodeLostAfterMs: 60_000, heartbeatIntervalMs: 60_000, telemetryIntervalMs: 60_000, maxResultBytes: 1 << 20 },
     retention: { finishedForMs: 3_600_000, finishedAtMost: 1_000 },
     journal: await LmdbJournal.open(folder),

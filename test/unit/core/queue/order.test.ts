@@ -201,13 +201,13 @@ describe("a class", () => {
 
   test("opens again for a head that needs fewer tokens, and by the clock only when the clock keeps it out", () => {
     const queue = queueOf([waiting("large", { tokens: 9_000 })]);
-    queue.refuse(first(queue), "refused", false);
-    queue.reopenHealing();
+    queue.standings.refuse(first(queue), "refused", false);
+    queue.standings.reopenHealing();
     expect(queue.hasOpen).toBe(false);
     queue.push(waiting("small", { tokens: 100, dueAtMs: NOW }));
     expect(queue.hasOpen).toBe(true);
-    queue.refuse(first(queue), "refused", true);
-    queue.reopenHealing();
+    queue.standings.refuse(first(queue), "refused", true);
+    queue.standings.reopenHealing();
     expect(queue.hasOpen).toBe(true);
   });
 

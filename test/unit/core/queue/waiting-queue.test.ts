@@ -121,10 +121,10 @@ describe("classes", () => {
       return ids;
     };
     const line = queue.line(false, NOW);
-    queue.refuse(line.pop()!.of, "refused", false);
-    queue.refuse(line.pop()!.of, "hopeless", false);
+    queue.standings.refuse(line.pop()!.of, "refused", false);
+    queue.standings.refuse(line.pop()!.of, "hopeless", false);
     expect([tried(false), tried(true), queue.hasOpen]).toEqual([["c"], ["a", "c"], true]);
-    queue.reopenHopeless();
+    queue.standings.reopenHopeless();
     expect([tried(false), tried(true)]).toEqual([["b", "c"], ["a", "b", "c"]]);
   });
 
@@ -142,14 +142,14 @@ describe("classes", () => {
     }, false],
   ])("%s", (_, change, open) => {
     const queue = queueOf(waiting("head", 1, { memoryMib: 1_000 }));
-    queue.refuse(queue.line(false, NOW).pop()!.of, "refused", false);
+    queue.standings.refuse(queue.line(false, NOW).pop()!.of, "refused", false);
     change(queue);
     expect(queue.hasOpen).toBe(open);
   });
 
   test("one that was refused and emptied starts open again", () => {
     const queue = queueOf(waiting("a", 1));
-    queue.refuse(queue.line(false, NOW).pop()!.of, "refused", false);
+    queue.standings.refuse(queue.line(false, NOW).pop()!.of, "refused", false);
     queue.remove(requestId("a"));
     expect(queue.hasOpen).toBe(false);
     queue.push(waiting("b", 2));

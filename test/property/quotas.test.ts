@@ -1,0 +1,272 @@
+// Quotas under random event lists: no limit is ever exceeded by what is accepted or placed, across restarts and other attempts; what
+// has room does not wait; the numbers are those of the records.
+// Repeat a failure: GPU_ROUTER_PROPERTY_SEED=<seed> npm test -- test/property/quotas.
+import { describe, expect, test } from "@jest/globals";
+import * as fc from "fast-check";
+import { assert } from "../../src/lib/assert.js";
+import { Engine } from "../../src/core/engine.js";
+import type { Event, Step } from "../../src/core/events.js";
+import type { AttemptRef, UserId } from "../../src/core/model/ids.js";
+import { NO_LIMITS, type QuotaOverride } from "../../src/core/model/quota.js";
+import type { Record } from "../../src/core/records.js";
+import { DEFAULT_CORE_SETTINGS, type CoreSettings } from "../../src/core/settings.js";
+import { takeSnapshot } from "../../src/core/snapshot.js";
+import { end, inventory, nodeId, requestId, runner, settings, spec, wishes } from "../unit/core/build.js";
+import { QuotaOracle } from "./quota-oracle.js";
+
+const given = Number(process.env["GPU_ROUTER_PROPERTY_SEED"]);
+const seed = Number.isInteger(given) && given !== 0 ? given : Date.now() % 0x7fffffff;
+const runs = Number(process.env["GPU_ROUTER_PROPERTY_RUNS"] ?? 250);
+
+const USERS = ["alice", "bob", "carol"];
+const TEAMS = ["red", "blue"];
+const NODES = 2;
+const GPUS_PER_NODE = 2;
+
+type Command =
+  | { readonly do: "submit"; readonly user: number; readonly priority: 1 | 3 | 4 | 5; readonly model: "m" | "other"; readonly gpus: number; readonly bytes: number; readonly takesMs: number }
+  | { readonly do: "end"; readonly pick: number; readonly outcome: "succeeded" | "failed" | "unavailable"; readonly started: boolean }
+  | { readonly do: "cancel"; readonly pick: number }
+  | { readonly do: "tick"; readonly ms: number }
+  | { readonly do: "disconnect" | "connect"; readonly node: number; readonly keeps: boolean }
+  | { readonly do: "set"; readonly user: number; readonly override: QuotaOverride }
+  | { readonly do: "set_team"; readonly team: number; readonly override: QuotaOverride }
+  | { readonly do: "restart"; readonly as: "snapshot" | "replay" };
+
+const few = fc.integer({ min: 0, max: 3 });
+const limits = fc.record(
+  {
+    concurrentRequests: few,
+    gpus: few,
+    priorityRequests: few,
+    gpuTimeMs: fc.constantFrom(0, 5_000, 20_000),
+    requestsPerMinute: fc.integer({ min: 0, max: 8 }),
+    requestsPerDay: fc.constantFrom(0, 3, 8),
+    queuedRequests: few,
+    queuedBytes: fc.constantFrom(0, 30, 60),
+    modelRequests: fc.constantFrom({}, { m: 1 }, { other: 2 }),
+  },
+  { requiredKeys: [] },
+);
+const user = fc.nat(USERS.length - 1);
+const command: fc.Arbitrary<Command> = fc.oneof(
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      do: fc.constant("submit" as const),
+      user,
+      priority: fc.constantFrom(1, 3, 4, 5),
+      model: fc.constantFrom("m", "other"),
+      gpus: fc.constantFrom(1, 1, 1, 2),
+      bytes: fc.constantFrom(1, 10, 40),
+      takesMs: fc.constantFrom(100, 2_000, 6_000),
+    }),
+  },
+  { weight: 6, arbitrary: fc.record({ do: fc.constant("end" as const), pick: fc.nat(20), outcome: fc.constantFrom("succeeded", "succeeded", "failed", "unavailable"), started: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("cancel" as const), pick: fc.nat(20) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant("tick" as const), ms: fc.constantFrom(50, 3_000, 30_000, 3_600_000) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom("disconnect" as const, "connect" as const), node: fc.nat(NODES - 1), keeps: fc.boolean() }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("set" as const), user, override: fc.tuple(limits, fc.constantFrom("", "red", "red", "blue")).map(([set, team]) => (team === "" ? set : { ...set, team })) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant("set_team" as const), team: fc.nat(TEAMS.length - 1), override: limits }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("restart" as const), as: fc.constantFrom("snapshot", "replay") }) },
+);
+const plan = fc.record({ defaults: limits, commands: fc.array(command, { minLength: 5, maxLength: 90 }) });
+type Plan = { readonly defaults: QuotaOverride; readonly commands: readonly Command[] };
+
+/** Breaks an engine before its first step. */
+type Mutant = (engine: Engine) => void;
+
+class World {
+  readonly #settings: CoreSettings;
+  readonly #mutant: Mutant;
+  readonly #journal: Record[] = [];
+  readonly oracle: QuotaOracle;
+  readonly happened = new Map<string, number>();
+  #engine: Engine;
+  #nowMs = 10 * 86_400_000 + 5_000;
+  #sent = 0;
+
+  constructor(defaults: QuotaOverride, mutant: Mutant) {
+    const quota = { ...DEFAULT_CORE_SETTINGS.quota, mode: "enforce", defaults: { ...NO_LIMITS, ...defaults }, gpuTimePeriodMs: 3_600_000, checkIntervalMs: 50 } as const;
+    this.#settings = settings({ quota, requestTimeoutMs: 0, maxConcurrentTasksPerGpu: 3, maxRetries: 2, retryDelayMs: 500, gpuCooldownMs: 1_000, maxWaitMs: Number.POSITIVE_INFINITY });
+    this.#mutant = mutant;
+    this.oracle = new QuotaOracle(quota);
+    this.#engine = this.#newEngine(null);
+    this.step({ kind: "take_over", epoch: 1 });
+    for (let node = 0; node < NODES; node += 1) this.#connect(node, true);
+    for (const member of ["alice", "bob"]) this.step({ kind: "set_quota", subject: "user", subjectId: member, override: { ...defaults, team: "red" }, by: "", reason: "" });
+  }
+
+  run(commands: readonly Command[]): void {
+    for (const one of commands) this.#run(one);
+    // A day passes, everything ends.
+    for (let node = 0; node < NODES; node += 1) this.#connect(node, false);
+    for (let round = 0; round < 400 && this.oracle.lives.size > 0; round += 1) {
+      for (const [id, { gpus }] of this.oracle.lives) if (gpus.length > 0) this.#end(id, "succeeded", false);
+      this.#tick(3_600_000);
+      if (round > 100) for (const id of [...this.oracle.lives.keys()].slice(0, 1)) this.step({ kind: "cancel", requestId: requestId(id), reason: "it never fits its quota" });
+    }
+    assert(this.oracle.lives.size === 0, "every request has ended");
+  }
+
+  #run(one: Command): void {
+    const live = [...this.oracle.lives.keys()];
+    switch (one.do) {
+      case "submit": {
+        const { priority, model, gpus, bytes, takesMs } = one;
+        const several = gpus > 1 ? { wishes: wishes({ gpus }) } : {};
+        this.#sent += 1;
+        const asked = spec(`r${this.#sent}`, { userId: USERS[one.user] as UserId, priority, model, payload: new Uint8Array(bytes), requirements: { expectedDurationMs: takesMs }, ...several });
+        const { submitted } = this.step({ kind: "submit", spec: asked });
+        this.#tally(submitted && "over" in submitted ? `${submitted.kind} ${submitted.over.name} ${submitted.over.subject}` : `submit ${submitted?.kind}`);
+        return;
+      }
+      case "end": {
+        const running = live.filter((id) => this.oracle.lives.get(id)!.gpus.length > 0);
+        const id = running[one.pick % Math.max(1, running.length)];
+        if (id !== undefined) this.#end(id, one.outcome, one.started);
+        return;
+      }
+      case "cancel": {
+        const id = live[one.pick % Math.max(1, live.length)];
+        if (id !== undefined) this.step({ kind: "cancel", requestId: requestId(id), reason: "" });
+        return;
+      }
+      case "tick":
+        this.#tick(one.ms);
+        return;
+      case "disconnect":
+        this.step({ kind: "node_disconnected", nodeId: nodeId(`n${one.node}`) });
+        return;
+      case "connect":
+        this.#connect(one.node, one.keeps);
+        return;
+      case "set":
+        this.step({ kind: "set_quota", subject: "user", subjectId: USERS[one.user]!, override: one.override, by: "", reason: "" });
+        return;
+      case "set_team":
+        this.step({ kind: "set_quota", subject: "team", subjectId: TEAMS[one.team]!, override: one.override, by: "", reason: "" });
+        return;
+      case "restart": {
+        const now = this.#told(this.#engine);
+        const snapshot = takeSnapshot(this.#engine.state);
+        const replayed = this.#newEngine(null);
+        for (const record of this.#journal) replayed.replay(record);
+        const restored = this.#newEngine(structuredClone(snapshot));
+        assert(this.#told(restored) === now, "a snapshot restores what everybody has");
+        assert(this.#told(replayed) === now, "a replay gives what everybody has");
+        this.#engine = one.as === "snapshot" ? restored : replayed;
+        this.step({ kind: "take_over", epoch: this.#engine.state.epoch + 1 });
+        for (let node = 0; node < NODES; node += 1) this.#connect(node, true);
+      }
+    }
+  }
+
+  step(event: Event): Step {
+    const step = this.#engine.step(event, this.#nowMs);
+    this.#journal.push(...step.records);
+    for (const record of step.records) {
+      this.oracle.record(record);
+      this.#tally(record.kind);
+    }
+    this.#engine.state.check();
+    this.#checkNumbers();
+    this.#checkNobodyWaitsInVain();
+    return step;
+  }
+
+  #checkNumbers(): void {
+    const { quotas } = this.#engine.state;
+    for (const account of [...quotas.users(), ...quotas.teams()]) {
+      const { running, priority, gpus, queued, queuedBytes, reservedGpuMs, gpuUsedMs } = this.oracle.held(account.kind, account.id, this.#nowMs);
+      const known = [account.running, account.runningPriority, account.onGpu.size, account.queued, account.queuedBytes, account.reservedGpuMs, account.gpuUsedMs(this.#nowMs, 3_600_000)];
+      const counted = [running, priority, gpus, queued, queuedBytes, reservedGpuMs, gpuUsedMs];
+      assert(String(known) === String(counted), `${account.kind} ${account.id} has ${counted}, not ${known}`);
+    }
+  }
+
+  #checkNobodyWaitsInVain(): void {
+    const { state } = this.#engine;
+    if (state.fleet.reservations.size > 0) return;
+    for (const { spec: waiting, phase } of state.requests.values()) {
+      if (phase !== "queued" || !state.queue.get(waiting.requestId)) continue;
+      const [fits] = this.#engine.explain(waiting, this.#nowMs).candidates;
+      assert(fits === undefined, `request ${waiting.requestId} waits though ${fits?.gpuId} could take it`);
+      if (state.queue.isHeld(waiting)) this.#tally("held");
+    }
+  }
+
+  #end(id: string, outcome: "succeeded" | "failed" | "unavailable", started: boolean): void {
+    const request = this.#engine.state.requests.get(requestId(id));
+    if (!request || request.nodeId === "") return;
+    const ref: AttemptRef = { requestId: request.spec.requestId, attempt: request.attempt };
+    if (started) {
+      this.step({ kind: "attempt_started", nodeId: request.nodeId, ref });
+      this.#nowMs += 700;
+    }
+    this.step({ kind: "attempt_ended", nodeId: request.nodeId, ref, end: end(outcome) });
+  }
+
+  #connect(node: number, keeps: boolean): void {
+    const held = [...this.#engine.state.onNode(nodeId(`n${node}`))].map(({ spec: { requestId: id }, attempt }) => ({ requestId: id, attempt }));
+    const gpus = Array.from({ length: GPUS_PER_NODE }, (_, gpu) => inventory(`g${node}${gpu}`));
+    this.step({ kind: "node_connected", nodeId: nodeId(`n${node}`), instanceId: "i", gpus, runners: [runner()], held: keeps ? held : [] });
+  }
+
+  #tick(ms: number): void {
+    this.#nowMs += ms;
+    this.step({ kind: "tick" });
+  }
+
+  #told({ state }: Engine): string {
+    const { quotas } = state;
+    const live = [...quotas.users(), ...quotas.teams()].map(({ id, running, runningPriority, onGpu, onModel, reservedGpuMs, queued, queuedBytes, limits: may, team }) => [
+      id, running, runningPriority, [...onGpu].sort(), [...onModel].sort(), reservedGpuMs, queued, queuedBytes, may, team?.id,
+    ]);
+    return JSON.stringify([quotas.store(), live]);
+  }
+
+  #newEngine(snapshot: ReturnType<typeof takeSnapshot> | null): Engine {
+    const engine = new Engine(this.#settings, snapshot);
+    this.#mutant(engine);
+    return engine;
+  }
+
+  #tally(what: string): void {
+    this.happened.set(what, (this.happened.get(what) ?? 0) + 1);
+  }
+}
+
+function runPlan({ defaults, commands }: Plan, mutant: Mutant = () => undefined): ReadonlyMap<string, number> {
+  const world = new World(defaults, mutant);
+  world.run(commands);
+  return world.happened;
+}
+
+test(`no limit is exceeded, nobody waits in vain, the numbers are right (GPU_ROUTER_PROPERTY_SEED=${seed}, ${runs} runs)`, () => {
+  fc.assert(fc.property(plan, (one) => void runPlan(one)), { seed, numRuns: runs });
+}, 120_000);
+
+test("the plans reach every limit, of users and of teams", () => {
+  const reached = new Map<string, number>();
+  for (const one of fc.sample(plan, { seed: 3, numRuns: 500 })) for (const [what, count] of runPlan(one)) reached.set(what, (reached.get(what) ?? 0) + count);
+  const refusals = ["requests_per_minute", "requests_per_day", "queued_requests", "queued_bytes", "gpu_time", "gpus"].map((name) => `${name.startsWith("requests") ? "rate_limited" : "over_quota"} ${name}`);
+  const wanted = ["quota_set", "attempt_failed", "held", ...refusals.map((name) => `${name} user`), ...refusals.filter((_, place) => place % 2 === 0).map((name) => `${name} team`)];
+  for (const what of wanted) expect([what, (reached.get(what) ?? 0) > 0]).toEqual([what, true]);
+});
+
+describe("the checks can fail: they catch quotas that", () => {
+  test.each<[string, string, Mutant]>([
+    ["hold nobody", "of \\d|at once", ({ state: { quotas } }) => void (quotas.held = () => null)],
+    ["leave all GPUs to everybody", "GPUs of", ({ state: { quotas } }) => void (quotas.gpusOpenTo = () => null)],
+    ["refuse nobody", "per minute|in line|per day", ({ state: { quotas } }) => void (quotas.refusal = () => null)],
+    ["do not count what was accepted", "has .* not|per minute", ({ state: { quotas } }) => void (quotas.accepted = (asked) => quotas.waits(asked))],
+    ["do not count what is over", "has .* not", ({ state: { quotas } }) => void (quotas.ended = () => undefined)],
+    ["forget in a snapshot", "a snapshot restores", ({ state: { quotas } }) => void (quotas.store = () => ({ entries: [], accounts: [] }))],
+    ["let nobody go again", "waits though|every request", ({ state: { queue } }) => void (queue.letGo = () => undefined)],
+  ])("%s", (_, expected, mutant) => {
+    const result = fc.check(fc.property(plan, (one) => void runPlan(one, mutant)), { seed: 5, numRuns: 300, endOnFailure: true });
+    expect(result.failed).toBe(true);
+    expect(String(result.errorInstance)).toMatch(new RegExp(expected));
+  });
+});
