@@ -174,10 +174,9 @@ export class Engine {
       case "telemetry":
         for (const { sample, ageMs } of event.samples) {
           const gpu = this.state.fleet.indexOf(sample.gpuId);
-          if (gpu >= 0 && this.state.fleet.nodeOf[gpu]!.nodeId === event.nodeId) {
-            this.state.fleet.observe(gpu, sample, nowMs - ageMs);
-            this.health.observe(gpu, sample, nowMs - ageMs, nowMs);
-          }
+          if (gpu < 0 || this.state.fleet.nodeOf[gpu]!.nodeId !== event.nodeId) continue;
+          this.state.fleet.observe(gpu, sample, nowMs - ageMs);
+          this.health.observe(gpu, sample, nowMs - ageMs, nowMs);
         }
         return;
       case "runner_load":
@@ -228,8 +227,6 @@ export class Engine {
         unreachable(event);
     }
   }
-
-  // -- Requests ---------------------------------------------------------------------------------------------------------
 
   #submit(spec: RequestSpec, nowMs: number, step: Step): SubmitOutcome {
     const known = this.state.requests.get(spec.requestId);
