@@ -15,6 +15,7 @@ export const agentsSection = z
     takeover_grace: z.number().min(0).max(3600).default(defaults.takeoverGraceMs / 1000),
     lease: z.number().min(0.5).max(600).default(10),
     stop_allowance: z.number().min(0).max(600).default(2),
+    forget_after: z.number().min(60).max(31_536_000).default(defaults.forgetAfterMs / 1000),
     max_result_bytes: z.int().min(1024).max(64 << 20).default(8 << 20),
   })
   .refine((agents) => agents.lease >= 3 * agents.heartbeat_interval, { path: ["lease"], message: "must be at least three heartbeat_intervals" })
@@ -34,7 +35,7 @@ export interface AgentTerms {
   readonly maxResultBytes: number;
 }
 
-type Leases = Pick<CoreSettings, "telemetryIntervalMs" | "nodeLostAfterMs" | "reconnectGraceMs" | "takeoverGraceMs" | "fencedAfterMs">;
+type Leases = Pick<CoreSettings, "telemetryIntervalMs" | "nodeLostAfterMs" | "reconnectGraceMs" | "takeoverGraceMs" | "fencedAfterMs" | "forgetAfterMs">;
 
 /** What the core needs to know of them. */
 export function leasesOf(file: AgentsSection): Leases {
@@ -43,6 +44,7 @@ export function leasesOf(file: AgentsSection): Leases {
     nodeLostAfterMs: wholeMs(file.node_lost_after),
     reconnectGraceMs: file.reconnect_grace * 1000,
     takeoverGraceMs: file.takeover_grace * 1000,
+    forgetAfterMs: file.forget_after * 1000,
     fencedAfterMs: Math.ceil(file.lease * 1000 * CLOCK_RATE_MARGIN + file.stop_allowance * 1000),
   };
 }

@@ -82,6 +82,11 @@ export class Engine {
     return this.#attempts.heldBack;
   }
 
+  /** Whether this is the live attempt of its request, and that node has it. */
+  runsOn(nodeId: NodeId, ref: AttemptRef): boolean {
+    return this.#attempts.present(nodeId, ref) !== null;
+  }
+
   /** Whether this is a live attempt of which no output is known. */
   isUnanswered({ requestId, attempt }: AttemptRef): boolean {
     const request = this.state.requests.get(requestId);

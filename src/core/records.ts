@@ -16,6 +16,8 @@ export type Record =
   /** A router took over. Attempts are fenced by the epoch of the stream that carries them. */
   | { readonly kind: "epoch_started"; readonly epoch: number; readonly atMs: number }
   | { readonly kind: "gpu_registered"; readonly index: number; readonly nodeId: NodeId; readonly inventory: GpuInventory }
+  /** It was gone for long and is forgotten; its index stays empty. Should it come back it is a new one. */
+  | { readonly kind: "gpu_retired"; readonly index: number; readonly atMs: number }
   | {
       readonly kind: "accepted";
       readonly spec: RequestSpec;
@@ -114,6 +116,9 @@ export function apply(state: State, record: Record): void {
     case "gpu_registered":
       state.fleet.register(record.index, record.nodeId, record.inventory);
       state.maintenance.cover(record.index);
+      return;
+    case "gpu_retired":
+      state.fleet.retire(record.index);
       return;
     case "accepted":
       applyAccepted(state, record);

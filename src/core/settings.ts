@@ -113,6 +113,8 @@ export interface CoreSettings {
   readonly takeoverGraceMs: number;
   /** So long after a node was last heard, its agent has certainly stopped what must not run twice, ms. Longer than the agents' lease. */
   readonly fencedAfterMs: number;
+  /** A GPU that is gone for so long is forgotten, ms. */
+  readonly forgetAfterMs: number;
   readonly maxQueuedRequests: number;
   /** Payload bytes of waiting requests. */
   readonly maxQueuedBytes: number;
@@ -167,10 +169,11 @@ export const DEFAULT_CORE_SETTINGS: CoreSettings = {
   requestTimeoutMs: 30_000,
   timeouts: {},
   telemetryIntervalMs: 1_000,
-  nodeLostAfterMs: 800,
+  nodeLostAfterMs: 750,
   reconnectGraceMs: 400,
   takeoverGraceMs: 5_000,
   fencedAfterMs: 12_100,
+  forgetAfterMs: 86_400_000,
   maxQueuedRequests: 100_000,
   maxQueuedBytes: 512 * 1024 * 1024,
   queueHeadroom: 0.1,

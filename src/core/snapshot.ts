@@ -61,7 +61,10 @@ export function restoreSnapshot(snapshot: Snapshot, stateFilters: readonly State
   state.epoch = snapshot.epoch;
   state.nextSequence = snapshot.nextSequence;
   state.endedCount = snapshot.endedCount;
-  snapshot.gpus.forEach(({ nodeId, inventory }, index) => state.fleet.register(index, nodeId, inventory));
+  snapshot.gpus.forEach(({ nodeId, inventory }, index) => {
+    state.fleet.register(index, nodeId, inventory);
+    if (inventory.gpuId === "") state.fleet.retire(index);
+  });
   if (snapshot.quotas) state.quotas.restore(snapshot.quotas);
   if (snapshot.maintenance) state.maintenance.restore(snapshot.maintenance);
   const held: { readonly request: Request; readonly reservedMib: number }[] = [];

@@ -19,7 +19,8 @@ export class GpuViews {
   }
 
   all(): GpuView[] {
-    return this.#engine.state.fleet.inventory.map((_, gpu) => this.#view(gpu));
+    const { fleet } = this.#engine.state;
+    return [...fleet.inventory.keys()].filter((gpu) => !fleet.isRetired(gpu)).map((gpu) => this.#view(gpu));
   }
 
   /**
@@ -38,7 +39,7 @@ export class GpuViews {
       const now = this.#clock.now();
       const gpus: GpuView[] = [];
       if (fleet.changeSequence > since || first) {
-        for (let gpu = 0; gpu < fleet.size; gpu += 1) if (snapshot || fleet.changedAt[gpu]! > since) gpus.push(this.#view(gpu));
+        for (let gpu = 0; gpu < fleet.size; gpu += 1) if (!fleet.isRetired(gpu) && (snapshot || fleet.changedAt[gpu]! > since)) gpus.push(this.#view(gpu));
       }
       if (first || gpus.length > 0 || now - sentAtMs >= QUIET_MS) {
         seen = fleet.changeSequence;

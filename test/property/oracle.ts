@@ -43,6 +43,8 @@ export class Oracle {
   readonly #settings: CoreSettings;
   readonly #nodes = new Map<string, KnownNode>();
   readonly #gpus = new Map<string, KnownGpu>();
+  /** By index. */
+  readonly #indexes: string[] = [];
   /** When a node's agent process was last heard, by "node instance"; while it is connected it is heard. */
   readonly #heardUntil = new Map<string, number>();
 
@@ -157,8 +159,18 @@ export class Oracle {
         this.lives.delete(record.requestId);
         this.ended.add(record.requestId);
         return;
-      case "epoch_started":
+      case "gpu_retired": {
+        const gpuId = this.#indexes[record.index];
+        const { nodeId } = this.#gpus.get(gpuId ?? "") ?? {};
+        const node = this.#nodes.get(nodeId ?? "");
+        assert(gpuId !== undefined && !(node?.connected && node.gpus.has(gpuId)), "only what is gone is forgotten");
+        assert(![...this.lives.values()].some(({ at }) => at?.gpuIds.includes(gpuId)), "what holds work is not forgotten");
+        return;
+      }
       case "gpu_registered":
+        this.#indexes[record.index] = record.inventory.gpuId;
+        return;
+      case "epoch_started":
       case "state_digest":
     }
   }

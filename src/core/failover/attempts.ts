@@ -17,8 +17,8 @@ import { nextStep, type AttemptFate, type NextStep } from "./attempt-ends.js";
 
 const NO_STATISTICS = { runMs: 0, firstOutputMs: 0, inputTokens: 0, outputTokens: 0, peakMemoryMib: 0 };
 
-/** Of what failed, in a GPU's evidence. */
-const MAX_FAULT_CHARS = 200;
+/** Of an attempt's error, in a GPU's evidence. */
+const MAX_CODE_CHARS = 64;
 
 export class Attempts {
   readonly #state: State;
@@ -33,7 +33,7 @@ export class Attempts {
   readonly #dueRetries = new LinkedList<RequestId>();
   /** Whose present attempt has given output, as far as this life of the router knows. */
   readonly #withOutput = new Set<RequestId>();
-  /** Attempts that must not run twice and were told to stop because they were overdue, and why. */
+  /** Attempts that must not run twice and were told to stop because they were overdue or their GPU was lost, and why. */
   readonly #overdue = new Map<RequestId, { readonly attempt: number; readonly error: RequestError }>();
   /** Results of superseded attempts that were refused; for metrics. */
   lateResults = 0;
@@ -76,10 +76,9 @@ export class Attempts {
     // It is about to go back in line anyway.
     if (this.#preemption.isStopping(ref)) return;
     step.effects.push({ kind: "cancel_attempt", nodeId: request.nodeId as NodeId, ref });
-    if (!asked) this.#blame(request, `${error.code}: ${error.message}`, nowMs);
+    if (!asked) this.#blame(request, error.code, nowMs);
     if (idempotent) this.over(request, "overdue", error, null, nowMs, step);
-    // Its agent says when it has stopped.
-    else this.#overdue.set(requestId, { attempt: request.attempt, error });
+    else this.awaitStop(request, error);
   }
 
   /** The present attempt has begun to give output. */
@@ -91,7 +90,12 @@ export class Attempts {
     return this.#withOutput.has(requestId);
   }
 
-  /** Whether an attempt is to stop because it was overdue. */
+  /** An attempt that must not run twice was told to stop, and why; its agent says when it has. */
+  awaitStop({ spec, attempt }: Request, error: RequestError): void {
+    this.#overdue.set(spec.requestId, { attempt, error });
+  }
+
+  /** Whether an attempt is to stop to go elsewhere. */
   isOverdue({ requestId, attempt }: AttemptRef): boolean {
     return this.#overdue.get(requestId)?.attempt === attempt;
   }
@@ -138,7 +142,8 @@ export class Attempts {
     const fault = end.outcome === "unavailable";
     if (!fault || end.fault !== "none") {
       const kind = !fault ? "succeeded" : end.fault === "gpu" ? "gpu_fault" : "fault";
-      const text = end.error ? `${end.error.code}: ${end.error.message}`.slice(0, MAX_FAULT_CHARS) : "";
+      // The code alone: everybody who sees GPUs sees their evidence, and what an attempt said is its user's.
+      const text = end.error?.code.slice(0, MAX_CODE_CHARS) ?? "";
       this.#health.ended(gpus, { modelId: request.spec.modelId, kind, text, ratio: this.#slowness(request, gpus, end.statistics) }, nowMs);
     }
     if (fault || !end.statistics || !isMeasured(end.statistics)) return;
@@ -148,8 +153,8 @@ export class Attempts {
   }
 
   /** It was too slow for the times of the configuration. */
-  #blame(request: Request, text: string, nowMs: number): void {
-    this.#health.ended(this.#indexesOf(request), { modelId: request.spec.modelId, kind: "fault", text: text.slice(0, MAX_FAULT_CHARS), ratio: 0 }, nowMs);
+  #blame(request: Request, code: string, nowMs: number): void {
+    this.#health.ended(this.#indexesOf(request), { modelId: request.spec.modelId, kind: "fault", text: code, ratio: 0 }, nowMs);
   }
 
   /** Time that it took over what was expected, of its GPU's kind or of work like it; 0 when nothing can be said. */

@@ -9,6 +9,7 @@ import { emit } from "../records.js";
 import type { CoreSettings } from "../settings.js";
 import type { State } from "../state.js";
 import type { Attempts } from "./attempts.js";
+import { Retirement } from "./retirement.js";
 
 /** A node that is away, and until when what it has remains its own. */
 interface Absence {
@@ -30,6 +31,7 @@ export class Nodes {
   readonly #settings: CoreSettings;
   readonly #attempts: Attempts;
   readonly #preemption: Preemption;
+  readonly #retirement: Retirement;
   readonly #health: FleetHealth;
   /** Of nodes that may hold work. */
   readonly #away = new Map<NodeId, Absence>();
@@ -44,6 +46,7 @@ export class Nodes {
     this.#attempts = attempts;
     this.#preemption = preemption;
     this.#health = health;
+    this.#retirement = new Retirement(state, settings);
   }
 
   /** A router took over: whoever holds work gets the time to come back. */
@@ -78,8 +81,9 @@ export class Nodes {
     return absence;
   }
 
-  /** Gives up the work of nodes that have been away for too long. */
+  /** Gives up the work of nodes that have been away for too long, and forgets what is gone for good. */
   tick(nowMs: number, step: Step): void {
+    this.#retirement.tick(nowMs, step);
     for (const [nodeId, absence] of this.#away) this.#judge(nodeId, absence, nowMs, step);
     for (const [nodeId, fencedAtMs] of this.#ghosts) this.#exorcise(nodeId, fencedAtMs, nowMs, step);
   }
@@ -119,7 +123,9 @@ export class Nodes {
     const anew = fleet.nodes.get(nodeId)?.instanceId !== event.instanceId;
     fleet.setRunners(nodeId, event.runners);
     fleet.setConnected(nodeId, true, event.instanceId);
-    this.#health.reported(nodeId, new Set(event.gpus.map((gpu) => gpu.gpuId)), anew, nowMs);
+    const reported = new Set(event.gpus.map((gpu) => gpu.gpuId));
+    this.#health.reported(nodeId, reported, anew, nowMs);
+    this.#retirement.reported(nodeId, reported);
 
     // Reconcile: what the agent does not hold is lost, what we do not want it must stop and forget.
     const held = new Set(event.held.map(keyOf));
@@ -176,7 +182,9 @@ export class Nodes {
       if (!gpusOf(request).includes(gpuId)) continue;
       step.effects.push({ kind: "cancel_attempt", nodeId, ref: { requestId: request.spec.requestId, attempt: request.attempt } });
       // Work that must not run twice waits for the agent's word that it has stopped: the node lives and will say so.
-      if (request.spec.idempotent) this.#attempts.over(request, "lost", { code: "gpu_lost", message: reason }, null, nowMs, step);
+      const error = { code: "gpu_lost", message: reason };
+      if (request.spec.idempotent) this.#attempts.over(request, "lost", error, null, nowMs, step);
+      else this.#attempts.awaitStop(request, error);
     }
   }
 }

@@ -43,6 +43,20 @@ const RECENT_CHANGES = 256;
 /** Performance index: each success moves it by this share. */
 const PERFORMANCE_GAIN = 0.1;
 
+/** What stands at the index of a GPU that was forgotten. */
+const RETIRED: GpuInventory = {
+  gpuId: "" as GpuId,
+  name: "",
+  computeCapability: 0,
+  memoryTotalMib: 0,
+  multiprocessorCount: 0,
+  powerLimitWatts: 0,
+  driverVersion: "",
+  parentGpuId: "",
+  simulated: false,
+};
+const NO_NODE = "" as NodeId;
+
 export class Fleet extends LoadColumns {
   readonly #stateFilters: readonly StateFilter[];
   readonly #indexOf = new Map<GpuId, number>();
@@ -98,6 +112,12 @@ export class Fleet extends LoadColumns {
     return this.#indexOf.get(gpuId) ?? -1;
   }
 
+  /** The node that is connected with this GPU now; "" when there is none. */
+  connectedNodeOf(gpuId: GpuId): NodeId | "" {
+    const node = this.nodeOf[this.indexOf(gpuId)];
+    return node?.connected ? node.nodeId : "";
+  }
+
   /** Enters a GPU under `index`, or moves and updates a known one. Indexes are dense and never reused. */
   register(index: number, nodeId: NodeId, inventory: GpuInventory): void {
     assert(index <= this.size, "GPU indexes are dense");
@@ -120,6 +140,21 @@ export class Fleet extends LoadColumns {
     this.describe(index, inventory);
     this.refresh(index);
     this.#reshaped();
+  }
+
+  /** Forgets a GPU that holds nothing. Its index stays, of no node. */
+  retire(index: number): void {
+    assert(this.active[index] === 0, "what is forgotten holds nothing");
+    const before = this.nodeOf[index]!;
+    const { gpuId } = this.inventory[index]!;
+    this.register(index, NO_NODE, RETIRED);
+    this.#indexOf.delete(gpuId);
+    this.telemetry[index] = null;
+    if (before.gpus.length === 0 && !before.connected) this.nodes.delete(before.nodeId);
+  }
+
+  isRetired(index: number): boolean {
+    return this.inventory[index] === RETIRED;
   }
 
   setConnected(nodeId: NodeId, connected: boolean, instanceId: string, suspect = false): void {

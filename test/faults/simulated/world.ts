@@ -350,7 +350,7 @@ export class World {
 
   #afterEvent(): void {
     if (this.#broken !== null) throw this.#broken;
-    invariants.mustNotRunTwiceRunsOnce(this.executions);
+    invariants.mustNotRunTwiceRunsOnce(this.executions, this.time.nowMs);
     if (!this.#stepped || !this.#engine) return;
     this.#stepped = false;
     invariants.ledgerIsWhatIsLive(this.#engine);

@@ -2,7 +2,7 @@ import { create, fromBinary, toBinary, type JsonObject, type MessageInitShape } 
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { describe, expect, test } from "@jest/globals";
 import * as fc from "fast-check";
-import { ListRequestSchema, RequestState, RouteRequestSchema, WhenLate } from "../../../gen/gpurouter/v1/router_pb.js";
+import { ListRequestSchema, RequestState, RouteRequestSchema, OnInterruption, WhenLate } from "../../../gen/gpurouter/v1/router_pb.js";
 import { listQuery, requestSpec } from "../../../src/api/to-model.js";
 
 type Init = MessageInitShape<typeof RouteRequestSchema>;
@@ -115,6 +115,21 @@ describe("wishes", () => {
   });
 });
 
+describe("what shall be done when things go wrong", () => {
+  test.each<[string, Init]>([
+    ["nothing", {}],
+    ["the defaults, spelled out", { timeouts: {}, onInterruption: OnInterruption.RESTART }],
+  ])("is left out where the request says %s", (_, init) => {
+    expect(specOf(init)).not.toHaveProperty("handling");
+  });
+
+  test("is the times that are given, 0 among them, and the choice", () => {
+    expect(specOf({ timeouts: { waitingMs: 5n, runningMs: 0n } }).handling).toEqual({ onInterruption: "restart", timeouts: { waitingMs: 5, runningMs: 0 } });
+    expect(specOf({ timeouts: { startingMs: 1n, answeringMs: 2n } }).handling?.timeouts).toEqual({ startingMs: 1, answeringMs: 2 });
+    expect(specOf({ onInterruption: OnInterruption.FAIL }).handling).toEqual({ onInterruption: "fail", timeouts: {} });
+  });
+});
+
 describe("the content hash", () => {
   const hashOf = (init: Init): string => specOf({ requestId: "r-1", ...init }).contentHash;
 
@@ -157,6 +172,11 @@ describe("the content hash", () => {
     ["gpus", { gpus: 2 }],
     ["preemptible", { preemptible: true }],
     ["checkpoint", { checkpoint: true }],
+    ["timeouts.waiting_ms", { timeouts: { waitingMs: 0n } }],
+    ["timeouts.starting_ms", { timeouts: { startingMs: 0n } }],
+    ["timeouts.running_ms", { timeouts: { runningMs: 0n } }],
+    ["timeouts.answering_ms", { timeouts: { answeringMs: 0n } }],
+    ["on_interruption", { onInterruption: OnInterruption.FAIL }],
   ])("changes with %s", (_field, init) => {
     expect(hashOf(init)).not.toBe(hashOf({}));
   });

@@ -8,7 +8,7 @@ import type { GpuId, NodeId } from "../../../src/core/model/ids.js";
 import { NO_WISHES, type Phase } from "../../../src/core/model/request.js";
 import { explainResponse } from "../../../src/api/to-proto/decision.js";
 import { gpu, watchGpusResponse } from "../../../src/api/to-proto/gpu.js";
-import { requestInfo, requestSummary, routeResponse } from "../../../src/api/to-proto/request.js";
+import { requestInfo, requestSummary, routeResponse, watchResponse } from "../../../src/api/to-proto/request.js";
 import { timestamp, uint32, uint64 } from "../../../src/api/to-proto/scalars.js";
 import { decision, gpuOf, requestId, telemetryOf, viewOf } from "./fake-router.js";
 
@@ -74,6 +74,10 @@ describe("a request", () => {
     const placed = requestInfo(viewOf({ phase: "placed", gpuId: "sim-1" as GpuId, gpuIds: ["sim-1", "sim-0"] as GpuId[] }), 0);
     expect([placed.assignedGpu, placed.assignedGpus]).toEqual(["sim-1", ["sim-1", "sim-0"]]);
     expect(requestInfo(viewOf({ gpuId: "" }), 0).assignedGpus).toEqual([]);
+  });
+
+  test("whose output is void tells which attempt's and why", () => {
+    expect(watchResponse({ kind: "output_void", attempt: 2, reason: "node_lost: gone" }, 0).event).toMatchObject({ case: "outputVoid", value: { attempt: 2, reason: "node_lost: gone" } });
   });
 
   test("that runs has run until now", () => {

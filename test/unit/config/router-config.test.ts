@@ -16,6 +16,31 @@ function load(text: string): ReturnType<typeof loadRouterConfig> {
   return loadRouterConfig(file, {});
 }
 
+describe("time-outs by what requests are for", () => {
+  test("come in seconds and go on in milliseconds", () => {
+    const { core } = load('request_router: { timeouts: { inference/5: { waiting: 0.5, answering: 2 }, "*": { total: 60, starting: 0 } } }');
+    expect(core.timeouts).toEqual({ "inference/5": { waitingMs: 500, answeringMs: 2_000 }, "*": { totalMs: 60_000, startingMs: 0 } });
+  });
+
+  test.each(["{ inference/6: { waiting: 1 } }", "{ Inference: { waiting: 1 } }", "{ inference: { sleeping: 1 } }", "{ inference: { waiting: -1 } }"])("such as %s are refused with the key's name", (timeouts) => {
+    expect(() => load(`request_router: { timeouts: ${timeouts} }`)).toThrow(/timeouts/);
+  });
+});
+
+describe("how long agents are waited for", () => {
+  test("is less than a second by default, but for what must not run twice: that waits for the lease, 1 % and the time to stop", () => {
+    const { core, agentTerms } = load("{}");
+    expect(Math.max(core.nodeLostAfterMs, core.reconnectGraceMs) + agentTerms.heartbeatIntervalMs / 10 + 50).toBeLessThan(1_000);
+    expect(core.fencedAfterMs).toBe(agentTerms.leaseMs * 1.01 + 2_000);
+    expect(load("agents: { lease: 3, stop_allowance: 0.5 }").core.fencedAfterMs).toBe(3_530);
+  });
+
+  test("leaves room for three heartbeats", () => {
+    expect(() => load("agents: { node_lost_after: 0.7 }")).toThrow(/node_lost_after/);
+    expect(() => load("agents: { heartbeat_interval: 5, node_lost_after: 20, lease: 10 }")).toThrow(/lease/);
+  });
+});
+
 describe("what strategies are told", () => {
   test("types are mapped to one GPU or to several", () => {
     const { core } = load("gpu: { multi_gpu: { task_specific_mappings: { image_segmentation: gpu_0, text_generation: [gpu_1, GPU-4ff] } } }");

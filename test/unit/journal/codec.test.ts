@@ -4,7 +4,7 @@ import { Packr } from "msgpackr";
 import type { Decision } from "../../../src/core/model/decision.js";
 import type { GpuInventory } from "../../../src/core/model/gpu.js";
 import type { GpuId, ModelId, NodeId, RequestId, UserId } from "../../../src/core/model/ids.js";
-import type { Phase, Priority, Request, RequestSpec, Wishes } from "../../../src/core/model/request.js";
+import type { Handling, Phase, Priority, Request, RequestSpec, Wishes } from "../../../src/core/model/request.js";
 import type { Record } from "../../../src/core/records.js";
 import type { Snapshot } from "../../../src/core/snapshot.js";
 import { CorruptJournalError, decodeFinished, decodeFrame, decodeSnapshot, encodeFinished, encodeFrame, encodeSnapshot } from "../../../src/journal/codec.js";
@@ -35,6 +35,11 @@ const wishes: fc.Arbitrary<Wishes> = fc.record({
   gpus: count,
   preemptible: fc.boolean(),
   checkpoint: fc.boolean(),
+});
+
+const handling: fc.Arbitrary<Handling> = fc.record({
+  onInterruption: fc.constantFrom("restart" as const, "fail" as const),
+  timeouts: fc.record({ waitingMs: count, startingMs: count, runningMs: count, answeringMs: count }, { requiredKeys: [] }),
 });
 
 const decision: fc.Arbitrary<Decision> = fc.record({
@@ -72,12 +77,17 @@ const specFields = {
 const spec: fc.Arbitrary<RequestSpec> = fc.oneof(
   fc.record({ ...specFields, contentHash: text }),
   fc.record({ ...specFields, wishes, contentHash: text }),
+  fc.record({ ...specFields, wishes, handling, contentHash: text }),
+  fc.record({ ...specFields, handling, contentHash: text }),
 );
 
 const error = fc.option(fc.oneof(fc.record({ code: text, message: text }), fc.record({ code: text, message: text, exitCode: fc.integer({ min: -1, max: 255 }) })), { nil: null });
 const statistics = fc.option(fc.record({ runMs: number, firstOutputMs: number, inputTokens: count, outputTokens: count, peakMemoryMib: count }), { nil: null });
 const result = fc.option(fc.record({ sizeBytes: count, contentType: text }), { nil: null });
-const stop = fc.record({ cause: fc.constantFrom("cancel" as const, "timeout" as const), reason: text, atMs: count });
+const stop = fc.oneof(
+  fc.record({ cause: fc.constantFrom("cancel" as const, "timeout" as const), reason: text, atMs: count }),
+  fc.record({ cause: fc.constant("timeout" as const), stage: fc.constantFrom("waiting" as const, "running" as const), reason: text, atMs: count }),
+);
 const inventory: fc.Arbitrary<GpuInventory> = fc.record({
   gpuId,
   name: text,
@@ -97,9 +107,11 @@ const ended = fc.record({ kind: fc.constant("ended" as const), requestId, phase:
 const record: fc.Arbitrary<Record> = fc.oneof(
   fc.record({ kind: fc.constant("epoch_started" as const), epoch: count, atMs: count }),
   fc.record({ kind: fc.constant("gpu_registered" as const), index: count, nodeId, inventory }),
+  fc.record({ kind: fc.constant("gpu_retired" as const), index: count, atMs: count }),
   accepted,
   placed,
   started,
+  fc.record({ kind: fc.constant("answered" as const), requestId, attempt: count, atMs: count }),
   fc.record({ kind: fc.constant("stop_requested" as const), requestId, stop }),
   fc.record({ kind: fc.constant("attempt_failed" as const), requestId, attempt: count, reason: text, retryAtMs: number, estimate, atMs: count }),
   fc.record({ kind: fc.constant("ended" as const), requestId, phase: fc.constantFrom("completed" as const, "failed" as const, "cancelled" as const), atMs: count, error, result, statistics }),
@@ -107,7 +119,7 @@ const record: fc.Arbitrary<Record> = fc.oneof(
 );
 
 const phase: fc.Arbitrary<Phase> = fc.constantFrom("queued", "placed", "running", "completed", "failed", "cancelled");
-const request: fc.Arbitrary<Request> = fc.record({
+const requestFields = {
   spec,
   sequence: count,
   acceptedAtMs: count,
@@ -125,7 +137,11 @@ const request: fc.Arbitrary<Request> = fc.record({
   result,
   statistics,
   decision: fc.option(decision, { nil: null }),
-});
+};
+const request: fc.Arbitrary<Request> = fc.oneof(
+  fc.record(requestFields),
+  fc.record({ ...requestFields, begun: fc.constant(true as const), waitingSinceMs: count, answeredAtMs: count }),
+);
 
 const snapshot: fc.Arbitrary<Snapshot> = fc.record({
   epoch: count,

@@ -61,7 +61,7 @@ function connect(hello: Parameters<FakeStream["hello"]>[0] = {}): Connected {
   return connected;
 }
 
-const LOOK_MS = TERMS.heartbeatIntervalMs / 5;
+const LOOK_MS = TERMS.heartbeatIntervalMs / 10;
 
 /** Time passes, a look at a time. */
 function pass(milliseconds: number): void {
@@ -231,10 +231,10 @@ describe("Silence", () => {
     pass(TERMS.nodeLostAfterMs);
     expect(refusals).toEqual([]);
     pass(LOOK_MS);
-    expect(refusals).toMatchObject([{ code: status.UNAVAILABLE, details: expect.stringContaining("Nothing was heard of node-a for 850 ms") }]);
+    expect(refusals).toMatchObject([{ code: status.UNAVAILABLE, details: expect.stringContaining("Nothing was heard of node-a for 825 ms") }]);
     stream.emit("close");
     pass(1_000);
-    expect(events.slice(1)).toEqual([{ kind: "node_disconnected", nodeId: "node-a", silentMs: 850 }]);
+    expect(events.slice(1)).toEqual([{ kind: "node_disconnected", nodeId: "node-a", silentMs: 825 }]);
   });
 
   test("is broken by anything, an empty message included", () => {

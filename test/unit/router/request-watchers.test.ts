@@ -89,6 +89,23 @@ test("what was on its way before somebody began to watch is not told to them: th
   expect(late.seen).toEqual(["running 1", "completed 1"]);
 });
 
+test("when an attempt's output is void, those who watch are told in its place, and who comes later sees nothing of it", async () => {
+  const watchers = new RequestWatchers();
+  const ref = (attempt: number) => ({ requestId: ID, attempt });
+  const early = read(watchers.watch(ID, now("running"), never));
+  await turn();
+  watchers.output(ref(1), 0, new Uint8Array(3));
+  const voided = watchers.voiding(ID, 1, "node_lost");
+  const late = read(watchers.watch(ID, now("running"), never));
+  voided?.();
+  watchers.output(ref(2), 0, new Uint8Array(5));
+  tell(watchers, "completed", 2);
+  await Promise.all([early.ended, late.ended]);
+  expect(early.seen).toEqual(["running 1", "output 0+3", "void 1", "output 0+5", "completed 2"]);
+  expect(late.seen).toEqual(["running 1", "output 0+5", "completed 2"]);
+  expect(watchers.voiding("nobody watches it" as RequestId, 1, "node_lost")).toBeNull();
+});
+
 describe("A reader that does not keep up", () => {
   /** Asked for the present state only; what follows piles up until the next call. */
   async function slow(watchers: RequestWatchers): Promise<AsyncIterator<WatchEvent>> {
