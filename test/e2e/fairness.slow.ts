@@ -2,7 +2,7 @@
 // engine in virtual time, with more work than its GPUs can do: who waits gets his share, and who sends little hardly waits.
 import { existsSync } from "node:fs";
 import path from "node:path";
-import { expect, test } from "@jest/globals";
+import { expect } from "@jest/globals";
 import { DEFAULT_CORE_SETTINGS } from "../../src/core/settings.js";
 import { simpleFleet } from "../../src/sim/fleets.js";
 import type { SimulatedRun } from "../../src/sim/result.js";
