@@ -212,11 +212,9 @@ export class Engine {
       case "attempt_ended":
         this.#attempts.ended(event.nodeId, event.ref, event.end, nowMs, step);
         return;
-      case "set_quota": {
-        const { subject, subjectId, override, by, reason } = event;
-        emit(this.state, { kind: "quota_set", entry: { subject, subjectId, override, by, reason, atMs: nowMs } }, step);
+      case "set_quota":
+        this.#admission.setQuota(event, nowMs, step);
         return;
-      }
       case "memory":
         this.#admission.memory(event.share, nowMs, step);
         return;
