@@ -83,9 +83,7 @@ export class Engine {
   }
 
   /** Whether this is the live attempt of its request, and that node has it. */
-  runsOn(nodeId: NodeId, ref: AttemptRef): boolean {
-    return this.#attempts.present(nodeId, ref) !== null;
-  }
+  readonly runsOn = (nodeId: NodeId, ref: AttemptRef): boolean => this.#attempts.present(nodeId, ref) !== null;
 
   /** Whether this is a live attempt of which no output is known. */
   isUnanswered({ requestId, attempt }: AttemptRef): boolean {
