@@ -4,6 +4,7 @@ import {
   AgentHelloSchema,
   AttemptEndedSchema,
   AttemptOutcome,
+  FaultOwner,
   GpuTelemetrySchema,
   ModelAction,
   RunnerListSchema,
@@ -87,6 +88,7 @@ export function telemetryMessage(sample: GpuSample, ageMs: number, uptimeSeconds
     ...(sample.eccUncorrected === undefined ? {} : { eccUncorrected: BigInt(sample.eccUncorrected) }),
     uptimeSeconds: BigInt(Math.floor(uptimeSeconds)),
     clockEventReasons: BigInt(sample.clockEventReasons),
+    ...defined({ rowRemapPending: sample.rowRemapPending, rowRemapFailed: sample.rowRemapFailed, retiredPagesPending: sample.retiredPagesPending }),
     processes: sample.processes.map(({ pid, memoryUsedMib }) => ({ pid, memoryUsedMib: Math.round(memoryUsedMib) })),
     ageMs: Math.round(ageMs),
   });
@@ -117,6 +119,7 @@ export function endedMessage(outcome: JobOutcome): AttemptEnded {
   const { result, contentType, statistics } = outcome;
   const ended = create(AttemptEndedSchema, { outcome: OUTCOMES[outcome.outcome], result, resultContentType: contentType, statistics: { ...statistics } });
   if (outcome.outcome !== "succeeded") {
+    if (outcome.fault) ended.faultOwner = outcome.fault === "gpu" ? FaultOwner.GPU : FaultOwner.NOT_GPU;
     ended.error = create(RequestErrorSchema, { code: outcome.code, message: outcome.message, ...defined({ exitCode: outcome.exitCode }) });
   }
   return ended;

@@ -11,8 +11,6 @@ import {
   type AttemptRef,
   type ConnectResponse,
   type Dispatch,
-  type GpuEvent,
-  GpuEventSchema,
 } from "../../gen/gpurouter/v1/agent_pb.js";
 import { ChurnMap } from "../lib/churn-map.js";
 import { AgentSession } from "../link/agent-session.js";
@@ -20,6 +18,7 @@ import { StallWatch } from "../link/stall-watch.js";
 import { endedMessage, helloMessage, jobOf, runnerListMessage, telemetryMessage, unknownRunnerMessage } from "./agent-codec.js";
 import { EngineLoads } from "./engine-loads.js";
 import { EventOutbox } from "./event-outbox.js";
+import { GpuEvents } from "./gpu-events.js";
 import { GrpcTransport } from "./grpc-transport.js";
 import { GpuRestarts, type RestartCommand } from "./gpu-restarts.js";
 import { obeyModelOrder } from "./model-orders.js";
@@ -66,7 +65,7 @@ export class Agent {
   readonly #restarts: GpuRestarts;
   readonly #stops: (() => void)[] = [];
   readonly #events = new EventOutbox();
-  #gpuEvents: GpuEvent[] = [];
+  readonly #gpuEvents = new GpuEvents();
   #runnersChanged = false;
   #flushing = false;
   /** Of the present stream. */
@@ -115,8 +114,7 @@ export class Agent {
     const { probe, runners } = this.#options;
     this.#stops.push(
       probe.onEvent((event) => {
-        const value = event.kind === "xid" ? ({ case: "xid", value: event.xid } as const) : ({ case: "lost", value: event.reason } as const);
-        this.#gpuEvents.push(create(GpuEventSchema, { gpuId: event.gpuId, event: value }));
+        this.#gpuEvents.push(event);
         this.#flushSoon();
       }),
     );
@@ -162,6 +160,7 @@ export class Agent {
       this.#options.log.info({ epoch: Number(message.welcome.epoch), held: this.#session.held.length }, "connected to the router");
       // Live output of the time between is gone; what the router must know is sent again.
       this.#events.restart(resend);
+      this.#gpuEvents.welcomed(message.welcome.epoch, now);
       this.#restarts.tellAgain();
       this.#timers = [setInterval(() => this.#send(true), message.welcome.heartbeatIntervalMs), setInterval(() => this.#look(), message.welcome.telemetryIntervalMs)];
       this.#look();
@@ -247,7 +246,7 @@ export class Agent {
   #send(heartbeat: boolean): void {
     if (!this.connected || (!heartbeat && !this.#connection.writable)) return;
     const beat = this.#session.nextBeat(performance.now());
-    const message = create(ConnectRequestSchema, { beat, events: this.#events.take(), gpuEvents: this.#gpuEvents.splice(0, 1024), runnerLoads: this.#engineLoads.take(), restartReports: this.#restarts.take() });
+    const message = create(ConnectRequestSchema, { beat, events: this.#events.take(), gpuEvents: this.#gpuEvents.take(performance.now()), runnerLoads: this.#engineLoads.take(), restartReports: this.#restarts.take() });
     if (this.#runnersChanged) message.runners = runnerListMessage(this.#draining ? [] : this.#options.runners);
     this.#runnersChanged = false;
     this.#connection.send(message);

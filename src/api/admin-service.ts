@@ -135,6 +135,8 @@ function refusalText(refusal: Exclude<RestartRefusal, { kind: "unknown_gpu" }>):
       return `it is a part of ${refusal.parentGpuId}, which can only be restarted as a whole`;
     case "node_away":
       return `its node ${refusal.nodeId} is not connected`;
+    case "absent":
+      return `its node ${refusal.nodeId} does not report it any more`;
     case "no_command":
       return `the agent of ${refusal.nodeId} has no gpu_restart_command in its configuration`;
     case "under_way":

@@ -3,6 +3,7 @@
 import type { AuditLog } from "../auth/audit-log.js";
 import type { Authenticator, Grant, Presented, Verdict } from "../auth/authenticator.js";
 import { NOBODY, LOCAL_ADMIN, type Actor } from "../auth/principal.js";
+import type { Logger } from "pino";
 import { LinkedList } from "../lib/linked-list.js";
 import type { Access } from "./access.js";
 import { ApiError } from "./outcomes.js";
@@ -40,14 +41,17 @@ interface OpenCall {
 export class IdentityGuard implements Guard {
   readonly #authenticator: Authenticator;
   readonly #audit: AuditLog;
+  readonly #log: Pick<Logger, "error">;
+  #lastTrouble = "";
   readonly #open = new LinkedList<OpenCall>();
   readonly #timer: NodeJS.Timeout;
   readonly #unlisten: () => void;
 
-  /** `onTakenAway` calls back whenever somebody may have lost a right. */
-  constructor(authenticator: Authenticator, audit: AuditLog, onTakenAway: (listener: () => void) => () => void) {
+  /** `onTakenAway` calls back whenever somebody may have lost a right; `log` hears why callers cannot be checked, once per kind of trouble. */
+  constructor(authenticator: Authenticator, audit: AuditLog, log: Pick<Logger, "error">, onTakenAway: (listener: () => void) => () => void) {
     this.#authenticator = authenticator;
     this.#audit = audit;
+    this.#log = log;
     this.#unlisten = onTakenAway(() => this.#look());
     this.#timer = setInterval(() => this.#look(), LOOK_EVERY_MS);
     this.#timer.unref();
@@ -74,6 +78,10 @@ export class IdentityGuard implements Guard {
   }
 
   #judge(access: readonly string[], what: string, { address }: Presented, verdict: Verdict): Caller {
+    if (verdict.kind === "identity_unavailable" && verdict.why !== this.#lastTrouble) {
+      this.#lastTrouble = verdict.why;
+      this.#log.error({ trouble: verdict.why }, "who is calling cannot be checked");
+    }
     if (verdict.kind !== "granted") throw new ApiError(verdict);
     const { principal } = verdict;
     if (principal.roles.some((role) => access.includes(role))) return new KnownCaller(verdict, address);

@@ -25,14 +25,12 @@ import { createKeyRule, listAuditRule, namedUserRule, putUserRule } from "./iden
 import { ApiError } from "./outcomes.js";
 import type { ServiceHandlers } from "./service-handlers.js";
 import { auditEntry, key, rolesToProto, roleToModel, user } from "./to-proto/identity.js";
-import { createValidation } from "./validation.js";
+import { createValidation, type Validate } from "./validation.js";
 
 const DEFAULT_AUDIT_PAGE = 100;
 
 /** The handlers of IdentityService. `now` gives UTC milliseconds. */
-export function createIdentityService(book: IdentityBook, audit: AuditLog, now: () => number = Date.now): ServiceHandlers<typeof IdentityService> {
-  const validate = createValidation();
-
+export function createIdentityService(book: IdentityBook, audit: AuditLog, now: () => number = Date.now, validate: Validate = createValidation()): ServiceHandlers<typeof IdentityService> {
   return {
     whoAmI(_request, { principal }) {
       const { name, roles, team, nodeIds, via, credential } = principal;

@@ -5,7 +5,7 @@ import type { Outbox } from "../journal/journal.js";
 import type { DeadLetter, OutboxEntry } from "../journal/outbox-table.js";
 import { DeliveryQueue, type QueueLimits, type Ticket } from "./delivery-queue.js";
 import { nextTryAtMs, type RetryPolicy } from "./retry-policy.js";
-import type { Sender } from "./sender.js";
+import type { Sender, SendOutcome } from "./sender.js";
 
 /** UTC ms. */
 export interface Clock {
@@ -148,7 +148,7 @@ export class Deliverer {
   }
 
   async #deliver(ticket: Ticket): Promise<void> {
-    const { outbox, sender, bodyOf, limits, clock, log, random = Math.random } = this.#options;
+    const { outbox, limits, clock, log, random = Math.random } = this.#options;
     const { order, tries } = ticket;
     const event = outbox.read(order);
     if (!event) {
@@ -156,7 +156,7 @@ export class Deliverer {
       return;
     }
     const { spec } = event.request;
-    const outcome = await sender.send(spec.callbackUrl, event.eventId, bodyOf(event), this.#stop.signal);
+    const outcome = await this.#send(event);
     // What was cut is neither: the next process sends it again.
     if (this.#stop.signal.aborted && outcome.kind !== "delivered") return;
     const facts = { event: event.eventId, type: event.type, host: hostOf(spec.callbackUrl), tries };
@@ -179,6 +179,16 @@ export class Deliverer {
     this.#givenUp.push({ order, event, givenUpAtMs: now, tries, error: outcome.error });
     this.#givenUpCount += 1;
     this.#settle();
+  }
+
+  async #send(event: CallbackEvent): Promise<SendOutcome> {
+    const { sender, bodyOf, log } = this.#options;
+    try {
+      return await sender.send(event.request.spec.callbackUrl, event.eventId, bodyOf(event), this.#stop.signal);
+    } catch (error) {
+      log.error({ event: event.eventId, error: String(error) }, "a callback could not be made");
+      return { kind: "final", error: "it could not be made; the router's log has the cause" };
+    }
   }
 
   /** Writes down what was settled, all that has come meanwhile at once. */

@@ -15,7 +15,7 @@ export interface QueueLimits {
 
 /** The events of one request that are not settled, oldest first. */
 interface Line {
-  readonly requestId: string;
+  readonly key: string;
   readonly lane: Lane;
   readonly orders: number[];
   /** Of the first event. */
@@ -89,13 +89,15 @@ export class DeliveryQueue {
     const lane = this.#laneOf(host);
     lane.pending += 1;
     this.#pending += 1;
-    const line = this.#lines.get(requestId);
+    // With its host: an id may come again when it is long forgotten, with another address.
+    const key = `${host} ${requestId}`;
+    const line = this.#lines.get(key);
     if (line) {
       line.orders.push(order);
       return;
     }
-    const fresh: Line = { requestId, lane, orders: [order], tries: 0, dueAtMs: 0 };
-    this.#lines.set(requestId, fresh);
+    const fresh: Line = { key, lane, orders: [order], tries: 0, dueAtMs: 0 };
+    this.#lines.set(key, fresh);
     lane.ready.append(fresh);
     this.#enlist(lane);
   }
@@ -163,7 +165,7 @@ export class DeliveryQueue {
     lane.pending -= 1;
     this.#pending -= 1;
     if (line.orders.length > 0) lane.ready.append(line);
-    else this.#lines.delete(line.requestId);
+    else this.#lines.delete(line.key);
     this.#enlist(lane);
     if (lane.pending > 0) return;
     this.#lanes.delete(lane.host);

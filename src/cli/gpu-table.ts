@@ -1,5 +1,5 @@
 // The fleet as a table for people; `gpus` prints and redraws it.
-import { GpuState, HealthStatus, type EngineLoad, type Gpu } from "../../gen/gpurouter/v1/gpu_pb.js";
+import { GpuHealthState, GpuState, HealthStatus, type EngineLoad, type Gpu } from "../../gen/gpurouter/v1/gpu_pb.js";
 import { countText, durationText, printable } from "./quantity-text.js";
 import type { Style } from "./style.js";
 import { textTable, truncate } from "./text-table.js";
@@ -68,5 +68,9 @@ function stateText(gpu: Gpu, style: Style): string {
   const reason = gpu.stateReason === "" ? "" : ` (${truncate(printable(gpu.stateReason), 32)})`;
   if (gpu.state === GpuState.ERROR || gpu.health === HealthStatus.CRITICAL) return style.red(state + reason);
   if (gpu.state !== GpuState.ACTIVE) return style.yellow(state + reason);
-  return gpu.health === HealthStatus.WARNING ? style.yellow(`${state}, warning`) : style.green(state);
+  if (gpu.health !== HealthStatus.WARNING) return style.green(state);
+  // A router of before tells no more than that.
+  const health = gpu.healthState === GpuHealthState.UNSPECIFIED ? "warning" : (GpuHealthState[gpu.healthState] ?? "warning").toLowerCase();
+  const sign = gpu.healthSigns[0] === undefined ? "" : ` (${truncate(printable(gpu.healthSigns[0]), 32)})`;
+  return style.yellow(`${state}, ${health}${sign}`);
 }

@@ -7,6 +7,7 @@ import { agentsSection, agentTermsOf, leasesOf, type AgentTerms } from "./agents
 import { authOf, authSection, tlsOf, tlsSection, type AuthConfig, type TlsConfig } from "./auth-config.js";
 import { quotaOf, quotaSection } from "./quota-section.js";
 import { callbackSection, callbacksOf, type CallbackConfig } from "./callback-config.js";
+import { errorHandler, gpuMonitoring, healthSettings } from "./health-sections.js";
 import { readYaml } from "./read-yaml.js";
 import { wholeMs } from "./whole-ms.js";
 import { requestTimeouts, timeoutsOf } from "./request-timeouts.js";
@@ -65,27 +66,8 @@ const schema = z.strictObject({
     })
     .prefault({}),
   user_quota_manager: quotaSection,
-  error_handler: z
-    .strictObject({
-      error_threshold: share.default(defaults.errorThreshold),
-      gpu_cooldown_period: seconds(86_400).default(defaults.gpuCooldownMs / 1000),
-      max_cooldown_period: seconds(604_800).default(defaults.health.maxCooldownMs / 1000),
-      min_outcomes: z.int().min(1).max(10_000).default(defaults.health.minOutcomes),
-      max_ejected_share: share.default(defaults.health.maxEjectedShare),
-      slow_ratio: z.number().min(1).max(1_000).default(defaults.health.slowRatio),
-      eject_ratio: z.number().min(1).max(1_000).default(defaults.health.ejectRatio),
-      recovery_time: seconds(86_400).default(defaults.health.recoveryMs / 1000),
-      probe_patience: seconds(86_400).default(defaults.health.probePatienceMs / 1000),
-      slow_start: seconds(86_400).default(defaults.health.slowStartMs / 1000),
-    })
-    .refine((handler) => handler.eject_ratio >= handler.slow_ratio, { path: ["eject_ratio"], message: "must be at least slow_ratio" })
-    .prefault({}),
-  gpu_monitoring: z
-    .strictObject({
-      max_temperature: z.number().min(1).max(150).default(defaults.maxTemperatureCelsius),
-      temperature_margin: z.number().min(0).max(50).default(defaults.health.temperatureMarginCelsius),
-    })
-    .prefault({}),
+  error_handler: errorHandler,
+  gpu_monitoring: gpuMonitoring,
   gpu: z
     .strictObject({
       multi_gpu: z
@@ -190,7 +172,7 @@ function settle(file: z.output<typeof schema>): RouterConfig {
       maxTemperatureCelsius: file.gpu_monitoring.max_temperature,
       errorThreshold: file.error_handler.error_threshold,
       gpuCooldownMs: file.error_handler.gpu_cooldown_period * 1000,
-      health: healthOf(file),
+      health: healthSettings(file.error_handler, file.gpu_monitoring),
       maxRetries: file.request_router.max_retries,
       retryDelayMs: file.request_router.retry_delay * 1000,
       requestTimeoutMs: wholeMs(file.request_router.request_timeout),
@@ -206,20 +188,6 @@ function settle(file: z.output<typeof schema>): RouterConfig {
     retention: { finishedForMs: journal.keep_finished_hours * 3_600_000, finishedAtMost: journal.keep_finished_requests },
     callbacks: callbacksOf(file.callbacks),
     recording: { file: file.recording.file, maxBytes: file.recording.max_mib * 1024 * 1024, hashUsers: file.recording.hash_users },
-  };
-}
-
-function healthOf({ error_handler: handler, gpu_monitoring: monitoring }: z.output<typeof schema>): CoreSettings["health"] {
-  return {
-    maxCooldownMs: handler.max_cooldown_period * 1000,
-    recoveryMs: handler.recovery_time * 1000,
-    probePatienceMs: handler.probe_patience * 1000,
-    slowStartMs: handler.slow_start * 1000,
-    maxEjectedShare: handler.max_ejected_share,
-    minOutcomes: handler.min_outcomes,
-    temperatureMarginCelsius: monitoring.temperature_margin,
-    slowRatio: handler.slow_ratio,
-    ejectRatio: handler.eject_ratio,
   };
 }
 

@@ -1,12 +1,13 @@
 // Who may come in: the user's quota, then the bounds of the line. When the line is full, or memory is short, the lowest priority makes
 // way, the youngest first: never what has ever been on a GPU, never for somebody who is no more urgent. Called by the engine.
-import type { Step, SubmitOutcome } from "./events.js";
+import type { Event, Step, SubmitOutcome } from "./events.js";
 import type { Attempts } from "./failover/attempts.js";
 import type { RequestId } from "./model/ids.js";
 import type { OverLimit } from "./model/quota.js";
 import { wishesOf, type Priority, type Request, type RequestSpec } from "./model/request.js";
 import { DrainRate } from "./drain-rate.js";
 import { gpuTimeOf } from "./quota/quotas.js";
+import { emit } from "./records.js";
 import type { CoreSettings } from "./settings.js";
 import type { State } from "./state.js";
 
@@ -100,6 +101,11 @@ export class Admission {
   /** Somebody leaves the line for a GPU. */
   placed(nowMs: number): void {
     this.#drain.note(nowMs);
+  }
+
+  /** Somebody sets what a user or team may have. */
+  setQuota({ subject, subjectId, override, by, reason }: Extract<Event, { readonly kind: "set_quota" }>, nowMs: number, step: Step): void {
+    emit(this.#state, { kind: "quota_set", entry: { subject, subjectId, override, by, reason, atMs: nowMs } }, step);
   }
 
   /** How much of the router's memory is in use, 0..1. When it is nearly gone, some make way at once. */

@@ -82,6 +82,9 @@ export class Engine {
     return this.#attempts.heldBack;
   }
 
+  /** Whether this is the live attempt of its request, and that node has it. */
+  readonly runsOn = (nodeId: NodeId, ref: AttemptRef): boolean => this.#attempts.present(nodeId, ref) !== null;
+
   /** Whether this is a live attempt of which no output is known. */
   isUnanswered({ requestId, attempt }: AttemptRef): boolean {
     const request = this.state.requests.get(requestId);
@@ -169,10 +172,9 @@ export class Engine {
       case "telemetry":
         for (const { sample, ageMs } of event.samples) {
           const gpu = this.state.fleet.indexOf(sample.gpuId);
-          if (gpu >= 0 && this.state.fleet.nodeOf[gpu]!.nodeId === event.nodeId) {
-            this.state.fleet.observe(gpu, sample, nowMs - ageMs);
-            this.health.observe(gpu, sample, nowMs - ageMs, nowMs);
-          }
+          if (gpu < 0 || this.state.fleet.nodeOf[gpu]!.nodeId !== event.nodeId) continue;
+          this.state.fleet.observe(gpu, sample, nowMs - ageMs);
+          this.health.observe(gpu, sample, nowMs - ageMs, nowMs);
         }
         return;
       case "runner_load":
@@ -208,11 +210,9 @@ export class Engine {
       case "attempt_ended":
         this.#attempts.ended(event.nodeId, event.ref, event.end, nowMs, step);
         return;
-      case "set_quota": {
-        const { subject, subjectId, override, by, reason } = event;
-        emit(this.state, { kind: "quota_set", entry: { subject, subjectId, override, by, reason, atMs: nowMs } }, step);
+      case "set_quota":
+        this.#admission.setQuota(event, nowMs, step);
         return;
-      }
       case "memory":
         this.#admission.memory(event.share, nowMs, step);
         return;
@@ -223,8 +223,6 @@ export class Engine {
         unreachable(event);
     }
   }
-
-  // -- Requests ---------------------------------------------------------------------------------------------------------
 
   #submit(spec: RequestSpec, nowMs: number, step: Step): SubmitOutcome {
     const known = this.state.requests.get(spec.requestId);

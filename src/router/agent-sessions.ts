@@ -9,7 +9,7 @@ import { callerOf } from "../api/grpc-guard.js";
 import { speaksFor } from "../auth/principal.js";
 import type { AgentTerms } from "../config/router-config.js";
 import type { Effect, Event } from "../core/events.js";
-import type { AttemptRef, NodeId } from "../core/model/ids.js";
+import type { AttemptRef, GpuId, NodeId } from "../core/model/ids.js";
 import { RouterSession } from "../link/router-session.js";
 import { StallWatch } from "../link/stall-watch.js";
 import {
@@ -39,9 +39,11 @@ export interface AgentSessionsOptions {
   readonly epoch: () => number;
   /** Whether this is a live attempt of which the engine has seen no sign of life. */
   readonly isUnanswered: (ref: AttemptRef) => boolean;
-  /** Live output and progress for watchers; not durable. */
-  readonly onOutput: (ref: AttemptRef, offset: number, data: Uint8Array) => void;
-  readonly onProgress: (ref: AttemptRef, fraction: number, message: string) => void;
+  /** The node that is connected with a GPU now; "" when there is none, or when left out. */
+  readonly nodeWith?: (gpuId: GpuId) => NodeId | "";
+  /** Live output and progress for watchers, as the node says; not durable. */
+  readonly onOutput: (ref: AttemptRef, offset: number, data: Uint8Array, nodeId: NodeId) => void;
+  readonly onProgress: (ref: AttemptRef, fraction: number, message: string, nodeId: NodeId) => void;
 }
 
 /** One for all: it compiles the rules of a message when it first meets one, which takes some 10 ms. */
@@ -143,7 +145,7 @@ export class AgentSessions {
   }
 
   #hello(stream: AgentStream, { hello, beat }: ConnectRequest): RouterSession | null {
-    const { clock, epoch, log, step, terms } = this.#options;
+    const { clock, epoch, log, step, terms, nodeWith = () => "" } = this.#options;
     if (this.#closing) return refuse(stream, status.UNAVAILABLE, "The router is stopping.");
     if (!hello) return refuse(stream, status.FAILED_PRECONDITION, "The first message of the stream must be a hello.");
     const { principal } = callerOf(stream);
@@ -151,6 +153,8 @@ export class AgentSessions {
     if (hello.highestEpoch > BigInt(epoch())) return refuse(stream, status.FAILED_PRECONDITION, `The agent has obeyed epoch ${hello.highestEpoch}; this router has epoch ${epoch()}.`);
     const { nodeId, instanceId } = hello;
     if (this.#overtaken(nodeId, instanceId, beat)) return refuse(stream, status.ABORTED, `A later hello of ${nodeId} has come before this one.`);
+    const taken = hello.gpus.find((gpu) => ![nodeId, ""].includes(nodeWith(gpu.gpuId as GpuId)));
+    if (taken) return refuse(stream, status.ALREADY_EXISTS, `GPU ${taken.gpuId} is connected by node ${nodeWith(taken.gpuId as GpuId)}: a GPU belongs to one node.`);
     const before = this.#byNode.get(nodeId);
     if (before) {
       if (before.session.instanceId !== instanceId && before.session.lively(clock.now())) {
@@ -201,12 +205,12 @@ export class AgentSessions {
       else if (event.case === "ended") step({ kind: "attempt_ended", nodeId, ref: refOf(ref), end: attemptEndOf(event.value) });
       else if (event.case === "output") {
         if (isUnanswered(refOf(ref))) step({ kind: "attempt_answered", nodeId, ref: refOf(ref) });
-        onOutput(refOf(ref), Number(event.value.offset), event.value.data);
+        onOutput(refOf(ref), Number(event.value.offset), event.value.data, nodeId);
       } else if (event.case === "progress") {
         const fraction = fractionOf(event.value.fraction);
         if (fraction === null) continue;
         step({ kind: "attempt_progress", nodeId, ref: refOf(ref), fraction });
-        onProgress(refOf(ref), fraction, event.value.message);
+        onProgress(refOf(ref), fraction, event.value.message, nodeId);
       }
     }
     if (message.telemetry.length > 0) step({ kind: "telemetry", nodeId, samples: message.telemetry.map(telemetryOf) });

@@ -12,6 +12,7 @@ import { createIdentityService } from "../api/identity-service.js";
 import { createQuotaService } from "../api/quota-service.js";
 import { createRouterService } from "../api/router-service.js";
 import { TlsFiles } from "../api/tls-files.js";
+import { createValidation } from "../api/validation.js";
 import type { Principal } from "../auth/principal.js";
 import type { RouterConfig } from "../config/router-config.js";
 import { LmdbJournal } from "../journal/lmdb-journal.js";
@@ -77,13 +78,14 @@ export async function startDaemon(config: RouterConfig, version: string, log: Lo
     const { audit, authenticator, book, guard, close: closeStore } = openIdentity(config.dataDirectory, config.auth, log);
     closeIdentity = closeStore;
     tls = tlsConfig.cert === "" ? null : new TlsFiles(tlsConfig, log);
+    const validate = createValidation();
     const services = [
       { service: AdminService, handlers: createAdminService(router.admin, audit) },
       { service: QuotaService, handlers: createQuotaService(router.quotas, audit) },
-      { service: IdentityService, handlers: createIdentityService(book, audit) },
+      { service: IdentityService, handlers: createIdentityService(book, audit, Date.now, validate) },
     ];
     const entrance = { host: config.host, guard, tls, encryptedByProxy: tlsConfig.terminatedByProxy, services, log };
-    const service = createRouterService(router);
+    const service = createRouterService(router, Date.now, validate);
     const maxRequestBytes = Math.max(config.maxMessageBytes, config.agentTerms.maxResultBytes + MESSAGE_OVERHEAD_BYTES);
     const http = createHttpServer({
       ...entrance,

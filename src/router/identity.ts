@@ -24,7 +24,7 @@ export function openIdentity(directory: string, { required, tokens, certificates
   const audit = new AuditLog(store, retention, failed);
   const book = new IdentityBook(store, audit, { failed });
   const authenticator = new Authenticator({ book, audit, tokens: tokens.issuer === "" ? null : tokens, certificates, required });
-  const guard = new IdentityGuard(authenticator, audit, (listener) => book.onTakenAway(listener));
+  const guard = new IdentityGuard(authenticator, audit, log, (listener) => book.onTakenAway(listener));
   return {
     audit,
     book,

@@ -80,9 +80,10 @@ export class Router implements RouterPort {
       log,
       step: (event) => void this.#loop.step(event),
       epoch: () => this.#loop.epoch,
+      nodeWith: (gpuId) => this.#loop.engine.state.fleet.connectedNodeOf(gpuId),
       isUnanswered: (ref) => this.#loop.engine.isUnanswered(ref),
-      onOutput: (ref, offset, data) => this.#watchers.output(ref, offset, data),
-      onProgress: (ref, fraction, message) => this.#watchers.progress(ref, fraction, message),
+      onOutput: (ref, offset, data, nodeId) => this.#loop.engine.runsOn(nodeId, ref) && this.#watchers.output(ref, offset, data),
+      onProgress: (ref, fraction, message, nodeId) => this.#loop.engine.runsOn(nodeId, ref) && this.#watchers.progress(ref, fraction, message),
     });
     this.#gpuViews = new GpuViews(this.#loop.engine, clock);
     this.quotas = new QuotaViews(this.#loop, clock);

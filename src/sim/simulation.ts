@@ -8,7 +8,7 @@ import { gpusOf, NO_WISHES } from "../core/model/request.js";
 import type { CoreSettings } from "../core/settings.js";
 import { assert } from "../lib/assert.js";
 import { Heap } from "../lib/heap.js";
-import { seededRandom } from "../lib/random.js";
+import { hash32, seededRandom } from "../lib/random.js";
 import type { GpuKind } from "../simulated-gpu/gpu-kinds.js";
 import type { SimulatedNode } from "./fleets.js";
 import type { SimulatedRun } from "./result.js";
@@ -30,6 +30,8 @@ export interface SimulatedFaults {
   /** GPUs that break, one after the other at even distances, and work again `brokenMs` later. */
   readonly gpuFailures: number;
   readonly brokenMs: number;
+  /** On so many GPUs, the last of the fleet, this share of attempts fails at its end, which nobody is told before. None when left out. */
+  readonly flaky?: { readonly gpus: number; readonly errorRate: number };
 }
 
 export const NO_FAULTS: SimulatedFaults = { stragglers: 0, slowdown: 1, gpuFailures: 0, brokenMs: 0 };
@@ -361,11 +363,21 @@ class Simulation {
       }
       this.#unfinished.delete(job.row);
       const firstOutputMs = Number.isNaN(job.firstOutputAtMs) ? 0 : job.firstOutputAtMs - job.startedAtMs;
+      if (this.#fails(gpu, job)) {
+        this.#ended(this.#nodeOf[gpu]!.nodeId as NodeId, job, { outcome: "unavailable", error: { code: "simulated_fault", message: "A fault of its GPU." }, result: NO_PAYLOAD, resultContentType: "", statistics: null });
+        continue;
+      }
       const statistics = { runMs: atMs - job.startedAtMs, firstOutputMs, inputTokens: job.inputTokens, outputTokens: job.outputTokens, peakMemoryMib: 0 };
       this.#ended(this.#nodeOf[gpu]!.nodeId as NodeId, job, { outcome: "succeeded", error: null, result: NO_PAYLOAD, resultContentType: "", statistics });
     }
     if (reload) this.#runnersChanged(gpu);
     this.#wake(gpu);
+  }
+
+  #fails(gpu: number, { row, ref }: SimulatedJob): boolean {
+    const { flaky } = this.#options.faults;
+    if (!flaky || gpu < this.#gpus.length - flaky.gpus) return false;
+    return seededRandom(hash32(`${this.#options.seed}/${row}/${ref.attempt}`))() < flaky.errorRate;
   }
 
   #runnersChanged(gpu: number): void {

@@ -22,10 +22,10 @@ export async function haveH2load() {
 }
 
 /** Calls per second over `requests` calls; throws unless all succeed at the HTTP level. */
-export async function h2load({ port, method, body, requests, connections = 8, streams = 32 }) {
+export async function h2load({ port, method, body, requests, connections = 8, streams = 32, headers = [] }) {
   const { stdout } = await run("h2load", [
     "-n", `${requests}`, "-c", `${connections}`, "-m", `${streams}`, "-t", "1", "-d", body,
-    "-H", "content-type: application/grpc+proto", "-H", "te: trailers", `http://127.0.0.1:${port}${method}`,
+    "-H", "content-type: application/grpc+proto", "-H", "te: trailers", ...headers.flatMap((header) => ["-H", header]), `http://127.0.0.1:${port}${method}`,
   ], { maxBuffer: 1 << 20 });
   const rate = /finished in [\d.]+\w+, ([\d.]+) req\/s/.exec(stdout);
   const succeeded = /(\d+) succeeded, (\d+) failed/.exec(stdout);

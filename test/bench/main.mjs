@@ -2,6 +2,7 @@
 //   route     Route to its answer and whole lives through the whole stack, against a bare grpc-js echo (needs h2load)
 //   decision  one scheduling decision at 10 to 10,000 GPUs, against a plain scan of the same columns
 //   journal   group commits, against bare LMDB puts of as many bytes
+//   auth      Route with a key, against Route without, two routers side by side; and the check of a known key (needs h2load)
 // Ratios are what counts: absolute figures are those of this machine at this moment. Budgets are in budgets.json.
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import path from "node:path";
@@ -10,7 +11,7 @@ import { parseArgs } from "node:util";
 
 const HELP = `Usage: npm run bench -- [options]
 
-  --only <names>   comma-separated: route, decision, journal (default: all)
+  --only <names>   comma-separated: route, decision, journal, auth (default: all)
   --rounds <n>     rounds of the route benchmark (default: 5)
   --requests <n>   calls per measurement (default: 30000)
   --agents <n>     agents that share the 1,000 GPUs (default: 125, eight GPUs each)
@@ -38,7 +39,7 @@ if (!existsSync("dist/src/cli/main.js")) {
   process.exit(1);
 }
 mkdirSync(".cache", { recursive: true });
-const wanted = new Set((options.only ?? "route,decision,journal").split(","));
+const wanted = new Set((options.only ?? "route,decision,journal,auth").split(","));
 const budgets = JSON.parse(readFileSync("test/bench/budgets.json", "utf8"));
 const results = {};
 
@@ -78,6 +79,26 @@ if (wanted.has("journal")) {
   for (const { group, journalMs, bareMs } of results.journal) {
     line(`${group} lives`, summary(journalMs), "ms");
     line(`  one bare put of the same bytes`, summary(bareMs), "ms");
+  }
+}
+
+if (wanted.has("auth")) {
+  const { haveH2load } = await import("./load.mjs");
+  const { benchAuth, benchKnownKey } = await import("./auth.mjs");
+  results.auth = { knownKey: {}, route: [] };
+  say("Authentication, µs to know a key that was seen before:");
+  for (const keys of [1, 1_000]) {
+    results.auth.knownKey[keys] = await benchKnownKey({ keys, ...(options.smoke && { calls: 2_000, rounds: 2 }) });
+    line(`${keys} keys in turn`, summary(results.auth.knownKey[keys]), "µs", budgets.auth[`${keys} keys`]);
+  }
+  if (!(await haveH2load())) {
+    console.error("h2load is missing: install nghttp2 (Debian: apt-get install nghttp2-client) to run the authentication benchmark.");
+    process.exitCode = process.env.GPU_ROUTER_REQUIRE_ALL === "1" ? 1 : 0;
+  } else {
+    const size = options.smoke ? { requests: 500, rounds: 1, agents: 5 } : { requests: Number(options.requests), rounds: Number(options.rounds), agents: Number(options.agents) };
+    results.auth.route = await benchAuth({ ...size, onRound: ({ round, withKey, without, cpuRatio }) => say(`  round ${round + 1}: with a key ${withKey.toFixed(0)}/s, without ${without.toFixed(0)}/s; by CPU time ${(cpuRatio * 100).toFixed(0)} %`) });
+    line("Route with a key, share of without", summary(results.auth.route.map(({ ratio }) => ratio * 100)), "%", budgets.auth.route);
+    if (process.platform === "linux") line("  the same by CPU time of the router", summary(results.auth.route.map(({ cpuRatio }) => cpuRatio * 100)), "%", budgets.auth["route, CPU time"]);
   }
 }
 

@@ -10,20 +10,20 @@ import { RouteRequestSchema } from "../../dist/gen/gpurouter/v1/router_pb.js";
 import { frameFile, h2load } from "./load.mjs";
 import { startChild } from "./processes.mjs";
 
-const GPUS = 1_000;
-const METHOD = "/gpurouter.v1.RouterService/Route";
+export const GPUS = 1_000;
+export const METHOD = "/gpurouter.v1.RouterService/Route";
 /** As the executable sets them for itself; the echo gets the same. */
 const NODE_FLAGS = ["--max-semi-space-size=64"];
 
-function routeBody() {
+export function routeBody() {
   return frameFile(toBinary(RouteRequestSchema, create(RouteRequestSchema, {
     userId: "bench", modelId: "llama-2-70b", priority: 3, type: "inference",
     payload: { case: "payloadBytes", value: new Uint8Array(512).fill(120) },
   })));
 }
 
-/** A router with a fleet of `agents`; `slots` requests fit a GPU. */
-async function withRouter({ agents, mode, slots }, use) {
+/** A router with a fleet of `agents`; `slots` requests fit a GPU. With `keys`, which makes them in the data folder, everybody must show one. */
+export async function withRouter({ agents, mode, slots, keys = () => ({}) }, use) {
   // Beside the project and not in a memory file system: commits must reach a disk.
   const data = mkdtempSync(path.join(process.cwd(), ".cache", "bench-"));
   const config = path.join(data, "config.yaml");
@@ -32,15 +32,16 @@ async function withRouter({ agents, mode, slots }, use) {
     `gpu: { multi_gpu: { max_concurrent_tasks_per_gpu: ${slots} } }`,
     "request_router: { request_timeout: 0, max_queued_requests: 1000000 }",
   ].join("\n"));
+  const { agent: agentKey, user: userKey } = await keys(path.join(data, "journal"));
   const router = startChild([...NODE_FLAGS, "dist/src/cli/main.js", "serve", "--config", config, "--data", path.join(data, "journal")]);
   try {
     const { grpc, http } = await router.next((line) => line.grpc);
-    const fleet = startChild([...NODE_FLAGS, "test/bench/fleet.mjs", grpc, `${agents}`, `${GPUS / agents}`, mode]);
+    const fleet = startChild([...NODE_FLAGS, "test/bench/fleet.mjs", grpc, `${agents}`, `${GPUS / agents}`, mode], { env: { ...process.env, ...(agentKey && { GPU_ROUTER_API_KEY: agentKey }) } });
     const counts = { ended: 0 };
     fleet.on((line) => { counts.ended = line.ended ?? counts.ended; });
     try {
       await fleet.next((line) => line.connected === agents);
-      return await use({ http, port: Number(grpc.split(":").pop()), fleet, counts });
+      return await use({ http, port: Number(grpc.split(":").pop()), fleet, counts, pid: router.child.pid, headers: userKey ? [`authorization: Bearer ${userKey}`] : [] });
     } finally {
       await fleet.stop("SIGKILL");
     }

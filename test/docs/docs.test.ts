@@ -12,7 +12,7 @@ import { lastFilters, requestFilters, stateFilters, strategies } from "../../src
 import { DEFAULT_CORE_SETTINGS } from "../../src/core/settings.js";
 import { loadRouterConfig } from "../../src/config/router-config.js";
 import { CLI, ROOT, startRealFleet, type RealFleet } from "../interop/real-fleet.js";
-import { grpcurl, testWith } from "../interop/tools.js";
+import { grpcurl, python, testWith } from "../interop/tools.js";
 import { expectOutput } from "./expect-output.js";
 import { blocksOf, stepsOf } from "./markdown.js";
 import { runBlock } from "./run-block.js";
@@ -23,6 +23,8 @@ const ALL = ["README.md", ...DOCS];
 const RUN_ELSEWHERE = new Set(["docs/architecture.md", "docs/security.md"]);
 const tool = grpcurl();
 const withGrpcurl = testWith(tool);
+const pythonTool = python();
+const withPython = testWith(pythonTool);
 
 const text = (file: string): string => readFileSync(path.join(ROOT, file), "utf8");
 let directory = "";
@@ -41,10 +43,10 @@ for (const file of DOCS.filter((name) => !RUN_ELSEWHERE.has(name))) {
   if (steps.length === 0) continue;
   describe(file, () => {
     for (const { block, output } of steps) {
-      const test = block.text.includes("grpcurl ") ? withGrpcurl : always;
+      const test = block.language === "python" ? withPython : block.text.includes("grpcurl ") ? withGrpcurl : always;
       test(`line ${block.line}: ${block.text.split("\n")[0]}`, async () => {
         const http = new URL(fleet.http).host;
-        const printed = await runBlock(block, { directory, grpc: fleet.grpc, http, grpcurl: tool.command });
+        const printed = await runBlock(block, { directory, grpc: fleet.grpc, http, grpcurl: tool.command, python: pythonTool.command });
         if (output) expectOutput(output, printed);
       });
     }
@@ -85,7 +87,7 @@ describe.each(ALL)("%s", (file) => {
 
   always("the configuration keys that it names exist", () => {
     const examples = `${text("deploy/router.example.yaml")}\n${text("deploy/agent.example.yaml")}`;
-    const sections = "api|auth|tls|load_balancer|request_router|error_handler|gpu_monitoring|gpu|agents|journal|probe|runners";
+    const sections = "api|auth|tls|load_balancer|request_router|error_handler|gpu_monitoring|gpu|agents|journal|callbacks|probe|runners";
     const named = [...text(file).matchAll(new RegExp(`\`(?:${sections})\\.([a-z_.]+)\``, "g"))].map(([, key = ""]) => key.split(".").at(-1) ?? "");
     expect(named.filter((key) => !new RegExp(`^[\\s#-]*${key}:`, "m").test(examples))).toEqual([]);
   });

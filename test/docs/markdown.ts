@@ -2,6 +2,7 @@
 //   sh           is run; `sh exit=3` must end so, `sh ctrl-c` is stopped with Ctrl-C after two seconds
 //   json, text   right after a block that is run: what it prints (see `expectOutput`)
 //   js           is run by Node in the root of the repository
+//   python       is run by Python
 //   yaml file=F  is written to F for the blocks after it; so is `ts file=F`, for the how-to it stands in
 //   yaml         alone is a part of a configuration file and must be valid there
 //   diff file=F  is a change of F
@@ -19,10 +20,11 @@ export interface Block {
   readonly follows: boolean;
 }
 
-const RUN = new Set(["sh", "js"]);
+const RUN = new Set(["sh", "js", "python"]);
 const KNOWN: Readonly<Record<string, readonly string[]>> = {
   sh: ["exit", "ctrl-c"],
   js: [],
+  python: [],
   json: [],
   text: [],
   console: [],

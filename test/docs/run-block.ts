@@ -11,6 +11,8 @@ export interface Surroundings {
   readonly grpc: string;
   readonly http: string;
   readonly grpcurl: string;
+  /** For blocks in Python; python3 when left out. */
+  readonly python?: string;
   /** Further texts of the document and what they stand for here. */
   readonly replacements?: ReadonlyMap<string, string>;
 }
@@ -34,11 +36,15 @@ function replaced(text: string, { grpc, http, grpcurl, replacements }: Surroundi
   return result;
 }
 
+function invocation(language: string, script: string, { directory, python = "python3" }: Surroundings): readonly [command: string, args: readonly string[], cwd: string] {
+  if (language === "js") return [process.execPath, ["--input-type=module", "-e", script], ROOT];
+  return language === "python" ? [python, ["-c", script], directory] : ["bash", ["-euo", "pipefail", "-c", script], directory];
+}
+
 /** Resolves to what the block printed on stdout; rejects when it does not end as it says. */
 export function runBlock(block: Block, surroundings: Surroundings): Promise<string> {
   const script = replaced(block.text, surroundings);
-  const [command, args, cwd] =
-    block.language === "js" ? [process.execPath, ["--input-type=module", "-e", script], ROOT] : ["bash", ["-euo", "pipefail", "-c", script], surroundings.directory];
+  const [command, args, cwd] = invocation(block.language, script, surroundings);
   return new Promise((resolve, reject) => {
     // A group of its own, to be ended as a whole.
     const child = spawn(command, args, { cwd, env: { ...process.env, GPU_ROUTER_ADDRESS: surroundings.grpc }, detached: true, stdio: ["ignore", "pipe", "pipe"] });

@@ -202,6 +202,8 @@ export interface AgentStart {
   readonly speed?: number;
   /** The section `runners` of its configuration. */
   readonly runners?: object;
+  /** Other keys of its configuration. */
+  readonly config?: object;
   readonly env?: NodeJS.ProcessEnv;
   readonly graceSeconds?: number;
   readonly logLevel?: string;
@@ -219,9 +221,9 @@ export async function startAgent(start: AgentStart): Promise<TestProcess> {
 }
 
 /** The process alone, for agents that are to be refused. */
-export async function agentProcess({ nodeId, router, gpus = 4, kind = "A100-80GB", speed = 1, runners = {}, env, graceSeconds = 1, logLevel = "info", eventsFile, within }: AgentStart): Promise<TestProcess> {
+export async function agentProcess({ nodeId, router, gpus = 4, kind = "A100-80GB", speed = 1, runners = {}, config = {}, env, graceSeconds = 1, logLevel = "info", eventsFile, within }: AgentStart): Promise<TestProcess> {
   const simulated = { gpus, kind, speed, ...(eventsFile !== undefined && { events_file: eventsFile }) };
-  const configFile = await writeConfig(`${nodeId}.yaml`, { node_id: nodeId, router_address: router, log_level: logLevel, probe: { mode: "simulated", simulated }, runners });
+  const configFile = await writeConfig(`${nodeId}.yaml`, { node_id: nodeId, router_address: router, log_level: logLevel, probe: { mode: "simulated", simulated }, runners, ...config });
   return new TestProcess(`agent ${nodeId}`, ["agent", "--config", configFile, "--grace", `${graceSeconds}`], env, within);
 }
 
@@ -254,6 +256,6 @@ function portOf(address: string): number {
 
 /** What the environment of the tests says of a router or an agent must not reach those under test. */
 function withoutOurVariables(): NodeJS.ProcessEnv {
-  const ours = new Set(["GPU_ROUTER_NODE_ID", "GPU_ROUTER_ADDRESS", "CONFIG_PATH", "API_HOST", "API_PORT", "NODE_OPTIONS"]);
+  const ours = new Set(["GPU_ROUTER_NODE_ID", "GPU_ROUTER_ADDRESS", "GPU_ROUTER_API_KEY", "GPU_ROUTER_CA", "CONFIG_PATH", "API_HOST", "API_PORT", "NODE_OPTIONS"]);
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !ours.has(name)));
 }

@@ -19,6 +19,11 @@ export function grpcurl(): Tool {
   return firstThatRuns("grpcurl", [path.join(TOOLS, "bin/grpcurl"), "grpcurl"], ["-version"]);
 }
 
+/** Any Python 3.9 or later. */
+export function python(): Tool {
+  return firstThatRuns("Python", ["python3", path.join(TOOLS, "python/bin/python")], ["-c", "import sys; sys.exit(sys.version_info < (3, 9))"]);
+}
+
 /** A Python with grpcio, grpcio-status and grpcio-tools. */
 export function pythonWithGrpc(): Tool {
   return firstThatRuns("Python with grpcio and grpcio-tools", [path.join(TOOLS, "python/bin/python"), "python3"], ["-c", "import grpc, grpc_status, grpc_tools.protoc"]);

@@ -39,7 +39,9 @@ test("the plans reach every kind of record, every outcome of a submit and late r
   for (const commands of [...fc.sample(plan, { seed: 1, numRuns: 120 }), ...fc.sample(crowded, { seed: 1, numRuns: 60 })]) {
     for (const [what, count] of runPlan(commands)) reached.set(what, (reached.get(what) ?? 0) + count);
   }
-  const records = ["epoch_started", "gpu_registered", "gpu_retired", "accepted", "placed", "started", "stop_requested", "answered", "attempt_failed", "ended"];
+  const life = ["accepted", "placed", "started", "stop_requested", "answered", "attempt_failed", "ended"];
+  const operations = ["maintenance_set", "gpu_restart_requested", "gpu_restart_ordered", "gpu_restart_ended"];
+  const records = ["epoch_started", "gpu_registered", "gpu_retired", ...life, ...operations];
   const submits = ["submit accepted", "submit known", "submit id_conflict", "submit queue_full"];
   const errors = ["error timeout", "error retries_exhausted", "error failed_code", "error too_late", "error waiting_timeout", "error running_timeout", "error truncated"];
   const scheduling = ["placed with a promise", "placed beside a promise", "placed late", "waits with a wish", "order_model"];
@@ -83,6 +85,14 @@ describe("the checks can fail: they catch an engine that", () => {
       },
     }],
     ["journals no starts", "a standby has the same", { onJournal: (records) => records.filter((record) => record.kind !== "started") }],
+    ["sends work to what is taken out", "nothing is sent to what an operator has taken out", {
+      onEngine: ({ state: { fleet } }) => {
+        fleet.maintenance.has = () => false;
+      },
+    }],
+    ["forgets maintenance in snapshots", "a snapshot restores the same state|of the state it was taken of|the state it was taken of", {
+      onSnapshot: (snapshot) => ({ ...snapshot, maintenance: { windows: [], restarts: [] } }),
+    }],
     ["forgets reservations in snapshots", "a snapshot restores the same state", {
       onSnapshot: (snapshot) => ({ ...snapshot, requests: snapshot.requests.map((live) => ({ ...live, reservedMib: 0 })) }),
     }],

@@ -1,6 +1,7 @@
 // Random event lists as plain data: what fast-check draws and shrinks. world.ts turns them into events.
 import * as fc from "fast-check";
 import type { AttemptOutcome } from "../../src/core/events.js";
+import type { RestartOutcome } from "../../src/core/model/maintenance.js";
 import type { Handling, Priority } from "../../src/core/model/request.js";
 
 /** Numbers named `pick` choose among what there is at that moment, modulo its count. */
@@ -40,6 +41,11 @@ export type Command =
   | { readonly do: "obey"; readonly pick: number }
   | { readonly do: "telemetry"; readonly node: number; readonly usedShare: number; readonly busyPercent: number; readonly temperatureCelsius: number; readonly ageMs: number }
   | { readonly do: "gpu_lost"; readonly pick: number }
+  /** An operator takes a GPU or a node out, or puts it back; work there may end by itself. */
+  | { readonly do: "maintain"; readonly pick: number; readonly node: boolean; readonly on: boolean }
+  | { readonly do: "restart_gpu"; readonly pick: number }
+  /** The agent of a GPU that is being restarted tells how it went. */
+  | { readonly do: "restarted"; readonly pick: number; readonly outcome: RestartOutcome }
   | { readonly do: "tick"; readonly ms: number }
   /** The router dies and comes back: the one it goes on as, and the other beside it for comparison. */
   | { readonly do: "restart"; readonly as: "snapshot" | "replay" };
@@ -135,6 +141,9 @@ const commands = (arbitrary: fc.Arbitrary<Command>): fc.Arbitrary<Command> => fc
     }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("gpu_lost" as const), pick }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("maintain" as const), pick, node: fc.nat({ max: 3 }).map((n) => n === 0), on: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("restart_gpu" as const), pick }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("restarted" as const), pick, outcome: fc.constantFrom<RestartOutcome>("succeeded", "failed", "refused") }) },
   { weight: 6, arbitrary: fc.record({ do: fc.constant("tick" as const), ms: fc.constantFrom(0, 1, 49, 50, 700, 1_600, 5_000, 21_000, 31_000, 10_000_000) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("restart" as const), as: fc.constantFrom("snapshot" as const, "replay" as const) }) },
 );

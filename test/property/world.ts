@@ -5,6 +5,7 @@ import { Engine } from "../../src/core/engine.js";
 import type { Event, Step } from "../../src/core/events.js";
 import type { GpuInventory, RunnerInfo } from "../../src/core/model/gpu.js";
 import type { AttemptRef, NodeId, UserId } from "../../src/core/model/ids.js";
+import { targetKey, type GpuRestart, type RestartOutcome } from "../../src/core/model/maintenance.js";
 import { wishesOf } from "../../src/core/model/request.js";
 import type { Record } from "../../src/core/records.js";
 import { DEFAULT_CORE_SETTINGS, type CoreSettings } from "../../src/core/settings.js";
@@ -13,6 +14,8 @@ import { end, gpuId, inventory, modelId, nodeId, ref, requestId, runner, sample,
 import { Oracle } from "./oracle.js";
 import { NODES, type Command } from "./plan.js";
 import { Watch } from "./watch.js";
+
+const BY = { name: "operator", address: "" };
 
 /** What is broken on purpose; nothing by default. */
 export interface Mutant {
@@ -90,6 +93,8 @@ class World {
   /** Attempts that agents were told to stop. */
   readonly #told: { readonly nodeId: NodeId; readonly ref: AttemptRef }[] = [];
   readonly #requestIds: string[] = [];
+  /** What operators have taken out, by the records. */
+  readonly #out = new Set<string>();
   #nowMs = 1_000_000;
 
   constructor(limits: CoreSettings, mutant: Mutant) {
@@ -167,6 +172,20 @@ class World {
         for (let node = 0; node < NODES; node += 1) this.step({ kind: "gpu_lost", nodeId: nodeOf(node), gpuId: gpu.gpuId, reason: "Xid 79" });
         return;
       }
+      case "maintain": {
+        const gpu = this.#pick([...GPUS, MOVING_GPU], command.pick)!;
+        const target = command.node ? ({ kind: "node", nodeId: nodeOf(command.pick % NODES) } as const) : ({ kind: "gpu", gpuId: gpu.gpuId } as const);
+        this.step({ kind: "set_maintenance", target, on: command.on, reason: "", by: BY, untilMs: 0, drainByMs: 0 });
+        return;
+      }
+      case "restart_gpu":
+        this.step({ kind: "restart_gpu", gpuId: this.#pick([...GPUS, MOVING_GPU], command.pick)!.gpuId, force: false, reason: "", by: BY, drainByMs: 0 });
+        return;
+      case "restarted": {
+        const restart = this.#pick(this.#engine.state.maintenance.restarts, command.pick);
+        if (restart) this.#restarted(restart, command.outcome);
+        return;
+      }
       case "tick":
         this.#tick(command.ms);
         return;
@@ -182,6 +201,7 @@ class World {
     for (let node = 0; node < NODES; node += 1) this.#connect(node, everything, 0, this.#held(node, "truth"));
     const cool = [...GPUS, MOVING_GPU].map((gpu) => ({ sample: sample(gpu.gpuId), ageMs: 0 }));
     for (let node = 0; node < NODES; node += 1) this.step({ kind: "telemetry", nodeId: nodeOf(node), samples: cool });
+    for (const { target } of this.#engine.state.maintenance.windows) this.step({ kind: "set_maintenance", target, on: false, reason: "", by: BY, untilMs: 0, drainByMs: 0 });
     this.#tick(this.#limits.health.maxCooldownMs);
     for (let round = 0; round < 60 && this.oracle.lives.size > 0; round += 1) {
       const present = this.#dispatches.filter(({ nodeId: at, ref: attempt }) => this.oracle.isPresent(at, attempt));
@@ -189,6 +209,7 @@ class World {
         this.step({ kind: "attempt_started", nodeId: at, ref: attempt });
         this.#end(at, attempt, "succeeded");
       }
+      for (const restart of this.#engine.state.maintenance.restarts) if (restart.state === "ordered") this.#restarted(restart, "succeeded");
       this.#tick(1_000);
     }
     for (const [id, life] of this.oracle.lives) {
@@ -208,6 +229,26 @@ class World {
     this.#checkReplay();
   }
 
+  /** By the records alone: nothing is sent where an operator has said that nothing goes. */
+  #judgeMaintenance(step: Step): void {
+    for (const record of step.records) {
+      if (record.kind === "maintenance_set" && record.on) this.#out.add(targetKey(record.target));
+      if (record.kind === "maintenance_set" && !record.on) this.#out.delete(targetKey(record.target));
+      if (record.kind === "gpu_restart_requested") this.#out.add(`restart ${record.gpuId}`);
+      if (record.kind === "gpu_restart_ended") this.#out.delete(`restart ${record.gpuId}`);
+    }
+    for (const effect of step.effects) {
+      if (effect.kind !== "dispatch") continue;
+      const places = [`node ${effect.nodeId}`, ...(effect.gpuIds ?? [effect.gpuId]).flatMap((id) => [`gpu ${id}`, `restart ${id}`])];
+      assert(!places.some((place) => this.#out.has(place)), "nothing is sent to what an operator has taken out");
+    }
+  }
+
+  /** The agent of each node says so; only that of the GPU's own is believed. */
+  #restarted({ restartId }: GpuRestart, outcome: RestartOutcome): void {
+    for (let node = 0; node < NODES; node += 1) this.step({ kind: "gpu_restarted", nodeId: nodeOf(node), restartId, outcome, message: "" });
+  }
+
   step(event: Event): Step {
     const { onEvent, onStep, onJournal } = this.#mutant;
     const given = onEvent ? onEvent(event, this.#engine) : event;
@@ -218,6 +259,7 @@ class World {
     const step = onStep ? onStep(stepped) : stepped;
     this.oracle.judge(event, step, this.#nowMs);
     for (const effect of step.effects) this.#note(effect);
+    this.#judgeMaintenance(step);
     this.#tally(event, step);
 
     const recorded = onJournal ? onJournal(step.records) : step.records;
@@ -292,7 +334,7 @@ class World {
   }
 
   #connect(node: number, gpus: number, runners: number, held: readonly AttemptRef[], instanceId = "instance"): void {
-    this.step({ kind: "node_connected", nodeId: nodeOf(node), instanceId, gpus: gpusOf(node, gpus), runners: RUNNERS[runners]!, held });
+    this.step({ kind: "node_connected", nodeId: nodeOf(node), instanceId, gpus: gpusOf(node, gpus), runners: RUNNERS[runners]!, held, restartsGpus: true });
   }
 
   #end(at: NodeId, attempt: AttemptRef, outcome: Parameters<typeof end>[0]): void {

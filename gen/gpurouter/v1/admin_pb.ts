@@ -27,7 +27,7 @@ export const file_gpurouter_v1_admin: GenFile = /*@__PURE__*/
  */
 export type Actor = Message<"gpurouter.v1.Actor"> & {
   /**
-   * As authenticated; "local" for whoever reached the loopback port while there is no authentication.
+   * As authenticated; "anonymous" for whoever reached the loopback port while there is no authentication.
    *
    * @generated from field: string name = 1;
    */

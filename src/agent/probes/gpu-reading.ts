@@ -28,7 +28,7 @@ export interface MigInstance {
 }
 
 /**
- * The instance as a GPU of its own. Temperature, clocks and memory errors are the die's; utilisation and power are not told per
+ * The instance as a GPU of its own. Temperature, clocks and memory errors and their repairs are the die's; utilisation and power are not told per
  * instance, and the die's power would be counted once for each.
  */
 export function migReading({ gpu, sample }: WholeGpu, instance: MigInstance): WholeGpu {
@@ -54,8 +54,17 @@ export function migReading({ gpu, sample }: WholeGpu, instance: MigInstance): Wh
       powerLimitWatts: undefined,
       clockEventReasons: sample.clockEventReasons,
       eccCorrected: sample.eccCorrected,
+      ...repairsOf(sample),
       eccUncorrected: sample.eccUncorrected ?? instance.eccUncorrected,
       processes: instance.processes,
     },
+  };
+}
+
+function repairsOf({ rowRemapPending, rowRemapFailed, retiredPagesPending }: GpuSample): Partial<GpuSample> {
+  return {
+    ...(rowRemapPending !== undefined && { rowRemapPending }),
+    ...(rowRemapFailed !== undefined && { rowRemapFailed }),
+    ...(retiredPagesPending !== undefined && { retiredPagesPending }),
   };
 }

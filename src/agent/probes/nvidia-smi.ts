@@ -72,11 +72,16 @@ export class NvidiaSmiProbe implements Probe {
       const reading = readings.find(({ gpu }) => gpu.gpuId === gpuId);
       const answers = reading?.sample !== undefined;
       this.#answering.set(gpuId, answers);
+      if (!answered && answers) this.#tell({ kind: "restored", gpuId, reason: "it answers again" });
       if (!answered || answers) continue;
       const reason = reading ? `nvidia-smi says: ${reading.lost}` : "nvidia-smi no longer shows it";
-      for (const listener of this.#listeners) listener({ kind: "lost", gpuId, reason });
+      this.#tell({ kind: "lost", gpuId, reason });
     }
     return readings.flatMap(({ sample }) => sample ?? []);
+  }
+
+  #tell(event: GpuProbeEvent): void {
+    for (const listener of this.#listeners) listener(event);
   }
 
   async #read(): Promise<readonly GpuReading[]> {

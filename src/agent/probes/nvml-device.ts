@@ -93,7 +93,19 @@ export class NvmlDevice {
       clockEventReasons: nvml.number("uint64", reasons, this.#handle) ?? 0,
       eccCorrected: nvml.number("uint64", "nvmlDeviceGetTotalEccErrors", this.#handle, ECC_CORRECTED, ECC_VOLATILE),
       eccUncorrected: nvml.number("uint64", "nvmlDeviceGetTotalEccErrors", this.#handle, ECC_UNCORRECTED, ECC_VOLATILE),
+      ...this.#repairs(),
       processes: this.#instances ? [] : this.#processes(this.#handle),
+    };
+  }
+
+  /** Repairs of memory that wait for a reset, or that are not possible any more. GPUs remap rows since Ampere, and retire pages before. */
+  #repairs(): Pick<GpuSample, "rowRemapPending" | "rowRemapFailed" | "retiredPagesPending"> {
+    const [corrected, uncorrected, pending, failed, pages] = [Buffer.alloc(4), Buffer.alloc(4), Buffer.alloc(4), Buffer.alloc(4), Buffer.alloc(4)];
+    const rows = this.#nvml.answered("nvmlDeviceGetRemappedRows", this.#handle, corrected, uncorrected, pending, failed);
+    const retires = this.#nvml.answered("nvmlDeviceGetRetiredPagesPendingStatus", this.#handle, pages);
+    return {
+      ...(rows && { rowRemapPending: pending.readUInt32LE() === 1, rowRemapFailed: failed.readUInt32LE() === 1 }),
+      ...(retires && { retiredPagesPending: pages.readUInt32LE() === 1 }),
     };
   }
 

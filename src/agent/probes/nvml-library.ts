@@ -35,6 +35,8 @@ const SIGNATURES = {
   nvmlDeviceGetCurrentClocksEventReasons: [POINTER, POINTER],
   nvmlDeviceGetCurrentClocksThrottleReasons: [POINTER, POINTER],
   nvmlDeviceGetTotalEccErrors: [POINTER, UINT, UINT, POINTER],
+  nvmlDeviceGetRemappedRows: [POINTER, POINTER, POINTER, POINTER, POINTER],
+  nvmlDeviceGetRetiredPagesPendingStatus: [POINTER, POINTER],
   nvmlDeviceGetComputeRunningProcesses_v3: [POINTER, POINTER, POINTER],
   nvmlDeviceGetComputeRunningProcesses_v2: [POINTER, POINTER, POINTER],
   nvmlDeviceGetComputeRunningProcesses: [POINTER, POINTER, POINTER],

@@ -1,5 +1,5 @@
 // The probe that asks NVIDIA's management library: every figure, Xid errors, MIG instances. Made by `index.ts`.
-// The library lives in a process of its own (`nvml-process.ts`). A GPU whose call hangs is reported lost and left alone for a while; the
+// The library lives in a process of its own (`nvml-process.ts`). A GPU whose call hangs is told of and left alone for a while; the
 // process is replaced and the other GPUs go on.
 import type { WholeGpu } from "./gpu-reading.js";
 import { NvmlClient, NvmlProcessEnded, type NvmlClientOptions } from "./nvml-client.js";
@@ -14,8 +14,8 @@ export interface NvmlOptions extends NvmlClientOptions {
 interface PhysicalGpu {
   readonly uuid: string;
   readonly gpuIds: readonly string[];
-  /** Those of `gpuIds` that do not answer. */
-  readonly lost: Set<string>;
+  /** Those of `gpuIds` that do not answer, and what was told of them. */
+  readonly lost: Map<string, "lost" | "hangs">;
   /** By performance.now(). */
   askAgainAtMs: number;
 }
@@ -52,7 +52,7 @@ export class NvmlProbe implements Probe {
       try {
         const answers = (await this.#read(uuid)).map(({ gpu }) => gpu);
         gpus.push(...answers);
-        found.push({ uuid, gpuIds: answers.map(({ gpuId }) => gpuId), lost: new Set(), askAgainAtMs: 0 });
+        found.push({ uuid, gpuIds: answers.map(({ gpuId }) => gpuId), lost: new Map(), askAgainAtMs: 0 });
       } catch (error) {
         failure = error;
       }
@@ -94,12 +94,14 @@ export class NvmlProbe implements Probe {
         if (unopened) throw unopened;
         const answers = (await this.#read(physical.uuid)).filter(({ gpu }) => physical.gpuIds.includes(gpu.gpuId));
         samples.push(...answers.map(({ sample }) => sample));
-        this.#note(physical, new Set(answers.map(({ gpu }) => gpu.gpuId)), "NVML no longer shows it.");
+        this.#note(physical, new Set(answers.map(({ gpu }) => gpu.gpuId)), "lost", "NVML no longer shows it.");
       } catch (error) {
         failure = toError(error);
         // It was this GPU's call that hung, or crashed the library; any other failure is told quickly and may be over next time.
         if (error instanceof NvmlProcessEnded) physical.askAgainAtMs = performance.now() + (this.#options.retryHungAfterMs ?? 60_000);
-        this.#note(physical, new Set(), failure.message);
+        // What NVML as a whole does not tell says nothing of what the GPU computes.
+        const kind = error instanceof NvmlProcessEnded || error === unopened ? "hangs" : "lost";
+        this.#note(physical, new Set(), kind, failure.message);
       }
     }
     if (samples.length === 0) throw failure;
@@ -135,13 +137,16 @@ export class NvmlProbe implements Probe {
     return { client, uuids };
   }
 
-  /** Tells of GPUs that answered before and do not now, once each time. */
-  #note({ gpuIds, lost }: PhysicalGpu, answering: ReadonlySet<string>, reason: string): void {
+  /** Tells of GPUs that answered before and do not now, or the other way round, once each time. */
+  #note({ gpuIds, lost }: PhysicalGpu, answering: ReadonlySet<string>, kind: "lost" | "hangs", reason: string): void {
     for (const gpuId of gpuIds) {
-      if (answering.has(gpuId)) lost.delete(gpuId);
-      else if (!lost.has(gpuId)) {
-        lost.add(gpuId);
-        this.#emit({ kind: "lost", gpuId, reason });
+      const told = lost.get(gpuId);
+      if (answering.has(gpuId)) {
+        lost.delete(gpuId);
+        if (told === "lost") this.#emit({ kind: "restored", gpuId, reason: "it answers again" });
+      } else if (told !== kind && told !== "lost") {
+        lost.set(gpuId, kind);
+        this.#emit({ kind, gpuId, reason });
       }
     }
   }

@@ -36,14 +36,26 @@ export interface GpuSample {
   /** Memory errors since the driver was loaded. */
   readonly eccCorrected: number | undefined;
   readonly eccUncorrected: number | undefined;
+  /** Bad rows of memory are remapped at the next reset; absent when not told, as the two below. */
+  readonly rowRemapPending?: boolean;
+  /** Memory has bad rows that cannot be remapped. */
+  readonly rowRemapFailed?: boolean;
+  /** Bad pages of memory are retired at the next reset, on GPUs before row remapping. */
+  readonly retiredPagesPending?: boolean;
   /** Processes that hold memory of this GPU. */
   readonly processes: readonly { readonly pid: number; readonly memoryUsedMib: number }[];
 }
 
 /** Something that happened to a GPU. */
 export type GpuProbeEvent =
-  | { readonly kind: "xid"; readonly gpuId: string; readonly xid: number }
-  | { readonly kind: "lost"; readonly gpuId: string; readonly reason: string };
+  /** An error of the driver; `detail` is the text of the kernel's log behind the number, where that is read. */
+  | { readonly kind: "xid"; readonly gpuId: string; readonly xid: number; readonly detail?: string }
+  /** It does not answer any more. */
+  | { readonly kind: "lost"; readonly gpuId: string; readonly reason: string }
+  /** Asking it hangs, or crashes the library; what runs on it may go on. Over when it gives a sample. */
+  | { readonly kind: "hangs"; readonly gpuId: string; readonly reason: string }
+  /** One that was lost answers again: it was reset. */
+  | { readonly kind: "restored"; readonly gpuId: string; readonly reason: string };
 
 export interface Probe {
   readonly kind: "nvml" | "nvidia-smi" | "recorded" | "simulated";

@@ -8,10 +8,10 @@ export class SimulatedProbe implements Probe {
   readonly #devices: SimulatedDevices;
   readonly #events: SimulatedEvents | null;
 
-  /** `eventsFile`: where events of its GPUs are written, see `SimulatedEvents`; "" when they have none. */
+  /** `eventsFile`: where it is written what happens to its GPUs, see `SimulatedEvents`; "" when nothing does. */
   constructor(devices: SimulatedDevices, eventsFile = "") {
     this.#devices = devices;
-    this.#events = eventsFile === "" ? null : new SimulatedEvents(eventsFile, devices.gpus);
+    this.#events = eventsFile === "" ? null : new SimulatedEvents(eventsFile, devices);
   }
 
   async inventory(): Promise<readonly ProbedGpu[]> {
@@ -19,11 +19,11 @@ export class SimulatedProbe implements Probe {
   }
 
   async sample(): Promise<readonly GpuSample[]> {
-    return this.#devices.gpus.map(({ gpuId }) => this.#devices.sample(gpuId));
+    return this.#devices.gpus.filter(({ gpuId }) => this.#devices.answers(gpuId)).map(({ gpuId }) => this.#devices.sample(gpuId));
   }
 
   onEvent(listener: (event: GpuProbeEvent) => void): () => void {
-    return this.#events?.onEvent(listener) ?? (() => {});
+    return this.#devices.onEvent(listener);
   }
 
   async close(): Promise<void> {

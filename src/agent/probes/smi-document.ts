@@ -55,10 +55,24 @@ function readGpu(node: SmiNode, driverVersion: string, { listing, computeCapabil
     clockEventReasons: clockEventReasons(find(node, "clocks_event_reasons") ?? find(node, "clocks_throttle_reasons")),
     eccCorrected: numberIn(textOf(errors, "single_bit", "total")) ?? sumOf(errors, /_correctable/),
     eccUncorrected: numberIn(textOf(errors, "double_bit", "total")) ?? sumOf(errors, /_uncorrectable/),
+    ...repairsOf(node),
     processes: processes.map(({ pid, memoryUsedMib }) => ({ pid, memoryUsedMib })),
   };
   if (textOf(node, "mig_mode", "current_mig") !== "Enabled") return [{ gpu, sample }];
   return readMigDevices({ gpu, sample }, all(find(node, "mig_devices"), "mig_device"), processes, listing);
+}
+
+/** "Yes" or "No"; anything else, such as "N/A", is not told. */
+function repairsOf(node: SmiNode): Partial<GpuSample> {
+  const told = (...names: readonly string[]): boolean | undefined => ({ Yes: true, No: false })[textOf(node, ...names)];
+  const rowRemapPending = told("remapped_rows", "remapped_row_pending");
+  const rowRemapFailed = told("remapped_rows", "remapped_row_failure");
+  const retiredPagesPending = told("retired_pages", "pending_retirement") ?? told("retired_pages", "pending_blacklist");
+  return {
+    ...(rowRemapPending !== undefined && { rowRemapPending }),
+    ...(rowRemapFailed !== undefined && { rowRemapFailed }),
+    ...(retiredPagesPending !== undefined && { retiredPagesPending }),
+  };
 }
 
 function readProcess(node: SmiNode): readonly SmiProcess[] {

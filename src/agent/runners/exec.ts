@@ -12,7 +12,8 @@ import { ProgressFilter } from "./exec/progress-filter.js";
 import { readResultFile } from "./exec/result-file.js";
 import { spawnTrouble } from "./exec/spawn-trouble.js";
 import { TailBuffer } from "./exec/tail-buffer.js";
-import { emitOutput, NO_STATISTICS, unsuccessful } from "./outcome.js";
+import { gpuFaultIn } from "./gpu-fault.js";
+import { emitOutput, NO_STATISTICS, unsuccessful, type Remains } from "./outcome.js";
 import { STOP_AT_ONCE, type Job, type JobOutcome, type JobSink, type JobStatistics, type Runner, type RunnerDescription } from "./runner.js";
 
 export interface ExecCommand {
@@ -70,7 +71,7 @@ export class ExecRunner implements Runner {
 
   async run(job: Job, sink: JobSink, limits: { readonly maxResultBytes: number }, signal: AbortSignal): Promise<JobOutcome> {
     if (job.modelId !== this.#command.name) {
-      return unsuccessful("unavailable", "unknown_command", `This runner is for "${this.#command.name}", not "${job.modelId}".`);
+      return unsuccessful("unavailable", "unknown_command", `This runner is for "${this.#command.name}", not "${job.modelId}".`, { fault: "none" });
     }
     const parent = this.#agentEnv["TMPDIR"] || tmpdir();
     let directory: string;
@@ -95,7 +96,7 @@ export class ExecRunner implements Runner {
 
   async #runIn(directory: string, job: Job, sink: JobSink, maxResultBytes: number, signal: AbortSignal): Promise<JobOutcome> {
     if (signal.aborted) return unsuccessful("cancelled", "cancelled", "Cancelled before it began.");
-    if (this.#closed) return unsuccessful("unavailable", "runner_closed", "The agent is stopping.");
+    if (this.#closed) return unsuccessful("unavailable", "runner_closed", "The agent is stopping.", { fault: "none" });
     const command = this.#command;
     const resultFile = join(directory, "gpu-router-result");
     const env = commandEnvironment(command.env, this.#agentEnv, job, directory, resultFile);
@@ -123,10 +124,12 @@ export class ExecRunner implements Runner {
     if (end.kind === "not_spawned") return spawnTrouble(end.error, command.argv[0], cwd, env["PATH"] ?? "");
     // Whatever its exit code: a command that ends well on SIGTERM has saved its state, not done its work.
     if (end.stopped && signal.aborted) return output.unsuccessful("cancelled", "cancelled", describeEnd(end));
-    if (end.stopped) return output.unsuccessful("unavailable", "runner_closed", `The agent is stopping. ${describeEnd(end)}`);
+    if (end.stopped) return output.unsuccessful("unavailable", "runner_closed", `The agent is stopping. ${describeEnd(end)}`, { fault: "none" });
     if (end.kind === "signalled" && job.mustNotRunTwice && this.#guard.leaseIsOut) return output.unsuccessful("fenced", "lease_out", "The agent stood still past its lease: its guard has ended the command.");
+    const gpuFault = end.kind === "signalled" || end.exitCode !== 0 ? gpuFaultIn(output.stderrText) : null;
+    if (gpuFault) return output.unsuccessful("unavailable", "gpu_fault", `${gpuFault}. ${describeEnd(end)}`, { fault: "gpu", ...(end.kind === "exited" && { exitCode: end.exitCode }) });
     if (end.kind === "signalled") return output.unsuccessful("unavailable", "killed", killedText(end.signal));
-    if (end.exitCode !== 0) return output.unsuccessful("failed", "exit_code", describeEnd(end), end.exitCode);
+    if (end.exitCode !== 0) return output.unsuccessful("failed", "exit_code", describeEnd(end), { exitCode: end.exitCode });
     const file = await readResultFile(resultFile, maxResultBytes);
     if (file.kind === "unusable") return output.unsuccessful("failed", file.code, file.message);
     return file.kind === "read" ? output.succeeded(file.bytes, "application/octet-stream") : output.succeededWithTail();
@@ -163,6 +166,11 @@ class AttemptOutput {
     this.#live(data);
   }
 
+  /** The end of what it said on stderr. */
+  get stderrText(): string {
+    return this.#stderrTail.bytes().toString("utf8").trim();
+  }
+
   succeeded(result: Uint8Array, contentType: string): JobOutcome {
     return { outcome: "succeeded", result, contentType, statistics: this.#statistics() };
   }
@@ -171,13 +179,13 @@ class AttemptOutput {
     return this.succeeded(this.#stdoutTail.bytes(), "text/plain; charset=utf-8");
   }
 
-  unsuccessful(outcome: Exclude<JobOutcome["outcome"], "succeeded">, code: string, what: string, exitCode?: number): JobOutcome {
-    const said = this.#stderrTail.bytes().toString("utf8").trim();
+  unsuccessful(outcome: Exclude<JobOutcome["outcome"], "succeeded">, code: string, what: string, how: Pick<Remains, "exitCode" | "fault"> = {}): JobOutcome {
+    const said = this.stderrText;
     return unsuccessful(outcome, code, said === "" ? what : `${what} It said last: ${said}`, {
       result: this.#stdoutTail.bytes(),
       contentType: "text/plain; charset=utf-8",
       statistics: this.#statistics(),
-      ...(exitCode === undefined ? {} : { exitCode }),
+      ...how,
     });
   }
 

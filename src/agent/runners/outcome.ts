@@ -11,6 +11,7 @@ export const NO_STATISTICS: JobStatistics = { runMs: 0, firstOutputMs: 0, inputT
 /** What of an unsuccessful end is not the same for all. */
 export interface Remains {
   readonly exitCode?: number;
+  readonly fault?: "gpu" | "none";
   /** Empty by default. */
   readonly result?: Uint8Array;
   /** "" by default. */

@@ -58,6 +58,8 @@ export type JobOutcome =
       readonly code: string;
       readonly message: string;
       readonly exitCode?: number;
+      /** The GPU is to blame for certain, or for certain not; absent when nobody knows. */
+      readonly fault?: "gpu" | "none";
       /** What there is of a result, for people to read; may be empty. */
       readonly result: Uint8Array;
       readonly contentType: string;

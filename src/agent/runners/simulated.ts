@@ -84,7 +84,7 @@ export class SimulatedRunner implements Runner {
 
   async run(job: Job, sink: JobSink, limits: { readonly maxResultBytes: number }, signal: AbortSignal): Promise<JobOutcome> {
     if (signal.aborted) return unsuccessful("cancelled", "cancelled", "Cancelled before it began.");
-    if (this.#closed) return unsuccessful("unavailable", "runner_closed", "The agent is stopping.");
+    if (this.#closed) return unsuccessful("unavailable", "runner_closed", "The agent is stopping.", { fault: "none" });
     const stop = new AbortController();
     const onAbort = (): void => stop.abort();
     signal.addEventListener("abort", onAbort, { once: true });
@@ -119,7 +119,7 @@ export class SimulatedRunner implements Runner {
       const statistics: JobStatistics = { runMs: performance.now() - startedAt, firstOutputMs, inputTokens, outputTokens, peakMemoryMib };
       if (stopped) {
         const [outcome, code] = this.#closed ? (["unavailable", "runner_closed"] as const) : (["cancelled", "cancelled"] as const);
-        return unsuccessful(outcome, code, "Stopped before the simulated work was done.", { statistics });
+        return unsuccessful(outcome, code, "Stopped before the simulated work was done.", { statistics, fault: "none" });
       }
       if (ask.faulty) return unsuccessful("unavailable", "simulated_fault", "A fault that the simulation was asked for.", { statistics });
       const result = resultOf(job, gpuKind, ask, serviceMs);

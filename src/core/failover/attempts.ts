@@ -17,8 +17,8 @@ import { nextStep, type AttemptFate, type NextStep } from "./attempt-ends.js";
 
 const NO_STATISTICS = { runMs: 0, firstOutputMs: 0, inputTokens: 0, outputTokens: 0, peakMemoryMib: 0 };
 
-/** Of what failed, in a GPU's evidence. */
-const MAX_FAULT_CHARS = 200;
+/** Of an attempt's error, in a GPU's evidence. */
+const MAX_CODE_CHARS = 64;
 
 export class Attempts {
   readonly #state: State;
@@ -76,7 +76,7 @@ export class Attempts {
     // It is about to go back in line anyway.
     if (this.#preemption.isStopping(ref)) return;
     step.effects.push({ kind: "cancel_attempt", nodeId: request.nodeId as NodeId, ref });
-    if (!asked) this.#blame(request, `${error.code}: ${error.message}`, nowMs);
+    if (!asked) this.#blame(request, error.code, nowMs);
     if (idempotent) this.over(request, "overdue", error, null, nowMs, step);
     else this.awaitStop(request, error);
   }
@@ -142,7 +142,8 @@ export class Attempts {
     const fault = end.outcome === "unavailable";
     if (!fault || end.fault !== "none") {
       const kind = !fault ? "succeeded" : end.fault === "gpu" ? "gpu_fault" : "fault";
-      const text = end.error ? `${end.error.code}: ${end.error.message}`.slice(0, MAX_FAULT_CHARS) : "";
+      // The code alone: everybody who sees GPUs sees their evidence, and what an attempt said is its user's.
+      const text = end.error?.code.slice(0, MAX_CODE_CHARS) ?? "";
       this.#health.ended(gpus, { modelId: request.spec.modelId, kind, text, ratio: this.#slowness(request, gpus, end.statistics) }, nowMs);
     }
     if (fault || !end.statistics || !isMeasured(end.statistics)) return;
@@ -152,8 +153,8 @@ export class Attempts {
   }
 
   /** It was too slow for the times of the configuration. */
-  #blame(request: Request, text: string, nowMs: number): void {
-    this.#health.ended(this.#indexesOf(request), { modelId: request.spec.modelId, kind: "fault", text: text.slice(0, MAX_FAULT_CHARS), ratio: 0 }, nowMs);
+  #blame(request: Request, code: string, nowMs: number): void {
+    this.#health.ended(this.#indexesOf(request), { modelId: request.spec.modelId, kind: "fault", text: code, ratio: 0 }, nowMs);
   }
 
   /** Time that it took over what was expected, of its GPU's kind or of work like it; 0 when nothing can be said. */

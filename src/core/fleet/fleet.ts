@@ -112,6 +112,12 @@ export class Fleet extends LoadColumns {
     return this.#indexOf.get(gpuId) ?? -1;
   }
 
+  /** The node that is connected with this GPU now; "" when there is none. */
+  connectedNodeOf(gpuId: GpuId): NodeId | "" {
+    const node = this.nodeOf[this.indexOf(gpuId)];
+    return node?.connected ? node.nodeId : "";
+  }
+
   /** Enters a GPU under `index`, or moves and updates a known one. Indexes are dense and never reused. */
   register(index: number, nodeId: NodeId, inventory: GpuInventory): void {
     assert(index <= this.size, "GPU indexes are dense");

@@ -16,7 +16,7 @@ const ERROR_RATE_GAIN = 0.05;
 /** And time takes all but 1/e of it within this long, ms: what is not used gets no outcomes that could. */
 const ERROR_RATE_TAU_MS = 300_000;
 /** How often speeds are compared and error rates age, ms. */
-const COMPARED_EVERY_MS = 1_000;
+const COMPARED_EVERY_MS = 5_000;
 /** A slow GPU counts as no longer slow below this share of what made it slow. */
 const NO_LONGER_SLOW = 0.85;
 /** Transitions that wait to be taken. More than a step can make; a router that takes none keeps the last. */
@@ -27,7 +27,7 @@ export interface HealthOutcome {
   readonly modelId: string;
   /** `gpu_fault`: the GPU is to blame for certain. `fault`: it, its runner or its node may be. */
   readonly kind: "succeeded" | "fault" | "gpu_fault";
-  /** What went wrong; "" for a success. */
+  /** What went wrong, in a word that may be shown to all; "" for a success. */
   readonly text: string;
   /** Time that a success took over what was expected of it; 0 when nothing can be said of that. */
   readonly ratio: number;
@@ -121,6 +121,11 @@ export class FleetHealth {
     }
   }
 
+  /** Whether its node said hello without it. */
+  isAbsent(gpu: number): boolean {
+    return this.#entry(gpu).health.signs.has("absent");
+  }
+
   /** The GPU that a node speaks of, or the MIG instances that it is divided into, and with an instance all others of the same GPU: they share its fate. */
   affectedBy(nodeId: NodeId, gpuId: GpuId): readonly number[] {
     const { inventory } = this.#fleet;
@@ -142,7 +147,7 @@ export class FleetHealth {
         entry.outcomes += 1;
         errorRate[gpu]! += ((fault ? 1 : 0) - errorRate[gpu]!) * ERROR_RATE_GAIN;
       }
-      if (kind === "gpu_fault" && gpus.length === 1) this.#raise(gpu, "fault", { demand: "degraded", text, untilMs: nowMs + EVENT_REMEMBERED_MS }, nowMs);
+      if (kind === "gpu_fault" && gpus.length === 1) this.#raise(gpu, "fault", { demand: "degraded", text: `an attempt failed by its fault: ${text}`, untilMs: nowMs + EVENT_REMEMBERED_MS }, nowMs);
       this.#judgeErrors(gpu, entry);
       this.#settle(gpu, nowMs);
     }
@@ -201,9 +206,9 @@ export class FleetHealth {
     }
   }
 
-  #judgeSpeed(gpu: number, { health }: Entry, nowMs: number): void {
+  /** `slowness` is NaN for a GPU that cannot be compared. */
+  #judgeSpeed(gpu: number, { health }: Entry, slowness: number): void {
     const { slowRatio, ejectRatio } = this.#settings.health;
-    const slowness = this.#peers.slowness(gpu, nowMs);
     const text = `it takes ${slowness.toFixed(1)} times as long as others of its kind`;
     if (slowness >= ejectRatio && health.state !== "quarantined" && this.#mayEject(gpu)) health.raise("slow", { demand: "quarantined", text, statistical: true });
     else if (slowness >= slowRatio) health.raise("slow", { demand: "degraded", text, standing: true });
@@ -225,12 +230,13 @@ export class FleetHealth {
     const left = this.#comparedAtMs === 0 ? 1 : Math.exp((this.#comparedAtMs - nowMs) / ERROR_RATE_TAU_MS);
     this.#comparedAtMs = nowMs;
     const { errorRate } = this.#fleet.health;
+    const slowness = this.#peers.slowness(nowMs);
     for (let gpu = 0; gpu < this.#entries.length; gpu += 1) {
       const entry = this.#entries[gpu];
       if (!entry || entry.outcomes === 0) continue;
       errorRate[gpu]! *= left;
       this.#judgeErrors(gpu, entry);
-      this.#judgeSpeed(gpu, entry, nowMs);
+      this.#judgeSpeed(gpu, entry, slowness.get(gpu) ?? Number.NaN);
       this.#settle(gpu, nowMs);
     }
   }

@@ -27,10 +27,21 @@ const MAX_MODELS = 1_000;
 /** A model that fails on the median GPU this often beside what it does on one has that in common with it. */
 const COMMON_SHARE = 0.5;
 
+/** What is known of one model. */
+interface OfModel {
+  readonly figures: Map<number, Figures>;
+  /** Median error rate of the GPUs that know it; NaN when too few do. Looked at anew once a share of them have had an outcome since. */
+  commonErrorRate: number;
+  outcomesSince: number;
+}
+
+/** Share of the GPUs that know a model; so that an outcome costs O(log GPUs) on average, however many fail. */
+const LOOK_AFTER_SHARE = 0.25;
+
 export class PeerStatistics {
   readonly #minOutcomes: number;
   readonly #kindOf: (gpu: number) => number;
-  readonly #models = new Map<string, Map<number, Figures>>();
+  readonly #models = new Map<string, OfModel>();
 
   constructor(minOutcomes: number, kindOf: (gpu: number) => number) {
     this.#minOutcomes = minOutcomes;
@@ -39,7 +50,14 @@ export class PeerStatistics {
 
   /** `ratio` is the time that a success took over what was expected; 0 when nothing can be said of that. */
   ended(gpu: number, modelId: string, fault: boolean, ratio: number, nowMs: number): void {
-    const figures = this.#figures(gpu, modelId);
+    const ofModel = this.#models.get(modelId) ?? { figures: new Map<number, Figures>(), commonErrorRate: Number.NaN, outcomesSince: 0 };
+    // The one with the newest outcome is last.
+    this.#models.delete(modelId);
+    this.#models.set(modelId, ofModel);
+    if (this.#models.size > MAX_MODELS) this.#models.delete(this.#models.keys().next().value!);
+    const figures = ofModel.figures.get(gpu) ?? { outcomes: 0, errorRate: 0, successes: 0, ratio: 0, atMs: 0 };
+    ofModel.figures.set(gpu, figures);
+    ofModel.outcomesSince += 1;
     figures.outcomes += 1;
     figures.errorRate += ((fault ? 1 : 0) - figures.errorRate) * Math.max(GAIN, 1 / figures.outcomes);
     figures.atMs = nowMs;
@@ -50,52 +68,49 @@ export class PeerStatistics {
 
   /** Nothing of before counts for it any more. */
   forget(gpu: number): void {
-    for (const ofModel of this.#models.values()) ofModel.delete(gpu);
+    for (const { figures } of this.#models.values()) figures.delete(gpu);
   }
 
-  /** How many times as long it takes as the median of its kind, over the models that both know well; NaN when none can be compared. */
-  slowness(gpu: number, nowMs: number): number {
-    let sum = 0;
-    let weight = 0;
-    for (const ofModel of this.#models.values()) {
-      const own = ofModel.get(gpu);
-      if (!own || own.successes < SPEED_OUTCOMES * this.#minOutcomes || nowMs - own.atMs > FORGOTTEN_AFTER_MS) continue;
-      const ratios: number[] = [];
-      for (const [other, { successes, ratio, atMs }] of ofModel) {
-        if (this.#kindOf(other) === this.#kindOf(gpu) && successes >= SPEED_OUTCOMES * this.#minOutcomes && nowMs - atMs <= FORGOTTEN_AFTER_MS) ratios.push(ratio);
+  /**
+   * By GPU: how many times as long it takes as the median of its kind, over the models that both know well; those that cannot be compared are
+   * not there. O(GPUs x models that each knows).
+   */
+  slowness(nowMs: number): ReadonlyMap<number, number> {
+    const sums = new Map<number, { sum: number; weight: number }>();
+    for (const { figures } of this.#models.values()) {
+      const ofKind = new Map<number, [gpu: number, known: Figures][]>();
+      for (const [gpu, known] of figures) {
+        if (known.successes < SPEED_OUTCOMES * this.#minOutcomes || nowMs - known.atMs > FORGOTTEN_AFTER_MS) continue;
+        const kind = this.#kindOf(gpu);
+        const peers = ofKind.get(kind) ?? [];
+        peers.push([gpu, known]);
+        ofKind.set(kind, peers);
       }
-      if (ratios.length < MIN_PEERS) continue;
-      const counts = Math.min(own.successes, 1 / GAIN);
-      sum += (own.ratio / lowerMedian(ratios)) * counts;
-      weight += counts;
+      for (const peers of ofKind.values()) {
+        if (peers.length < MIN_PEERS) continue;
+        const median = lowerMedian(peers.map(([, { ratio }]) => ratio));
+        for (const [gpu, { ratio, successes }] of peers) {
+          const counts = Math.min(successes, 1 / GAIN);
+          const { sum, weight } = sums.get(gpu) ?? { sum: 0, weight: 0 };
+          sums.set(gpu, { sum: sum + (ratio / median) * counts, weight: weight + counts });
+        }
+      }
     }
-    return weight === 0 ? Number.NaN : sum / weight;
+    return new Map([...sums].map(([gpu, { sum, weight }]) => [gpu, sum / weight]));
   }
 
-  /** Whether a model fails on the others, of whatever kind, about as often as on this GPU: then a fault with it says nothing of the GPU. */
+  /** Whether a model fails on most GPUs, of whatever kind, about as often as on this one: then a fault with it says nothing of the GPU. */
   failsEverywhere(gpu: number, modelId: string, nowMs: number): boolean {
     const ofModel = this.#models.get(modelId);
-    const own = ofModel?.get(gpu);
+    const own = ofModel?.figures.get(gpu);
     if (!ofModel || !own) return false;
-    const rates: number[] = [];
-    for (const [other, { outcomes, errorRate, atMs }] of ofModel) {
-      if (other !== gpu && outcomes >= this.#minOutcomes && nowMs - atMs <= FORGOTTEN_AFTER_MS) rates.push(errorRate);
+    if (ofModel.outcomesSince >= ofModel.figures.size * LOOK_AFTER_SHARE) {
+      const rates: number[] = [];
+      for (const { outcomes, errorRate, atMs } of ofModel.figures.values()) if (outcomes >= this.#minOutcomes && nowMs - atMs <= FORGOTTEN_AFTER_MS) rates.push(errorRate);
+      ofModel.commonErrorRate = rates.length < MIN_PEERS ? Number.NaN : lowerMedian(rates);
+      ofModel.outcomesSince = 0;
     }
-    return rates.length >= MIN_PEERS - 1 && lowerMedian(rates) > COMMON_SHARE * own.errorRate;
-  }
-
-  #figures(gpu: number, modelId: string): Figures {
-    const ofModel = this.#models.get(modelId) ?? new Map<number, Figures>();
-    // The one with the newest outcome is last.
-    this.#models.delete(modelId);
-    this.#models.set(modelId, ofModel);
-    if (this.#models.size > MAX_MODELS) this.#models.delete(this.#models.keys().next().value!);
-    let figures = ofModel.get(gpu);
-    if (!figures) {
-      figures = { outcomes: 0, errorRate: 0, successes: 0, ratio: 0, atMs: 0 };
-      ofModel.set(gpu, figures);
-    }
-    return figures;
+    return ofModel.commonErrorRate > COMMON_SHARE * own.errorRate;
   }
 }
 

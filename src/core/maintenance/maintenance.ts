@@ -46,6 +46,7 @@ export class Maintenance {
     if (parentGpuId !== "" && parentGpuId !== gpuId) return { kind: "mig_instance", parentGpuId };
     const { nodeId, connected } = fleet.nodeOf[gpu]!;
     if (!connected) return { kind: "node_away", nodeId };
+    if (this.#health.isAbsent(gpu)) return { kind: "absent", nodeId };
     if (!this.#restarting.has(nodeId)) return { kind: "no_command", nodeId };
     const restart = maintenance.restartOf(gpuId);
     // One that waits may be hurried.
@@ -125,7 +126,9 @@ export class Maintenance {
   #end({ restartId, gpuId }: GpuRestart, state: RestartState, message: string, nowMs: number, step: Step): void {
     const { maintenance } = this.#state;
     emit(this.#state, { kind: "gpu_restart_ended", restartId, gpuId, state, message, atMs: nowMs }, step);
-    if (state === "succeeded") for (const gpu of maintenance.gpusOf({ kind: "gpu", gpuId })) this.#health.restarted(gpu, "restarted by an operator", nowMs);
+    if (state !== "succeeded") return;
+    // One that has gone missing meanwhile comes back when its node reports it, and not before.
+    for (const gpu of maintenance.gpusOf({ kind: "gpu", gpuId })) if (!this.#health.isAbsent(gpu)) this.#health.restarted(gpu, "restarted by an operator", nowMs);
   }
 
   /** Ends the attempts on a target: idempotent ones begin elsewhere at once, the others when their agent says that they have stopped. */

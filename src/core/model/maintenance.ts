@@ -52,6 +52,8 @@ export type RestartRefusal =
   /** A part of a GPU, which is restarted as a whole. */
   | { readonly kind: "mig_instance"; readonly parentGpuId: GpuId }
   | { readonly kind: "node_away"; readonly nodeId: NodeId }
+  /** Its node no longer reports it. */
+  | { readonly kind: "absent"; readonly nodeId: NodeId }
   | { readonly kind: "no_command"; readonly nodeId: NodeId }
   | { readonly kind: "under_way"; readonly restart: GpuRestart };
 

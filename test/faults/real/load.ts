@@ -26,6 +26,9 @@ export interface LoadOptions {
 
 const CALL_DEADLINE_MS = 2_000;
 const RETRY_MS = 30;
+/** For the questions after the load. */
+const AUDIT_MS = 300_000;
+const AUDITED_AT_ONCE = 64;
 /** What a router says that is gone, stopping, slow or out of room: ask again. */
 const GONE: ReadonlySet<number> = new Set([status.UNAVAILABLE, status.DEADLINE_EXCEEDED, status.CANCELLED, status.RESOURCE_EXHAUSTED]);
 /** Of inference, ms. */
@@ -73,13 +76,18 @@ export class Load {
     this.#stopping = true;
     this.#giveUpAt = performance.now() + withinMs;
     await Promise.all(this.#workers);
-    for (const requestId of this.ledger.known) await this.#patiently(() => this.#look(requestId));
+    this.#giveUpAt = performance.now() + AUDIT_MS;
+    const { known } = this.ledger;
+    for (let from = 0; from < known.length; from += AUDITED_AT_ONCE) {
+      await Promise.all(known.slice(from, from + AUDITED_AT_ONCE).map((requestId) => this.#patiently(() => this.#look(requestId))));
+    }
     let pageToken = "";
     do {
       const page = await this.#patiently(() => this.#client.list({ pageSize: 1000, pageToken }, { deadlineMs: CALL_DEADLINE_MS }));
       for (const info of page?.requests ?? []) this.#note(info);
       pageToken = page?.nextPageToken ?? "";
     } while (pageToken !== "");
+    if (performance.now() >= this.#giveUpAt) throw new Error(`The router did not answer for all ${known.length} requests within ${AUDIT_MS} ms.`);
   }
 
   async #work(): Promise<void> {

@@ -33,9 +33,9 @@ export class Executions {
     for (const execution of this.#live) if (execution.process === process) this.#live.delete(execution);
   }
 
-  /** Those that make headway now. */
-  get running(): readonly Execution[] {
-    return [...this.#live].filter(({ process }) => !process.paused);
+  /** Those that make headway. In the instant in which a machine goes on nothing has: what waited for it to go on comes first. */
+  running(nowMs: number): readonly Execution[] {
+    return [...this.#live].filter(({ process }) => !process.paused && process.resumedAtMs < nowMs);
   }
 
   get size(): number {

@@ -38,9 +38,9 @@ export function oneLiveAttemptPerRequest(nodeId: string, message: ConnectRespons
 }
 
 /** Work that must not run twice makes headway in one place at a time, whatever anybody believes. */
-export function mustNotRunTwiceRunsOnce(executions: Executions): void {
+export function mustNotRunTwiceRunsOnce(executions: Executions, nowMs: number): void {
   const where = new Map<string, string>();
-  for (const { requestId, attempt, nodeId, mustNotRunTwice } of executions.running) {
+  for (const { requestId, attempt, nodeId, mustNotRunTwice } of executions.running(nowMs)) {
     if (!mustNotRunTwice) continue;
     const here = `attempt ${attempt} on ${nodeId}`;
     const there = where.get(requestId);

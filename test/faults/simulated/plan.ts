@@ -25,7 +25,7 @@ const EVERYTHING_SHARE = 0.1;
 /** `only` are the faults that are on; null for those that the seed draws: each in about half of the seeds, all of them in some. */
 export function planOf(draw: Draw, only: readonly string[] | null): Plan {
   const share = draw.chance(EVERYTHING_SHARE) ? 1 : 0.45;
-  const drawn = FAULT_NAMES.filter((name) => draw.chance(share) && name !== "replacement");
+  const drawn = FAULT_NAMES.filter(() => draw.chance(share));
   const faults = new Set(only ?? drawn);
   const { core, agentTerms, retention, callbacks } = loadRouterConfig(undefined, {});
   // Shorter than the default, so that it runs out within a story; the router's margin over it stays.
@@ -63,8 +63,10 @@ export function specOf(index: number, plan: Plan, gpuIds: readonly string[], dra
   const once = training || draw.chance(0.3);
   const pinned = draw.chance(0.1);
   const gang = !pinned && plan.nodes.some((gpus) => gpus >= 2) && draw.chance(0.08) ? 2 : 1;
-  const wished = gang > 1 || draw.chance(0.15);
+  const tokens = !once && gang === 1 && draw.chance(0.2);
+  const wished = gang > 1 || draw.chance(tokens ? 0.5 : 0.15);
   const timed = plan.faults.has("time-outs");
+  const sometimes = (): number => (timed && draw.chance(0.3) ? draw.whole(50, 3_000) : 0);
   return {
     requestId: `r${index}` as RequestId,
     userId: draw.pick(["ada", "bob", "eve"]) as UserId,
@@ -78,15 +80,20 @@ export function specOf(index: number, plan: Plan, gpuIds: readonly string[], dra
       // What must not run twice runs for longer than a lease, now and then: otherwise nobody would see it run on.
       expectedDurationMs: draw.pick(once ? [0, 500, 3_000, 9_000] : [0, 100, 700, 1_500]),
       minComputeCapability: 0,
-      inputTokens: 0,
-      outputTokens: 0,
+      inputTokens: tokens ? draw.whole(10, 4_000) : 0,
+      outputTokens: tokens ? draw.whole(1, 300) : 0,
     },
     timeoutMs: timed ? Math.round(draw.between(100, 4_000)) : draw.pick([0, 0, 20_000]),
     callbackUrl: draw.chance(0.4) ? `http://receiver-${draw.whole(1, 2)}.example/told` : "",
     strategy: "",
     specificGpuId: pinned ? (draw.pick(gpuIds) as GpuId) : "",
     idempotent: !once,
-    ...(wished && { wishes: { ...NO_WISHES, gpus: gang, preemptible: draw.chance(0.5), checkpoint: draw.chance(0.5) } }),
+    ...(wished && {
+      wishes: { ...NO_WISHES, gpus: gang, preemptible: draw.chance(0.5), checkpoint: draw.chance(0.5), totalMs: tokens ? draw.whole(200, 6_000) : 0, whenLate: draw.pick(["demote", "fail"]) },
+    }),
+    ...(draw.chance(0.3) && {
+      handling: { onInterruption: draw.pick(["restart", "fail"]), timeouts: { waitingMs: sometimes(), startingMs: sometimes(), runningMs: sometimes(), answeringMs: sometimes() } },
+    }),
     payload: new Uint8Array(draw.whole(0, 200)),
     contentHash: `content of r${index}`,
   };

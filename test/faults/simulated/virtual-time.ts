@@ -11,6 +11,8 @@ export class SimulatedProcess {
   readonly clockRate: number;
   alive = true;
   paused = false;
+  /** When it last went on after a pause. */
+  resumedAtMs = Number.NEGATIVE_INFINITY;
   /** What came while it was paused, oldest first. */
   readonly backlog: Scheduled[] = [];
 
@@ -60,6 +62,7 @@ export class VirtualTime {
   /** All that came meanwhile comes now: timers first, or messages first. */
   resume(process: SimulatedProcess, timersFirst: boolean): void {
     process.paused = false;
+    process.resumedAtMs = this.nowMs;
     const backlog = process.backlog.splice(0);
     const early = backlog.filter(({ isTimer }) => isTimer === timersFirst);
     const late = backlog.filter(({ isTimer }) => isTimer !== timersFirst);

@@ -250,6 +250,19 @@ describe("taking rights away", () => {
   });
 });
 
+test("when the issuer's keys cannot be had, tokens are answered as trouble of the router's, and its log says why, once", async () => {
+  const tokens = { issuer: "i", audience: "a", jwks: "/nowhere/jwks.json", userClaim: "sub", rolesClaim: "roles", teamClaim: "", roles: {}, defaultRole: "user" as const, clockToleranceMs: 0 };
+  const served = await serveGuarded({ authenticator: { tokens } });
+  const part = Buffer.from(JSON.stringify({ alg: "RS256" })).toString("base64url");
+  for (let call = 0; call < 15; call += 1) {
+    const authorization = `Bearer ${part}.${part}.${call}`;
+    expect(await callGrpc(served.grpc, list, {}, { authorization })).toEqual({ code: status.UNAVAILABLE, details: "who is calling cannot be checked now; the router's log has the cause" });
+  }
+  expect((await callConnect(`http://${served.http}`, list, {}, { authorization: `Bearer ${part}.${part}.x` })).httpStatus).toBe(503);
+  expect(served.log.entries).toEqual([[{ trouble: expect.stringContaining("/nowhere/jwks.json") }, "who is calling cannot be checked"]]);
+  expect((await callGrpc(served.grpc, list, {}, { authorization: `Bearer ${served.keys.user}` })).code).toBe(status.OK);
+});
+
 test("HTTP Basic works on both ports, a wrong password on none", async () => {
   const served = await serveGuarded();
   await served.identity.book.putUser({ name: "carol", roles: ["reader"], team: "", password: "a long password" }, OPERATOR);

@@ -12,6 +12,7 @@ import { IdentityGuard } from "../../../src/api/guard.js";
 import { createHttpServer, type HttpServerOptions } from "../../../src/api/http-server.js";
 import { createIdentityService } from "../../../src/api/identity-service.js";
 import { createRouterService } from "../../../src/api/router-service.js";
+import { createValidation } from "../../../src/api/validation.js";
 import type { AuthenticatorOptions } from "../../../src/auth/authenticator.js";
 import { ROLES, type Role } from "../../../src/auth/principal.js";
 import { agentDoor } from "../../../src/router/agent-door.js";
@@ -34,6 +35,9 @@ export interface Guarded {
   readonly agents: string[];
 }
 
+/** Compiled once for all tests of a file. */
+const validate = createValidation();
+
 interface Options {
   readonly authenticator?: Partial<Omit<AuthenticatorOptions, "book" | "audit">>;
   readonly grpc?: Partial<GrpcServerOptions>;
@@ -54,11 +58,11 @@ export async function serveGuarded({ authenticator, grpc: grpcOptions, http: htt
   });
   const keys = { admin: await identity.key({ roles: ["admin"], user: "admin" }) } as Record<Role, string>;
   for (const role of ROLES) keys[role] ??= await identity.key({ roles: [role], user: role, nodeIds: role === "agent" ? ["node-1"] : [] });
-  const guard = new IdentityGuard(identity.authenticator, identity.audit, (listener) => identity.book.onTakenAway(listener));
-  const service = createRouterService(router);
+  const guard = new IdentityGuard(identity.authenticator, identity.audit, log, (listener) => identity.book.onTakenAway(listener));
+  const service = createRouterService(router, Date.now, validate);
   const services = [
     { service: AdminService, handlers: createAdminService(new FakeAdmin(router), identity.audit) },
-    { service: IdentityService, handlers: createIdentityService(identity.book, identity.audit) },
+    { service: IdentityService, handlers: createIdentityService(identity.book, identity.audit, Date.now, validate) },
   ];
   const agents: string[] = [];
   const connect = agentDoor((stream: ServerDuplexStream<ConnectRequest, ConnectResponse>) => {

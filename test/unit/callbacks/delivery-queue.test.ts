@@ -89,6 +89,17 @@ describe("the delivery queue", () => {
     expect([queue.pendingOf("a"), queue.pendingOf("b"), queue.flying]).toEqual([0, 0, 0]);
   });
 
+  test("an id that comes again with another host is another request", () => {
+    const queue = queueOf();
+    queue.add(1, "r", "a");
+    queue.add(2, "r", "b");
+    expect([queue.pendingOf("a"), queue.pendingOf("b")]).toEqual([1, 1]);
+    const tickets = takeAll(queue);
+    expect(tickets).toHaveLength(2);
+    for (const ticket of tickets) queue.succeeded(ticket);
+    expect([queue.pending, queue.pendingOf("a"), queue.pendingOf("b")]).toEqual([0, 0, 0]);
+  });
+
   test("random lives: nothing is lost, nothing overtakes, no bound is passed", () => {
     const next = seededRandom(42);
     const random = (below: number): number => Math.floor(next() * below);

@@ -144,7 +144,7 @@ export class FakeStream extends EventEmitter {
     this.emit("data", create(ConnectRequestSchema, message));
   }
 
-  hello(hello: { nodeId?: string; instanceId?: string; highestEpoch?: bigint; held?: { requestId: string; attempt: number }[] } = {}, beat = 0n): void {
+  hello(hello: { nodeId?: string; instanceId?: string; highestEpoch?: bigint; held?: { requestId: string; attempt: number }[]; gpus?: { gpuId: string }[] } = {}, beat = 0n): void {
     const gpus = [{ gpuId: "GPU-0", name: "Test GPU", memoryTotalMib: 80_000, computeCapability: "9.0" }];
     this.says({ beat, hello: { nodeId: "node-a", instanceId: "1", agentVersion: "0", gpus, runners: { runners: [{ name: "any", kind: "exec", models: ["*"] }] }, ...hello } });
   }

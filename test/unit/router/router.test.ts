@@ -1,5 +1,6 @@
 // The router as a whole behind the API's port, on a real journal, with the agent's events put in by hand.
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
+import { status } from "@grpc/grpc-js";
 import type { WatchEvent } from "../../../src/api/router-port.js";
 import type { GpuId, RequestId } from "../../../src/core/model/ids.js";
 import { DEFAULT_CORE_SETTINGS } from "../../../src/core/settings.js";
@@ -193,4 +194,50 @@ test("a router that stops leaves a snapshot: the next one folds nothing and know
   await start();
   expect(router.liveRequests).toBe(2);
   expect((await router.status(id("a")))?.request.phase).toBe("completed");
+});
+
+test("a node that claims another's GPU is refused while that one is connected, and may have it after", async () => {
+  const first = agent();
+  const claim = (): { code: number; details: string }[] => {
+    const stream = new FakeStream();
+    const refusals: { code: number; details: string }[] = [];
+    stream.on("error", (error: { code: number; details: string }) => refusals.push(error));
+    router.agents.connect(stream.stream);
+    stream.hello({ nodeId: "node-b", instanceId: "2" });
+    return refusals;
+  };
+  expect(claim()).toEqual([{ code: status.ALREADY_EXISTS, details: "GPU GPU-0 is connected by node node-a: a GPU belongs to one node." }]);
+  expect(router.gpus().map(({ nodeId, state }) => [nodeId, state])).toEqual([["node-a", "active"]]);
+  first.emit("end");
+  expect(claim()).toEqual([]);
+  expect(router.gpus().map(({ nodeId, state }) => [nodeId, state])).toEqual([["node-b", "active"]]);
+});
+
+describe("what a node says of another's attempt", () => {
+  test("reaches nobody who watches it: neither output nor progress nor an end", async () => {
+    const stream = agent();
+    const other = new FakeStream();
+    other.on("error", () => {});
+    router.agents.connect(other.stream);
+    other.hello({ nodeId: "node-b", instanceId: "2", gpus: [] });
+    await router.route(specOf("a"));
+    await dispatched(stream, "a");
+    const watch = router.watch(id("a"), new AbortController().signal)?.[Symbol.asyncIterator]();
+    await watch?.next();
+    const says = (from: FakeStream, text: string): void =>
+      from.says({
+        events: [
+          { ref: { requestId: "a", attempt: 1 }, event: { case: "progress", value: { fraction: 0.5, message: text } } },
+          { ref: { requestId: "a", attempt: 1 }, event: { case: "output", value: { offset: 0n, data: Buffer.from(text) } } },
+        ],
+      });
+    says(other, "made up");
+    ends(other, "a", "made up");
+    says(stream, "real");
+    ends(stream, "a", "real");
+    const seen: WatchEvent[] = [];
+    for (let next = await watch?.next(); next && !next.done; next = await watch?.next()) seen.push(next.value);
+    expect(seen.flatMap((event) => (event.kind === "progress" ? [event.message] : event.kind === "output" ? [Buffer.from(event.data).toString()] : []))).toEqual(["real", "real"]);
+    expect(router.result(id("a"))?.bytes.toString()).toBe("real");
+  });
 });

@@ -1,5 +1,6 @@
 // One call of an OpenAI-compatible server, from the request to the outcome. Called by `openai.ts`.
 // Does not choose the server, does not retry: a fault of the server is an outcome, and the router decides.
+import { gpuFaultIn } from "../gpu-fault.js";
 import { clip, emitOutput, unsuccessful } from "../outcome.js";
 import type { JobOutcome, JobSink, JobStatistics } from "../runner.js";
 import { Completion, serverError } from "./completion.js";
@@ -78,19 +79,21 @@ class Call {
   /** What a status other than 200 means. 0 stands for a fault without one. */
   refused(status: number, message: string): JobOutcome {
     const said = `${this.#name} answered${status === 0 ? "" : ` ${status}`}: ${clip(this.#redact(message), MAX_SERVER_MESSAGE_CHARS)}`;
-    if (status === 429) return this.end("unavailable", "server_overloaded", said);
-    // The caller did nothing wrong: a key, a path or a model that this server does not have (any more), or its own time-out.
-    if ([401, 403, 404, 408].includes(status)) return this.end("unavailable", "server_refused", said);
-    if (status >= 400 && status < 500) return this.end("failed", "server_refused", said);
+    if (status === 429) return this.end("unavailable", "server_overloaded", said, "none");
+    // The caller did nothing wrong: a key, a path or a model that this server does not have (any more), or its own time-out. Nor did the GPU.
+    if ([401, 403, 404, 408].includes(status)) return this.end("unavailable", "server_refused", said, "none");
+    if (status >= 400 && status < 500) return this.end("failed", "server_refused", said, "none");
+    if (gpuFaultIn(message)) return this.end("unavailable", "gpu_fault", said, "gpu");
     return this.end("unavailable", "server_error", said);
   }
 
   /** An end without success; what has come of the completion goes with it where it fits. */
-  end(outcome: "failed" | "unavailable" | "cancelled", code: string, message: string): JobOutcome {
+  end(outcome: "failed" | "unavailable" | "cancelled", code: string, message: string, fault?: "gpu" | "none"): JobOutcome {
     const partial = this.completion.empty ? new Uint8Array() : this.completion.toJson();
     const fits = partial.length > 0 && partial.length <= this.#options.maxResultBytes;
     return unsuccessful(outcome, code, message, {
       statistics: this.#statistics(),
+      ...(fault && { fault }),
       ...(fits ? { result: partial, contentType: "application/json" } : {}),
     });
   }
@@ -101,7 +104,7 @@ class Call {
     const reason = stop.signal.aborted ? (stop.signal.reason as StopReason) : null;
     const fault = faultOf(error);
     if (reason === "cancelled") return this.end("cancelled", "cancelled", "Cancelled while the server worked on it.");
-    if (reason === "closed") return this.end("unavailable", "runner_closed", "The agent is stopping.");
+    if (reason === "closed") return this.end("unavailable", "runner_closed", "The agent is stopping.", "none");
     if (reason === "silent" || fault.code === "UND_ERR_HEADERS_TIMEOUT" || fault.code === "UND_ERR_BODY_TIMEOUT") {
       const message = `${this.#name} sent nothing for ${inactivityTimeoutMs} ms; raise inactivity_timeout_s if it needs longer.`;
       return this.end("unavailable", "server_silent", message);

@@ -60,13 +60,14 @@ test("a GPU that is lost is told once, and again after it was back", async () =>
   expect(await probe.sample()).toHaveLength(1);
   writeFileSync(file("-q.out"), "<nvidia_smi_log></nvidia_smi_log>");
   expect(await probe.sample()).toEqual([]);
-  expect(events.slice(1)).toEqual([{ kind: "lost", gpuId: UUID, reason: "nvidia-smi no longer shows it" }]);
+  expect(events.slice(1)).toEqual([{ kind: "restored", gpuId: UUID, reason: "it answers again" }, { kind: "lost", gpuId: UUID, reason: "nvidia-smi no longer shows it" }]);
   stop();
   writeFileSync(file("-q.out"), smiXml());
   await probe.sample();
   writeFileSync(file("-q.out"), smiXml({ used: "[GPU is lost]" }));
   await probe.sample();
-  expect(events).toHaveLength(2);
+  // Nobody listens any more.
+  expect(events).toHaveLength(3);
 });
 
 test("its failure is told in its own words", async () => {

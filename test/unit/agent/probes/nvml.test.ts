@@ -77,6 +77,8 @@ describe("what it tells", () => {
       clockEventReasons: 0x24,
       eccCorrected: 7,
       eccUncorrected: 1,
+      rowRemapPending: false,
+      rowRemapFailed: false,
       processes: [
         { pid: 1000, memoryUsedMib: 100 },
         { pid: 1001, memoryUsedMib: 101 },
@@ -112,7 +114,7 @@ describe("what it tells", () => {
   });
 
   test("undefined for each figure that the GPU does not support", async () => {
-    for (const call of ["UtilizationRates", "Temperature", "PowerUsage", "EnforcedPowerLimit", "CudaComputeCapability", "NumGpuCores", "TotalEccErrors", "CurrentClocksEventReasons", "ComputeRunningProcesses_v3", "GraphicsRunningProcesses_v3", "MigMode"]) fake.raise(`unsupported-${call}`);
+    for (const call of ["UtilizationRates", "Temperature", "PowerUsage", "EnforcedPowerLimit", "CudaComputeCapability", "NumGpuCores", "TotalEccErrors", "RemappedRows", "CurrentClocksEventReasons", "ComputeRunningProcesses_v3", "GraphicsRunningProcesses_v3", "MigMode"]) fake.raise(`unsupported-${call}`);
     const { probe } = probeWith(fake.options({ GPUS: "1" }));
     expect((await probe.inventory())[0]).toMatchObject({ computeCapability: "", multiprocessorCount: 0, powerLimitWatts: 0 });
     expect(await probe.sample()).toEqual([
@@ -147,6 +149,15 @@ describe("what it tells", () => {
     expect((await probe.sample())[0]).toMatchObject({ memoryUsedMib: 1000, memoryFreeMib: 80_920 });
     fake.raise("unsupported-MemoryInfo");
     expect((await probe.sample())[0]).toMatchObject({ memoryUsedMib: 0, memoryFreeMib: 0 });
+  });
+
+  test("repairs of memory that wait for a reset, of the GPU and of each of its instances", async () => {
+    const repairs = async (probe: NvmlProbe): Promise<unknown[]> => (await probe.sample()).map(({ rowRemapPending, rowRemapFailed, retiredPagesPending }) => [rowRemapPending, rowRemapFailed, retiredPagesPending]);
+    fake.raise("rows-pending-0");
+    fake.raise("rows-failed-1");
+    expect(await repairs(probeWith(fake.options()).probe)).toEqual([[true, false, undefined], [false, true, undefined]]);
+    expect((await repairs(probeWith(fake.options({ MIG: "1" })).probe)).slice(0, 2)).toEqual([[true, false, undefined], [true, false, undefined]]);
+    expect(await repairs(probeWith(fake.options({}, true)).probe)).toEqual([[undefined, undefined, true], [undefined, undefined, false]]);
   });
 
   test("all processes when there are more than the first guess", async () => {
@@ -189,10 +200,11 @@ describe("events", () => {
     expect(events).toEqual([{ kind: "lost", gpuId: GPU_0, reason: expect.stringContaining("GPU_IS_LOST. The GPU has fallen off the bus") }]);
     fake.clear("lost-0");
     expect(await probe.sample()).toHaveLength(2);
+    expect(events[1]).toEqual({ kind: "restored", gpuId: GPU_0, reason: "it answers again" });
     fake.raise("error-0");
     expect(await probe.sample()).toHaveLength(1);
-    expect(events).toHaveLength(2);
-    expect(events[1]).toMatchObject({ kind: "lost", gpuId: GPU_0, reason: expect.stringContaining("nvmlDeviceGetMemoryInfo answered UNKNOWN") });
+    expect(events).toHaveLength(3);
+    expect(events[2]).toMatchObject({ kind: "lost", gpuId: GPU_0, reason: expect.stringContaining("nvmlDeviceGetMemoryInfo answered UNKNOWN") });
   });
 });
 
@@ -207,9 +219,11 @@ describe("a driver that hangs", () => {
     clearInterval(ticker);
     expect(samples.map(({ gpuId }) => gpuId.slice(-1))).toEqual(["0", "2"]);
     expect(ticks).toBeGreaterThan(5);
-    expect(events).toEqual([{ kind: "lost", gpuId: GPU_1, reason: expect.stringMatching(/did not answer for GPU-\S+1 within 1000 ms\. The NVIDIA driver may hang/) }]);
+    expect(events).toEqual([{ kind: "hangs", gpuId: GPU_1, reason: expect.stringMatching(/did not answer for GPU-\S+1 within 1000 ms\. The NVIDIA driver may hang/) }]);
     fake.clear("hang-1");
+    // Its sample says that it is over.
     expect(await probe.sample()).toHaveLength(3);
+    expect(events).toHaveLength(1);
   });
 
   test("is left alone for a while", async () => {
@@ -256,7 +270,7 @@ describe("a driver that hangs", () => {
     const startedAt = performance.now();
     await expect(probe.sample()).rejects.toThrow("NVML did not open within 2000 ms");
     expect(performance.now() - startedAt).toBeLessThan(8000);
-    expect(events).toHaveLength(8);
+    expect(events.map(({ kind }) => kind)).toEqual(Array.from({ length: 8 }, () => "hangs"));
   });
 });
 
@@ -265,7 +279,7 @@ test("a library that crashes takes neither the agent nor the other GPUs with it"
   await probe.inventory();
   fake.raise("crash-0");
   expect((await probe.sample()).map(({ gpuId }) => gpuId)).toEqual([GPU_1]);
-  expect(events).toEqual([{ kind: "lost", gpuId: GPU_0, reason: expect.stringContaining("ended (SIGSEGV)") }]);
+  expect(events).toEqual([{ kind: "hangs", gpuId: GPU_0, reason: expect.stringContaining("ended (SIGSEGV)") }]);
 });
 
 /** Whether a process is there and not a zombie that nobody has collected. */

@@ -169,6 +169,15 @@ describe("an end without success", () => {
     if (outcome.outcome === "failed") expect(outcome.message.length).toBeLessThan(2200);
   });
 
+  test("an exit code after which stderr blames the GPU may succeed elsewhere, and is the GPU's fault", async () => {
+    const outcome = await sh("echo 'RuntimeError: CUDA error: uncorrectable ECC error encountered' >&2; exit 1").run(aJob(), new RecordingSink(), LIMITS, never);
+    expect(outcome).toMatchObject({ outcome: "unavailable", code: "gpu_fault", fault: "gpu", exitCode: 1, message: expect.stringContaining("uncorrectable ECC error") });
+    const own = await sh("echo 'CUDA error: an illegal memory access was encountered' >&2; exit 1").run(aJob(), new RecordingSink(), LIMITS, never);
+    expect(own).toMatchObject({ outcome: "failed", code: "exit_code" });
+    const well = await sh("echo 'recovered from: GPU is lost' >&2").run(aJob(), new RecordingSink(), LIMITS, never);
+    expect(well).toMatchObject({ outcome: "succeeded" });
+  });
+
   test("a signal that the agent did not send is the node's fault", async () => {
     expect(await sh("kill -KILL $$").run(aJob(), new RecordingSink(), LIMITS, never)).toMatchObject({ outcome: "unavailable", code: "killed", message: expect.stringContaining("SIGKILL") });
   });

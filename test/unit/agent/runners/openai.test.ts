@@ -234,22 +234,32 @@ describe("a fault", () => {
   });
 
   test.each([
-    [400, "failed", "server_refused"],
-    [422, "failed", "server_refused"],
-    [401, "unavailable", "server_refused"],
-    [404, "unavailable", "server_refused"],
-    [429, "unavailable", "server_overloaded"],
-    [500, "unavailable", "server_error"],
-    [503, "unavailable", "server_error"],
-    [307, "unavailable", "server_error"],
-  ] as const)("status %i is %s, %s", async (status, outcome, code) => {
+    [400, "failed", "server_refused", "none"],
+    [422, "failed", "server_refused", "none"],
+    [401, "unavailable", "server_refused", "none"],
+    [404, "unavailable", "server_refused", "none"],
+    [429, "unavailable", "server_overloaded", "none"],
+    [500, "unavailable", "server_error", undefined],
+    [503, "unavailable", "server_error", undefined],
+    [307, "unavailable", "server_error", undefined],
+  ] as const)("status %i is %s, %s, and the GPU to blame: %s", async (status, outcome, code, fault) => {
     onCompletion = (_, response) => void response.writeHead(status, { location: "/elsewhere" }).end('{"error":{"message":"because of sk-secret"}}');
     const sink = new RecordingSink();
     const ended = await start({ apiKey: "sk-secret" }).run(CHAT, sink, LIMITS, never);
     expect(ended).toMatchObject({ outcome, code, message: expect.stringContaining(String(status)) });
+    expect("fault" in ended ? ended.fault : undefined).toBe(fault);
     expect(JSON.stringify(ended)).not.toContain("sk-secret");
     expect(sink.starts).toBe(0);
     expect(requests.length).toBe(1);
+  });
+
+  test("a server whose words blame the GPU is believed; one that refuses the request may say what it likes", async () => {
+    const words = '{"error":{"message":"CUDA error: uncorrectable ECC error encountered"}}';
+    onCompletion = (_, response) => void response.writeHead(500).end(words);
+    expect(await start().run(CHAT, new RecordingSink(), LIMITS, never)).toMatchObject({ outcome: "unavailable", code: "gpu_fault", fault: "gpu" });
+    await runner?.close();
+    onCompletion = (_, response) => void response.writeHead(400).end(words);
+    expect(await start().run(CHAT, new RecordingSink(), LIMITS, never)).toMatchObject({ outcome: "failed", code: "server_refused", fault: "none" });
   });
 
   test("the server's words are passed on, but not without bound", async () => {

@@ -270,6 +270,21 @@ describe("restart of a GPU", () => {
     expect(world.restart("g0").records).toEqual([]);
   });
 
+  test("a GPU that its node no longer reports is not restarted, and one that goes missing meanwhile is not brought back by it", () => {
+    const world = new Fleet();
+    world.connectWith("node", ["g0", "g1"]);
+    world.restart("g1");
+    const { restartId } = world.lastRestart;
+    world.disconnect("node");
+    world.connectWith("node", ["g0"]);
+    world.restarted("node", restartId);
+    world.submit("r1", { gpu: "g1" });
+    expect(world.request("r1").phase).toBe("queued");
+    expect(world.engine.restartRefusal(gpuId("g1"), false)).toMatchObject({ kind: "absent" });
+    world.connectWith("node", ["g0", "g1"]);
+    expect(world.request("r1").gpuId).toBe("g1");
+  });
+
   test("of restarts that have ended the last 64 are kept", () => {
     const world = new Fleet();
     world.connectWith("node", ["g0"]);
