@@ -22,6 +22,8 @@ interface Life {
   answered: boolean;
   /** The agent process that was given its attempt; "" when a router took it over. */
   instanceId: string;
+  /** The attempt that this very process said it does not hold, 0 for none. */
+  disowned: number;
 }
 
 interface KnownNode {
@@ -91,6 +93,7 @@ export class Oracle {
     if (life.spec.idempotent || !life.at || event.kind === "attempt_ended") return;
     const { nodeId } = life.at;
     if (event.kind === "node_connected" && event.nodeId === nodeId && event.instanceId === life.instanceId) return;
+    if (life.disowned === record.attempt) return;
     const heardUntilMs = this.#heardUntil.get(`${nodeId} ${life.instanceId}`) ?? Number.NEGATIVE_INFINITY;
     assert(nowMs - heardUntilMs >= this.#settings.fencedAfterMs, "what must not run twice is given up when its agent has stopped it");
   }
@@ -101,6 +104,11 @@ export class Oracle {
       if (before?.connected) this.#heardUntil.set(`${event.nodeId} ${before.instanceId}`, nowMs);
       this.#heardUntil.set(`${event.nodeId} ${event.instanceId}`, Number.POSITIVE_INFINITY);
       this.#nodes.set(event.nodeId, { connected: true, instanceId: event.instanceId, gpus: new Set(event.gpus.map((gpu) => gpu.gpuId)), runners: event.runners });
+      for (const [requestId, life] of this.lives) {
+        if (life.at?.nodeId !== event.nodeId || life.instanceId !== event.instanceId) continue;
+        const holds = event.held.some((ref) => ref.requestId === requestId && ref.attempt === life.attempt);
+        life.disowned = holds ? 0 : life.attempt;
+      }
       for (const { gpuId, memoryTotalMib, computeCapability } of event.gpus) this.#gpus.set(gpuId, { memoryTotalMib, computeCapability, nodeId: event.nodeId });
     } else if (event.kind === "node_disconnected") {
       const node = this.#nodes.get(event.nodeId);
@@ -116,7 +124,7 @@ export class Oracle {
     switch (record.kind) {
       case "accepted":
         assert(!this.lives.has(record.spec.requestId) && !this.ended.has(record.spec.requestId), "a request is accepted once");
-        this.lives.set(record.spec.requestId, { spec: record.spec, attempt: 0, at: null, started: false, stopping: false, startedAtMs: 0, preemptions: 0, toldToStop: 0, placedAtMs: 0, answered: false, instanceId: "" });
+        this.lives.set(record.spec.requestId, { spec: record.spec, attempt: 0, at: null, started: false, stopping: false, startedAtMs: 0, preemptions: 0, toldToStop: 0, placedAtMs: 0, answered: false, instanceId: "", disowned: 0 });
         return;
       case "placed":
         this.#judgePlacement(record);
