@@ -100,9 +100,12 @@ export class Dispatcher {
 
   /** Tells less urgent work to stop for somebody who cannot be in time otherwise. It goes back in line when it has stopped. */
   preempt(nowMs: number, step: Step): void {
-    for (const { spec, attempt, nodeId } of this.#preemption.tick(nowMs, (waiting) => this.askOf(waiting, this.#nextAttempt(waiting), nowMs))) {
+    const stopped = this.#preemption.tick(nowMs, (waiting) => this.askOf(waiting, this.#nextAttempt(waiting), nowMs));
+    for (const { spec, attempt, nodeId } of stopped) {
       step.effects.push({ kind: "cancel_attempt", nodeId: nodeId as NodeId, ref: { requestId: spec.requestId, attempt } });
     }
+    // What was kept for him before is now for others.
+    if (stopped.length > 0) this.schedule(nowMs, step);
   }
 
   /** Places what fits, then keeps GPUs for what needs more than is free; whom that no longer concerns makes room for others. */

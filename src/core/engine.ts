@@ -288,7 +288,7 @@ export class Engine {
     state.fleet.work.follow(nowMs);
     state.queue.standings.reopenHealing();
     this.#dispatcher.reopenHeld(nowMs);
-    for (const order of this.#placement.tick(nowMs, state.queue.heads())) step.effects.push(order);
+    for (const order of this.#placement.tick(nowMs)) step.effects.push(order);
     this.health.tick(nowMs);
     state.fleet.forgetStaleSamples(nowMs, FRESH_PERIODS * this.#settings.telemetryIntervalMs);
   }

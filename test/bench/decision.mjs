@@ -12,7 +12,8 @@ const WAITING = 10_000;
 /** What any scheduler must at least do: look at each GPU once, drop what cannot, keep the best. No reasons, no ties, no runners-up. */
 function plainScan(fleet, memoryMib) {
   const { weights } = DEFAULT_CORE_SETTINGS;
-  const { blocked, roomMib, memoryTotalMib, effectiveUsedMib, effectiveUtilization, computeCapability, performanceIndex, temperatureCelsius, powerUsageWatts, powerLimitWatts, errorRate, size } = fleet;
+  const { blocked, roomMib, memoryTotalMib, effectiveUsedMib, effectiveUtilization, computeCapability, performanceIndex, temperatureCelsius, powerUsageWatts, powerLimitWatts, size } = fleet;
+  const { errorRate } = fleet.health;
   let best = -1;
   let bestScore = -1;
   for (let gpu = 0; gpu < size; gpu += 1) {

@@ -59,7 +59,10 @@ describe("reflection", () => {
   test("list names every service", async () => {
     const { stdout } = await run([], "list");
     expect(stdout.trim().split("\n")).toEqual([
+      "gpurouter.v1.AdminService",
       "gpurouter.v1.AgentService",
+      "gpurouter.v1.IdentityService",
+      "gpurouter.v1.QuotaService",
       SERVICE,
       "grpc.health.v1.Health",
       "grpc.reflection.v1.ServerReflection",

@@ -199,6 +199,8 @@ class World {
   settle(): void {
     const everything = 7;
     for (let node = 0; node < NODES; node += 1) this.#connect(node, everything, 0, this.#held(node, "truth"));
+    // A sample of the very millisecond in which a GPU was lost may be older than that.
+    this.#tick(1);
     const cool = [...GPUS, MOVING_GPU].map((gpu) => ({ sample: sample(gpu.gpuId), ageMs: 0 }));
     for (let node = 0; node < NODES; node += 1) this.step({ kind: "telemetry", nodeId: nodeOf(node), samples: cool });
     for (const { target } of this.#engine.state.maintenance.windows) this.step({ kind: "set_maintenance", target, on: false, reason: "", by: BY, untilMs: 0, drainByMs: 0 });

@@ -108,6 +108,8 @@ export class WorkLedger {
   slackMs = new Float64Array(FIRST_CAPACITY);
   /** Up to this batch work may lengthen an iteration, ms; Infinity where nobody else needs the GPU. Set by the placement's tick. */
   batchStepLimitMs = new Float64Array(FIRST_CAPACITY).fill(Number.POSITIVE_INFINITY);
+  /** Output tokens of requests with a promise that are expected to come, per ms, if they are spread evenly. Set by the placement's tick. */
+  expectedTokensPerMs = new Float64Array(FIRST_CAPACITY);
   /** Output tokens that the one with the least slack still has to write. */
   tightTokens = new Float64Array(FIRST_CAPACITY);
   /** The most that any of those with a promise still has to write. */
@@ -414,6 +416,7 @@ export class WorkLedger {
     this.tightTokens = wider(this.tightTokens);
     this.mostTokens = wider(this.mostTokens);
     this.batchStepLimitMs = wider(this.batchStepLimitMs).fill(Number.POSITIVE_INFINITY, this.batchStepLimitMs.length);
+    this.expectedTokensPerMs = wider(this.expectedTokensPerMs);
     this.#asOfMs = wider(this.#asOfMs);
     this.#stallArea = wider(this.#stallArea);
     this.#stallShare = wider(this.#stallShare);

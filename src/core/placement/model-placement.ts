@@ -1,41 +1,39 @@
 // Which models lie on which GPUs, where runners can load them: demand per model against what its GPUs can do. Called by the engine
 // for each accepted request and at each tick; gives orders, the runners that nodes report say what came of them. Not durable.
-// Replicates what is short before the line grows, takes the place of what has too much, and never moves faster than loading pays.
-import { writeMsPerToken, type ModelTimes } from "../estimate/service-times.js";
+// A load pays when what it saves while it serves is more than what is lost while it loads; nothing else is ordered.
+import { writeMsPerToken } from "../estimate/service-times.js";
 import type { Effect } from "../events.js";
 import type { Fleet } from "../fleet/fleet.js";
 import type { ResourceEstimate } from "../model/decision.js";
 import type { RunnerInfo } from "../model/gpu.js";
 import type { ModelId } from "../model/ids.js";
-import type { Waiting } from "../queue/eligibility-class.js";
 import type { RequestSpec } from "../model/request.js";
 import type { CoreSettings } from "../settings.js";
+import { Demand } from "./demand.js";
+import { ModelMix, type MixHost } from "./model-mix.js";
 
 const PLAN_EVERY_MS = 1_000;
-/** Demand of this long ago weighs 1/e. */
-const DEMAND_TAU_MS = 30_000;
-/** Bursts are seen over this time, ms, and prepared for this long. */
-const BURST_TAU_MS = 5_000;
-const BURST_MEMORY_MS = 180_000;
-/** A burst counts up to this many times the mean, and with this share of it: the rest waits. */
-const MAX_BURST = 4;
-const BURST_WEIGHT = 0.25;
-/** Work that nobody waits for counts for less: it can be done when the others have had theirs. */
-const UNHURRIED_WEIGHT = 0.4;
-/** Share of requests that may miss their time before a model counts as short of GPUs. */
-const MISSED_SHARE = 0.01;
-/** Work that waits longer than this for a GPU wants another, ms. */
-const LONG_WAIT_MS = 15_000;
+/** What is loaded now is expected to be of use for so long, ms. */
+const HORIZON_MS = 180_000;
+/**
+ * Rates are guesses, and of many moves the one that looks best is flattered most. A move must save so many times what an average GPU has in it;
+ * in a small fleet, where that is much, this share of all there is.
+ */
+const LEAST_GAIN = 2;
+const LEAST_GAIN_SHARE = 0.1;
+/** A model lies in the wrong places, whatever the rates say, when it misses more promises than this share, and so many times what the others do. */
+const MISPLACED_ABOVE = 0.1;
+const MISPLACED_TIMES = 2;
+/** What a move for a model that misses its promises counts for beside others: it comes first. */
+const URGENT_MS = 1e12;
+/** Differences of less, in GPUs' worth of work, are noise. */
+const NOISE = 0.25;
 /** A model may go from a GPU only after this long: loading it was not for nothing. */
 const MIN_RESIDENCY_MS = 30_000;
 /** GPUs that load at the same time, as a share of the fleet. */
 const LOADING_SHARE = 1 / 8;
 /** An order that nothing came of is forgotten after this long, ms; loading takes at most so long. */
 const ORDER_LOST_AFTER_MS = 300_000;
-/** Expected busy share of its GPUs above which a model gets another. */
-const SHORT_ABOVE = 0.6;
-/** By so much a move must lower the busiest share, or it is not worth its loading. */
-const MIN_GAIN = 0.1;
 /** Share of a GPU's memory that weights may take: the rest is for key-value caches. */
 const MAX_WEIGHT_SHARE = 0.65;
 /** The same for a model that has the GPU to itself. */
@@ -43,33 +41,23 @@ const MAX_WEIGHT_SHARE_ALONE = 0.82;
 /** After this long without a promise a model counts as one that nobody waits for, ms. */
 const PROMISE_MEMORY_MS = 60_000;
 const MAX_MODELS = 1_000;
+/** Less is no demand, tokens per second. */
+const LEAST_RATE = 0.01;
 
 type OrderModel = Extract<Effect, { kind: "order_model" }>;
 
-interface Demand {
-  readonly modelId: ModelId;
-  /** Tokens per second, decayed. */
-  inputRate: number;
-  outputRate: number;
-  /** All tokens per second over a short time, and the highest share by which that lately passed the mean. */
-  burstRate: number;
-  burst: number;
-  /** Requests, and those that could not be in time; decayed. */
-  asked: number;
-  missed: number;
-  /** How long the first in line has waited, ms. */
-  waitMs: number;
-  atMs: number;
-}
-
-/** A GPU as the plan sees it. */
-interface Host {
+interface Host extends MixHost {
   readonly gpu: number;
   readonly runner: RunnerInfo;
-  readonly weightsMib: Map<string, number>;
-  readonly models: Set<string>;
-  /** Expected busy share. */
-  load: number;
+  readonly weightsMib: ReadonlyMap<string, number>;
+  readonly loadMs: ReadonlyMap<string, number>;
+}
+
+interface PlannedMove {
+  readonly host: Host;
+  readonly demand: Demand;
+  readonly victims: readonly string[];
+  readonly savingMs: number;
 }
 
 export class ModelPlacement {
@@ -89,87 +77,126 @@ export class ModelPlacement {
   }
 
   /** A request was accepted. */
-  asked({ modelId, wishes }: RequestSpec, estimate: ResourceEstimate, nowMs: number): void {
-    const weight = wishes && (wishes.totalMs > 0 || wishes.firstOutputMs > 0 || wishes.deadlineAtMs > 0) ? 1 : UNHURRIED_WEIGHT;
-    const inputTokens = weight * (estimate.inputTokens ?? 0);
-    const outputTokens = weight * (estimate.outputTokens ?? 0);
+  asked({ modelId, wishes }: RequestSpec, { inputTokens = 0, outputTokens = 0 }: ResourceEstimate, nowMs: number): void {
     if (inputTokens + outputTokens === 0) return;
-    let demand = this.#demands.get(modelId);
+    const timed = wishes !== undefined && (wishes.totalMs > 0 || wishes.firstOutputMs > 0 || wishes.deadlineAtMs > 0);
+    const demand = this.#demands.get(modelId) ?? new Demand(modelId, nowMs);
     // The model that was asked for longest ago is forgotten first, not the one that was asked for first.
-    this.#demands.delete(modelId);
-    if (!demand) {
-      if (this.#demands.size >= MAX_MODELS) this.#demands.delete(this.#demands.keys().next().value!);
-      demand = { modelId, inputRate: 0, outputRate: 0, burstRate: 0, burst: 0, asked: 0, missed: 0, waitMs: 0, atMs: nowMs };
-    }
+    if (!this.#demands.delete(modelId) && this.#demands.size >= MAX_MODELS) this.#demands.delete(this.#demands.keys().next().value!);
     this.#demands.set(modelId, demand);
-    decay(demand, nowMs);
-    demand.inputRate += (inputTokens * 1000) / DEMAND_TAU_MS;
-    demand.outputRate += (outputTokens * 1000) / DEMAND_TAU_MS;
-    demand.burstRate += ((inputTokens + outputTokens) * 1000) / BURST_TAU_MS;
-    demand.asked += 1;
-    const mean = demand.inputRate + demand.outputRate;
-    demand.burst = Math.max(demand.burst, Math.min(MAX_BURST, demand.burstRate / mean - 1));
+    demand.take(inputTokens, outputTokens, timed, nowMs);
   }
 
   /** A request could not be in time. */
   missed(modelId: ModelId): void {
-    const demand = this.#demands.get(modelId);
-    if (demand) demand.missed += 1;
+    this.#demands.get(modelId)?.miss();
   }
 
-  /** Once a second: limits for batch work, and at most one move. `heads` are the first of each class in line. */
-  tick(nowMs: number, heads: Iterable<Waiting>): readonly OrderModel[] {
+  /** Once a second: what the ledger is to know of the models, and at most one move. */
+  tick(nowMs: number): readonly OrderModel[] {
     if (nowMs < this.#nextPlanMs) return [];
-    this.#lineUp(heads, nowMs);
+    for (const demand of this.#demands.values()) demand.follow(nowMs);
     this.#nextPlanMs = nowMs + PLAN_EVERY_MS;
-    this.#limitBatch(nowMs);
+    this.#tellLedger(nowMs);
     return this.#settings.hybrid.placement ? this.#plan(nowMs) : [];
   }
 
-  #lineUp(heads: Iterable<Waiting>, nowMs: number): void {
-    for (const demand of this.#demands.values()) demand.waitMs = 0;
-    for (const { spec, acceptedAtMs } of heads) {
-      const demand = this.#demands.get(spec.modelId);
-      if (demand) demand.waitMs = Math.max(demand.waitMs, nowMs - acceptedAtMs);
-    }
-  }
-
-  /** Batch work may lengthen an iteration up to a share of what the GPU's interactive models can bear. */
-  #limitBatch(nowMs: number): void {
-    const { work, nodes } = this.#fleet;
+  /**
+   * Tells the ledger what the models of each GPU are asked for by those who wait: batch work may lengthen an iteration up to a share of what
+   * they can bear, and whoever goes there delays those that are going to come.
+   */
+  #tellLedger(nowMs: number): void {
+    const { work, nodes, inventory } = this.#fleet;
     const share = this.#settings.hybrid.batchStepShare;
+    const copies = new Map<string, number>();
+    const served: { readonly gpu: number; readonly modelId: string }[] = [];
     for (const node of nodes.values()) {
       for (const gpu of node.gpus) {
         let limit = Number.POSITIVE_INFINITY;
-        const { gpuId } = this.#fleet.inventory[gpu]!;
+        const { gpuId } = inventory[gpu]!;
         for (const { gpuIds, models } of node.runners) {
           if (gpuIds.length > 0 && !gpuIds.includes(gpuId)) continue;
-          const asked = models.includes("*") ? this.#demands.keys() : models;
-          for (const modelId of asked) {
+          for (const modelId of models.includes("*") ? this.#demands.keys() : models) {
             const { bearableStepMs, promisedAtMs } = work.times.of(modelId);
-            if (nowMs - promisedAtMs < PROMISE_MEMORY_MS) limit = Math.min(limit, share >= 1 ? Number.POSITIVE_INFINITY : bearableStepMs * share);
+            if (nowMs - promisedAtMs >= PROMISE_MEMORY_MS) continue;
+            if (share < 1) limit = Math.min(limit, bearableStepMs * share);
+            copies.set(modelId, (copies.get(modelId) ?? 0) + 1);
+            served.push({ gpu, modelId });
           }
         }
         work.batchStepLimitMs[gpu] = limit;
+        work.expectedTokensPerMs[gpu] = 0;
       }
     }
+    for (const { gpu, modelId } of served) work.expectedTokensPerMs[gpu]! += (this.#demands.get(modelId)?.timedOutputPerMs ?? 0) / copies.get(modelId)!;
   }
 
   #plan(nowMs: number): readonly OrderModel[] {
-    const hosts = this.#hosts(nowMs);
-    if (hosts.length === 0) return [];
     for (const orders of [this.#loading, this.#leaving]) for (const [key, sinceMs] of orders) if (nowMs - sinceMs > ORDER_LOST_AFTER_MS) orders.delete(key);
-    if (this.#loading.size >= Math.max(1, Math.floor(hosts.length * LOADING_SHARE))) return [];
-    for (const demand of this.#demands.values()) decay(demand, nowMs);
-    this.#spread(hosts);
-    const pressures = [...this.#demands.values()].map((demand) => ({ demand, pressure: this.#pressure(demand, hosts) }));
-    pressures.sort((a, b) => b.pressure - a.pressure);
-    for (const { demand, pressure } of pressures) {
-      if (pressure <= SHORT_ABOVE) break;
-      const orders = this.#bestMove(demand, pressure, hosts, nowMs);
-      if (orders.length > 0) return orders;
+    const hosts = this.#hosts(nowMs);
+    if (hosts.length === 0 || this.#loading.size >= Math.max(1, Math.floor(hosts.length * LOADING_SHARE))) return [];
+    const wanted = [...this.#demands.values()].filter((demand) => isAsked(demand));
+    const mix = new ModelMix(hosts, wanted.map(({ modelId }) => modelId));
+    const leastMs = Math.max(NOISE, mix.content * Math.min(LEAST_GAIN / hosts.length, LEAST_GAIN_SHARE)) * HORIZON_MS;
+    const missed = wanted.reduce((sum, { missedShare }) => sum + missedShare, 0);
+    let best: PlannedMove | null = null;
+    for (const demand of wanted) {
+      const { modelId } = demand;
+      // Whose requests keep missing their time gets another GPU if nobody loses much by it; once that serves, it shows whether it helped.
+      const elsewhere = (missed - demand.missedShare) / Math.max(1, wanted.length - 1);
+      const short = demand.missedShare > MISPLACED_ABOVE + MISPLACED_TIMES * elsewhere && !this.#isLoading(modelId);
+      const floorMs = short ? -leastMs : leastMs;
+      for (const { host, victims } of this.#places(demand, hosts, mix, nowMs)) {
+        const savingMs = this.#saving(host, modelId, victims, hosts, mix, floorMs, nowMs) + (short ? URGENT_MS : 0);
+        if (savingMs > (best?.savingMs ?? floorMs)) best = { host, demand, victims, savingMs };
+      }
     }
-    return [];
+    return best ? this.#order(best, nowMs) : [];
+  }
+
+  /** Where a model may go, with what has to go for it: of GPUs that are alike only the least busy. */
+  *#places({ modelId }: Demand, hosts: readonly Host[], mix: ModelMix, nowMs: number): Iterable<{ readonly host: Host; readonly victims: readonly string[] }> {
+    const tried = new Set<string>();
+    for (const host of this.#leastBusyFirst(hosts, mix)) {
+      const needMib = host.weightsMib.get(modelId);
+      if (needMib === undefined || host.models.has(modelId)) continue;
+      const alike = `${this.#fleet.work.kind[host.gpu]} ${[...host.models].sort().join(" ")}`;
+      const victims = tried.has(alike) ? null : this.#victims(host, needMib, hosts, mix, nowMs);
+      if (!victims) continue;
+      tried.add(alike);
+      yield { host, victims };
+    }
+  }
+
+  #isLoading(modelId: string): boolean {
+    for (const key of this.#loading.keys()) if (key.endsWith(` ${modelId}`)) return true;
+    return false;
+  }
+
+  #leastBusyFirst(hosts: readonly Host[], mix: ModelMix): readonly Host[] {
+    return hosts.map((host, place) => ({ host, busy: mix.busyOf(place) })).sort((a, b) => a.busy - b.busy).map(({ host }) => host);
+  }
+
+  /** What a move saves over the horizon: what it gains once the model serves, less what is missing while the victims' work ends and it loads. */
+  #saving(host: Host, modelId: string, victims: readonly string[], hosts: readonly Host[], mix: ModelMix, floorMs: number, nowMs: number): number {
+    const place = hosts.indexOf(host);
+    const drainMs = victims.length === 0 ? 0 : this.#fleet.work.endsAtMs(host.gpu, nowMs) - nowMs;
+    const untilMs = Math.min(HORIZON_MS, drainMs + (host.loadMs.get(modelId) ?? 0));
+    const gained = mix.gain(place, victims, modelId) * (HORIZON_MS - untilMs);
+    return gained <= floorMs || victims.length === 0 ? gained : gained + mix.gain(place, victims, null) * untilMs;
+  }
+
+  #order({ host, demand, victims }: PlannedMove, nowMs: number): readonly OrderModel[] {
+    const { modelId } = demand;
+    demand.forgetMisses();
+    const { nodeId } = this.#fleet.nodeOf[host.gpu]!;
+    const runner = host.runner.name;
+    this.#loading.set(`${host.gpu} ${modelId}`, nowMs);
+    this.#since.set(`${host.gpu} ${modelId}`, nowMs);
+    for (const victim of victims) this.#leaving.set(`${host.gpu} ${victim}`, nowMs);
+    const orders = victims.map((victim): OrderModel => ({ kind: "order_model", nodeId, order: { runner, modelId: victim as ModelId, action: "unload" } }));
+    orders.push({ kind: "order_model", nodeId, order: { runner, modelId, action: "load" } });
+    return orders;
   }
 
   /** The GPUs whose runner can load models, with what lies or will lie there. */
@@ -195,7 +222,7 @@ export class ModelPlacement {
           told.add(key);
           models.add(modelId);
         }
-        hosts.push({ gpu, runner, weightsMib: new Map(runner.loadable.map(({ modelId, memoryMib }) => [modelId, memoryMib])), models, load: 0 });
+        hosts.push(this.#host(gpu, runner, models));
       }
     }
     // What nobody tells of any more is gone, and an order to a node that is away with it.
@@ -203,94 +230,49 @@ export class ModelPlacement {
     return hosts;
   }
 
-  /** The share of a GPU of this kind that a model's whole demand would take. */
-  #cost({ modelId, inputRate, outputRate, burst }: Demand, gpu: number): number {
-    const times: ModelTimes = this.#fleet.work.times.of(modelId);
+  #host(gpu: number, runner: RunnerInfo, models: Set<string>): Host {
+    const { loadable = [] } = runner;
+    const cost = new Map<string, number>();
+    for (const { modelId } of loadable) {
+      const demand = this.#demands.get(modelId);
+      if (demand && isAsked(demand)) cost.set(modelId, Math.max(1e-9, this.#cost(demand, gpu)));
+    }
+    return {
+      gpu,
+      runner,
+      models,
+      cost,
+      // Whoever has the GPU to itself leaves nothing.
+      taken: this.#fleet.exclusive[gpu]! > 0 ? 1 : 0,
+      weightsMib: new Map(loadable.map(({ modelId, memoryMib }) => [modelId, memoryMib])),
+      loadMs: new Map(loadable.map(({ modelId, loadMs }) => [modelId, loadMs])),
+    };
+  }
+
+  /** The share of a GPU that a model's whole demand would take. */
+  #cost(demand: Demand, gpu: number): number {
+    const times = this.#fleet.work.times.of(demand.modelId);
     const kind = this.#fleet.work.kind[gpu]!;
-    return ((inputRate * times.prefillMsPerToken[kind]! + outputRate * writeMsPerToken(times, kind)) * (1 + BURST_WEIGHT * burst)) / 1000;
+    const { input, output } = demand.rates;
+    return (this.#fleet.work.drag[gpu]! * (input * times.prefillMsPerToken[kind]! + output * writeMsPerToken(times, kind))) / 1000;
   }
 
-  /** Each model's demand goes to its GPUs in proportion to their speed: all of them get the same share of busy time from it. */
-  #share(demand: Demand, hosts: readonly Host[], except: Host | null, also: Host | null): number {
-    let speed = 0;
-    for (const host of hosts) {
-      if ((host.models.has(demand.modelId) && host !== except) || host === also) speed += 1 / Math.max(1e-9, this.#cost(demand, host.gpu));
-    }
-    return speed === 0 ? Number.POSITIVE_INFINITY : 1 / speed;
-  }
-
-  #spread(hosts: readonly Host[]): void {
-    for (const demand of this.#demands.values()) {
-      const share = this.#share(demand, hosts, null, null);
-      for (const host of hosts) if (host.models.has(demand.modelId)) host.load += share;
-    }
-  }
-
-  /** How busy the GPUs of a model are going to be on average; Infinity when it is asked for and lies nowhere. */
-  #pressure(demand: Demand, hosts: readonly Host[]): number {
-    if (demand.inputRate + demand.outputRate < 1e-3) return 0;
-    let loads = 0;
-    let count = 0;
-    for (const host of hosts) {
-      if (!host.models.has(demand.modelId)) continue;
-      loads += host.load;
-      count += 1;
-    }
-    if (count === 0) return Number.POSITIVE_INFINITY;
-    // Whatever the rates say: where promises cannot be kept, or work waits long, GPUs are short.
-    return demand.missed > MISSED_SHARE * demand.asked || demand.waitMs > LONG_WAIT_MS ? Math.max(1, loads / count) : loads / count;
-  }
-
-  /** Loads a model where it lowers the pressure most, in the place of another when there is no room. */
-  #bestMove(demand: Demand, pressure: number, hosts: readonly Host[], nowMs: number): readonly OrderModel[] {
-    let best: { host: Host; victims: readonly string[]; after: number } | null = null;
-    const before = this.#share(demand, hosts, null, null);
-    for (const host of hosts) {
-      const needMib = host.weightsMib.get(demand.modelId);
-      if (needMib === undefined || host.models.has(demand.modelId)) continue;
-      const victims = this.#victims(host, needMib, hosts, nowMs);
-      if (!victims) continue;
-      const own = this.#share(demand, hosts, null, host);
-      const relief = before === Number.POSITIVE_INFINITY ? 0 : before - own;
-      // What the busiest of those concerned will be: the model's other GPUs, this one, the victims' others.
-      let after = pressure === Number.POSITIVE_INFINITY ? 0 : pressure - Math.max(relief, pressure * (before > 0 ? 1 - own / before : 0));
-      let here = host.load + own;
-      for (const victim of victims) {
-        here -= this.#shareOf(victim, hosts);
-        after = Math.max(after, this.#pressureWithout(victim, host, hosts));
-      }
-      after = Math.max(after, here);
-      if (!best || after < best.after) best = { host, victims, after };
-    }
-    if (!best || !(best.after < pressure - MIN_GAIN)) return [];
-    const { host, victims } = best;
-    const { nodeId } = this.#fleet.nodeOf[host.gpu]!;
-    const runner = host.runner.name;
-    this.#loading.set(`${host.gpu} ${demand.modelId}`, nowMs);
-    this.#since.set(`${host.gpu} ${demand.modelId}`, nowMs);
-    for (const modelId of victims) this.#leaving.set(`${host.gpu} ${modelId}`, nowMs);
-    const orders = victims.map((modelId): OrderModel => ({ kind: "order_model", nodeId, order: { runner, modelId: modelId as ModelId, action: "unload" } }));
-    orders.push({ kind: "order_model", nodeId, order: { runner, modelId: demand.modelId, action: "load" } });
-    return orders;
-  }
-
-  /** What has to go from a GPU to make room for a model of `needMib`, those first that are missed least; null when it cannot be done. */
-  #victims(host: Host, needMib: number, hosts: readonly Host[], nowMs: number): readonly string[] | null {
+  /** What has to go from a GPU to make room for a model of `needMib`, those first that do least there; null when it cannot be done. */
+  #victims(host: Host, needMib: number, hosts: readonly Host[], mix: ModelMix, nowMs: number): readonly string[] | null {
     const totalMib = this.#fleet.memoryTotalMib[host.gpu]!;
     let usedMib = 0;
     for (const modelId of host.models) usedMib += host.weightsMib.get(modelId) ?? 0;
     const staying = new Set(host.models);
     const fits = (): boolean => usedMib + needMib <= totalMib * (staying.size === 0 ? MAX_WEIGHT_SHARE_ALONE : MAX_WEIGHT_SHARE);
     if (fits()) return [];
+    const place = hosts.indexOf(host);
     const able = [...host.models].filter((modelId) => {
       const key = `${host.gpu} ${modelId}`;
       if (this.#loading.has(key) || nowMs - (this.#since.get(key) ?? nowMs) < MIN_RESIDENCY_MS) return false;
       const demand = this.#demands.get(modelId);
-      const elsewhere = hosts.some((other) => other !== host && other.models.has(modelId) && !this.#loading.has(`${other.gpu} ${modelId}`));
-      return elsewhere || !demand || demand.inputRate + demand.outputRate < 1e-3;
+      return !demand || !isAsked(demand) || hosts.some((other) => other !== host && other.models.has(modelId) && !this.#loading.has(`${other.gpu} ${modelId}`));
     });
-    const missed = new Map(able.map((modelId) => [modelId, this.#pressureWithout(modelId, host, hosts)]));
-    able.sort((a, b) => missed.get(a)! - missed.get(b)!);
+    able.sort((a, b) => mix.part(a, place) - mix.part(b, place));
     const victims: string[] = [];
     for (const modelId of able) {
       victims.push(modelId);
@@ -300,32 +282,9 @@ export class ModelPlacement {
     }
     return null;
   }
-
-  #shareOf(modelId: string, hosts: readonly Host[]): number {
-    const demand = this.#demands.get(modelId);
-    return demand ? this.#share(demand, hosts, null, null) : 0;
-  }
-
-  /** The pressure on a model's other GPUs once one of them has lost it. */
-  #pressureWithout(modelId: string, host: Host, hosts: readonly Host[]): number {
-    const demand = this.#demands.get(modelId);
-    if (!demand) return 0;
-    const now = this.#share(demand, hosts, null, null);
-    const then = this.#share(demand, hosts, host, null);
-    if (then === Number.POSITIVE_INFINITY) return demand.inputRate + demand.outputRate < 1e-3 ? 0 : Number.POSITIVE_INFINITY;
-    let worst = 0;
-    for (const other of hosts) if (other !== host && other.models.has(modelId)) worst = Math.max(worst, other.load - now + then);
-    return worst;
-  }
 }
 
-function decay(demand: Demand, nowMs: number): void {
-  const left = Math.exp(Math.min(0, demand.atMs - nowMs) / DEMAND_TAU_MS);
-  demand.inputRate *= left;
-  demand.outputRate *= left;
-  demand.asked *= left;
-  demand.missed *= left;
-  demand.burstRate *= Math.exp(Math.min(0, demand.atMs - nowMs) / BURST_TAU_MS);
-  demand.burst *= Math.exp(Math.min(0, demand.atMs - nowMs) / BURST_MEMORY_MS);
-  demand.atMs = nowMs;
+function isAsked(demand: Demand): boolean {
+  const { input, output } = demand.rates;
+  return input + output >= LEAST_RATE;
 }

@@ -83,12 +83,12 @@ export class Prediction {
       return;
     }
     this.#saves = true;
-    const { kind } = fleet.work;
+    const { kind, drag } = fleet.work;
     const lengths = fleet.prefixes.lengths(prefixHashes);
     const most = estimate.inputTokens ?? 0;
     for (let k = 0; k < count; k += 1) {
       const gpu = candidates[k]!;
-      const saved = Math.min(most, (lengths[gpu] ?? 0) * BLOCK_TOKENS) * prefillMsPerToken[kind[gpu]!]!;
+      const saved = Math.min(most, (lengths[gpu] ?? 0) * BLOCK_TOKENS) * prefillMsPerToken[kind[gpu]!]! * drag[gpu]!;
       savedMs[gpu] = saved;
       firstOutputAtMs[gpu]! -= saved;
     }

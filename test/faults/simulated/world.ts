@@ -296,7 +296,6 @@ export class World {
   #onStart(router: Router): void {
     const { core } = this.#plan.settings;
     this.#engine = router.engine;
-    this.#endedNow.clear();
     this.#replayed = new Engine(core, this.disk.snapshot && decodeSnapshot(this.disk.snapshot));
     for (const key of [...this.disk.frames.keys()].sort((a, b) => a - b)) for (const record of decodeFrame(this.disk.frames.get(key)!, "a frame")) this.#replayed.replay(record);
     this.#tally(this.disk.snapshot ? "recovery from a snapshot" : "recovery from records");
@@ -309,6 +308,8 @@ export class World {
     this.engineSteps += 1;
     this.#stepped = true;
     this.#trace.stepped(event, records);
+    // What an earlier life had recorded counts as far as it is on the disk.
+    if (event.kind === "take_over") this.#endedNow.clear();
     for (const record of records) {
       if (record.kind === "ended") this.#endedNow.add(record.requestId);
       this.#tally(record.kind === "ended" ? `ended: ${record.error?.code ?? record.phase}` : record.kind === "attempt_failed" ? `attempt failed: ${record.reason.split(":")[0]}` : record.kind);

@@ -1,7 +1,7 @@
 // The terms of `hybrid`, all in seconds: what a GPU costs this request and what this request costs the GPU's others. Predicted from the
 // work ledger and the learned rates. Work that is not measured in tokens shares its GPU evenly with what is there.
-import { wishesOf } from "../../model/request.js";
-import type { RequestScorer } from "../contract.js";
+import { dueAtMs, wishesOf } from "../../model/request.js";
+import type { Ask, RequestScorer } from "../contract.js";
 import type { Prediction } from "../prediction.js";
 
 /** From now to the end: the prompts before it, its own, its answer beside what runs there. */
@@ -30,14 +30,16 @@ export const ownSeconds = (prediction: Prediction): RequestScorer => ({
   },
 });
 
-/** What it delays those that run there, all of them together. */
+/** What it delays others, all of them together: those that run there, and those that are expected there while it runs. */
 export const delaySeconds = (prediction: Prediction): RequestScorer => ({
   name: "delay_seconds",
   value(fleet, ask, gpu) {
     const { estimate } = ask;
     if (estimate.outputTokens === undefined) return (fleet.active[gpu]! * estimate.durationMs) / 1000;
-    const { readMs, addedStepMs } = prediction.makeFor(fleet, ask, gpu);
-    return (fleet.work.held[gpu]! * readMs[gpu]! + addedStepMs[gpu]! * fleet.work.remainingTokens[gpu]!) / 1000;
+    const { readMs, savedMs, addedStepMs, writeMs } = prediction.makeFor(fleet, ask, gpu);
+    const { held, remainingTokens, expectedTokensPerMs } = fleet.work;
+    const tokens = Math.max(remainingTokens[gpu]!, 0.5 * expectedTokensPerMs[gpu]! * writeMs[gpu]!);
+    return (held[gpu]! * (readMs[gpu]! - savedMs[gpu]!) + addedStepMs[gpu]! * tokens) / 1000;
   },
   add(fleet, ask, candidates, count, weight, totals) {
     const { estimate } = ask;
@@ -47,29 +49,77 @@ export const delaySeconds = (prediction: Prediction): RequestScorer => ({
       for (let k = 0; k < count; k += 1) totals[k]! += perRequest * active[candidates[k]!]!;
       return;
     }
-    const { readMs, addedStepMs } = prediction.make(fleet, ask, candidates, count);
-    const { held, remainingTokens } = fleet.work;
+    const { readMs, savedMs, addedStepMs, writeMs } = prediction.make(fleet, ask, candidates, count);
+    const { held, remainingTokens, expectedTokensPerMs } = fleet.work;
+    const perMs = weight / 1000;
     for (let k = 0; k < count; k += 1) {
       const gpu = candidates[k]!;
-      totals[k]! += (weight * (held[gpu]! * readMs[gpu]! + addedStepMs[gpu]! * remainingTokens[gpu]!)) / 1000;
+      const tokens = Math.max(remainingTokens[gpu]!, 0.5 * expectedTokensPerMs[gpu]! * writeMs[gpu]!);
+      totals[k]! += perMs * (held[gpu]! * (readMs[gpu]! - savedMs[gpu]!) + addedStepMs[gpu]! * tokens);
     }
   },
 });
 
-/** A prompt that stays where it was read leaves other caches to other prompts: worth this many readings beside the one it spares. */
-const REUSE = 8;
+/**
+ * The time that it was promised, as far as the promise may break: answers turn out longer than expected, and most so where tokens come
+ * slowly. The chance is the one-sided bound of Chebyshev for answers whose lengths deviate from their mean by as much as that.
+ */
+export const riskSeconds = (prediction: Prediction): RequestScorer => ({
+  name: "risk_seconds",
+  value(fleet, ask, gpu) {
+    const dueMs = promisedUntilMs(ask);
+    if (dueMs === Number.POSITIVE_INFINITY) return 0;
+    const { firstOutputAtMs, writeMs } = prediction.makeFor(fleet, ask, gpu);
+    return (chance(writeMs[gpu]!, dueMs - firstOutputAtMs[gpu]!) * (dueMs - ask.acceptedAtMs)) / 1000;
+  },
+  add(fleet, ask, candidates, count, weight, totals) {
+    const dueMs = promisedUntilMs(ask);
+    if (dueMs === Number.POSITIVE_INFINITY) return;
+    const { firstOutputAtMs, writeMs } = prediction.make(fleet, ask, candidates, count);
+    const stake = (weight * (dueMs - ask.acceptedAtMs)) / 1000;
+    for (let k = 0; k < count; k += 1) {
+      const gpu = candidates[k]!;
+      totals[k]! += stake * chance(writeMs[gpu]!, dueMs - firstOutputAtMs[gpu]!);
+    }
+  },
+});
 
-/** What need not be read again because the GPU has read the same prompt up to there, its own time and that of those it does not delay: a gain. */
+/** Infinity when nothing was promised, or not any more. */
+function promisedUntilMs({ spec, estimate, late, acceptedAtMs }: Ask): number {
+  return late || spec.wishes === undefined || estimate.outputTokens === undefined ? Number.POSITIVE_INFINITY : dueAtMs(spec, acceptedAtMs);
+}
+
+/** That something takes longer than it may, which is expected to take `expectedMs`. */
+function chance(expectedMs: number, mayTakeMs: number): number {
+  const spareMs = mayTakeMs - expectedMs;
+  return spareMs > 0 ? (expectedMs * expectedMs) / (expectedMs * expectedMs + spareMs * spareMs) : 1;
+}
+
+/**
+ * A prompt that stays where it was read leaves other caches to other prompts, and the next turn of its conversation finds it there: worth
+ * this many readings beside the one that it spares, and one for each request that runs there and is not stopped by it. Work that nobody
+ * waits for is no conversation: it must not crowd one GPU.
+ */
+const REUSE = 64;
+const REUSE_UNHURRIED = 8;
+
+/** What is read where it was read before: a gain beside the time that it spares, which the other terms have. */
 export const affinitySeconds = (prediction: Prediction): RequestScorer => ({
   name: "affinity_seconds",
   value(fleet, ask, gpu) {
     if (ask.estimate.outputTokens === undefined) return 0;
-    return (prediction.makeFor(fleet, ask, gpu).savedMs[gpu]! * (REUSE + fleet.work.held[gpu]!)) / 1000;
+    return ((reuse(ask) + fleet.work.held[gpu]!) * prediction.makeFor(fleet, ask, gpu).savedMs[gpu]!) / 1000;
   },
   add(fleet, ask, candidates, count, weight, totals) {
     if (ask.estimate.outputTokens === undefined || wishesOf(ask.spec).prefixHashes.length === 0) return;
     const { savedMs } = prediction.make(fleet, ask, candidates, count);
     const { held } = fleet.work;
-    for (let k = 0; k < count; k += 1) totals[k]! += (weight * savedMs[candidates[k]!]! * (REUSE + held[candidates[k]!]!)) / 1000;
+    const perMs = weight / 1000;
+    const readings = reuse(ask);
+    for (let k = 0; k < count; k += 1) totals[k]! += perMs * (readings + held[candidates[k]!]!) * savedMs[candidates[k]!]!;
   },
 });
+
+function reuse(ask: Ask): number {
+  return promisedUntilMs(ask) === Number.POSITIVE_INFINITY ? REUSE_UNHURRIED : REUSE;
+}

@@ -12,7 +12,7 @@ import { ownPromise } from "../filters/own-promise.js";
 import { health } from "../scorers/health.js";
 import { unwell } from "../scorers/unwell.js";
 import { Prediction } from "../prediction.js";
-import { affinitySeconds, delaySeconds, ownSeconds } from "../scorers/seconds.js";
+import { affinitySeconds, delaySeconds, ownSeconds, riskSeconds } from "../scorers/seconds.js";
 
 /** A GPU in perfect health is worth this much of a request's time beside a failing one, seconds. */
 const HEALTH_SECONDS = 0.5;
@@ -28,6 +28,7 @@ export const hybrid: FromSettings<Strategy> = (settings) => {
     tooLate: settings.hybrid.lateExit ? tooLate : () => false,
     scorers: [
       { scorer: ownSeconds(prediction), weight: -1 },
+      { scorer: riskSeconds(prediction), weight: -1 },
       { scorer: delaySeconds(prediction), weight: -settings.hybrid.delayWeight },
       { scorer: affinitySeconds(prediction), weight: 1 },
       { scorer: health, weight: HEALTH_SECONDS },

@@ -74,7 +74,7 @@ class Yard {
       for (const [model, rate] of Object.entries(rates)) {
         for (let count = Math.floor(rate * (second + 1)) - Math.floor(rate * second); count > 0; count -= 1) this.ask(model);
       }
-      for (const effect of this.placement.tick(this.nowMs, [])) this.#take(Number(effect.nodeId.slice(1)), effect.order);
+      for (const effect of this.placement.tick(this.nowMs)) this.#take(Number(effect.nodeId.slice(1)), effect.order);
       this.#settle();
       look();
     }
@@ -283,7 +283,7 @@ describe("batch work", () => {
     const yard = new Yard({ weights: { a: SMALL, b: SMALL }, loaded: [["a"], ["b"]] });
     yard.fleet.work.place(0, { requestId: requestId("r"), modelId: "a", inputTokens: 100, cachedTokens: 0, outputTokens: 100, dueAtMs: yard.nowMs + 5_000 }, yard.nowMs);
     const all = settings({ hybrid: { ...DEFAULT_CORE_SETTINGS.hybrid, batchStepShare: share } });
-    new ModelPlacement(yard.fleet, all).tick(yard.nowMs + promisedAgoMs, []);
+    new ModelPlacement(yard.fleet, all).tick(yard.nowMs + promisedAgoMs);
     return [...yard.fleet.work.batchStepLimitMs.subarray(0, 2)];
   }
 

@@ -1,0 +1,148 @@
+// What an arrangement of models on GPUs is worth: a model of the fleet in which demand flows like a fluid to where it costs least. Pure: the
+// placement asks what a change would do before it orders one.
+//
+// A GPU with busy share r has r / (1 - r) of its work in it on average (processor sharing): the sum over the fleet is what everybody
+// waits for, in GPUs' worth of work. It falls when work moves to faster GPUs and when it is spread more evenly.
+
+/** A GPU as the plan sees it. */
+export interface MixHost {
+  readonly models: Set<string>;
+  /** Busy share that is not the models'. */
+  readonly taken: number;
+  /** The busy share that a model's whole demand would take here; Infinity where it cannot be. */
+  readonly cost: ReadonlyMap<string, number>;
+}
+
+/** Above this busy share the sum goes on as a parabola: queues that grow without end are compared, too. */
+const STEEP_FROM = 0.9;
+const VALUE_THERE = STEEP_FROM / (1 - STEEP_FROM);
+const SLOPE_THERE = 1 / (1 - STEEP_FROM) ** 2;
+const CURVE_THERE = 2 / (1 - STEEP_FROM) ** 3;
+/** Rounds in which each model's demand is spread anew beside the others'. */
+const ROUNDS = 3;
+const HALVINGS = 18;
+/** Each second's worth of demand for a model that lies nowhere counts like so much work, times its cost. */
+const NOWHERE = 1_000;
+
+/** What is in the system at a busy share. */
+function content(busy: number): number {
+  if (busy < STEEP_FROM) return busy / (1 - busy);
+  const over = busy - STEEP_FROM;
+  return VALUE_THERE + over * (SLOPE_THERE + (over * CURVE_THERE) / 2);
+}
+
+/** The busy share at which one more costs `slope`. */
+function busyAt(slope: number): number {
+  if (slope <= 1) return 0;
+  return slope < SLOPE_THERE ? 1 - 1 / Math.sqrt(slope) : STEEP_FROM + (slope - SLOPE_THERE) / CURVE_THERE;
+}
+
+export class ModelMix {
+  readonly #hosts: readonly MixHost[];
+  readonly #busy: Float64Array;
+  /** By model: what it takes of each host. */
+  readonly #parts = new Map<string, Float64Array>();
+  readonly #on = new Map<string, readonly number[]>();
+  readonly #trial: Float64Array;
+  readonly #scratch: Float64Array;
+
+  constructor(hosts: readonly MixHost[], models: readonly string[]) {
+    this.#hosts = hosts;
+    this.#busy = Float64Array.from(hosts, ({ taken }) => taken);
+    this.#trial = new Float64Array(hosts.length);
+    this.#scratch = new Float64Array(hosts.length);
+    for (const model of models) {
+      this.#parts.set(model, new Float64Array(hosts.length));
+      this.#on.set(model, hosts.flatMap(({ models: held }, host) => (held.has(model) ? [host] : [])));
+    }
+    for (let round = 0; round < ROUNDS; round += 1) {
+      for (const model of models) {
+        const parts = this.#parts.get(model)!;
+        const on = this.#on.get(model)!;
+        for (const host of on) this.#busy[host]! -= parts[host]!;
+        this.#spread(model, on, this.#busy, parts);
+        for (const host of on) this.#busy[host]! += parts[host]!;
+      }
+    }
+  }
+
+  /** What the fleet has in it, in GPUs' worth of work. */
+  get content(): number {
+    return this.#busy.reduce((sum, busy) => sum + content(busy), 0);
+  }
+
+  busyOf(host: number): number {
+    return this.#busy[host]!;
+  }
+
+  /** What a model takes of a host. */
+  part(model: string, host: number): number {
+    return this.#parts.get(model)?.[host] ?? 0;
+  }
+
+  /** By how much the content of the fleet falls when `removed` leave a host and `added`, unless it is null, comes there; negative when it grows. */
+  gain(host: number, removed: readonly string[], added: string | null): number {
+    const trial = this.#trial;
+    trial.set(this.#busy);
+    const affected = added === null ? removed : [...removed, added];
+    const lists = affected.map((model) => {
+      const on = this.#on.get(model) ?? [];
+      const parts = this.#parts.get(model);
+      if (parts) for (const each of on) trial[each]! -= parts[each]!;
+      return model === added ? [...on, host] : on.filter((each) => each !== host);
+    });
+    const touched = new Set<number>([host]);
+    let nowhere = 0;
+    affected.forEach((model, place) => {
+      const on = lists[place]!;
+      const before = this.#on.get(model) ?? [];
+      for (const each of before) touched.add(each);
+      nowhere += this.#nowhere(model, before) - this.#nowhere(model, on);
+      this.#spread(model, on, trial, this.#scratch);
+      for (const each of on) trial[each]! += this.#scratch[each]!;
+    });
+    let change = 0;
+    for (const each of touched) change += content(this.#busy[each]!) - content(trial[each]!);
+    return change + nowhere;
+  }
+
+  #nowhere(model: string, on: readonly number[]): number {
+    if (on.length > 0) return 0;
+    let cheapest = Number.POSITIVE_INFINITY;
+    for (const { cost } of this.#hosts) cheapest = Math.min(cheapest, cost.get(model) ?? Number.POSITIVE_INFINITY);
+    return cheapest === Number.POSITIVE_INFINITY ? 0 : cheapest * NOWHERE;
+  }
+
+  /** Writes into `parts` what a model takes of each host of `on` when it goes where it adds least, beside `busy`. */
+  #spread(model: string, on: readonly number[], busy: Float64Array, parts: Float64Array): void {
+    if (on.length === 0) return;
+    const costs = on.map((host) => this.#hosts[host]!.cost.get(model) ?? 0);
+    let low = Number.POSITIVE_INFINITY;
+    let high = 0;
+    on.forEach((host, place) => {
+      const cost = costs[place]!;
+      low = Math.min(low, cost);
+      const full = busy[host]! + cost;
+      high = Math.max(high, cost * (full < STEEP_FROM ? 1 / (1 - full) ** 2 : SLOPE_THERE + (full - STEEP_FROM) * CURVE_THERE));
+    });
+    if (high === 0) {
+      for (const host of on) parts[host] = 0;
+      return;
+    }
+    // The price of one more is the same wherever the model goes: the one at which all of its demand has gone.
+    for (let halving = 0; halving < HALVINGS; halving += 1) {
+      const price = Math.sqrt(low * high);
+      let placed = 0;
+      for (let place = 0; place < on.length; place += 1) placed += Math.max(0, busyAt(price / costs[place]!) - busy[on[place]!]!) / costs[place]!;
+      if (placed > 1) high = price;
+      else low = price;
+    }
+    let placed = 0;
+    for (let place = 0; place < on.length; place += 1) {
+      const part = Math.max(0, busyAt(high / costs[place]!) - busy[on[place]!]!) / costs[place]!;
+      placed += part;
+      parts[on[place]!] = part;
+    }
+    for (let place = 0; place < on.length; place += 1) parts[on[place]!] = (parts[on[place]!]! / Math.max(placed, 1e-12)) * costs[place]!;
+  }
+}
