@@ -40,7 +40,7 @@ export class QuotaViews implements QuotaPort {
       subjectId,
       mode,
       team: account.team?.id ?? "",
-      weight: quotas.weights.get(subjectId) ?? 1,
+      weight: (subject === "user" ? quotas.weights.get(subjectId) : undefined) ?? 1,
       limits: account.limits,
       used,
       usedByModel: account.onModel,

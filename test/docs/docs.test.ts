@@ -87,7 +87,7 @@ describe.each(ALL)("%s", (file) => {
 
   always("the configuration keys that it names exist", () => {
     const examples = `${text("deploy/router.example.yaml")}\n${text("deploy/agent.example.yaml")}`;
-    const sections = "api|auth|tls|load_balancer|request_router|error_handler|gpu_monitoring|gpu|agents|journal|callbacks|probe|runners";
+    const sections = "api|auth|tls|load_balancer|request_router|user_quota_manager|error_handler|gpu_monitoring|gpu|agents|journal|callbacks|probe|runners";
     const named = [...text(file).matchAll(new RegExp(`\`(?:${sections})\\.([a-z_.]+)\``, "g"))].map(([, key = ""]) => key.split(".").at(-1) ?? "");
     expect(named.filter((key) => !new RegExp(`^[\\s#-]*${key}:`, "m").test(examples))).toEqual([]);
   });

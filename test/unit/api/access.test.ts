@@ -6,6 +6,7 @@ import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import { AdminService } from "../../../gen/gpurouter/v1/admin_pb.js";
 import { AgentService } from "../../../gen/gpurouter/v1/agent_pb.js";
 import { IdentityService } from "../../../gen/gpurouter/v1/identity_pb.js";
+import { QuotaService } from "../../../gen/gpurouter/v1/quota_pb.js";
 import { RouterService } from "../../../gen/gpurouter/v1/router_pb.js";
 import { Health } from "../../../gen/grpc/health/v1/health_pb.js";
 import { ServerReflection } from "../../../gen/grpc/reflection/v1/reflection_pb.js";
@@ -19,7 +20,7 @@ import { FakeRouter, requestOf, specOf, requestId } from "./fake-router.js";
 import { callConnect, callGrpc, LET_IN, serveGuarded, type Guarded } from "./guarded.js";
 import { ErrorLog } from "./serving.js";
 
-const SERVICES: readonly DescService[] = [RouterService, AdminService, IdentityService, AgentService, Health, ServerReflection, ServerReflectionAlpha];
+const SERVICES: readonly DescService[] = [RouterService, AdminService, QuotaService, IdentityService, AgentService, Health, ServerReflection, ServerReflectionAlpha];
 const METHODS = SERVICES.flatMap((service) => service.methods);
 const nameOf = (method: DescMethod): string => `${method.parent.typeName}/${method.name}`;
 
@@ -52,6 +53,10 @@ const TABLE: Readonly<Record<string, readonly [who: readonly (string | undefined
   "gpurouter.v1.AdminService/CancelRequest": [[ADMIN], { requestId: "OWN", reason: "asked" }],
   "gpurouter.v1.AdminService/ListFailedCallbacks": [[ADMIN], {}],
   "gpurouter.v1.AdminService/RetryCallback": [[ADMIN], { target: { case: "all", value: true } }],
+  "gpurouter.v1.QuotaService/GetQuota": [[USER, READER, ADMIN], { subject: { case: "userId", value: "SELF" } }],
+  "gpurouter.v1.QuotaService/SetQuota": [[ADMIN], { subject: { case: "userId", value: "ada" }, limits: { weight: 2 } }],
+  "gpurouter.v1.QuotaService/ListQuotas": [[ADMIN], {}],
+  "gpurouter.v1.QuotaService/ListUsage": [[USER, READER, ADMIN], {}],
   "gpurouter.v1.AgentService/Connect": [[AGENT], {}],
   "grpc.health.v1.Health/Check": [[NOBODY, ...EVERYBODY], {}],
   "grpc.health.v1.Health/List": [[NOBODY, ...EVERYBODY], {}],
@@ -79,10 +84,10 @@ function addRequest({ router }: Guarded, id: string, owner: string): void {
   };
 }
 
-/** The request with the id of something that the caller owns. */
+/** The request with the caller's name, or the id of something that he owns. */
 function owned(request: object, name: string, served: Guarded): object {
   const ownKey = name === NOBODY ? "" : (served.keys[name as keyof typeof served.keys] ?? "").slice(0, 15);
-  return JSON.parse(JSON.stringify(request).replace('"keyId":"OWN"', `"keyId":"${ownKey}"`).replace('"OWN"', `"of-${name}"`)) as object;
+  return JSON.parse(JSON.stringify(request).replace('"keyId":"OWN"', `"keyId":"${ownKey}"`).replace('"OWN"', `"of-${name}"`).replace('"SELF"', `"${name}"`)) as object;
 }
 
 const bearer = (served: Guarded, name: string): Record<string, string> => (name === NOBODY ? {} : { authorization: `Bearer ${served.keys[name as keyof typeof served.keys]}` });
@@ -121,7 +126,7 @@ describe.each(METHODS.map((method) => [nameOf(method), method] as const))("%s", 
   });
 
   // gRPC alone has what agents, health checks and reflection need.
-  if (![RouterService, AdminService, IdentityService].some((service) => service === method.parent)) return;
+  if (![RouterService, AdminService, QuotaService, IdentityService].some((service) => service === method.parent)) return;
   test("by Connect lets in whom the table says", async () => {
     const served = await serveGuarded();
     await served.identity.key({ roles: ["user"], user: "gone" });

@@ -5,12 +5,14 @@ import { Client, Metadata, status, type ChannelCredentials, type ClientDuplexStr
 import { AdminService } from "../../../gen/gpurouter/v1/admin_pb.js";
 import { AgentService, type ConnectRequest, type ConnectResponse } from "../../../gen/gpurouter/v1/agent_pb.js";
 import { IdentityService } from "../../../gen/gpurouter/v1/identity_pb.js";
+import { QuotaService } from "../../../gen/gpurouter/v1/quota_pb.js";
 import { createAdminService } from "../../../src/api/admin-service.js";
 import { callerOf } from "../../../src/api/grpc-guard.js";
 import { createGrpcServer, type GrpcServerOptions } from "../../../src/api/grpc-server.js";
 import { IdentityGuard } from "../../../src/api/guard.js";
 import { createHttpServer, type HttpServerOptions } from "../../../src/api/http-server.js";
 import { createIdentityService } from "../../../src/api/identity-service.js";
+import { createQuotaService } from "../../../src/api/quota-service.js";
 import { createRouterService } from "../../../src/api/router-service.js";
 import { createValidation } from "../../../src/api/validation.js";
 import type { AuthenticatorOptions } from "../../../src/auth/authenticator.js";
@@ -18,11 +20,13 @@ import { ROLES, type Role } from "../../../src/auth/principal.js";
 import { agentDoor } from "../../../src/router/agent-door.js";
 import { makeIdentity, MemoryStore, type MadeIdentity } from "../auth/made-identity.js";
 import { FakeAdmin } from "./fake-admin.js";
+import { FakeQuotas } from "./fake-quotas.js";
 import { FakeRouter } from "./fake-router.js";
 import { afterThisTest, ErrorLog } from "./serving.js";
 
 export interface Guarded {
   readonly router: FakeRouter;
+  readonly quotas: FakeQuotas;
   readonly identity: MadeIdentity;
   readonly guard: IdentityGuard;
   readonly log: ErrorLog;
@@ -46,6 +50,7 @@ interface Options {
 
 export async function serveGuarded({ authenticator, grpc: grpcOptions, http: httpOptions }: Options = {}): Promise<Guarded> {
   const router = new FakeRouter();
+  const quotas = new FakeQuotas();
   const log = new ErrorLog();
   // The servers live in real time.
   const identity = makeIdentity({ ...authenticator, now: Date.now }, new MemoryStore(), {
@@ -62,6 +67,7 @@ export async function serveGuarded({ authenticator, grpc: grpcOptions, http: htt
   const service = createRouterService(router, Date.now, validate);
   const services = [
     { service: AdminService, handlers: createAdminService(new FakeAdmin(router), identity.audit) },
+    { service: QuotaService, handlers: createQuotaService(quotas, identity.audit) },
     { service: IdentityService, handlers: createIdentityService(identity.book, identity.audit, Date.now, validate) },
   ];
   const agents: string[] = [];
@@ -80,7 +86,7 @@ export async function serveGuarded({ authenticator, grpc: grpcOptions, http: htt
     guard.stop();
     await identity.stop();
   });
-  return { router, identity, guard, log, keys, agents, ...served };
+  return { router, quotas, identity, guard, log, keys, agents, ...served };
 }
 
 /** What became of a call: the first of an answer, a status, or that its stream was accepted. */
