@@ -1,4 +1,4 @@
-// The long end-to-end tests: `npm run test:e2e`. One at a time, they measure.
+// The long tests, most of them end to end: `npm run test:e2e`. One at a time, they measure.
 import base from "./jest.config.mjs";
 
-export default { ...base, testMatch: ["<rootDir>/test/e2e/**/*.slow.ts"], maxWorkers: 1, testTimeout: 300_000 };
+export default { ...base, testMatch: ["<rootDir>/test/**/*.slow.ts"], maxWorkers: 1, testTimeout: 300_000 };
