@@ -216,7 +216,7 @@ export class Dispatcher {
     const gpuIds = gpus.map((gpu) => fleet.inventory[gpu]!.gpuId);
     const gpuId = gpuIds[0]!;
     const several = gpus.length > 1 ? { gpuIds } : {};
-    const { nodeId, runners } = fleet.nodeOf[first]!;
+    const { nodeId, instanceId, runners } = fleet.nodeOf[first]!;
     const runner = runners[fleet.runners.for(fleet, modelId, type, gpus.length).runnerOf[first]!];
     assert(runner !== undefined, "a GPU that was chosen has a runner");
     this.#attempts.placed(attempt, nowMs);
@@ -225,7 +225,7 @@ export class Dispatcher {
     this.#state.quotas.countShadow(spec, gpus, gpuTimeOf(estimate.durationMs, gpus.length), nowMs);
     this.#admission.placed(nowMs);
     emit(this.#state, { kind: "placed", requestId, attempt, gpuId, ...several, atMs: nowMs, memoryMib: estimate.memoryMib, decision }, step);
-    step.effects.push({ kind: "dispatch", nodeId, request, attempt, gpuId, ...several, runner: runner.name });
+    step.effects.push({ kind: "dispatch", nodeId, instanceId, request, attempt, gpuId, ...several, runner: runner.name });
     step.effects.push({ kind: "changed", requestId });
   }
 }

@@ -82,6 +82,8 @@ export type Effect =
   | {
       readonly kind: "dispatch";
       readonly nodeId: NodeId;
+      /** The agent process that it is for: to another one that has taken its place it must not go. */
+      readonly instanceId: string;
       readonly request: Request;
       readonly attempt: number;
       readonly gpuId: GpuId;

@@ -109,8 +109,10 @@ export class AgentSessions {
     if (!entry) return;
     switch (effect.kind) {
       case "dispatch":
-        // The node may have come back since the placement and made it void: only the present attempt is sent.
+        // The node may have come back since the placement and made it void: only the present attempt is sent, and never to another process
+        // than it was for. That one is thought to run it until it has certainly stopped.
         if (effect.request.phase !== "placed" || effect.request.attempt !== effect.attempt) return;
+        if (effect.instanceId !== entry.session.instanceId) return;
         entry.session.dispatch(dispatchOf(effect, this.#options.clock.now()));
         break;
       case "cancel_attempt":

@@ -378,6 +378,16 @@ describe("What is sent", () => {
     await turn();
     expect(dispatched(stream)).toEqual([]);
   });
+
+  test("never takes a dispatch to another process than it was for: the core thinks that the first one runs it", async () => {
+    const first = connect({ instanceId: "1" });
+    const [effect] = await placed("a");
+    first.stream.emit("end");
+    const second = connect({ instanceId: "2" });
+    if (effect) sessions.perform(effect);
+    await turn();
+    expect([dispatched(first.stream), dispatched(second.stream)]).toEqual([[], []]);
+  });
 });
 
 describe("who an agent may say that it is", () => {
