@@ -18,12 +18,17 @@ export interface RouterSessionOptions {
   readonly lostAfterMs: number;
 }
 
+interface Unsent {
+  readonly dispatch: Dispatch;
+  readonly isWanted: () => boolean;
+}
+
 export class RouterSession {
   readonly nodeId: string;
   readonly instanceId: string;
   readonly #welcome: Welcome;
   #welcomed = false;
-  #dispatches: Dispatch[] = [];
+  #dispatches: Unsent[] = [];
   #cancels: AttemptRef[] = [];
   #acknowledged: AttemptRef[] = [];
   /** The last word on each model of each runner. */
@@ -76,8 +81,9 @@ export class RouterSession {
     return nowMs - this.#heardAtMs <= 2 * this.#welcome.heartbeatIntervalMs;
   }
 
-  dispatch(dispatch: Dispatch): void {
-    this.#dispatches.push(dispatch);
+  /** To be sent, unless it `isWanted` no longer when its turn comes: a full stream may keep it for a while. */
+  dispatch(dispatch: Dispatch, isWanted: () => boolean = () => true): void {
+    this.#dispatches.push({ dispatch, isWanted });
   }
 
   cancel(ref: AttemptRef): void {
@@ -99,6 +105,7 @@ export class RouterSession {
 
   /** All that is to be sent now as one message; a heartbeat when that is due; else null. Acknowledgements alone wait for either. */
   take(nowMs: number): ConnectResponse | null {
+    if (this.#dispatches.length > 0) this.#dispatches = this.#dispatches.filter(({ isWanted }) => isWanted());
     const work = this.#dispatches.length + this.#cancels.length + this.#orders.size + this.#restarts.length;
     if (this.#welcomed && work === 0 && nowMs - this.#sentAtMs < this.#welcome.heartbeatIntervalMs) return null;
     const cancels = this.#takeCancels();
@@ -125,7 +132,7 @@ export class RouterSession {
       this.#cancels = [];
       return cancels;
     }
-    const unsent = new Set(this.#dispatches.map(({ ref }) => `${ref?.attempt} ${ref?.requestId}`));
+    const unsent = new Set(this.#dispatches.map(({ dispatch: { ref } }) => `${ref?.attempt} ${ref?.requestId}`));
     const early = (ref: AttemptRef): boolean => unsent.has(`${ref.attempt} ${ref.requestId}`);
     this.#cancels = cancels.filter(early);
     return cancels.filter((ref) => !early(ref));
@@ -135,11 +142,11 @@ export class RouterSession {
   #takeDispatches(): Dispatch[] {
     let count = 0;
     let bytes = 0;
-    for (const { payload } of this.#dispatches) {
-      bytes += payload.byteLength;
+    for (const { dispatch } of this.#dispatches) {
+      bytes += dispatch.payload.byteLength;
       if (count > 0 && bytes > MAX_BYTES_PER_MESSAGE) break;
       count += 1;
     }
-    return this.#dispatches.splice(0, count);
+    return this.#dispatches.splice(0, count).map(({ dispatch }) => dispatch);
   }
 }

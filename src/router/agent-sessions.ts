@@ -108,13 +108,16 @@ export class AgentSessions {
     const entry = this.#byNode.get(effect.nodeId);
     if (!entry) return;
     switch (effect.kind) {
-      case "dispatch":
+      case "dispatch": {
+        const { request, attempt } = effect;
+        const isWanted = (): boolean => request.phase === "placed" && request.attempt === attempt;
         // The node may have come back since the placement and made it void: only the present attempt is sent, and never to another process
         // than it was for. That one is thought to run it until it has certainly stopped.
-        if (effect.request.phase !== "placed" || effect.request.attempt !== effect.attempt) return;
+        if (!isWanted()) return;
         if (effect.instanceId !== entry.session.instanceId) return;
-        entry.session.dispatch(dispatchOf(effect, this.#options.clock.now()));
+        entry.session.dispatch(dispatchOf(effect, this.#options.clock.now()), isWanted);
         break;
+      }
       case "cancel_attempt":
         entry.session.cancel(protoRef(effect.ref));
         break;

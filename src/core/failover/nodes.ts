@@ -23,6 +23,13 @@ interface Absence {
   excuses: number;
 }
 
+/** What a process of a node may run on until it is fenced, though another has taken its place. */
+interface Ghost {
+  readonly fencedAtMs: number;
+  /** The process; "" when that was before this router's time. */
+  readonly instanceId: string;
+}
+
 /** A router that stalls for ever finds the dead too. */
 const MOST_EXCUSES = 8;
 
@@ -35,8 +42,8 @@ export class Nodes {
   readonly #health: FleetHealth;
   /** Of nodes that may hold work. */
   readonly #away = new Map<NodeId, Absence>();
-  /** Attempts that must not run twice and that another agent process of their node was given, by node: it may run on until it is fenced. */
-  readonly #ghosts = new Map<NodeId, Map<string, number>>();
+  /** Attempts that must not run twice and that another agent process of their node was given, by node. */
+  readonly #ghosts = new Map<NodeId, Map<string, Ghost>>();
   /** Until then whoever is cut off gets the time of a takeover: the router stood still, ms. */
   #lenientUntilMs = 0;
 
@@ -85,19 +92,19 @@ export class Nodes {
   tick(nowMs: number, step: Step): void {
     this.#retirement.tick(nowMs, step);
     for (const [nodeId, absence] of this.#away) this.#judge(nodeId, absence, nowMs, step);
-    for (const [nodeId, fencedAtMs] of this.#ghosts) this.#exorcise(nodeId, fencedAtMs, nowMs, step);
+    for (const [nodeId, ghosts] of this.#ghosts) this.#exorcise(nodeId, ghosts, nowMs, step);
   }
 
   /** Gives up what a replaced agent process has certainly stopped. */
-  #exorcise(nodeId: NodeId, fencedAtMs: Map<string, number>, nowMs: number, step: Step): void {
+  #exorcise(nodeId: NodeId, ghosts: Map<string, Ghost>, nowMs: number, step: Step): void {
     for (const request of this.#state.onNode(nodeId)) {
-      const due = fencedAtMs.get(nameOf(request));
+      const due = ghosts.get(nameOf(request))?.fencedAtMs;
       if (due === undefined || nowMs < due) continue;
       const error = { code: "attempt_lost", message: `Another agent process of ${nodeId} has taken the place of the one that had attempt ${request.attempt}.` };
       this.#attempts.over(request, "lost", error, null, nowMs, step);
     }
-    for (const [name, due] of fencedAtMs) if (nowMs >= due) fencedAtMs.delete(name);
-    if (fencedAtMs.size === 0) this.#ghosts.delete(nodeId);
+    for (const [name, { fencedAtMs }] of ghosts) if (nowMs >= fencedAtMs) ghosts.delete(name);
+    if (ghosts.size === 0) this.#ghosts.delete(nodeId);
   }
 
   #judge(nodeId: NodeId, { sinceMs, lostAtMs, fencedAtMs }: Absence, nowMs: number, step: Step): void {
@@ -117,7 +124,8 @@ export class Nodes {
     const { nodeId } = event;
     const { fleet } = this.#state;
     const sinceMs = this.#away.get(nodeId)?.sinceMs ?? nowMs;
-    const replaced = fleet.nodes.get(nodeId)?.instanceId !== event.instanceId;
+    const before = fleet.nodes.get(nodeId)?.instanceId ?? "";
+    const ghost: Ghost | null = before === event.instanceId ? null : { fencedAtMs: sinceMs + this.#settings.fencedAfterMs, instanceId: before };
     this.#away.delete(nodeId);
     for (const inventory of event.gpus) this.#register(nodeId, inventory, step);
     const anew = fleet.nodes.get(nodeId)?.instanceId !== event.instanceId;
@@ -133,7 +141,7 @@ export class Nodes {
       const ref: AttemptRef = { requestId: request.spec.requestId, attempt: request.attempt };
       if (held.has(keyOf(ref))) this.#ghosts.get(nodeId)?.delete(keyOf(ref));
       if (!held.has(keyOf(ref))) {
-        if (this.#isGhost(nodeId, request, replaced ? sinceMs + this.#settings.fencedAfterMs : 0)) continue;
+        if (this.#isGhost(request, event, ghost)) continue;
         const error = { code: "attempt_lost", message: `The agent of ${nodeId} does not hold attempt ${ref.attempt}.` };
         this.#attempts.over(request, "lost", error, null, nowMs, step);
       } else if (request.stop || this.#preemption.isStopping(ref) || this.#attempts.isOverdue(ref)) {
@@ -143,13 +151,18 @@ export class Nodes {
     for (const ref of event.held) if (!this.#attempts.present(nodeId, ref)) this.#attempts.refuse(nodeId, ref, step);
   }
 
-  /** Whether the process that had the attempt may still run it. `fencedAtMs` is when it can no longer; 0 when it is the one that says it does not. */
-  #isGhost(nodeId: NodeId, request: Request, fencedAtMs: number): boolean {
+  /**
+   * Whether the process that had the attempt may still run it, when the one that says hello does not hold it. `ghost` is the one before; null
+   * when that is the same. Who says it of himself is believed, though another was there meanwhile.
+   */
+  #isGhost(request: Request, { nodeId, instanceId }: Extract<Event, { kind: "node_connected" }>, ghost: Ghost | null): boolean {
     if (request.spec.idempotent) return false;
-    const ghosts = this.#ghosts.get(nodeId) ?? new Map<string, number>();
-    if (ghosts.has(nameOf(request))) return true;
-    if (fencedAtMs === 0) return false;
-    this.#ghosts.set(nodeId, ghosts.set(nameOf(request), fencedAtMs));
+    const ghosts = this.#ghosts.get(nodeId) ?? new Map<string, Ghost>();
+    const known = ghosts.get(nameOf(request));
+    if (known?.instanceId === instanceId) ghosts.delete(nameOf(request));
+    if (known) return known.instanceId !== instanceId;
+    if (!ghost) return false;
+    this.#ghosts.set(nodeId, ghosts.set(nameOf(request), ghost));
     return true;
   }
 

@@ -31,6 +31,15 @@ test("the welcome comes first and once, with whatever is there", () => {
   expect(fresh.take(1)?.welcome).toBeUndefined();
 });
 
+test("what nobody wants any more when its turn comes is not sent", () => {
+  const live = welcomed();
+  let wanted = true;
+  live.dispatch(dispatch("a"), () => wanted);
+  live.dispatch(dispatch("b"));
+  wanted = false;
+  expect(said(live.take(1))).toEqual({ dispatches: ["b"], cancels: [], acknowledged: [] });
+});
+
 test("everything that waits is folded into one message, in order", () => {
   const live = welcomed();
   for (const id of ["a", "b", "c"]) live.dispatch(dispatch(id));
