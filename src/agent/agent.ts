@@ -14,6 +14,7 @@ import {
 } from "../../gen/gpurouter/v1/agent_pb.js";
 import { ChurnMap } from "../lib/churn-map.js";
 import { AgentSession } from "../link/agent-session.js";
+import { attemptKey } from "../link/attempt-key.js";
 import { StallWatch } from "../link/stall-watch.js";
 import { endedMessage, helloMessage, jobOf, runnerListMessage, telemetryMessage, unknownRunnerMessage } from "./agent-codec.js";
 import { EngineLoads } from "./engine-loads.js";
@@ -169,7 +170,7 @@ export class Agent {
     const { start, stop, orders, restarts, tell } = this.#session.received(message, now);
     for (const runner of this.#options.runners) runner.leaseUntil?.(this.#session.leaseUntilMs);
     for (const event of tell) this.#push(event);
-    for (const ref of stop) this.#aborts.get(key(ref))?.abort();
+    for (const ref of stop) this.#aborts.get(attemptKey(ref))?.abort();
     for (const order of orders) obeyModelOrder(order, this.#runnerByName, this.#options.log);
     for (const order of restarts) this.#restarts.order(order);
     for (const dispatch of start) void this.#run(dispatch);
@@ -186,7 +187,7 @@ export class Agent {
     if (!ref) return;
     this.#options.log.debug({ request: ref.requestId, attempt: ref.attempt }, "attempt received");
     const abort = new AbortController();
-    this.#aborts.set(key(ref), abort);
+    this.#aborts.set(attemptKey(ref), abort);
     const maxResultBytes = this.#session.welcome?.maxResultBytes ?? 0;
     let offset = 0;
     const sink = {
@@ -206,8 +207,8 @@ export class Agent {
     const ended = runner
       ? endedMessage(await runner.run(jobOf(dispatch, ref), sink, { maxResultBytes }, abort.signal))
       : unknownRunnerMessage(dispatch.runner);
-    this.#aborts.delete(key(ref));
-    if (this.#fenced.delete(key(ref)) && ended.outcome === AttemptOutcome.CANCELLED) ended.outcome = AttemptOutcome.FENCED;
+    this.#aborts.delete(attemptKey(ref));
+    if (this.#fenced.delete(attemptKey(ref)) && ended.outcome === AttemptOutcome.CANCELLED) ended.outcome = AttemptOutcome.FENCED;
     const outcome = AttemptOutcome[ended.outcome].toLowerCase();
     this.counts.ended[outcome] = (this.counts.ended[outcome] ?? 0) + 1;
     this.#options.log.info({ request: ref.requestId, attempt: ref.attempt, gpu: dispatch.gpuId, outcome, code: ended.error?.code }, "attempt ended");
@@ -282,15 +283,11 @@ export class Agent {
 
   #fence(now: number): void {
     for (const ref of this.#session.fence(now)) {
-      const abort = this.#aborts.get(key(ref));
-      if (!abort || this.#fenced.has(key(ref))) continue;
+      const abort = this.#aborts.get(attemptKey(ref));
+      if (!abort || this.#fenced.has(attemptKey(ref))) continue;
       this.#options.log.warn({ request: ref.requestId, attempt: ref.attempt }, "the lease has run out: stopping work that must not run twice");
-      this.#fenced.add(key(ref));
+      this.#fenced.add(attemptKey(ref));
       abort.abort(STOP_AT_ONCE);
     }
   }
-}
-
-function key(ref: AttemptRef): string {
-  return `${ref.attempt} ${ref.requestId}`;
 }

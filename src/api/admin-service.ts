@@ -30,14 +30,12 @@ import { knownRequest, refuse, unknownPageToken } from "./request-rules.js";
 import type { ServiceHandlers } from "./service-handlers.js";
 import { failedCallback, maintenanceMessage, restartMessage } from "./to-proto/admin.js";
 import { requestInfo } from "./to-proto/request.js";
-import { createValidation, type Rule } from "./validation.js";
+import { createValidation, type Rule, type Validate } from "./validation.js";
 
 const DEFAULT_PAGE = 100;
 
 /** The handlers of AdminService over `admin`; what was done is told to `audit`. `now` gives UTC milliseconds. */
-export function createAdminService(admin: AdminPort, audit: Audit, now: () => number = Date.now): ServiceHandlers<typeof AdminService> {
-  const validate = createValidation();
-
+export function createAdminService(admin: AdminPort, audit: Audit, now: () => number = Date.now, validate: Validate = createValidation()): ServiceHandlers<typeof AdminService> {
   return {
     async setMaintenance(request, caller) {
       validate(SetMaintenanceRequestSchema, request, setMaintenanceRule);

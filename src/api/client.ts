@@ -1,6 +1,6 @@
 // Typed clients of the router's services over grpc-js, for the command line, tests and programs that embed them.
 // It adds promises, async iteration, deadlines and abort signals; it does not retry and does not translate errors.
-import { create, type DescMethodStreaming, type DescMethodUnary, type DescMessage, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
+import { create, type DescMethodStreaming, type DescMethodUnary, type DescMessage, type DescService, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
 import { Client, type CallOptions as GrpcCallOptions, type Metadata, type MethodDefinition } from "@grpc/grpc-js";
 import { AdminService } from "../../gen/gpurouter/v1/admin_pb.js";
 import { IdentityService } from "../../gen/gpurouter/v1/identity_pb.js";
@@ -21,7 +21,6 @@ type Methods = typeof RouterService.method;
 type Input<K extends keyof Methods> = MessageInitShape<Methods[K]["input"]>;
 type Output<K extends keyof Methods> = MessageShape<Methods[K]["output"]>;
 type Unary<K extends keyof Methods> = (request: Input<K>, options?: CallOptions) => Promise<Output<K>>;
-type IdentityMethods = typeof IdentityService.method;
 type ServerStream<K extends keyof Methods> = (request: Input<K>, options?: CallOptions) => AsyncIterable<Output<K>>;
 
 /**
@@ -38,32 +37,18 @@ export interface RouterClient {
   readonly gpuStatus: Unary<"gpuStatus">;
   readonly watch: ServerStream<"watch">;
   readonly watchGpus: ServerStream<"watchGpus">;
-  readonly admin: AdminClient;
-  readonly quotas: QuotaClient;
+  readonly admin: UnaryClient<typeof AdminService>;
+  readonly quotas: UnaryClient<typeof QuotaService>;
   /** Closes the connection; calls under way end with CANCELLED. */
   close(): void;
 }
 
-/** AdminService as functions, in the same way. */
-export type AdminClient = {
-  readonly [K in keyof typeof AdminService.method]: (
-    request: MessageInitShape<(typeof AdminService.method)[K]["input"]>,
-    options?: CallOptions,
-  ) => Promise<MessageShape<(typeof AdminService.method)[K]["output"]>>;
+/** A service whose methods are all unary, as functions, in the same way. */
+type UnaryClient<S extends UnaryService> = {
+  readonly [K in keyof S["method"]]: (request: MessageInitShape<S["method"][K]["input"]>, options?: CallOptions) => Promise<MessageShape<S["method"][K]["output"]>>;
 };
-
-/** QuotaService as functions, in the same way. */
-export type QuotaClient = {
-  readonly [K in keyof typeof QuotaService.method]: (
-    request: MessageInitShape<(typeof QuotaService.method)[K]["input"]>,
-    options?: CallOptions,
-  ) => Promise<MessageShape<(typeof QuotaService.method)[K]["output"]>>;
-};
-
-/** IdentityService as functions, as RouterClient. */
-export type IdentityClient = {
-  readonly [K in keyof IdentityMethods]: (request: MessageInitShape<IdentityMethods[K]["input"]>, options?: CallOptions) => Promise<MessageShape<IdentityMethods[K]["output"]>>;
-} & { close(): void };
+type UnaryService = DescService & { readonly method: Readonly<Record<string, DescMethodUnary>> };
+export type IdentityClient = UnaryClient<typeof IdentityService> & { close(): void };
 
 /**
  * Makes a client of the router at `address` ("host:port"). Connects on the first call and reconnects by itself. Throws when the
@@ -82,8 +67,8 @@ export function connectRouter(address: string, sources: CredentialSources = NO_C
     gpuStatus: unary(channel, method.gpuStatus),
     watch: serverStream(channel, method.watch),
     watchGpus: serverStream(channel, method.watchGpus),
-    admin: adminClient(channel),
-    quotas: quotaClient(channel),
+    admin: unaryClient(channel, AdminService),
+    quotas: unaryClient(channel, QuotaService),
     close: () => channel.client.close(),
   };
 }
@@ -91,18 +76,7 @@ export function connectRouter(address: string, sources: CredentialSources = NO_C
 /** Makes a client of the same router's IdentityService. */
 export function connectIdentity(address: string, sources: CredentialSources = NO_CREDENTIALS): IdentityClient {
   const channel = connect(address, sources);
-  const { method } = IdentityService;
-  return {
-    whoAmI: unary(channel, method.whoAmI),
-    createKey: unary(channel, method.createKey),
-    listKeys: unary(channel, method.listKeys),
-    revokeKey: unary(channel, method.revokeKey),
-    putUser: unary(channel, method.putUser),
-    listUsers: unary(channel, method.listUsers),
-    deleteUser: unary(channel, method.deleteUser),
-    listAudit: unary(channel, method.listAudit),
-    close: () => channel.client.close(),
-  };
+  return { ...unaryClient(channel, IdentityService), close: () => channel.client.close() };
 }
 
 interface Channel {
@@ -123,26 +97,9 @@ function connect(address: string, sources: CredentialSources): Channel {
   return { client, metadata };
 }
 
-function adminClient(channel: Channel): AdminClient {
-  const { method } = AdminService;
-  return {
-    setMaintenance: unary(channel, method.setMaintenance),
-    listMaintenance: unary(channel, method.listMaintenance),
-    restartGpu: unary(channel, method.restartGpu),
-    cancelRequest: unary(channel, method.cancelRequest),
-    listFailedCallbacks: unary(channel, method.listFailedCallbacks),
-    retryCallback: unary(channel, method.retryCallback),
-  };
-}
-
-function quotaClient(channel: Channel): QuotaClient {
-  const { method } = QuotaService;
-  return {
-    getQuota: unary(channel, method.getQuota),
-    setQuota: unary(channel, method.setQuota),
-    listQuotas: unary(channel, method.listQuotas),
-    listUsage: unary(channel, method.listUsage),
-  };
+function unaryClient<S extends UnaryService>(channel: Channel, { method }: S): UnaryClient<S> {
+  // fromEntries does not know which name has which types.
+  return Object.fromEntries(Object.entries(method).map(([name, each]) => [name, unary(channel, each)])) as unknown as UnaryClient<S>;
 }
 
 function unary<I extends DescMessage, O extends DescMessage>({ client, metadata }: Channel, method: DescMethodUnary<I, O>) {

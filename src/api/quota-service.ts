@@ -21,14 +21,13 @@ import { ApiError } from "./outcomes.js";
 import type { QuotaPort, QuotaSubject } from "./quota-port.js";
 import type { ServiceHandlers } from "./service-handlers.js";
 import { quotaMessage, usageMessage } from "./to-proto/quota.js";
-import { createValidation } from "./validation.js";
+import { createValidation, type Validate } from "./validation.js";
 
 const DEFAULT_PAGE_SIZE = 100;
 const MINUTE_MS = 60_000;
 
 /** The handlers of QuotaService over `quotas`; what was set is told to `audit`. Everybody sees his own and his team's, admins and readers all. */
-export function createQuotaService(quotas: QuotaPort, audit: Pick<Audit, "record">): ServiceHandlers<typeof QuotaService> {
-  const validate = createValidation();
+export function createQuotaService(quotas: QuotaPort, audit: Pick<Audit, "record">, validate: Validate = createValidation()): ServiceHandlers<typeof QuotaService> {
   return {
     getQuota(request, caller) {
       validate(GetQuotaRequestSchema, request);

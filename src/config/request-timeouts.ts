@@ -1,6 +1,7 @@
 // The key `request_router.timeouts`: times by what requests are for. Used by router-config.ts; how they are looked up is the core's.
 import { z } from "zod";
 import type { CoreSettings } from "../core/settings.js";
+import { wholeMs } from "./whole-ms.js";
 
 const KEY = /^([a-z][a-z0-9_-]{0,62}|\*)(\/[1-5])?$/;
 const seconds = z.number().min(0).max(31_536_000).optional();
@@ -16,5 +17,5 @@ export function timeoutsOf(file: z.output<typeof requestTimeouts>): CoreSettings
 }
 
 function millisecondsOf(each: z.output<typeof times>): CoreSettings["timeouts"][string] {
-  return Object.fromEntries(Object.entries(each).flatMap(([stage, value]) => (value === undefined ? [] : [[`${stage}Ms`, Math.round(value * 1000)]])));
+  return Object.fromEntries(Object.entries(each).flatMap(([stage, value]) => (value === undefined ? [] : [[`${stage}Ms`, wholeMs(value)]])));
 }

@@ -8,7 +8,6 @@ import type { Step } from "./events.js";
 import type { Attempts } from "./failover/attempts.js";
 import type { Fleet } from "./fleet/fleet.js";
 import type { Decision } from "./model/decision.js";
-import type { NodeId } from "./model/ids.js";
 import type { OverLimit } from "./model/quota.js";
 import { wishesOf } from "./model/request.js";
 import type { ModelPlacement } from "./placement/model-placement.js";
@@ -101,9 +100,7 @@ export class Dispatcher {
   /** Tells less urgent work to stop for somebody who cannot be in time otherwise. It goes back in line when it has stopped. */
   preempt(nowMs: number, step: Step): void {
     const stopped = this.#preemption.tick(nowMs, (waiting) => this.askOf(waiting, this.#nextAttempt(waiting), nowMs));
-    for (const { spec, attempt, nodeId } of stopped) {
-      step.effects.push({ kind: "cancel_attempt", nodeId: nodeId as NodeId, ref: { requestId: spec.requestId, attempt } });
-    }
+    for (const request of stopped) this.#attempts.tellToStop(request, step);
     // What was kept for him before is now for others.
     if (stopped.length > 0) this.schedule(nowMs, step);
   }

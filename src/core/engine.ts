@@ -260,7 +260,7 @@ export class Engine {
       this.#attempts.end(request, stopped(stop), null, nowMs, step);
       return;
     }
-    step.effects.push({ kind: "cancel_attempt", nodeId: request.nodeId as NodeId, ref: { requestId, attempt: request.attempt } });
+    this.#attempts.tellToStop(request, step);
     step.effects.push({ kind: "changed", requestId });
   }
 

@@ -16,6 +16,7 @@ import {
   type Welcome,
 } from "../../gen/gpurouter/v1/agent_pb.js";
 import { ChurnMap } from "../lib/churn-map.js";
+import { attemptKey } from "./attempt-key.js";
 
 /** Beats are remembered at this distance; a beat between two of them counts as the earlier, ms. */
 const BEAT_STEP_MS = 20;
@@ -117,19 +118,19 @@ export class AgentSession {
     this.#renew(message.heardBeat);
     const actions: AgentActions = { start: [], stop: [], orders: message.modelOrders, restarts: message.restartOrders, tell: [] };
     for (const ref of message.acknowledged) {
-      const held = this.#held.get(key(ref));
+      const held = this.#held.get(attemptKey(ref));
       // Acknowledged while it runs means that nobody wants it: the cancel beside it stops it, its end needs no answer.
-      if (held) this.#held.delete(key(ref));
+      if (held) this.#held.delete(attemptKey(ref));
     }
     for (const ref of message.cancels) actions.stop.push(ref);
     for (const dispatch of message.dispatches) {
       const { ref } = dispatch;
-      if (!ref || this.#held.has(key(ref))) continue;
+      if (!ref || this.#held.has(attemptKey(ref))) continue;
       for (const older of this.#held.values()) {
         if (older.ref.requestId === ref.requestId && older.ref.attempt < ref.attempt && !older.ended) actions.stop.push(older.ref);
       }
       const held: Held = { dispatch, ref, started: false, ended: null };
-      this.#held.set(key(ref), held);
+      this.#held.set(attemptKey(ref), held);
       if (!dispatch.mustNotRunTwice || !this.#leaseIsOut(nowMs)) {
         actions.start.push(dispatch);
         continue;
@@ -155,7 +156,7 @@ export class AgentSession {
 
   /** The runner has begun. Returns the event to send; null when nobody waits for it. */
   started(ref: AttemptRef): AttemptEvent | null {
-    const held = this.#held.get(key(ref));
+    const held = this.#held.get(attemptKey(ref));
     if (!held || held.started || held.ended) return null;
     held.started = true;
     return create(AttemptEventSchema, { ref, event: { case: "started", value: {} } });
@@ -163,7 +164,7 @@ export class AgentSession {
 
   /** The attempt is over. Kept until acknowledged; returns the event to send now, null when the router gave it up. */
   ended(ref: AttemptRef, ended: AttemptEnded): AttemptEvent | null {
-    const held = this.#held.get(key(ref));
+    const held = this.#held.get(attemptKey(ref));
     if (!held || held.ended) return null;
     held.ended = ended;
     return create(AttemptEventSchema, { ref, event: { case: "ended", value: ended } });
@@ -171,7 +172,7 @@ export class AgentSession {
 
   /** Whether an attempt still runs and is wanted. */
   live(ref: AttemptRef): boolean {
-    const held = this.#held.get(key(ref));
+    const held = this.#held.get(attemptKey(ref));
     return held !== undefined && held.ended === null;
   }
 
@@ -187,8 +188,4 @@ export class AgentSession {
     if (!this.#leaseIsOut(nowMs)) return [];
     return [...this.#held.values()].filter((held) => !held.ended && held.dispatch.mustNotRunTwice).map((held) => held.ref);
   }
-}
-
-function key(ref: AttemptRef): string {
-  return `${ref.attempt} ${ref.requestId}`;
 }

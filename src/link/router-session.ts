@@ -2,6 +2,7 @@
 // long ago the agent was heard. Driven by router/agent-sessions.ts with a real clock, by a simulator with a virtual one.
 import { create } from "@bufbuild/protobuf";
 import { ConnectResponseSchema, type AttemptRef, type ConnectResponse, type Dispatch, type ModelOrder, type RestartOrder, type Welcome } from "../../gen/gpurouter/v1/agent_pb.js";
+import { attemptKey } from "./attempt-key.js";
 
 /** Keeps large payloads from holding up heartbeats for long. */
 const MAX_BYTES_PER_MESSAGE = 4 << 20;
@@ -132,8 +133,8 @@ export class RouterSession {
       this.#cancels = [];
       return cancels;
     }
-    const unsent = new Set(this.#dispatches.map(({ dispatch: { ref } }) => `${ref?.attempt} ${ref?.requestId}`));
-    const early = (ref: AttemptRef): boolean => unsent.has(`${ref.attempt} ${ref.requestId}`);
+    const unsent = new Set(this.#dispatches.flatMap(({ dispatch: { ref } }) => (ref ? attemptKey(ref) : [])));
+    const early = (ref: AttemptRef): boolean => unsent.has(attemptKey(ref));
     this.#cancels = cancels.filter(early);
     return cancels.filter((ref) => !early(ref));
   }

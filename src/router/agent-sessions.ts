@@ -113,7 +113,6 @@ export class AgentSessions {
         const isWanted = (): boolean => request.phase === "placed" && request.attempt === attempt;
         // The node may have come back since the placement and made it void: only the present attempt is sent, and never to another process
         // than it was for. That one is thought to run it until it has certainly stopped.
-        if (!isWanted()) return;
         if (effect.instanceId !== entry.session.instanceId) return;
         entry.session.dispatch(dispatchOf(effect, this.#options.clock.now()), isWanted);
         break;

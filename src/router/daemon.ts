@@ -80,8 +80,8 @@ export async function startDaemon(config: RouterConfig, version: string, log: Lo
     tls = tlsConfig.cert === "" ? null : new TlsFiles(tlsConfig, log);
     const validate = createValidation();
     const services = [
-      { service: AdminService, handlers: createAdminService(router.admin, audit) },
-      { service: QuotaService, handlers: createQuotaService(router.quotas, audit) },
+      { service: AdminService, handlers: createAdminService(router.admin, audit, Date.now, validate) },
+      { service: QuotaService, handlers: createQuotaService(router.quotas, audit, validate) },
       { service: IdentityService, handlers: createIdentityService(book, audit, Date.now, validate) },
     ];
     const entrance = { host: config.host, guard, tls, encryptedByProxy: tlsConfig.terminatedByProxy, services, log };

@@ -153,8 +153,7 @@ export class Router implements RouterPort {
   }
 
   owner(requestId: RequestId): UserId | null {
-    const request = this.#loop.engine.state.requests.get(requestId) ?? this.#loop.history.find(requestId);
-    return request?.spec.userId ?? null;
+    return this.#find(requestId)?.spec.userId ?? null;
   }
 
   async status(requestId: RequestId): Promise<RequestView | null> {
@@ -175,12 +174,12 @@ export class Router implements RouterPort {
   }
 
   watch(requestId: RequestId, signal: AbortSignal): AsyncIterable<WatchEvent> | null {
-    if (!this.#loop.engine.state.requests.has(requestId) && !this.#loop.history.find(requestId)) return null;
+    if (!this.#find(requestId)) return null;
     return this.#watchers.watch(requestId, () => this.status(requestId), signal);
   }
 
   explainRequest(requestId: RequestId): { readonly decision: Decision; readonly dryRun: boolean } | null {
-    const request = this.#loop.engine.state.requests.get(requestId) ?? this.#loop.history.find(requestId);
+    const request = this.#find(requestId);
     if (!request) return null;
     // One that waits has no decision yet: show what keeps it from being placed now.
     if (request.phase !== "queued" && request.decision) return { decision: request.decision, dryRun: false };
@@ -259,8 +258,13 @@ export class Router implements RouterPort {
     return acceptedOutcome(request, this.#loop.engine.state, this.#options.settings, this.#options.clock.now());
   }
 
+  /** Whether it lives or has ended. */
+  #find(requestId: RequestId): Request | null {
+    return this.#loop.engine.state.requests.get(requestId) ?? this.#loop.history.find(requestId);
+  }
+
   #view(requestId: RequestId): RequestView | null {
-    const request = this.#loop.engine.state.requests.get(requestId) ?? this.#loop.history.find(requestId);
+    const request = this.#find(requestId);
     return request && this.#viewOf(request, true);
   }
 

@@ -72,10 +72,9 @@ export class Attempts {
   /** An attempt did not begin, or gave no sign of life, in its time. `asked`: the request brought that time itself. */
   overdue(request: Request, error: RequestError, asked: boolean, nowMs: number, step: Step): void {
     const { requestId, idempotent } = request.spec;
-    const ref = { requestId, attempt: request.attempt };
     // It is about to go back in line anyway.
-    if (this.#preemption.isStopping(ref)) return;
-    step.effects.push({ kind: "cancel_attempt", nodeId: request.nodeId as NodeId, ref });
+    if (this.#preemption.isStopping({ requestId, attempt: request.attempt })) return;
+    this.tellToStop(request, step);
     if (!asked) this.#blame(request, error.code, nowMs);
     if (idempotent) this.over(request, "overdue", error, null, nowMs, step);
     else this.awaitStop(request, error);
@@ -109,6 +108,11 @@ export class Attempts {
   present(nodeId: NodeId, ref: AttemptRef): Request | null {
     const request = this.#state.requests.get(ref.requestId);
     return request && request.phase !== "queued" && request.attempt === ref.attempt && request.nodeId === nodeId ? request : null;
+  }
+
+  /** Has the agent stop the live attempt of a request; its end is still told. */
+  tellToStop({ spec: { requestId }, attempt, nodeId }: Request, step: Step): void {
+    step.effects.push({ kind: "cancel_attempt", nodeId: nodeId as NodeId, ref: { requestId, attempt } });
   }
 
   /** Stops and forgets an attempt that is no longer wanted. */
@@ -182,12 +186,9 @@ export class Attempts {
 
   /** An attempt is over: its request ends, or goes back in line. */
   over(request: Request, fate: AttemptFate, error: RequestError | null, end: AttemptEnd | null, nowMs: number, step: Step): void {
-    this.#placedLate.delete(request.spec.requestId);
-    this.#overdue.delete(request.spec.requestId);
     if (fate === "succeeded" || fate === "unavailable" || fate === "lost") {
       for (const gpu of this.#indexesOf(request)) this.#state.fleet.outcomes.ended(gpu, nowMs - request.placedAtMs, fate !== "succeeded", nowMs);
     }
-    this.#preemption.ended(request.spec.requestId);
     const jitter = seededRandom(seedOf(request.spec.requestId, request.attempt))();
     const next = nextStep(request, fate, error, this.#settings, jitter);
     if (next.kind === "end") {
@@ -196,6 +197,7 @@ export class Attempts {
     }
     const { requestId } = request.spec;
     const { attempt } = request;
+    this.#forget(requestId);
     if (this.#withOutput.delete(requestId)) step.effects.push({ kind: "output_void", requestId, attempt, reason: next.reason });
     // One that has to wait for the budget waits like any other.
     const delayMs = next.budgeted && next.delayMs === 0 && !this.#budget.take(nowMs) ? 1 : next.delayMs;
@@ -218,10 +220,8 @@ export class Attempts {
 
   /** The request is over. */
   end(request: Request, how: Extract<NextStep, { kind: "end" }>, end: AttemptEnd | null, nowMs: number, step: Step): void {
-    this.#placedLate.delete(request.spec.requestId);
-    this.#overdue.delete(request.spec.requestId);
+    this.#forget(request.spec.requestId);
     this.#withOutput.delete(request.spec.requestId);
-    this.#preemption.ended(request.spec.requestId);
     const result = end?.result ?? new Uint8Array();
     emit(
       this.#state,
@@ -238,6 +238,13 @@ export class Attempts {
     );
     step.ended.push({ request, result });
     step.effects.push({ kind: "changed", requestId: request.spec.requestId });
+  }
+
+  /** What was noted of the live attempt of a request. */
+  #forget(requestId: RequestId): void {
+    this.#placedLate.delete(requestId);
+    this.#overdue.delete(requestId);
+    this.#preemption.ended(requestId);
   }
 }
 

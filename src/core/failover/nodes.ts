@@ -125,10 +125,10 @@ export class Nodes {
     const { fleet } = this.#state;
     const sinceMs = this.#away.get(nodeId)?.sinceMs ?? nowMs;
     const before = fleet.nodes.get(nodeId)?.instanceId ?? "";
-    const ghost: Ghost | null = before === event.instanceId ? null : { fencedAtMs: sinceMs + this.#settings.fencedAfterMs, instanceId: before };
+    const anew = before !== event.instanceId;
+    const ghost: Ghost | null = anew ? { fencedAtMs: sinceMs + this.#settings.fencedAfterMs, instanceId: before } : null;
     this.#away.delete(nodeId);
     for (const inventory of event.gpus) this.#register(nodeId, inventory, step);
-    const anew = fleet.nodes.get(nodeId)?.instanceId !== event.instanceId;
     fleet.setRunners(nodeId, event.runners);
     fleet.setConnected(nodeId, true, event.instanceId);
     const reported = new Set(event.gpus.map((gpu) => gpu.gpuId));
@@ -139,13 +139,12 @@ export class Nodes {
     const held = new Set(event.held.map(keyOf));
     for (const request of this.#state.onNode(nodeId)) {
       const ref: AttemptRef = { requestId: request.spec.requestId, attempt: request.attempt };
-      if (held.has(keyOf(ref))) this.#ghosts.get(nodeId)?.delete(keyOf(ref));
-      if (!held.has(keyOf(ref))) {
-        if (this.#isGhost(request, event, ghost)) continue;
+      if (held.has(keyOf(ref))) {
+        this.#ghosts.get(nodeId)?.delete(keyOf(ref));
+        if (request.stop || this.#preemption.isStopping(ref) || this.#attempts.isOverdue(ref)) this.#attempts.tellToStop(request, step);
+      } else if (!this.#isGhost(request, event, ghost)) {
         const error = { code: "attempt_lost", message: `The agent of ${nodeId} does not hold attempt ${ref.attempt}.` };
         this.#attempts.over(request, "lost", error, null, nowMs, step);
-      } else if (request.stop || this.#preemption.isStopping(ref) || this.#attempts.isOverdue(ref)) {
-        step.effects.push({ kind: "cancel_attempt", nodeId, ref });
       }
     }
     for (const ref of event.held) if (!this.#attempts.present(nodeId, ref)) this.#attempts.refuse(nodeId, ref, step);
@@ -159,9 +158,9 @@ export class Nodes {
     if (request.spec.idempotent) return false;
     const ghosts = this.#ghosts.get(nodeId) ?? new Map<string, Ghost>();
     const known = ghosts.get(nameOf(request));
-    if (known?.instanceId === instanceId) ghosts.delete(nameOf(request));
-    if (known) return known.instanceId !== instanceId;
-    if (!ghost) return false;
+    if (known && known.instanceId !== instanceId) return true;
+    if (known) ghosts.delete(nameOf(request));
+    if (known || !ghost) return false;
     this.#ghosts.set(nodeId, ghosts.set(nameOf(request), ghost));
     return true;
   }
@@ -193,7 +192,7 @@ export class Nodes {
     const { gpuId } = this.#state.fleet.inventory[gpu]!;
     for (const request of this.#state.onNode(nodeId)) {
       if (!gpusOf(request).includes(gpuId)) continue;
-      step.effects.push({ kind: "cancel_attempt", nodeId, ref: { requestId: request.spec.requestId, attempt: request.attempt } });
+      this.#attempts.tellToStop(request, step);
       // Work that must not run twice waits for the agent's word that it has stopped: the node lives and will say so.
       const error = { code: "gpu_lost", message: reason };
       if (request.spec.idempotent) this.#attempts.over(request, "lost", error, null, nowMs, step);

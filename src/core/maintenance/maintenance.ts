@@ -138,15 +138,15 @@ export class Maintenance {
     const gpus = maintenance.gpusOf(target).filter((gpu) => fleet.active[gpu]! > 0);
     for (const nodeId of new Set(gpus.map((gpu) => fleet.nodeOf[gpu]!.nodeId))) {
       const gpuIds = new Set(gpus.map((gpu) => fleet.inventory[gpu]!.gpuId));
-      for (const request of this.#state.onNode(nodeId)) if (gpusOf(request).some((gpuId) => gpuIds.has(gpuId))) this.#stop(request, nodeId, nowMs, step);
+      for (const request of this.#state.onNode(nodeId)) if (gpusOf(request).some((gpuId) => gpuIds.has(gpuId))) this.#stop(request, nowMs, step);
     }
   }
 
-  #stop(request: Request, nodeId: NodeId, nowMs: number, step: Step): void {
+  #stop(request: Request, nowMs: number, step: Step): void {
     const { spec, attempt } = request;
     const ref = { requestId: spec.requestId, attempt };
     if (request.stop || this.#preemption.isStopping(ref) || this.#told.get(ref.requestId) === attempt) return;
-    step.effects.push({ kind: "cancel_attempt", nodeId, ref });
+    this.#attempts.tellToStop(request, step);
     if (spec.idempotent) this.#attempts.over(request, "preempted", null, null, nowMs, step);
     else if (wishesOf(spec).preemptible) this.#preemption.told(ref);
     else this.#told.set(ref.requestId, attempt);

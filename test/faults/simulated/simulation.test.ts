@@ -1,30 +1,11 @@
 // The simulation of faults as `npm run sim` runs it: a small batch, the same story for the same seed, and what its options say.
 import { expect, test } from "@jest/globals";
-import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { FAULT_NAMES } from "./faults.js";
+import { LIMIT_MS, report, sim } from "./sim-command.js";
 
 const ROOT = path.resolve(import.meta.dirname, "../../..");
-const MAIN = path.join(import.meta.dirname, "main.mjs");
-const LIMIT_MS = 600_000;
-
-interface Report {
-  readonly seeds: number;
-  readonly wall_seconds: number;
-  readonly happened: Readonly<Record<string, number>>;
-  readonly failures: readonly { readonly seed: number; readonly invariant: string; readonly detail: string; readonly again: string }[];
-}
-
-function sim(...args: readonly string[]): { readonly status: number | null; readonly stdout: string; readonly stderr: string } {
-  return spawnSync(process.execPath, [MAIN, ...args], { encoding: "utf8", maxBuffer: 1 << 26 });
-}
-
-function report(...args: readonly string[]): Report {
-  const { stdout, stderr } = sim(...args, "--json");
-  if (stdout === "") throw new Error(stderr);
-  return JSON.parse(stdout) as Report;
-}
 
 test("a batch of seeds keeps every promise, and meets what it is there for", () => {
   const { failures, happened } = report("--seeds", "1..100");
