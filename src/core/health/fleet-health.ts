@@ -7,6 +7,7 @@ import type { GpuHealthView, GpuReport, GpuTelemetry, HealthStatus, HealthTransi
 import type { GpuId, NodeId } from "../model/ids.js";
 import type { CoreSettings } from "../settings.js";
 import { GpuHealth, type Sign, type SignName } from "./gpu-health.js";
+import { PeerComparison } from "./peer-comparison.js";
 import { PeerStatistics } from "./peer-statistics.js";
 import { EVENT_REMEMBERED_MS, SampleSigns } from "./sample-signs.js";
 import { meaningOfXid } from "./xid.js";
@@ -15,8 +16,6 @@ import { meaningOfXid } from "./xid.js";
 const ERROR_RATE_GAIN = 0.05;
 /** And time takes all but 1/e of it within this long, ms: what is not used gets no outcomes that could. */
 const ERROR_RATE_TAU_MS = 300_000;
-/** How often speeds are compared and error rates age, ms. */
-const COMPARED_EVERY_MS = 5_000;
 /** A slow GPU counts as no longer slow below this share of what made it slow. */
 const NO_LONGER_SLOW = 0.85;
 /** Transitions that wait to be taken. More than a step can make; a router that takes none keeps the last. */
@@ -50,14 +49,16 @@ export class FleetHealth {
   readonly #settings: CoreSettings;
   readonly #entries: Entry[] = [];
   readonly #peers: PeerStatistics;
+  readonly #comparison: PeerComparison;
   readonly #restless = new Set<number>();
+  readonly #outByStatistics = new Set<number>();
   #transitions: GpuTransition[] = [];
-  #comparedAtMs = 0;
 
   constructor(fleet: Fleet, settings: CoreSettings) {
     this.#fleet = fleet;
     this.#settings = settings;
-    this.#peers = new PeerStatistics(settings.health.minOutcomes, (gpu) => fleet.work.kind[gpu]!);
+    this.#peers = new PeerStatistics(settings.health.minOutcomes);
+    this.#comparison = new PeerComparison(this.#peers, (gpu) => fleet.work.kind[gpu]!);
   }
 
   /** A sample of `gpu`, taken at `sampledAtMs`. */
@@ -155,7 +156,7 @@ export class FleetHealth {
 
   /** Time passed. */
   tick(nowMs: number): void {
-    if (nowMs - this.#comparedAtMs >= COMPARED_EVERY_MS) this.#compare(nowMs);
+    this.#compare(nowMs);
     for (const gpu of [...this.#restless].sort((a, b) => a - b)) this.#settle(gpu, nowMs);
   }
 
@@ -218,25 +219,21 @@ export class FleetHealth {
   /** Of the connected GPUs only a share may be out for what outcomes suggest. One in quarantine or probation is not asked again. */
   #mayEject(gpu: number): boolean {
     let connected = 0;
-    let out = 0;
-    for (let each = 0; each < this.#fleet.size; each += 1) {
-      if (this.#fleet.nodeOf[each]!.connected) connected += 1;
-      if (each !== gpu && this.#entries[each]?.health.isOutByStatistics) out += 1;
-    }
+    for (const node of this.#fleet.nodes.values()) if (node.connected) connected += node.gpus.length;
+    const out = this.#outByStatistics.size - (this.#outByStatistics.has(gpu) ? 1 : 0);
     return out + 1 <= Math.max(1, Math.floor(connected * this.#settings.health.maxEjectedShare));
   }
 
+  /** Error rates age, and speeds are compared: of some GPUs at each call. */
   #compare(nowMs: number): void {
-    const left = this.#comparedAtMs === 0 ? 1 : Math.exp((this.#comparedAtMs - nowMs) / ERROR_RATE_TAU_MS);
-    this.#comparedAtMs = nowMs;
-    const { errorRate } = this.#fleet.health;
-    const slowness = this.#peers.slowness(nowMs);
-    for (let gpu = 0; gpu < this.#entries.length; gpu += 1) {
+    const { from, to } = this.#comparison.advance(this.#entries.length, nowMs);
+    const left = Math.exp(-this.#comparison.sinceLastMs / ERROR_RATE_TAU_MS);
+    for (let gpu = from; gpu < to; gpu += 1) {
       const entry = this.#entries[gpu];
       if (!entry || entry.outcomes === 0) continue;
-      errorRate[gpu]! *= left;
+      this.#fleet.health.errorRate[gpu]! *= left;
       this.#judgeErrors(gpu, entry);
-      this.#judgeSpeed(gpu, entry, slowness.get(gpu) ?? Number.NaN);
+      this.#judgeSpeed(gpu, entry, this.#comparison.slowness(gpu));
       this.#settle(gpu, nowMs);
     }
   }
@@ -260,6 +257,8 @@ export class FleetHealth {
     if (health.state !== before && health.state === "quarantined") this.#forgive(gpu, entry);
     if (health.isRestless) this.#restless.add(gpu);
     else this.#restless.delete(gpu);
+    if (health.isOutByStatistics) this.#outByStatistics.add(gpu);
+    else this.#outByStatistics.delete(gpu);
     this.#tell(gpu, entry);
     const { slots, factor } = this.#fleet.health;
     const verdict = {
@@ -277,6 +276,7 @@ export class FleetHealth {
     entry.outcomes = 0;
     this.#fleet.health.errorRate[gpu] = 0;
     this.#peers.forget(gpu);
+    this.#comparison.forget(gpu);
     for (const name of ["errors", "slow", "fault"] as const) entry.health.clear(name);
   }
 
