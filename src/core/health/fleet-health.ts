@@ -75,28 +75,28 @@ export class FleetHealth {
     this.#settle(gpu, nowMs);
   }
 
-  /** The GPU does not answer any more: it is out at once, hard fact and not statistics. `told` is whether it has ever given a sample. */
-  lost(gpu: number, reason: string, nowMs: number): void {
+  /** The GPU does not answer any more: it is out at once, hard fact and not statistics. It happened at `atMs`. */
+  lost(gpu: number, reason: string, atMs: number, nowMs: number): void {
     const standing = this.#fleet.telemetry[gpu] !== null;
-    this.#raise(gpu, "lost", { demand: "quarantined", text: reason, needsReset: true, standing }, nowMs);
+    this.#raise(gpu, "lost", { demand: "quarantined", text: reason, needsReset: true, standing }, atMs, nowMs);
   }
 
-  /** What its node tells of a GPU; true when the work on it is lost. */
-  report(gpu: number, report: GpuReport, nowMs: number): boolean {
+  /** What its node tells of a GPU, which happened at `atMs`; true when the work that it had is lost. */
+  report(gpu: number, report: GpuReport, atMs: number, nowMs: number): boolean {
     switch (report.kind) {
       case "xid": {
         const { xidClass, text } = meaningOfXid(report.xid, report.detail);
         const said = `Xid ${report.xid}: ${text}`;
-        if (xidClass === "warning") this.#raise(gpu, "xid", { demand: "degraded", text: said, untilMs: nowMs + EVENT_REMEMBERED_MS }, nowMs);
-        else if (xidClass === "reset") this.#raise(gpu, "xid", { demand: "draining", text: said, needsReset: true }, nowMs);
-        else if (xidClass === "fatal") this.#raise(gpu, "xid", { demand: "quarantined", text: said, needsReset: true }, nowMs);
+        if (xidClass === "warning") this.#raise(gpu, "xid", { demand: "degraded", text: said, untilMs: atMs + EVENT_REMEMBERED_MS }, atMs, nowMs);
+        else if (xidClass === "reset") this.#raise(gpu, "xid", { demand: "draining", text: said, needsReset: true }, atMs, nowMs);
+        else if (xidClass === "fatal") this.#raise(gpu, "xid", { demand: "quarantined", text: said, needsReset: true }, atMs, nowMs);
         return xidClass === "fatal";
       }
       case "hangs":
-        this.#raise(gpu, "hangs", { demand: "draining", text: report.reason, standing: true }, nowMs);
+        this.#raise(gpu, "hangs", { demand: "draining", text: report.reason, standing: true }, atMs, nowMs);
         return false;
       case "restored":
-        this.restarted(gpu, report.reason, nowMs);
+        this.restarted(gpu, report.reason, atMs, nowMs);
         return false;
       default:
         unreachable(report);
@@ -104,10 +104,10 @@ export class FleetHealth {
   }
 
   /** It was reset: what only a reset helps is over, and it may prove itself at once. */
-  restarted(gpu: number, reason: string, nowMs: number): void {
+  restarted(gpu: number, reason: string, atMs: number, nowMs: number): void {
     const { health } = this.#entry(gpu);
     health.clear("hangs");
-    health.restarted(reason, nowMs);
+    health.restarted(reason, Math.max(atMs, health.sinceMs));
     this.#settle(gpu, nowMs);
   }
 
@@ -116,9 +116,9 @@ export class FleetHealth {
     for (const gpu of this.#gpusOf(nodeId)) {
       const { health } = this.#entry(gpu);
       if (!reported.has(this.#fleet.inventory[gpu]!.gpuId)) {
-        if (!health.signs.has("absent")) this.#raise(gpu, "absent", { demand: "quarantined", text: "its node does not report it", needsReset: true, standing: true }, nowMs);
-      } else if (health.signs.has("absent")) this.restarted(gpu, "its node reports it again", nowMs);
-      else if (anew) this.restarted(gpu, "its node was started anew", nowMs);
+        if (!health.signs.has("absent")) this.#raise(gpu, "absent", { demand: "quarantined", text: "its node does not report it", needsReset: true, standing: true }, nowMs, nowMs);
+      } else if (health.signs.has("absent")) this.restarted(gpu, "its node reports it again", nowMs, nowMs);
+      else if (anew) this.restarted(gpu, "its node was started anew", nowMs, nowMs);
     }
   }
 
@@ -148,7 +148,7 @@ export class FleetHealth {
         entry.outcomes += 1;
         errorRate[gpu]! += ((fault ? 1 : 0) - errorRate[gpu]!) * ERROR_RATE_GAIN;
       }
-      if (kind === "gpu_fault" && gpus.length === 1) this.#raise(gpu, "fault", { demand: "degraded", text: `an attempt failed by its fault: ${text}`, untilMs: nowMs + EVENT_REMEMBERED_MS }, nowMs);
+      if (kind === "gpu_fault" && gpus.length === 1) this.#raise(gpu, "fault", { demand: "degraded", text: `an attempt failed by its fault: ${text}`, untilMs: nowMs + EVENT_REMEMBERED_MS }, nowMs, nowMs);
       this.#judgeErrors(gpu, entry);
       this.#settle(gpu, nowMs);
     }
@@ -188,8 +188,11 @@ export class FleetHealth {
     return [...(this.#fleet.nodes.get(nodeId)?.gpus ?? [])].sort((a, b) => a - b);
   }
 
-  #raise(gpu: number, name: SignName, sign: Sign, nowMs: number): void {
-    this.#entry(gpu).health.raise(name, sign);
+  /** What happened before now is judged as of then: of its quarantine only the rest is left. */
+  #raise(gpu: number, name: SignName, sign: Sign, atMs: number, nowMs: number): void {
+    const { health } = this.#entry(gpu);
+    health.raise(name, sign);
+    if (atMs < nowMs) this.#settle(gpu, Math.max(atMs, health.sinceMs));
     this.#settle(gpu, nowMs);
   }
 
