@@ -62,6 +62,8 @@ const NO_NODE = "" as NodeId;
 export class Fleet extends LoadColumns {
   readonly #stateFilters: readonly StateFilter[];
   readonly #indexOf = new Map<GpuId, number>();
+  /** Ids of GPUs that were forgotten in this life of the router, by index: for those who still show them. */
+  readonly retiredIds = new Map<number, GpuId>();
   readonly nodes = new Map<NodeId, NodeEntry>();
   readonly inventory: GpuInventory[] = [];
   readonly nodeOf: NodeEntry[] = [];
@@ -151,6 +153,7 @@ export class Fleet extends LoadColumns {
     const { gpuId } = this.inventory[index]!;
     this.register(index, NO_NODE, RETIRED);
     this.#indexOf.delete(gpuId);
+    this.retiredIds.set(index, gpuId);
     this.telemetry[index] = null;
     if (before.gpus.length === 0 && !before.connected) this.nodes.delete(before.nodeId);
   }

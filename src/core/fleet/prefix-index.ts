@@ -10,6 +10,9 @@ const COMMON_FROM = 64;
 const COMMON: readonly number[] = [];
 const FIRST_CAPACITY = 64;
 
+/** More GPUs than there will be: a holder is a GPU and how often it was forgotten before, in one number. */
+const MAX_GPUS = 2 ** 20;
+
 type Generation = Map<number, number[] | typeof COMMON>;
 
 export class PrefixIndex {
@@ -23,6 +26,8 @@ export class PrefixIndex {
   #lengths = new Int32Array(FIRST_CAPACITY);
   readonly #touched: number[] = [];
   #asked: readonly number[] | null = null;
+  /** How often each GPU was forgotten; 0 beyond its end. */
+  readonly #lives: number[] = [];
 
   constructor(maxPairs = MAX_PAIRS) {
     this.#maxPairs = maxPairs;
@@ -32,12 +37,20 @@ export class PrefixIndex {
   placed(gpu: number, blocks: readonly number[]): void {
     if (blocks.length === 0) return;
     if (gpu >= this.#lengths.length) this.#lengths = new Int32Array(2 ** Math.ceil(Math.log2(gpu + 1)));
-    for (const block of blocks) this.#add(block, gpu);
+    const holder = (this.#lives[gpu] ?? 0) * MAX_GPUS + gpu;
+    for (const block of blocks) this.#add(block, holder);
     this.#asked = null;
     if (this.#pairs < this.#maxPairs) return;
     this.#old = this.#young;
     this.#young = new Map();
     this.#pairs = 0;
+  }
+
+  /** A GPU was reset, or has fallen off: its cache is gone. O(1); what it held loses its meaning where it lies. */
+  forget(gpu: number): void {
+    while (this.#lives.length <= gpu) this.#lives.push(0);
+    this.#lives[gpu]! += 1;
+    this.#asked = null;
   }
 
   /**
@@ -64,19 +77,20 @@ export class PrefixIndex {
     return this.#lengths;
   }
 
-  #add(block: number, gpu: number): void {
+  #add(block: number, holder: number): void {
     const holders = this.#young.get(block);
-    if (holders === COMMON || holders?.includes(gpu)) return;
+    if (holders === COMMON || holders?.includes(holder)) return;
     this.#pairs += 1;
-    if (!holders) this.#young.set(block, [gpu]);
-    else if (holders.length + 1 < COMMON_FROM) (holders as number[]).push(gpu);
+    if (!holders) this.#young.set(block, [holder]);
+    else if (holders.length + 1 < COMMON_FROM) (holders as number[]).push(holder);
     else this.#young.set(block, COMMON);
   }
 
   #reach(holders: readonly number[] | undefined, length: number): void {
     if (!holders) return;
-    for (const gpu of holders) {
-      if (this.#lengths[gpu] !== 0) continue;
+    for (const holder of holders) {
+      const gpu = holder % MAX_GPUS;
+      if (this.#lengths[gpu] !== 0 || Math.floor(holder / MAX_GPUS) !== (this.#lives[gpu] ?? 0)) continue;
       this.#lengths[gpu] = length;
       this.#touched.push(gpu);
     }

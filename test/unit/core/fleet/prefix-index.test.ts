@@ -22,6 +22,20 @@ describe("lengths", () => {
     expect(index.lengths(prompt)[1]).toBe(3);
   });
 
+  test("of a GPU that was reset begin anew, and of that one only", () => {
+    const index = new PrefixIndex();
+    const prompt = [1, 2, 3];
+    for (const gpu of [0, 1]) index.placed(gpu, prompt);
+    expect(Array.from(index.lengths(prompt).subarray(0, 2))).toEqual([3, 3]);
+    index.forget(0);
+    expect(Array.from(index.lengths(prompt).subarray(0, 2))).toEqual([0, 3]);
+    index.placed(0, [1]);
+    expect(Array.from(index.lengths(prompt).subarray(0, 2))).toEqual([1, 3]);
+    index.forget(0);
+    index.forget(1);
+    expect(Array.from(index.lengths(prompt).subarray(0, 2))).toEqual([0, 0]);
+  });
+
   test("reach GPUs beyond the first columns", () => {
     const index = new PrefixIndex();
     index.placed(700, [1, 2]);
