@@ -32,6 +32,8 @@ export interface NodeEntry {
   suspect: boolean;
   /** New for each start of its agent; "" before the first hello of this router's life. */
   instanceId: string;
+  /** Number of the last thing that this start of its agent told of a GPU. */
+  toldUpTo: number;
   runners: readonly RunnerInfo[];
   /** What the engines of its runners last said, by runner, and when that was so, ms. Empty while it is not connected. */
   readonly loads: Map<string, { readonly load: RunnerLoad; readonly atMs: number }>;
@@ -161,8 +163,11 @@ export class Fleet extends LoadColumns {
     const node = this.#node(nodeId);
     node.connected = connected;
     node.suspect = suspect;
-    if (connected) node.instanceId = instanceId;
-    else node.loads.clear();
+    if (connected && node.instanceId !== instanceId) {
+      node.instanceId = instanceId;
+      node.toldUpTo = 0;
+    }
+    if (!connected) node.loads.clear();
     for (const gpu of node.gpus) {
       if (!connected) this.forgetSample(gpu);
       this.refresh(gpu);
@@ -263,7 +268,7 @@ export class Fleet extends LoadColumns {
   #node(nodeId: NodeId): NodeEntry {
     let node = this.nodes.get(nodeId);
     if (!node) {
-      node = { nodeId, connected: false, suspect: false, instanceId: "", runners: [], loads: new Map(), gpus: [] };
+      node = { nodeId, connected: false, suspect: false, instanceId: "", toldUpTo: 0, runners: [], loads: new Map(), gpus: [] };
       this.nodes.set(nodeId, node);
     }
     return node;
