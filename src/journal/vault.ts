@@ -1,0 +1,122 @@
+// What stands between the tables of a data directory and the disk: nothing, or AES-256-GCM under the operator's key. Used by
+// `sealed-table.ts` and the two stores; knows nothing of what is stored.
+//
+// LMDB's own encryption (lmdb 3.5.6, `encryptionKey`) is not used: its key stream depends on the number of a page alone, so that two
+// versions of a page, or a file and its backup, give away the XOR of what was in them; and it notices no change.
+import { createCipheriv, createDecipheriv, createSecretKey, hash, hkdfSync, randomBytes, type KeyObject } from "node:crypto";
+import { CorruptJournalError } from "./codec.js";
+import type { VaultKey } from "./vault-key.js";
+
+/** Turns what is stored into what lies on the disk, and back. A value is bound to its place: it cannot be moved to another unnoticed. */
+export interface Vault {
+  /** Of the key; "" where nothing is encrypted. */
+  readonly keyId: string;
+  seal(place: string, value: Buffer): Buffer;
+  /** Throws CorruptJournalError when it is not what was sealed for this place under this key. */
+  open(place: string, stored: Buffer): Buffer;
+  /** What stands for a name that must not be read on the disk: the same for the same name. */
+  blind(name: string): string;
+}
+
+/** Stores everything as it is. */
+export const PLAIN: Vault = { keyId: "", seal: (_, value) => value, open: (_, stored) => stored, blind: (name) => name };
+
+const CIPHER = "aes-256-gcm";
+const LIFE_BYTES = 16;
+const COUNTER_BYTES = 8;
+const HEADER_BYTES = LIFE_BYTES + COUNTER_BYTES;
+const TAG_BYTES = 16;
+const NONCE_BYTES = 12;
+const BLIND_BYTES = 16;
+/** Keys of earlier lives that are remembered. */
+const MAX_LIVES = 256;
+
+/**
+ * Stored is: life, counter, ciphertext, tag. Each life of the process has a key of its own, derived from the operator's and a random
+ * salt, and counts its values: no nonce comes twice under a key, however many values and restarts there are.
+ */
+export class KeyVault implements Vault {
+  readonly keyId: string;
+  readonly #secret: KeyObject;
+  readonly #life = randomBytes(LIFE_BYTES);
+  readonly #lifeKey: KeyObject;
+  readonly #lives = new Map<string, KeyObject>();
+  readonly #innerPad: Buffer;
+  readonly #outerPad: Buffer;
+  #count = 0;
+
+  constructor({ secret, id }: VaultKey) {
+    this.keyId = id;
+    this.#secret = secret;
+    this.#lifeKey = this.#keyOf(this.#life);
+    const names = Buffer.concat([this.#derive(Buffer.alloc(0), "names"), Buffer.alloc(32)]);
+    this.#innerPad = names.map((byte) => byte ^ 0x36) as Buffer;
+    this.#outerPad = names.map((byte) => byte ^ 0x5c) as Buffer;
+  }
+
+  /** About 3 µs, and 1 ms a MiB. */
+  seal(place: string, value: Buffer): Buffer {
+    const out = Buffer.allocUnsafe(HEADER_BYTES + value.byteLength + TAG_BYTES);
+    this.#life.copy(out);
+    this.#count += 1;
+    out.writeUIntBE(Math.floor(this.#count / 2 ** 32), LIFE_BYTES, 4);
+    out.writeUInt32BE(this.#count >>> 0, LIFE_BYTES + 4);
+    const cipher = createCipheriv(CIPHER, this.#lifeKey, nonceOf(out)).setAAD(Buffer.from(place));
+    cipher.update(value).copy(out, HEADER_BYTES);
+    cipher.final();
+    cipher.getAuthTag().copy(out, out.byteLength - TAG_BYTES);
+    return out;
+  }
+
+  open(place: string, stored: Buffer): Buffer {
+    try {
+      const end = stored.byteLength - TAG_BYTES;
+      const key = this.#keyOf(stored.subarray(0, LIFE_BYTES));
+      const decipher = createDecipheriv(CIPHER, key, nonceOf(stored), { authTagLength: TAG_BYTES }).setAAD(Buffer.from(place)).setAuthTag(stored.subarray(end));
+      const value = decipher.update(stored.subarray(HEADER_BYTES, end));
+      decipher.final();
+      return value;
+    } catch (error) {
+      throw new CorruptJournalError(`What is stored as ${place} was changed, or was sealed with another key.`, { cause: error });
+    }
+  }
+
+  /** HMAC-SHA-256, the first half. About 2 µs. */
+  blind(name: string): string {
+    const inner = hash("sha256", Buffer.concat([this.#innerPad, Buffer.from(name)]), "buffer");
+    return hash("sha256", Buffer.concat([this.#outerPad, inner]), "buffer").subarray(0, BLIND_BYTES).toString("base64url");
+  }
+
+  #keyOf(life: Buffer): KeyObject {
+    const name = life.toString("latin1");
+    const known = this.#lives.get(name);
+    if (known) return known;
+    if (this.#lives.size >= MAX_LIVES) this.#lives.clear();
+    const key = createSecretKey(this.#derive(life, "values"));
+    this.#lives.set(name, key);
+    return key;
+  }
+
+  #derive(salt: Buffer, purpose: string): Buffer {
+    return Buffer.from(hkdfSync("sha256", this.#secret, salt, `gpu-router ${purpose}`, 32));
+  }
+}
+
+/** Of 96 bits: the counter, zeros before it. */
+function nonceOf(stored: Buffer): Buffer {
+  const nonce = Buffer.alloc(NONCE_BYTES);
+  stored.copy(nonce, NONCE_BYTES - COUNTER_BYTES, LIFE_BYTES, HEADER_BYTES);
+  return nonce;
+}
+
+/**
+ * The vault for a file of ours. `sealedBy`: the id of the key that it says it is encrypted with, "" when it is not, null for a new
+ * file. Throws with what to do when that is not the key at hand.
+ */
+export function vaultFor(file: string, key: VaultKey | null, sealedBy: string | null): Vault {
+  const found = sealedBy ?? key?.id ?? "";
+  if (found === (key?.id ?? "")) return key ? new KeyVault(key) : PLAIN;
+  if (!key) throw new Error(`${file} is encrypted, with key ${found}: name the file that holds it in journal.encryption_key_file. Commands with --data take it from --config.`);
+  if (found === "") throw new Error(`${file} is not encrypted, and journal.encryption_key_file asks for that. Make an encrypted copy of the directory (gpu-router rekey --help), or leave the key out.`);
+  throw new Error(`${file} is encrypted with key ${found}, and ${key.file} holds key ${key.id}: name the right file in journal.encryption_key_file, or choose another directory with --data.`);
+}
