@@ -78,7 +78,7 @@ export class LmdbJournal implements Journal {
     this.#finishedOrder = new SealedTable(this.#root, "finished_order", this.#vault);
     this.#results = new SealedTable(this.#root, "results", this.#vault, { blind: true });
     this.outbox = new OutboxTable(this.#root, this.#vault, (write) => this.#commit(write));
-    for (const { key, value } of this.#finishedOrder.getRange({ reverse: true, limit: 1 })) this.#nextOrder = key + idsOf(value).length;
+    for (const last of this.#finishedOrder.getRange({ reverse: true, limit: 1 })) this.#nextOrder = last.key + idsOf(last.value).length;
   }
 
   /** Reads everything that is durable. Call once, before the first append. Throws CorruptJournalError, or on a gap. */

@@ -57,17 +57,12 @@ export class SealedTable<K extends string | number> {
   /** Puts all of it into `target`, in transactions of `commit`; where keys are blind `keyOf` finds them in the values. */
   async copyTo(target: SealedTable<K>, commit: (write: () => void) => Promise<void>, keyOf?: (value: Buffer) => K): Promise<void> {
     const entries = this.getRange()[Symbol.iterator]();
-    for (let done = false; !done; ) {
+    for (let next = entries.next(); !next.done; ) {
       await commit(() => {
-        for (let bytes = 0; bytes < COPIED_AT_ONCE_BYTES; ) {
-          const next = entries.next();
-          if (next.done) {
-            done = true;
-            return;
-          }
+        for (let bytes = 0; !next.done && bytes < COPIED_AT_ONCE_BYTES; next = entries.next()) {
           const { key, value } = next.value;
           target.put(keyOf ? keyOf(value) : key, value);
-          bytes += value.byteLength + 100;
+          bytes += value.byteLength;
         }
       });
     }

@@ -27,13 +27,14 @@ const COUNTER_BYTES = 8;
 const HEADER_BYTES = LIFE_BYTES + COUNTER_BYTES;
 const TAG_BYTES = 16;
 const NONCE_BYTES = 12;
-const BLIND_BYTES = 16;
+/** Of base64url: 132 bits. */
+const BLIND_CHARACTERS = 22;
 /** Keys of earlier lives that are remembered. */
 const MAX_LIVES = 256;
 
 /**
  * Stored is: life, counter, ciphertext, tag. Each life of the process has a key of its own, derived from the operator's and a random
- * salt, and counts its values: no nonce comes twice under a key, however many values and restarts there are.
+ * salt, and counts its values, which makes the nonce: none comes twice under a key, however many values and restarts there are.
  */
 export class KeyVault implements Vault {
   readonly keyId: string;
@@ -41,30 +42,32 @@ export class KeyVault implements Vault {
   readonly #life = randomBytes(LIFE_BYTES);
   readonly #lifeKey: KeyObject;
   readonly #lives = new Map<string, KeyObject>();
-  readonly #innerPad: Buffer;
-  readonly #outerPad: Buffer;
+  /** 64 characters, a whole block of the hash. */
+  readonly #nameKey: string;
+  readonly #nonce = Buffer.alloc(NONCE_BYTES);
   #count = 0;
 
   constructor({ secret, id }: VaultKey) {
     this.keyId = id;
     this.#secret = secret;
     this.#lifeKey = this.#keyOf(this.#life);
-    const names = Buffer.concat([this.#derive(Buffer.alloc(0), "names"), Buffer.alloc(32)]);
-    this.#innerPad = names.map((byte) => byte ^ 0x36) as Buffer;
-    this.#outerPad = names.map((byte) => byte ^ 0x5c) as Buffer;
+    this.#nameKey = this.#derive(Buffer.alloc(0), "names").toString("hex");
   }
 
   /** About 3 µs, and 1 ms a MiB. */
   seal(place: string, value: Buffer): Buffer {
-    const out = Buffer.allocUnsafe(HEADER_BYTES + value.byteLength + TAG_BYTES);
-    this.#life.copy(out);
+    const nonce = this.#nonce;
     this.#count += 1;
-    out.writeUIntBE(Math.floor(this.#count / 2 ** 32), LIFE_BYTES, 4);
-    out.writeUInt32BE(this.#count >>> 0, LIFE_BYTES + 4);
-    const cipher = createCipheriv(CIPHER, this.#lifeKey, nonceOf(out)).setAAD(Buffer.from(place));
-    cipher.update(value).copy(out, HEADER_BYTES);
+    nonce.writeUInt32BE(Math.floor(this.#count / 2 ** 32), NONCE_BYTES - COUNTER_BYTES);
+    nonce.writeUInt32BE(this.#count >>> 0, NONCE_BYTES - 4);
+    const cipher = createCipheriv(CIPHER, this.#lifeKey, nonce).setAAD(Buffer.from(place));
+    const body = cipher.update(value);
     cipher.final();
-    cipher.getAuthTag().copy(out, out.byteLength - TAG_BYTES);
+    const out = Buffer.allocUnsafe(HEADER_BYTES + value.byteLength + TAG_BYTES);
+    out.set(this.#life);
+    out.set(nonce.subarray(NONCE_BYTES - COUNTER_BYTES), LIFE_BYTES);
+    out.set(body, HEADER_BYTES);
+    out.set(cipher.getAuthTag(), HEADER_BYTES + body.byteLength);
     return out;
   }
 
@@ -72,7 +75,9 @@ export class KeyVault implements Vault {
     try {
       const end = stored.byteLength - TAG_BYTES;
       const key = this.#keyOf(stored.subarray(0, LIFE_BYTES));
-      const decipher = createDecipheriv(CIPHER, key, nonceOf(stored), { authTagLength: TAG_BYTES }).setAAD(Buffer.from(place)).setAuthTag(stored.subarray(end));
+      const nonce = Buffer.alloc(NONCE_BYTES);
+      stored.copy(nonce, NONCE_BYTES - COUNTER_BYTES, LIFE_BYTES, HEADER_BYTES);
+      const decipher = createDecipheriv(CIPHER, key, nonce, { authTagLength: TAG_BYTES }).setAAD(Buffer.from(place)).setAuthTag(stored.subarray(end));
       const value = decipher.update(stored.subarray(HEADER_BYTES, end));
       decipher.final();
       return value;
@@ -81,10 +86,9 @@ export class KeyVault implements Vault {
     }
   }
 
-  /** HMAC-SHA-256, the first half. About 2 µs. */
+  /** Half of a SHA-256 that begins with a key: what is cut off is what it would take to continue it. 0.3 µs, where HMAC takes 2. */
   blind(name: string): string {
-    const inner = hash("sha256", Buffer.concat([this.#innerPad, Buffer.from(name)]), "buffer");
-    return hash("sha256", Buffer.concat([this.#outerPad, inner]), "buffer").subarray(0, BLIND_BYTES).toString("base64url");
+    return hash("sha256", this.#nameKey + name, "base64url").slice(0, BLIND_CHARACTERS);
   }
 
   #keyOf(life: Buffer): KeyObject {
@@ -100,13 +104,6 @@ export class KeyVault implements Vault {
   #derive(salt: Buffer, purpose: string): Buffer {
     return Buffer.from(hkdfSync("sha256", this.#secret, salt, `gpu-router ${purpose}`, 32));
   }
-}
-
-/** Of 96 bits: the counter, zeros before it. */
-function nonceOf(stored: Buffer): Buffer {
-  const nonce = Buffer.alloc(NONCE_BYTES);
-  stored.copy(nonce, NONCE_BYTES - COUNTER_BYTES, LIFE_BYTES, HEADER_BYTES);
-  return nonce;
 }
 
 /**

@@ -5,6 +5,7 @@ import path from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import { open } from "lmdb";
 import type { EndedRequest } from "../../../src/core/events.js";
+import type { UserId } from "../../../src/core/model/ids.js";
 import { LmdbIdentityStore } from "../../../src/journal/lmdb-identity-store.js";
 import { LmdbJournal } from "../../../src/journal/lmdb-journal.js";
 import { rekey } from "../../../src/journal/rekey.js";
@@ -48,8 +49,8 @@ async function live(folder: string, key: VaultKey | null): Promise<{ readonly di
   await withJournal(folder, key, async (journal) => {
     journal.recover();
     for (let index = 0; index < 60; index += 1) {
-      const wide = { payload: Buffer.from(`${MARK} payload`), userId: `${MARK}-user`, callbackUrl: `https://${MARK}.example/` } as Partial<ReturnType<typeof specOf>>;
-      story.step({ kind: "submit", spec: specOf(`${MARK}-${index}`, wide) });
+      const spec = { payload: Buffer.from(`${MARK} payload`), userId: `${MARK}-user` as UserId, callbackUrl: `https://${MARK}.example/` };
+      story.step({ kind: "submit", spec: specOf(`${MARK}-${index}`, spec) });
       const { batch } = story.chapter(index % 25 === 24);
       // Every other result lies beside its request.
       const withResults = batch.ended.map(({ request }, at) => ({ request, result: Buffer.from(`${MARK} result`.padEnd(at % 2 === 0 ? 9_000 : 90)) }));
