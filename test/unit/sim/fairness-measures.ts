@@ -21,10 +21,13 @@ export interface Served {
   readonly costMs: number;
 }
 
-/** Prices requests on GPUs of a kind that work on `slots` at a time. */
+/** Prices requests on GPUs of a kind that work on `slots` at a time, ms: each pays for its own tokens and its share of the iterations. */
 export function priceOn(kind: GpuKind, model: string, slots: number): (inputTokens: number, outputTokens: number) => number {
-  const { prefillMsPerToken, stepBaseMs, stepMsPerRequest } = serviceTimes(kind, model);
-  return (inputTokens, outputTokens) => inputTokens * prefillMsPerToken + outputTokens * (stepMsPerRequest + stepBaseMs / slots);
+  const { prefillMsPerToken, prefillMsPerTokenPair, stepBaseMs, stepMsPerRequest, stepMsPerKvToken } = serviceTimes(kind, model);
+  return (input, output) => {
+    const readMs = input * prefillMsPerToken + (input ** 2 / 2) * prefillMsPerTokenPair;
+    return readMs + output * (stepMsPerRequest + stepBaseMs / slots) + (output * input + output ** 2 / 2) * stepMsPerKvToken;
+  };
 }
 
 /** What each user asks for: GPU time of all that it sends, ms. */
