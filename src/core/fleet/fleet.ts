@@ -69,7 +69,7 @@ export class Fleet extends LoadColumns {
   /** What placements and their ends taught, for strategies that go by it. */
   readonly outcomes = new OutcomeColumns();
   /** What its requests still have to do. */
-  readonly work = new WorkLedger(new ServiceTimes());
+  readonly work: WorkLedger;
   /** GPUs that are kept for somebody who waits. */
   readonly reservations = new Reservations();
   /** How well each GPU is; written by the core's health through `judged`. */
@@ -99,6 +99,7 @@ export class Fleet extends LoadColumns {
     super(limits);
     assert(stateFilters.length <= 31, "at most 31 state filters fit the mask");
     this.#stateFilters = stateFilters;
+    this.work = new WorkLedger(new ServiceTimes(), limits.maxConcurrentTasksPerGpu);
   }
 
   get size(): number {
