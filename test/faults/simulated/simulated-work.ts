@@ -13,6 +13,9 @@ export interface WorkConduct {
   hungShare: number;
   /** How long work takes to stop when it is told to, at most, ms. */
   slowestStopMs: number;
+  /** Share of restarts after which a GPU is not back. */
+  badRestartShare: number;
+  slowestRestartMs: number;
 }
 
 export interface SimulatedWorkOptions {

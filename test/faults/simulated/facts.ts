@@ -1,7 +1,8 @@
-// What the disk says, folded from the bytes that are durable and nothing else: the yardstick for every promise the router makes.
+// What records say, folded from them and nothing else. Of those on the disk it is the yardstick for every promise the router makes; of those that
+// this life of the router knows, for what it does.
 import type { Record } from "../../../src/core/records.js";
 
-export class DurableFacts {
+export class Facts {
   epoch = 0;
   readonly accepted = new Set<string>();
   /** Phase of those that have ended. */
@@ -36,6 +37,18 @@ export class DurableFacts {
         return;
       default:
     }
+  }
+
+  /** One that goes on from here by itself. */
+  copy(): Facts {
+    const copy = new Facts();
+    copy.epoch = this.epoch;
+    for (const requestId of this.accepted) copy.accepted.add(requestId);
+    for (const [requestId, phase] of this.ended) copy.ended.set(requestId, phase);
+    for (const [requestId, attempt] of this.attempt) copy.attempt.set(requestId, attempt);
+    for (const requestId of this.placed) copy.placed.add(requestId);
+    for (const requestId of this.stopping) copy.stopping.add(requestId);
+    return copy;
   }
 
   /** Whether this attempt was placed, durably, and is on or over. */
