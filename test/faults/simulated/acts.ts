@@ -72,6 +72,12 @@ export const ACTS: readonly Fault[] = [
     strike: () => {},
   },
   {
+    name: "models",
+    about: "Some models are served by nobody until the router has them loaded.",
+    strikes: 0,
+    strike: () => {},
+  },
+  {
     name: "mig",
     about: "The GPUs of a node are divided into instances, which share their fate.",
     strikes: 0,

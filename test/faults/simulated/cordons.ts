@@ -1,6 +1,7 @@
 // What operators have taken out of service, folded from records alone, and what that forbids. Made by world.ts, for what is on the disk and for
 // what this life of the router knows.
 import type { Engine } from "../../../src/core/engine.js";
+import type { GpuId } from "../../../src/core/model/ids.js";
 import { targetKey, type MaintenanceTarget } from "../../../src/core/model/maintenance.js";
 import { gpusOf, wishesOf } from "../../../src/core/model/request.js";
 import type { Record } from "../../../src/core/records.js";
@@ -24,6 +25,10 @@ export class Cordons {
   readonly #places = new Map<string, { readonly nodeId: string; readonly parentGpuId: string }>();
   readonly #windows = new Map<string, Window>();
   readonly #restarts = new Map<string, Restart>();
+  /** Requests that agreed to be pre-empted. */
+  readonly #willing = new Set<string>();
+  /** Where the newest attempt of each request went. */
+  readonly #gpus = new Map<string, readonly string[]>();
 
   /** One that goes on from here by itself. */
   copy(): Cordons {
@@ -31,6 +36,8 @@ export class Cordons {
     for (const [gpuId, place] of this.#places) copy.#places.set(gpuId, place);
     for (const [key, window] of this.#windows) copy.#windows.set(key, window);
     for (const [restartId, restart] of this.#restarts) copy.#restarts.set(restartId, restart);
+    for (const requestId of this.#willing) copy.#willing.add(requestId);
+    for (const [requestId, gpuIds] of this.#gpus) copy.#gpus.set(requestId, gpuIds);
     return copy;
   }
 
@@ -42,7 +49,7 @@ export class Cordons {
     return this.#restarts.get(restartId)?.force ?? false;
   }
 
-  /** Takes a record in; throws when it places work where none may go. */
+  /** Takes a record in; throws when it places work where none may go, or has work give way that must not. */
   fold(record: Record): void {
     switch (record.kind) {
       case "gpu_registered":
@@ -58,7 +65,16 @@ export class Cordons {
       case "gpu_restart_ended":
         this.#restarts.set(record.restartId, { gpuId: record.gpuId, force: false, isOver: true });
         return;
+      case "accepted":
+        if (wishesOf(record.spec).preemptible) this.#willing.add(record.spec.requestId);
+        return;
+      case "attempt_failed":
+        if (record.preempted && !this.#willing.has(record.requestId) && !(this.#gpus.get(record.requestId) ?? []).some((gpuId) => this.#reasonAt(gpuId) !== "")) {
+          throw new Violation("onlyTheWillingGiveWay", `${record.requestId}#${record.attempt} was pre-empted, to which nobody has agreed`);
+        }
+        return;
       case "placed":
+        this.#gpus.set(record.requestId, gpusOf(record));
         for (const gpuId of gpusOf(record)) this.#judge(record.requestId, gpuId);
         return;
       default:
@@ -80,9 +96,15 @@ export class Cordons {
   }
 
   #judge(requestId: string, gpuId: string): void {
-    const window = [...this.#windows.values()].find(({ target }) => this.#isOf(gpuId, target));
-    const restart = [...this.#restarts.values()].find((one) => !one.isOver && this.#isOf(gpuId, { kind: "gpu", gpuId: one.gpuId } as MaintenanceTarget));
-    if (window || restart) throw new Violation("noNewWorkOutOfService", `${requestId} goes to ${gpuId}, which ${window ? "is out of service" : "is to be restarted"}`);
+    const reason = this.#reasonAt(gpuId);
+    if (reason !== "") throw new Violation("noNewWorkOutOfService", `${requestId} goes to ${gpuId}, which ${reason}`);
+  }
+
+  /** Why nothing new may go to a GPU; "" when it may. */
+  #reasonAt(gpuId: string): string {
+    for (const { target } of this.#windows.values()) if (this.#isOf(gpuId, target)) return "is out of service";
+    for (const restart of this.#restarts.values()) if (!restart.isOver && this.#isOf(gpuId, { kind: "gpu", gpuId: restart.gpuId as GpuId })) return "is to be restarted";
+    return "";
   }
 
   #isOf(gpuId: string, target: MaintenanceTarget): boolean {

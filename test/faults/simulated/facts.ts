@@ -12,6 +12,10 @@ export class Facts {
   /** Requests whose newest attempt is still on. */
   readonly placed = new Set<string>();
   readonly stopping = new Set<string>();
+  /** The first attempt that had begun when it was over, of each request that has one. */
+  readonly interrupted = new Map<string, number>();
+  /** Requests whose newest attempt has begun. */
+  readonly #begun = new Set<string>();
 
   fold(record: Record): void {
     switch (record.kind) {
@@ -24,9 +28,14 @@ export class Facts {
       case "placed":
         this.attempt.set(record.requestId, record.attempt);
         this.placed.add(record.requestId);
+        this.#begun.delete(record.requestId);
+        return;
+      case "started":
+        this.#begun.add(record.requestId);
         return;
       case "attempt_failed":
         this.placed.delete(record.requestId);
+        if (this.#begun.has(record.requestId) && !this.interrupted.has(record.requestId)) this.interrupted.set(record.requestId, record.attempt);
         return;
       case "stop_requested":
         this.stopping.add(record.requestId);
@@ -48,6 +57,8 @@ export class Facts {
     for (const [requestId, attempt] of this.attempt) copy.attempt.set(requestId, attempt);
     for (const requestId of this.placed) copy.placed.add(requestId);
     for (const requestId of this.stopping) copy.stopping.add(requestId);
+    for (const requestId of this.#begun) copy.#begun.add(requestId);
+    for (const [requestId, attempt] of this.interrupted) copy.interrupted.set(requestId, attempt);
     return copy;
   }
 

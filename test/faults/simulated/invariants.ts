@@ -38,6 +38,15 @@ export function oneLiveAttemptPerRequest(nodeId: string, message: ConnectRespons
   }
 }
 
+/** Work that saves what it has done goes on from there when an attempt had begun, as far as is known; nothing else believes that it does. */
+export function savedWorkGoesOn(message: ConnectResponse, facts: Facts, savesWork: (requestId: string) => boolean): void {
+  for (const { ref, continues } of message.dispatches) {
+    const { requestId = "", attempt = 0 } = ref ?? {};
+    const should = savesWork(requestId) && attempt > (facts.interrupted.get(requestId) ?? Number.POSITIVE_INFINITY);
+    if (continues !== should) throw new Violation("savedWorkGoesOn", `${requestId}#${attempt} is told to ${continues ? "go on" : "begin anew"}`);
+  }
+}
+
 /** Work that must not run twice makes headway in one place at a time, whatever anybody believes. */
 export function mustNotRunTwiceRunsOnce(executions: Executions, nowMs: number): void {
   const where = new Map<string, string>();

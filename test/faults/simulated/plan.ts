@@ -73,7 +73,10 @@ export function specOf(index: number, plan: Plan, gpuIds: readonly string[], dra
   const once = training || draw.chance(0.3);
   const pinned = draw.chance(0.1);
   const gang = !pinned && plan.nodes.some(({ gpus }) => gpus >= 2) && draw.chance(0.08) ? 2 : 1;
-  const tokens = !once && gang === 1 && draw.chance(0.2);
+  const plainly = !once && gang === 1;
+  const tokens = plainly && draw.chance(0.2);
+  const loads = draw.of(`loads ${index}`);
+  const loaded = plan.faults.has("models") && plainly && !pinned && loads.chance(0.6);
   const wished = gang > 1 || draw.chance(tokens ? 0.5 : 0.15);
   const timed = plan.faults.has("time-outs");
   const yielding = plan.faults.has("pre-emption") && draw.of(`yielding ${index}`).chance(0.6);
@@ -81,7 +84,7 @@ export function specOf(index: number, plan: Plan, gpuIds: readonly string[], dra
   return {
     requestId: `r${index}` as RequestId,
     userId: draw.pick(["ada", "bob", "eve"]) as UserId,
-    modelId: draw.pick(["m", "n"]) as ModelId,
+    modelId: ((model: string) => (loaded ? loads.pick(["j", "k", "l"]) : model))(draw.pick(["m", "n"])) as ModelId,
     type: training ? "training" : "inference",
     priority: draw.whole(1, 5) as Priority,
     requirements: {
@@ -91,8 +94,8 @@ export function specOf(index: number, plan: Plan, gpuIds: readonly string[], dra
       // What must not run twice runs for longer than a lease, now and then: otherwise nobody would see it run on.
       expectedDurationMs: draw.pick(once ? [0, 500, 3_000, 9_000] : [0, 100, 700, 1_500]),
       minComputeCapability: 0,
-      inputTokens: tokens ? draw.whole(10, 4_000) : 0,
-      outputTokens: tokens ? draw.whole(1, 300) : 0,
+      inputTokens: tokens ? draw.whole(10, 4_000) : loaded ? loads.whole(10, 4_000) : 0,
+      outputTokens: tokens ? draw.whole(1, 300) : loaded ? loads.whole(1, 300) : 0,
     },
     timeoutMs: timed ? Math.round(draw.between(100, 4_000)) : draw.pick([0, 0, 20_000]),
     callbackUrl: draw.chance(0.4) ? `http://receiver-${draw.whole(1, 2)}.example/told` : "",

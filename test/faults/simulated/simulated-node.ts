@@ -1,12 +1,14 @@
 // A simulated GPU node: the production agent in a simulated process, with simulated GPUs and work, behind a simulated network.
 import { Agent } from "../../../src/agent/agent.js";
 import type { RestartGpu, RestartUnderWay } from "../../../src/agent/gpu-restarts.js";
+import type { ModelOrder } from "../../../src/agent/runners/runner.js";
 import type { GpuProbeEvent, GpuSample, Probe, ProbedGpu } from "../../../src/agent/probes/probe.js";
 import type { RouterTransport } from "../../../src/agent/router-connection.js";
 import type { Draw } from "./draw.js";
 import type { Executions } from "./executions.js";
 import { silentLog } from "./silent-log.js";
 import { Connection, type Link, type Listener } from "./simulated-network.js";
+import { SimulatedModelServer } from "./simulated-model-server.js";
 import { SimulatedWork, type WorkConduct } from "./simulated-work.js";
 import { SimulatedProcess, type VirtualTime } from "./virtual-time.js";
 
@@ -17,6 +19,8 @@ export interface SimulatedNodeOptions {
   readonly gpus: number;
   /** MIG instances that each of its GPUs is divided into; 0 for whole GPUs. */
   readonly instances: number;
+  /** What its general runner serves; beside it each GPU has one that serves what it was told to load, unless this is everything. */
+  readonly models: readonly string[];
   readonly time: VirtualTime;
   readonly draw: Draw;
   readonly link: Link;
@@ -25,6 +29,7 @@ export interface SimulatedNodeOptions {
   readonly conduct: WorkConduct;
   readonly mayRunTwice: (requestId: string) => boolean;
   readonly router: () => Listener | null;
+  readonly onOrder: (order: ModelOrder) => void;
   readonly onConnection: (connection: Connection) => void;
   /** A GPU is about to be restarted, which ends what runs on these. */
   readonly onRestart: (restartId: string, gpuIds: readonly string[]) => void;
@@ -46,6 +51,7 @@ export class SimulatedNode {
   readonly #deadGpus = new Set<string>();
   readonly #listeners = new Set<(event: GpuProbeEvent) => void>();
   #work: SimulatedWork | null = null;
+  #servers: readonly SimulatedModelServer[] = [];
   #lives = 0;
 
   constructor(options: SimulatedNodeOptions) {
@@ -68,18 +74,20 @@ export class SimulatedNode {
 
   start(): void {
     if (this.process) return;
-    const { nodeId, time, draw, executions, conduct, mayRunTwice } = this.#options;
+    const { nodeId, time, draw, models, executions, conduct, mayRunTwice, onOrder } = this.#options;
     this.#lives += 1;
     const process = new SimulatedProcess(nodeId, draw.between(-2_000, 2_000), draw.between(0.999, 1.001));
     this.process = process;
     time.after(0, process, () => {
       const gpuWorks = (gpuId: string): boolean => !this.#deadGpus.has(physicalOf(gpuId));
-      const work = new SimulatedWork({ nodeId, process, executions, conduct, path: `${nodeId}/${this.#lives}`, mayRunTwice, gpuWorks });
+      const work = new SimulatedWork({ nodeId, process, executions, conduct, path: `${nodeId}/${this.#lives}`, models, mayRunTwice, gpuWorks });
+      const loads = draw.of(`loads ${this.#lives}`);
+      this.#servers = models.includes("*") ? [] : this.gpuIds.map((gpuId) => new SimulatedModelServer(gpuId, work, loads, onOrder));
       this.#work = work;
       this.#listeners.clear();
       const gpus = this.gpuIds.filter(gpuWorks).map((gpuId) => inventoryOf(gpuId, this.memoryMib));
       const restartGpu: RestartGpu = (restart) => this.#restart(restart.restartId, restart.gpuId);
-      this.agent = new Agent({ nodeId, routerAddress: "simulated", version: "simulated", probe: this.#probe(), gpus, runners: [work], restartGpu, log: silentLog, transport: this.#transport(process) });
+      this.agent = new Agent({ nodeId, routerAddress: "simulated", version: "simulated", probe: this.#probe(), gpus, runners: [work, ...this.#servers], restartGpu, log: silentLog, transport: this.#transport(process) });
       this.agent.start();
     });
   }
@@ -117,6 +125,15 @@ export class SimulatedNode {
   /** Something that the driver says of a GPU that works on. */
   xid(gpuId: string, xid: number): void {
     if (this.process) this.#options.time.after(0, this.process, () => this.#tell({ kind: "xid", gpuId, xid }));
+  }
+
+  /** Somebody loads all models. */
+  loadModels(): void {
+    const { process } = this;
+    if (!process) return;
+    this.#options.time.after(0, process, () => {
+      for (const server of this.#servers) server.loadAll();
+    });
   }
 
   /** Work that would never have ended fails. */
@@ -184,7 +201,8 @@ export class SimulatedNode {
 
   #sampleOf(gpuId: string): GpuSample {
     const running = this.#options.executions.on(gpuId);
-    const memoryUsedMib = Math.min(this.memoryMib, running.reduce((sum, { memoryMib }) => sum + memoryMib, 0));
+    const weightsMib = this.#servers[this.gpuIds.indexOf(gpuId)]?.memoryMib ?? 0;
+    const memoryUsedMib = Math.min(this.memoryMib, running.reduce((sum, { memoryMib }) => sum + memoryMib, weightsMib));
     return {
       gpuId,
       memoryUsedMib,

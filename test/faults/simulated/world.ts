@@ -144,6 +144,7 @@ export class World {
         nodeId,
         gpus,
         instances,
+        models: plan.faults.has("models") && instances === 0 ? ["m", "n"] : ["*"],
         time,
         draw: draw.of(path),
         link: { toRouter: new Path(delayMs), toNode: new Path(delayMs) },
@@ -152,6 +153,7 @@ export class World {
         conduct: this.conduct,
         mayRunTwice: (requestId) => this.#specOf(requestId)?.idempotent ?? true,
         router: this.machine.listener,
+        onOrder: ({ action }) => this.#tally(`model ordered: ${action}`),
         onConnection: (connection) => this.#onConnection(nodeId, connection),
         onRestart: (restartId, gpuIds) => this.#onRestart(restartId, gpuIds),
       });
@@ -300,7 +302,10 @@ export class World {
     const supervise = (): void => {
       for (const replacement of this.#replacements) replacement.kill(false);
       this.machine.start();
-      for (const node of this.nodes) node.start();
+      for (const node of this.nodes) {
+        node.start();
+        node.loadModels();
+      }
       this.later(SUPERVISED_MS, supervise);
     };
     supervise();
@@ -330,6 +335,7 @@ export class World {
     this.#judge(() => {
       invariants.wordsToAgentsAreDurable(nodeId, message, this.sent, this.durable.facts);
       invariants.oneLiveAttemptPerRequest(nodeId, message, this.sent, this.durable.facts);
+      invariants.savedWorkGoesOn(message, this.durable.facts, (requestId) => this.#specOf(requestId)?.wishes?.checkpoint ?? false);
     });
   }
 
