@@ -1,7 +1,7 @@
 // GPUs as people see them, and the feed of their changes. Reads the fleet; changes nothing.
 import type { GpuChanges } from "../api/router-port.js";
 import type { Engine } from "../core/engine.js";
-import type { NodeEntry } from "../core/fleet/fleet.js";
+import type { NodeEntry } from "../core/fleet/node-entry.js";
 import type { GpuState, GpuView, RunnerLoad } from "../core/model/gpu.js";
 import type { GpuId } from "../core/model/ids.js";
 import type { Clock } from "./clock.js";

@@ -8,10 +8,11 @@ import type { GpuId, NodeId } from "../model/ids.js";
 import { HealthColumns, type HealthVerdict } from "./health-columns.js";
 import { FIRST_CAPACITY, LoadColumns, widerFloats, type LoadLimits } from "./load-columns.js";
 import type { GpuMaintenance } from "../model/maintenance.js";
+import { newNode, type NodeEntry } from "./node-entry.js";
 import { OutcomeColumns } from "./outcome-columns.js";
 import { PrefixIndex } from "./prefix-index.js";
 import { Reservations } from "./reservations.js";
-import { RunnerTables } from "./runner-tables.js";
+import { noLongerServed, RunnerTables } from "./runner-tables.js";
 import { WorkLedger } from "./work-ledger.js";
 
 /** A reason, one bit, for which a GPU takes no work at all, whatever the request. */
@@ -22,22 +23,6 @@ export interface StateFilter {
   blocks(fleet: Fleet, gpu: number): boolean;
   /** It blocks for our own requests on the GPU, and for nothing else. */
   readonly passesWhenIdle?: boolean;
-}
-
-/** A node and what serves on it. */
-export interface NodeEntry {
-  readonly nodeId: NodeId;
-  connected: boolean;
-  /** Not connected since a moment ago: it keeps the work that it has. */
-  suspect: boolean;
-  /** New for each start of its agent; "" before the first hello of this router's life. */
-  instanceId: string;
-  /** Number of the last thing that this start of its agent told of a GPU. */
-  toldUpTo: number;
-  runners: readonly RunnerInfo[];
-  /** What the engines of its runners last said, by runner, and when that was so, ms. Empty while it is not connected. */
-  readonly loads: Map<string, { readonly load: RunnerLoad; readonly atMs: number }>;
-  readonly gpus: number[];
 }
 
 /** A power of two. A follower that is further behind looks at every GPU. */
@@ -71,7 +56,7 @@ export class Fleet extends LoadColumns {
   /** What placements and their ends taught, for strategies that go by it. */
   readonly outcomes = new OutcomeColumns();
   /** What its requests still have to do. */
-  readonly work = new WorkLedger(new ServiceTimes());
+  readonly work: WorkLedger;
   /** GPUs that are kept for somebody who waits. */
   readonly reservations = new Reservations();
   /** How well each GPU is; written by the core's health through `judged`. */
@@ -101,6 +86,7 @@ export class Fleet extends LoadColumns {
     super(limits);
     assert(stateFilters.length <= 31, "at most 31 state filters fit the mask");
     this.#stateFilters = stateFilters;
+    this.work = new WorkLedger(new ServiceTimes(), limits.maxConcurrentTasksPerGpu);
   }
 
   get size(): number {
@@ -166,7 +152,9 @@ export class Fleet extends LoadColumns {
     const node = this.#node(nodeId);
     node.connected = connected;
     node.suspect = suspect;
-    if (connected && node.instanceId !== instanceId) {
+    if (connected && instanceId !== node.instanceId) {
+      // Another process of the agent, so other engines.
+      for (const gpu of node.gpus) this.prefixes.forget(gpu);
       node.instanceId = instanceId;
       node.toldUpTo = 0;
     }
@@ -179,6 +167,8 @@ export class Fleet extends LoadColumns {
 
   setRunners(nodeId: NodeId, runners: readonly RunnerInfo[]): void {
     const node = this.#node(nodeId);
+    // What was read for a model goes with it.
+    for (const gpu of node.gpus) for (const modelId of noLongerServed(this.inventory[gpu]!.gpuId, node.runners, runners)) this.prefixes.forget(gpu, modelId);
     node.runners = runners;
     for (const { loadable = [] } of runners) for (const each of loadable) this.work.times.tell(each);
     for (const gpu of node.gpus) this.work.kvCapacityTokens[gpu] = kvCapacity(runners, this.inventory[gpu]!.gpuId);
@@ -271,7 +261,7 @@ export class Fleet extends LoadColumns {
   #node(nodeId: NodeId): NodeEntry {
     let node = this.nodes.get(nodeId);
     if (!node) {
-      node = { nodeId, connected: false, suspect: false, instanceId: "", toldUpTo: 0, runners: [], loads: new Map(), gpus: [] };
+      node = newNode(nodeId);
       this.nodes.set(nodeId, node);
     }
     return node;

@@ -77,7 +77,6 @@ export class FleetHealth {
 
   /** The GPU does not answer any more: it is out at once, hard fact and not statistics. It happened at `atMs`. */
   lost(gpu: number, reason: string, atMs: number, nowMs: number): void {
-    this.#fleet.prefixes.forget(gpu);
     const standing = this.#fleet.telemetry[gpu] !== null;
     this.#raise(gpu, "lost", { demand: "quarantined", text: reason, needsReset: true, standing }, atMs, nowMs);
   }
@@ -107,10 +106,6 @@ export class FleetHealth {
   /** It was reset: what only a reset helps is over, it may prove itself at once, and what its cache held is gone. */
   restarted(gpu: number, reason: string, atMs: number, nowMs: number): void {
     this.#fleet.prefixes.forget(gpu);
-    this.#mayProveItself(gpu, reason, atMs, nowMs);
-  }
-
-  #mayProveItself(gpu: number, reason: string, atMs: number, nowMs: number): void {
     const { health } = this.#entry(gpu);
     health.clear("hangs");
     health.restarted(reason, Math.max(atMs, health.sinceMs));
@@ -124,7 +119,7 @@ export class FleetHealth {
       if (!reported.has(this.#fleet.inventory[gpu]!.gpuId)) {
         if (!health.signs.has("absent")) this.#raise(gpu, "absent", { demand: "quarantined", text: "its node does not report it", needsReset: true, standing: true }, nowMs, nowMs);
       } else if (health.signs.has("absent")) this.restarted(gpu, "its node reports it again", nowMs, nowMs);
-      else if (anew) this.#mayProveItself(gpu, "its node was started anew", nowMs, nowMs);
+      else if (anew) this.restarted(gpu, "its node was started anew", nowMs, nowMs);
     }
   }
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from "@jest/globals";
 import type { AttemptEnd, AttemptOutcome, Step } from "../../../../src/core/events.js";
 import type { GpuInventory, GpuReport } from "../../../../src/core/model/gpu.js";
 import { DEFAULT_CORE_SETTINGS, type CoreSettings } from "../../../../src/core/settings.js";
-import { gpuId, inventory, nodeId, runner, sample, told, wishes, World } from "../build.js";
+import { gpuId, inventory, modelId, nodeId, sample, told, wishes, World } from "../build.js";
 
 const STATISTICS = { runMs: 1_000, firstOutputMs: 0, inputTokens: 0, outputTokens: 0, peakMemoryMib: 0 };
 
@@ -378,7 +378,7 @@ describe("what people see", () => {
 
 describe("What lay in the cache of a GPU", () => {
   const prompt = [1, 2, 3];
-  const found = (ward: Ward, gpu: string): number => ward.engine.state.fleet.prefixes.lengths(prompt)[ward.index(gpu)]!;
+  const found = (ward: Ward, gpu: string): number => ward.engine.state.fleet.prefixes.lengths(modelId("m"), prompt)[ward.index(gpu)]!;
 
   /** Both GPUs have read the prompt. */
   function read(): Ward {
@@ -395,11 +395,5 @@ describe("What lay in the cache of a GPU", () => {
     const ward = read();
     happen(ward);
     expect([found(ward, "g0"), found(ward, "g1")]).toEqual([0, 3]);
-  });
-
-  test("is still there when only the agent was started anew: engines live on", () => {
-    const ward = read();
-    ward.step({ kind: "node_connected", nodeId: nodeId("n0"), instanceId: "another", gpus: ["g0", "g1", "g2", "g3"].map((id) => inventory(id)), runners: [runner()], held: [] });
-    expect(found(ward, "g1")).toBe(3);
   });
 });
