@@ -76,8 +76,11 @@ if (wanted.has("journal")) {
   const { benchJournal } = await import("./journal.mjs");
   results.journal = await benchJournal({ groups: [1, 16, 128], commits: options.smoke ? 5 : 200 });
   say("Journal, ms per durable commit of whole lives (accepted, placed, started, ended, finished request, result):");
-  for (const { group, journalMs, bareMs } of results.journal) {
+  for (const { group, journalMs, journalCpuMs, encryptedMs, encryptedCpuMs, bareMs } of results.journal) {
     line(`${group} lives`, summary(journalMs), "ms");
+    line(`  encrypted`, summary(encryptedMs), "ms");
+    line(`  CPU time`, summary(journalCpuMs), "ms");
+    line(`  CPU time, encrypted`, summary(encryptedCpuMs), "ms");
     line(`  one bare put of the same bytes`, summary(bareMs), "ms");
   }
 }
