@@ -105,6 +105,7 @@ const probe = z
     mode: z.enum(PROBE_MODES).default("auto"),
     recorded_path: path.optional(),
     nvml_library: path.default("libnvidia-ml.so.1"),
+    kernel_log: path.refine((value) => value === "auto" || value === "off" || isAbsolute(value), "expected auto, off, or the absolute path of the kernel's log device").default("auto"),
     simulated: z
       .strictObject({
         gpus: z.int().min(1).max(1024).default(4),
@@ -119,7 +120,7 @@ const probe = z
     path: ["recorded_path"],
     message: "the captures to replay: needed when probe.mode is recorded, and only then",
   })
-  .transform(({ mode, recorded_path, nvml_library, simulated }) => ({ mode, recordedPath: recorded_path ?? "", nvmlLibrary: nvml_library, simulated }));
+  .transform(({ mode, recorded_path, nvml_library, kernel_log, simulated }) => ({ mode, recordedPath: recorded_path ?? "", nvmlLibrary: nvml_library, kernelLog: kernel_log, simulated }));
 
 const runners = z
   .strictObject({

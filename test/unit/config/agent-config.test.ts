@@ -34,7 +34,7 @@ describe("loadAgentConfig", () => {
       restartCommand: null,
       credentials: { key: "", keyFile: "", ca: "", cert: "", certKey: "" },
       logLevel: "info",
-      probe: { mode: "auto", recordedPath: "", nvmlLibrary: "libnvidia-ml.so.1", simulated: { gpus: 4, kind: "A100-80GB", speed: 1, eventsFile: "" } },
+      probe: { mode: "auto", recordedPath: "", nvmlLibrary: "libnvidia-ml.so.1", kernelLog: "auto", simulated: { gpus: 4, kind: "A100-80GB", speed: 1, eventsFile: "" } },
       runners: { openai: [], exec: [], simulated: null },
     });
   });
