@@ -115,7 +115,7 @@ export class Agent {
     const { probe, runners } = this.#options;
     this.#stops.push(
       probe.onEvent((event) => {
-        this.#gpuEvents.push(event);
+        this.#gpuEvents.push(event, performance.now());
         this.#flushSoon();
       }),
     );
@@ -161,7 +161,7 @@ export class Agent {
       this.#options.log.info({ epoch: Number(message.welcome.epoch), held: this.#session.held.length }, "connected to the router");
       // Live output of the time between is gone; what the router must know is sent again.
       this.#events.restart(resend);
-      this.#gpuEvents.welcomed(message.welcome.epoch, now);
+      this.#gpuEvents.welcomed(now);
       this.#restarts.tellAgain();
       this.#timers = [setInterval(() => this.#send(true), message.welcome.heartbeatIntervalMs), setInterval(() => this.#look(), message.welcome.telemetryIntervalMs)];
       this.#look();

@@ -219,7 +219,7 @@ describe("who is held by his quota", () => {
     world.cancel("cancelled");
     expect(world.ended("cancelled").phase).toBe("cancelled");
     world.pass(6_000);
-    expect(world.ended("late").error?.code).toBe("timeout");
+    expect(world.ended("late").error).toEqual({ code: "over_quota", message: expect.stringMatching(/^Not done within 5000 ms; .*quota of its user/) });
     world.end("runs");
     expect(world.request("last").phase).toBe("placed");
   });
