@@ -70,6 +70,10 @@ function footer({ strategy, seed, estimate }: Decision, style: Style): string {
   const expected =
     estimate === undefined
       ? ""
-      : `; expects ${countText(estimate.memoryMib)} MiB and ${durationText(Number(estimate.durationMs))} on the GPU (source: ${printable(estimate.source)})`;
+      : `; expects ${countText(estimate.memoryMib)} MiB and ${durationText(Number(estimate.durationMs))} on the GPU${longText(estimate.durationP90Ms)} (source: ${printable(estimate.source)})`;
   return style.dim(`strategy ${printable(strategy)}, tie-break seed ${seed}${expected}`) + "\n";
+}
+
+function longText(p90Ms: bigint): string {
+  return p90Ms === 0n ? "" : `, at most ${durationText(Number(p90Ms))} nine times out of ten`;
 }

@@ -64,7 +64,7 @@ export class Dispatcher {
 
   /** What would be decided now for somebody who waits, or might. Changes nothing. */
   explain(waiting: Omit<Waiting, "sequence" | "dueAtMs">, nowMs: number): Decision {
-    const ask = this.askOf(waiting, 0, nowMs);
+    const ask = { ...this.askOf(waiting, 0, nowMs), spread: this.#estimator.spread(waiting.spec) };
     const over = this.#heldBy(waiting, nowMs);
     return this.#scheduler.explain(this.#state.fleet, over ? { ...ask, quota: { over, allows: () => false } } : ask);
   }

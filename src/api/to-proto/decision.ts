@@ -18,6 +18,7 @@ export function explainResponse(decision: Decision, dryRun: boolean): ExplainRes
         memoryMib: uint32(decision.estimate.memoryMib),
         durationMs: uint64(decision.estimate.durationMs),
         source: decision.estimate.source,
+        durationP90Ms: uint64(decision.estimate.p90Ms ?? 0),
       },
     },
     dryRun,
