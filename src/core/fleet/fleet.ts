@@ -11,7 +11,7 @@ import type { GpuMaintenance } from "../model/maintenance.js";
 import { OutcomeColumns } from "./outcome-columns.js";
 import { PrefixIndex } from "./prefix-index.js";
 import { Reservations } from "./reservations.js";
-import { RunnerTables } from "./runner-tables.js";
+import { noLongerServed, RunnerTables } from "./runner-tables.js";
 import { WorkLedger } from "./work-ledger.js";
 
 /** A reason, one bit, for which a GPU takes no work at all, whatever the request. */
@@ -159,6 +159,8 @@ export class Fleet extends LoadColumns {
 
   setConnected(nodeId: NodeId, connected: boolean, instanceId: string, suspect = false): void {
     const node = this.#node(nodeId);
+    // Another process of the agent, so other engines.
+    if (connected && instanceId !== node.instanceId) for (const gpu of node.gpus) this.prefixes.forget(gpu);
     node.connected = connected;
     node.suspect = suspect;
     if (connected) node.instanceId = instanceId;
@@ -171,6 +173,8 @@ export class Fleet extends LoadColumns {
 
   setRunners(nodeId: NodeId, runners: readonly RunnerInfo[]): void {
     const node = this.#node(nodeId);
+    // What was read for a model goes with it.
+    for (const gpu of node.gpus) for (const modelId of noLongerServed(this.inventory[gpu]!.gpuId, node.runners, runners)) this.prefixes.forget(gpu, modelId);
     node.runners = runners;
     for (const { loadable = [] } of runners) for (const each of loadable) this.work.times.tell(each);
     for (const gpu of node.gpus) this.work.kvCapacityTokens[gpu] = kvCapacity(runners, this.inventory[gpu]!.gpuId);
