@@ -277,7 +277,8 @@ export type RouteRequest = Message<"gpurouter.v1.RouteRequest"> & {
   whenLate: WhenLate;
 
   /**
-   * Requests with the same key find their context where the last one of them ran, such as the turns of one conversation.
+   * Turns of one conversation: a request of the same user for the same model with the same key is preferred where the last of them ran,
+   * as long as its context may lie there and while that costs less than it saves.
    *
    * @generated from field: string session_key = 17;
    */

@@ -190,7 +190,7 @@ export class Nodes {
   #dropWork(gpu: number, reason: string, nowMs: number, step: Step): void {
     const { nodeId } = this.#state.fleet.nodeOf[gpu]!;
     const { gpuId } = this.#state.fleet.inventory[gpu]!;
-    this.#state.fleet.prefixes.forget(gpu);
+    this.#state.fleet.cachesLost(gpu);
     for (const request of this.#state.onNode(nodeId)) {
       if (!gpusOf(request).includes(gpuId)) continue;
       this.#attempts.tellToStop(request, step);
