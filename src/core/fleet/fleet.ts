@@ -33,6 +33,8 @@ export interface NodeEntry {
   suspect: boolean;
   /** New for each start of its agent; "" before the first hello of this router's life. */
   instanceId: string;
+  /** Number of the last thing that this start of its agent told of a GPU. */
+  toldUpTo: number;
   runners: readonly RunnerInfo[];
   /** What the engines of its runners last said, by runner, and when that was so, ms. Empty while it is not connected. */
   readonly loads: Map<string, { readonly load: RunnerLoad; readonly atMs: number }>;
@@ -68,7 +70,7 @@ export class Fleet extends LoadColumns {
   /** What placements and their ends taught, for strategies that go by it. */
   readonly outcomes = new OutcomeColumns();
   /** What its requests still have to do. */
-  readonly work = new WorkLedger(new ServiceTimes());
+  readonly work: WorkLedger;
   /** GPUs that are kept for somebody who waits. */
   readonly reservations = new Reservations();
   /** How well each GPU is; written by the core's health through `judged`. */
@@ -100,6 +102,7 @@ export class Fleet extends LoadColumns {
     super(limits);
     assert(stateFilters.length <= 31, "at most 31 state filters fit the mask");
     this.#stateFilters = stateFilters;
+    this.work = new WorkLedger(new ServiceTimes(), limits.maxConcurrentTasksPerGpu);
   }
 
   get size(): number {
@@ -166,8 +169,11 @@ export class Fleet extends LoadColumns {
     if (connected && instanceId !== node.instanceId) for (const gpu of node.gpus) this.cachesLost(gpu);
     node.connected = connected;
     node.suspect = suspect;
-    if (connected) node.instanceId = instanceId;
-    else node.loads.clear();
+    if (connected && node.instanceId !== instanceId) {
+      node.instanceId = instanceId;
+      node.toldUpTo = 0;
+    }
+    if (!connected) node.loads.clear();
     for (const gpu of node.gpus) {
       if (!connected) this.forgetSample(gpu);
       this.refresh(gpu);
@@ -276,7 +282,7 @@ export class Fleet extends LoadColumns {
   #node(nodeId: NodeId): NodeEntry {
     let node = this.nodes.get(nodeId);
     if (!node) {
-      node = { nodeId, connected: false, suspect: false, instanceId: "", runners: [], loads: new Map(), gpus: [] };
+      node = { nodeId, connected: false, suspect: false, instanceId: "", toldUpTo: 0, runners: [], loads: new Map(), gpus: [] };
       this.nodes.set(nodeId, node);
     }
     return node;
