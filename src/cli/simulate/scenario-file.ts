@@ -80,9 +80,12 @@ function readScenario(file: string): Scenario {
     if (strange !== undefined) fail(`asks for the model "${strange}", which is not known: take one of ${MODEL_NAMES.join(", ")}`);
     const others = each.amount.kind === "work" ? each.amount.of : [];
     const missing = others.find((other) => !data.parts.some(({ name }) => name === other));
+    if (others.includes(each.name)) fail(`takes as much of "${each.name}" as of itself: name other parts`);
     if (missing !== undefined) fail(`takes as much of "${each.name}" as of the part "${missing}", which it does not have`);
     if (new Set(each.users.map(({ senders }) => senders === undefined)).size > 1) fail(`names the senders of some users of "${each.name}" and not of others: name them for all or for none`);
   }
+  const twice = data.parts.find(({ name }, index) => data.parts.findIndex((other) => other.name === name) !== index);
+  if (twice !== undefined) fail(`has two parts with the name "${twice.name}": give each its own`);
   for (const flood of data.floods) {
     const known = data.parts.some(({ name, users }) => name === flood.part && users.some((each) => each.name === flood.user));
     if (!known || flood.to_minutes <= flood.from_minutes) fail(`has a flood of "${flood.user}" in "${flood.part}" that is of none of its users, or ends before it begins`);

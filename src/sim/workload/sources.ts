@@ -18,6 +18,10 @@ import { loadTrace, spanOf, startOf, traceOf, traceStream, type Trace } from "./
 
 /** A source that is open: its requests on a clock of its own, or led in so that it shares one with others. */
 export interface OpenSource {
+  /** As formats are called; "drawn" for requests that no trace has. */
+  readonly format: string;
+  /** How many it has until it begins again; null when they are drawn, and others each time. */
+  readonly requests: number | null;
   /** UTC time of its first request, ms; null without dates. */
   readonly startMs: number | null;
   /** From its first request to where it may begin again, ms. */
@@ -35,11 +39,13 @@ interface TraceSource {
 }
 
 const asSource = (trace: Trace): OpenSource => ({
+  format: trace.format,
+  requests: trace.rows.length,
   startMs: trace.calendar ? startOf(trace) : null,
   spanMs: spanOf(trace),
   stream: (leadMs, durationMs) => traceStream(trace, leadMs, durationMs),
 });
-const unled = (stream: Stream): OpenSource => ({ startMs: null, spanMs: stream.durationMs, stream: () => stream });
+const unled = (stream: Stream): OpenSource => ({ format: "drawn", requests: null, startMs: null, spanMs: stream.durationMs, stream: () => stream });
 
 const azure = (what: string): TraceSource => ({
   file: `azure-llm-2023/AzureLLMInferenceTrace_${what}.csv`,
@@ -54,7 +60,7 @@ const servegen = (size: string): TraceSource => ({
 const burstgpt = (scale: number): TraceSource => ({
   file: `burstgpt-replay-telemetry/detail_log_scale${scale}.json.gz`,
   from: "liao4s/BurstGPT_test on GitHub (MIT)",
-  open: async (file) => asSource(traceOf(path.basename(file), await readBurstgptReplay(file), { calendar: false, gridMs: 0 })),
+  open: async (file) => asSource(traceOf(file, await readBurstgptReplay(file), { name: "BurstGPT replay", calendar: false, gridMs: 0 })),
 });
 const vllmBench = (run: string): TraceSource => ({
   file: `llmservingsim-vllm/bench/${run}/requests.jsonl`,

@@ -8,6 +8,8 @@ import { TraceError } from "./trace-error.js";
 /** Rows in the order of time. */
 export interface Trace {
   readonly name: string;
+  /** As formats are called. */
+  readonly format: string;
   readonly rows: readonly TraceRow[];
   readonly calendar: boolean;
   /** The times were rounded down to about this, ms; 0 when they are exact. */
@@ -38,14 +40,15 @@ export async function loadTrace(path: string, format: TraceFormat, options: Load
     if (rows.length === MAX_ROWS) throw new TraceError(`${path} has more than ${MAX_ROWS} rows: give the part of it that you want`);
     rows.push(row);
   }
-  return traceOf(path.slice(path.lastIndexOf("/") + 1), rows, format);
+  return traceOf(path, rows, format);
 }
 
-/** A trace of rows in any order; takes `rows` over. Throws a `TraceError` when there are none. */
-export function traceOf(name: string, rows: TraceRow[], format: Pick<TraceFormat, "calendar" | "gridMs">): Trace {
-  if (rows.length === 0) throw new TraceError(`${name} has no requests: give a trace with at least one`);
+/** A trace of rows in any order; takes `rows` over. Throws a `TraceError` when there are none, or all are of one time: such a trace has no rate. */
+export function traceOf(path: string, rows: TraceRow[], format: Pick<TraceFormat, "name" | "calendar" | "gridMs">): Trace {
+  if (rows.length === 0) throw new TraceError(`${path} has no requests: give a trace with some, at two times at least`);
   rows.sort((one, other) => one.atMs - other.atMs);
-  return { name, rows, calendar: format.calendar, gridMs: format.gridMs };
+  if (rows[0]?.atMs === rows.at(-1)?.atMs) throw new TraceError(`${path} has ${rows.length === 1 ? "one request" : `${rows.length} requests, all at one time`}: nobody can say how often they come; give a trace with two times at least`);
+  return { name: path.slice(path.lastIndexOf("/") + 1), format: format.name, rows, calendar: format.calendar, gridMs: format.gridMs };
 }
 
 /** Time of the first row on the trace's own clock, ms. */
@@ -56,7 +59,7 @@ export function startOf(trace: Trace): number {
 /** How long the trace goes on: to its last row, and on for a mean gap so that an end can be followed by the start. */
 export function spanOf(trace: Trace): number {
   const spanMs = (trace.rows.at(-1)?.atMs ?? 0) - startOf(trace);
-  return spanMs + trace.gridMs + Math.max(1, spanMs / Math.max(1, trace.rows.length - 1));
+  return spanMs + trace.gridMs + spanMs / (trace.rows.length - 1);
 }
 
 /**

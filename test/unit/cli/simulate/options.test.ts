@@ -98,6 +98,8 @@ describe("scenarios", () => {
     [`name: mine\nfleet: { openb_gpus: 4 }\nspeed: 3\n${PARTS}`, /speed/],
     [`name: mine\nfleet: { openb_gpus: 4 }\nfloods: [{ part: chat, user: app, from_minutes: 1, to_minutes: 2, factor: 3 }]\n${PARTS}`, /flood of "app"/],
     [`name: mine\nfleet: { openb_gpus: 4 }\n${PARTS.replace("name: chat,", "name: chat, amount: { kind: work, ratio: 1, of: [code] },")}`, /part "code"/],
+    [`name: mine\nfleet: { openb_gpus: 4 }\n${PARTS.replace("name: chat,", "name: chat, amount: { kind: work, ratio: 1, of: [chat] },")}`, /as much of "chat" as of itself/],
+    [`name: mine\nfleet: { openb_gpus: 4 }\n${PARTS.replace(" }] }]", " }] }, { name: chat, source: mooncake, users: [{ name: w, models: { mistral-7b: 1 } }] }]")}`, /two parts with the name "chat"/],
     ["name: [", /not valid YAML/],
   ])("a file that is wrong says where: %s", (text, message) => {
     expect(() => open(text)).toThrow(message);
