@@ -1,4 +1,5 @@
 // `gpu-router simulate`: the production scheduler in virtual time. Turns options into a study, runs it, shows what came of it.
+import { existsSync } from "node:fs";
 import { open, writeFile } from "node:fs/promises";
 
 import { Option, type Command } from "commander";
@@ -162,7 +163,8 @@ function policiesOf({ policy, strategy }: SimulateOptions): readonly Policy[] {
 
 function scenariosOf({ scenario, compare, traces }: SimulateOptions): string[] {
   if (!compare) return [scenario ?? DEFAULT_SCENARIO];
-  if (scenario !== undefined) return scenario.split(",");
+  // A file's name may have commas.
+  if (scenario !== undefined) return existsSync(scenario) ? [scenario] : scenario.split(",");
   return SCENARIOS.filter(({ parts }) => parts.every(({ source }) => isSynthetic(source)) === (traces === undefined)).map(({ name }) => name);
 }
 

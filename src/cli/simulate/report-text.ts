@@ -22,9 +22,9 @@ export function studyText({ scenario, fleet, durationMs, seeds, conditions }: St
 export function sourcesText(sources: readonly PartSource[]): string {
   return sources
     .filter(({ source, laps }) => isOwnSource(source) || (laps ?? 0) > 1)
-    .map(({ part, source, format, requests, spanMs, laps }) => {
-      const what = requests === null ? "requests drawn" : `${format}, ${countText(requests)} requests`;
-      return `${part}: ${source}, ${what}, ${durationText(spanMs)}${(laps ?? 0) > 1 ? `; repeats, ${Number((laps ?? 0).toPrecision(2))} times through` : ""}\n`;
+    .map(({ part, source, format, requests, leftOut, spanMs, laps }) => {
+      const what = requests === null ? `${format}, requests drawn` : `${format}, ${countText(requests)} requests`;
+      return `${part}: ${source}, ${what}, ${durationText(spanMs)}${leftOut > 0 ? `; ${countText(leftOut)} rows without work left out` : ""}${(laps ?? 0) > 1 ? `; repeats, ${Number((laps ?? 0).toPrecision(2))} times through` : ""}\n`;
     })
     .join("");
 }

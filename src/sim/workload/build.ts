@@ -64,6 +64,8 @@ export interface PartSource {
   readonly format: string;
   /** Of the source; null when they are drawn. */
   readonly requests: number | null;
+  /** Rows of its file that are no work, and are left out. */
+  readonly leftOut: number;
   /** How long the source goes on until it begins again, on the clock of the simulation, ms. */
   readonly spanMs: number;
   /** How often the run goes through the source at load 1, fractions included; what is drawn never repeats: null. */
@@ -72,8 +74,8 @@ export interface PartSource {
 
 /** Where the scenario's requests come from in a run of `durationMs`. Rejects with a `TraceError`. */
 export async function sourcesOf(scenario: Scenario, folder: string | null, durationMs: number): Promise<PartSource[]> {
-  return (await prepare(scenario, folder, durationMs)).map(({ part, source: { format, requests }, stream }) => {
-    return { part: part.name, source: part.source, format, requests, spanMs: stream.durationMs, laps: requests === null ? null : durationMs / stream.durationMs };
+  return (await prepare(scenario, folder, durationMs)).map(({ part, source: { format, requests, leftOut }, stream }) => {
+    return { part: part.name, source: part.source, format, requests, leftOut, spanMs: stream.durationMs, laps: requests === null ? null : durationMs / stream.durationMs };
   });
 }
 
@@ -82,7 +84,7 @@ const MOST_LAPS = 1000;
 
 async function prepare(scenario: Scenario, folder: string | null, durationMs: number): Promise<PreparedPart[]> {
   const open: OpenSource[] = [];
-  for (const { source } of scenario.parts) open.push(await openSource(source, folder));
+  for (const { source, reading } of scenario.parts) open.push(await openSource(source, folder, reading));
   const alignments = align(open.map(({ startMs }) => startMs));
   const ends = open.map(({ spanMs }, index) => ({ group: alignments[index]?.group, endMs: (alignments[index]?.leadMs ?? 0) + spanMs }));
   return open.map((source, index) => {

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "@jest/globals";
 import path from "node:path";
 
-import type { Arrival } from "../../../../src/sim/workload/arrival.js";
+import type { Arrival, Workload } from "../../../../src/sim/workload/arrival.js";
 import { buildWorkload, sourcesOf } from "../../../../src/sim/workload/build.js";
 import type { Scenario, ScenarioPart, ScenarioUser } from "../../../../src/sim/workload/scenario.js";
 import { folderWith } from "./temporary-file.js";
@@ -53,12 +53,46 @@ describe("users", () => {
   });
 });
 
+describe("models", () => {
+  const CHAT = ["Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type", ...Array.from({ length: 90 }, (_, second) => `${second * 7},${["ChatGPT", "GPT-4", "GPT-4"][second % 3]},100,10,110,${second % 2 ? "API log" : "Conversation log"}`)].join("\n");
+  const chat = async (changes: Partial<ScenarioPart>): Promise<{ workload: Workload; all: Arrival[] }> => {
+    const file = path.join(await folderWith({ "chat.csv": CHAT }), "chat.csv");
+    const workload = await buildWorkload(scenarioOf({ source: `file:${file}`, type: "inference", users: [user("a", ["API log"]), user("b", ["Conversation log"])], ...changes }, 10.5), null, { load: 1, scaling: "superpose" });
+    return { workload, all: [...workload.arrivals(1)] };
+  };
+
+  test("are those that the trace names, as the map says", async () => {
+    const { workload, all } = await chat({ modelMap: { "GPT-4": "llama-3.1-70b", "*": "llama-3.1-8b" } });
+    const count = (name: string, model: string): number => all.filter(({ tenant }) => workload.tenants[tenant]?.name === name && workload.tenants[tenant]?.modelId === model).length;
+    expect([count("a", "llama-3.1-8b"), count("a", "llama-3.1-70b"), count("b", "llama-3.1-8b"), count("b", "llama-3.1-70b")]).toEqual([15, 30, 15, 30]);
+  });
+
+  test("that the map lacks are named, as is a trace that names none", async () => {
+    await expect(chat({ modelMap: { "GPT-4": "llama-3.1-70b" } })).rejects.toThrow('ask for the models "ChatGPT", "GPT-4"; the model_map of the part "jobs" has none for "ChatGPT": add it, or "*" for all others');
+    await expect(arrivals(scenarioOf({ modelMap: { "*": "llama-3.1-8b" } }), jobs(60))).rejects.toThrow("philly names no models: leave it out");
+  });
+
+  test("are the users' without a map", async () => {
+    const { workload } = await chat({});
+    expect(workload.tenants.map(({ modelId }) => modelId)).toEqual(["training", "training"]);
+  });
+});
+
+test("a window of any source is taken, drawn ones too", async () => {
+  const window = { fromMs: 10 * MINUTE_MS, toMs: 40 * MINUTE_MS };
+  const [read] = await sourcesOf(scenarioOf({ reading: window }, 30), await phillyFolder(jobs(60)), 30 * MINUTE_MS);
+  expect(read).toMatchObject({ requests: 30, spanMs: 30 * MINUTE_MS, laps: 1 });
+  const [drawn] = await sourcesOf(scenarioOf({ source: "synthetic-conv", reading: window, type: "inference" }), null, MINUTE_MS);
+  expect(drawn).toMatchObject({ spanMs: 30 * MINUTE_MS });
+  await expect(sourcesOf(scenarioOf({ source: "synthetic-conv", reading: { fromMs: 100 * MINUTE_MS } }), null, MINUTE_MS)).rejects.toThrow("behind the end of the source, which has 60 minutes");
+});
+
 describe("a trace that is shorter than the run", () => {
   test("repeats, and says how often", async () => {
     const scenario = scenarioOf({}, 150);
     expect(await arrivals(scenario, jobs(60))).toHaveLength(150);
     const [source] = await sourcesOf(scenario, await phillyFolder(jobs(60)), scenario.durationMs);
-    expect(source).toEqual({ part: "jobs", source: "philly", format: "Philly CSV", requests: 60, spanMs: 60 * MINUTE_MS, laps: 2.5 });
+    expect(source).toEqual({ part: "jobs", source: "philly", format: "Philly CSV", requests: 60, leftOut: 0, spanMs: 60 * MINUTE_MS, laps: 2.5 });
   });
 
   test("of one time, or of a moment, is refused", async () => {
