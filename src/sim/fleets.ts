@@ -2,7 +2,7 @@
 // do is the service-time model's matter. Every id says that it is simulated.
 import { seededRandom } from "../lib/random.js";
 import { isGpuKind, OPENB_GPU_KINDS } from "../simulated-gpu/gpu-kinds.js";
-import { count } from "./workload/formats/cells.js";
+import { wholeNumber } from "./workload/formats/cells.js";
 import { readTable } from "./workload/formats/csv-table.js";
 import type { FleetPlan } from "./workload/scenario.js";
 import { findFile } from "./workload/sources.js";
@@ -54,7 +54,7 @@ export async function readOpenbNodes(path: string): Promise<OpenbNode[]> {
   const rows = await readTable(path, "list of nodes", ["sn", "gpu", "model"], MAX_NODES);
   if (rows.length === 0) throw new TraceError(`${path} has no nodes`);
   return rows.map(({ cells: { sn: name, gpu, model }, where }) => {
-    const gpus = count(gpu);
+    const gpus = wholeNumber(gpu);
     if (name === "" || model === "" || !(gpus > 0)) throw new TraceError(`${where}: not a node with GPUs: it has sn ${JSON.stringify(name)}, gpu ${JSON.stringify(gpu)}, model ${JSON.stringify(model)}`);
     return { name, model, gpus };
   });

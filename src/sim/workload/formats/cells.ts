@@ -15,12 +15,12 @@ export function isTokenCount(value: unknown): value is number {
 
 /** A number of tokens, 0 to 16,777,216; fractions, which means and floats have, are rounded. */
 export function tokens(value: unknown): number {
-  const count = Math.round(number(value));
-  return isTokenCount(count) ? count : Number.NaN;
+  const whole = Math.round(number(value));
+  return isTokenCount(whole) ? whole : Number.NaN;
 }
 
 /** A whole number, 0 and above. */
-export function count(value: unknown): number {
+export function wholeNumber(value: unknown): number {
   const whole = number(value);
   return Number.isInteger(whole) && whole >= 0 ? whole : Number.NaN;
 }

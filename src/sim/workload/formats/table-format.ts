@@ -1,6 +1,6 @@
 // Reads lines by a layout: finds the layout's columns among those of the file, whatever their order and whatever stands beside them, and
 // makes a row of each line. Made by detect-format.ts, once a file.
-import { count, epochUnit, hashes, isDate, name, span, time, tokens } from "./cells.js";
+import { epochUnit, hashes, isDate, name, span, time, tokens, wholeNumber } from "./cells.js";
 import { csvFields, plainName } from "./csv-line.js";
 import type { Field, Layout, TimeUnit } from "./layouts.js";
 import { parseObject } from "./parse-object.js";
@@ -73,8 +73,8 @@ export function rowMaker(columns: Columns, unit: TimeUnit): (line: Line) => Trac
     if (Number.isNaN(row.atMs)) return bad(at, line, `no time (a date such as 2023-11-16 18:17:03.97, or a number of ${unit})`);
     if (inputTokens !== undefined && Number.isNaN((row.inputTokens = tokens(line(inputTokens))))) return bad(inputTokens, line, TOKENS);
     if (outputTokens !== undefined && Number.isNaN((row.outputTokens = tokens(line(outputTokens))))) return bad(outputTokens, line, TOKENS);
-    if (gpus !== undefined && Number.isNaN((row.gpus = count(line(gpus))))) return bad(gpus, line, "no number of GPUs (a whole number)");
-    if (gpuMilli !== undefined && Number.isNaN((row.gpuMilli = count(line(gpuMilli))))) return bad(gpuMilli, line, "no share of a GPU (thousandths)");
+    if (gpus !== undefined && Number.isNaN((row.gpus = wholeNumber(line(gpus))))) return bad(gpus, line, "no number of GPUs (a whole number)");
+    if (gpuMilli !== undefined && Number.isNaN((row.gpuMilli = wholeNumber(line(gpuMilli))))) return bad(gpuMilli, line, "no share of a GPU (thousandths)");
     if (duration !== undefined && Number.isNaN((row.workMs = span(line(duration), duration.unit ?? "s")))) return bad(duration, line, "no length of time (a number, 0 or above)");
     if (duration === undefined && begun !== undefined && ended !== undefined) {
       const [from, to] = [line(begun), line(ended)];
