@@ -134,7 +134,7 @@ export function createRouterService(router: RouterPort, now: () => number = Date
   async function routeOne(request: RouteRequest): Promise<RouteResponse> {
     const spec = requestSpec(request);
     const outcome = await router.route(spec);
-    return outcome.kind === "accepted" ? routeResponse(outcome) : rejectedResponse(spec.requestId, new ApiError(outcome).message);
+    return outcome.kind === "accepted" ? routeResponse(outcome) : rejectedResponse(spec.requestId, new ApiError(outcome));
   }
 }
 

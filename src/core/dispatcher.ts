@@ -9,7 +9,7 @@ import type { Attempts } from "./failover/attempts.js";
 import type { Fleet } from "./fleet/fleet.js";
 import type { Decision } from "./model/decision.js";
 import type { OverLimit } from "./model/quota.js";
-import { wishesOf } from "./model/request.js";
+import { isPromised, wishesOf } from "./model/request.js";
 import type { ModelPlacement } from "./placement/model-placement.js";
 import type { Preemption } from "./placement/preemption.js";
 import type { Reserver } from "./placement/reserver.js";
@@ -79,7 +79,7 @@ export class Dispatcher {
     const all = period !== this.#period;
     this.#period = period;
     for (const [userId, heads] of queue.heldHeads()) {
-      if (all || heads.some(({ spec, late }) => (spec.wishes !== undefined && !late) || quotas.gpusOpenTo(spec))) queue.letGo(userId);
+      if (all || heads.some(({ spec, late }) => (isPromised(spec) && !late) || quotas.gpusOpenTo(spec))) queue.letGo(userId);
     }
   }
 
@@ -154,7 +154,7 @@ export class Dispatcher {
     }
     const { refusedForSize } = this.#scheduler;
     // The clock may also tell that it is too late for it; and somebody smaller may come who waits behind it.
-    const healsWithTime = this.#scheduler.healsWithTime || refusedForSize || (head.spec.wishes !== undefined && !head.late);
+    const healsWithTime = this.#scheduler.healsWithTime || refusedForSize || (isPromised(head.spec) && !head.late);
     if (refusedForSize) for (const next of of.behind(LOOK_AHEAD)) if (!this.#heldBy(next, nowMs) && this.#tryPlace(this.askOf(next, this.#nextAttempt(next), nowMs), freed, among, step)) return true;
     if (of.standing === "open") queue.standings.refuse(of, this.#scheduler.hopeless(fleet, ask) ? "hopeless" : "refused", healsWithTime);
     else if (healsWithTime) of.healsWithTime = true;

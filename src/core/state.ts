@@ -9,7 +9,7 @@ import { BLOCK_TOKENS } from "./fleet/prefix-index.js";
 import { MaintenanceBook } from "./maintenance/maintenance-book.js";
 import type { ResourceEstimate } from "./model/decision.js";
 import type { GpuId, NodeId, RequestId } from "./model/ids.js";
-import { dueAtMs, isExclusive, isTerminal, wishesOf, type Request, type RunStatistics } from "./model/request.js";
+import { dueAtMs, firstOutputDueAtMs, isExclusive, isTerminal, wishesOf, type Request, type RunStatistics } from "./model/request.js";
 import type { QuotaSettings } from "./model/quota.js";
 import { WaitingQueue, type Waiting } from "./queue/waiting-queue.js";
 import { Quotas } from "./quota/quotas.js";
@@ -120,9 +120,10 @@ export class State {
     const { inputTokens = 0, outputTokens = 0 } = estimate;
     const { requestId, modelId } = request.spec;
     const { prefixHashes } = wishesOf(request.spec);
-    const cachedTokens = prefixHashes.length > 0 ? Math.min(inputTokens, (this.fleet.prefixes.lengths(prefixHashes)[gpu] ?? 0) * BLOCK_TOKENS) : 0;
-    this.fleet.prefixes.placed(gpu, prefixHashes);
-    this.fleet.work.place(gpu, { requestId, modelId, inputTokens, cachedTokens, outputTokens, dueAtMs: dueAtMs(request.spec, request.acceptedAtMs) }, atMs);
+    const cachedTokens = prefixHashes.length > 0 ? Math.min(inputTokens, (this.fleet.prefixes.lengths(modelId, prefixHashes)[gpu] ?? 0) * BLOCK_TOKENS) : 0;
+    this.fleet.prefixes.placed(gpu, modelId, prefixHashes);
+    const firstDueAtMs = firstOutputDueAtMs(request.spec, request.acceptedAtMs);
+    this.fleet.work.place(gpu, { requestId, modelId, inputTokens, cachedTokens, outputTokens, firstDueAtMs, dueAtMs: dueAtMs(request.spec, request.acceptedAtMs) }, atMs);
   }
 
   /** Gives back what the live attempt holds; does nothing when there is none. */

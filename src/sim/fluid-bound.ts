@@ -35,7 +35,7 @@ export interface FluidDemand {
 /** By model what a workload's tenants that are wanted ask for with a seed. */
 export function fluidDemands(workload: Workload, seed: number, wanted: (tenant: Tenant) => boolean = () => true): Map<string, FluidDemand> {
   const demands = new Map<string, FluidDemand>();
-  const seen = new Set<number>();
+  const seen = new Map<string, Set<number>>();
   const perSecond = 1000 / workload.durationMs;
   for (const arrival of workload.arrivals(seed)) {
     const tenant = workload.tenants[arrival.tenant];
@@ -48,7 +48,12 @@ export function fluidDemands(workload: Workload, seed: number, wanted: (tenant: 
       demand.workMs += workMs * gpus * perSecond;
       continue;
     }
-    const known = knownTokens(arrival, seen);
+    let ofModel = seen.get(modelId);
+    if (!ofModel) {
+      ofModel = new Set();
+      seen.set(modelId, ofModel);
+    }
+    const known = knownTokens(arrival, ofModel);
     demand.newTokens += (inputTokens - known) * perSecond;
     demand.tokenPairs += ((inputTokens ** 2 - known ** 2) / 2) * perSecond;
     demand.outputTokens += outputTokens * perSecond;
@@ -57,7 +62,7 @@ export function fluidDemands(workload: Workload, seed: number, wanted: (tenant: 
   return demands;
 }
 
-/** Tokens of the prompt's beginning that some prompt before had; remembers this one. */
+/** Tokens of the prompt's beginning that some prompt before had for its model; remembers this one. */
 function knownTokens({ prefixHashes, inputTokens }: Arrival, seen: Set<number>): number {
   const unknown = prefixHashes.findIndex((hash) => !seen.has(hash));
   for (const hash of prefixHashes) seen.add(hash);

@@ -62,6 +62,9 @@ export class SimulatedGpuWork {
   readonly jobs = new Map<number, RunningJob>();
   readonly #rows = new Map<string, number>();
   readonly #prefixes: PrefixCache;
+  /** By model, its space in the prefix cache: another one each time that it is loaded. */
+  readonly #spaces = new Map<string, number>();
+  #lastSpace = 0;
   /** Models that were ordered, and when they serve. */
   readonly #loading = new Map<string, number>();
   /** Ordered, waiting for memory. */
@@ -95,9 +98,9 @@ export class SimulatedGpuWork {
       return true;
     }
     // The last token is read in any case: it gives the first output.
-    const cachedTokens = Math.min(this.#prefixes.match(job.prefixHashes), Math.max(0, job.inputTokens - 1));
+    const cachedTokens = Math.min(this.#prefixes.match(job.prefixHashes, this.#spaceOf(job.modelId)), Math.max(0, job.inputTokens - 1));
     if (cachedTokens > 0) watcher.cached(job.row, cachedTokens);
-    this.#prefixes.insert(job.prefixHashes);
+    this.#prefixes.insert(job.prefixHashes, this.#spaceOf(job.modelId));
     this.engine.add({ id: job.row, modelId: job.modelId, inputTokens: job.inputTokens, cachedTokens, outputTokens: job.outputTokens }, nowMs);
     return true;
   }
@@ -145,6 +148,7 @@ export class SimulatedGpuWork {
   /** All work is gone. */
   breakDown(nowMs: number): void {
     this.broken = true;
+    this.#spaces.clear();
     for (const job of Array.from(this.jobs.values())) this.cancel(job.ref.requestId, nowMs);
   }
 
@@ -202,10 +206,17 @@ export class SimulatedGpuWork {
       if (outcome.outcome === "no_room") continue;
       this.#wanted.splice(this.#wanted.indexOf(modelId), 1);
       this.#loading.set(modelId, Math.max(nowMs, outcome.readyAtMs));
+      if (outcome.outcome === "loading") this.#spaces.delete(modelId);
       this.engine.retime(nowMs);
       loaded = true;
     }
     return loaded;
+  }
+
+  #spaceOf(modelId: string): number {
+    const space = this.#spaces.get(modelId) ?? (this.#lastSpace += 1);
+    this.#spaces.set(modelId, space);
+    return space;
   }
 
   #times(modelId: string): ServiceTimes {

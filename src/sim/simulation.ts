@@ -57,6 +57,8 @@ export interface SimulationOptions {
   readonly drainMs: number;
   /** Whether callers tell how long answers are going to be. */
   readonly tellLengths: boolean;
+  /** What else happens at the start, such as quotas that are set. */
+  readonly atStart?: readonly Event[];
   /** Called about every simulated second with the share that is done, 0..1. */
   readonly onProgress?: (share: number) => void;
 }
@@ -130,6 +132,7 @@ class Simulation {
   run(): SimulatedRun {
     const startedAt = performance.now();
     this.#step({ kind: "take_over", epoch: 1 });
+    for (const event of this.#options.atStart ?? []) this.#step(event);
     for (const node of this.#options.fleet) {
       this.#step(helloOf(node, node.gpus.map(({ gpuId }) => this.#gpu(gpuId)), 0));
       this.#at(0, () => this.#telemetry(node));

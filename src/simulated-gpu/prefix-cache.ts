@@ -9,7 +9,13 @@ export interface PrefixCacheOptions {
   readonly blockTokens?: number;
 }
 
-/** Hashes are chained, each covers all blocks before it, so equal hashes mean equal prompts up to there. */
+/** One space from the next: hashes have 32 bits. */
+const SPACE = 2 ** 32;
+
+/**
+ * Hashes are chained, each covers all blocks before it, so equal hashes mean equal prompts up to there: within a space, a small integer
+ * for each loading of a model.
+ */
 export class PrefixCache {
   readonly #blockTokens: number;
   #capacityBlocks: number;
@@ -26,16 +32,16 @@ export class PrefixCache {
   }
 
   /** Tokens of the blocks found at the front of a prompt, which become the most recently used. */
-  match(hashes: readonly number[]): number {
+  match(hashes: readonly number[], space = 0): number {
     let found = 0;
-    while (found < hashes.length && this.#blocks.has(hashes[found]!)) found += 1;
-    this.#use(hashes, found);
+    while (found < hashes.length && this.#blocks.has(space * SPACE + hashes[found]!)) found += 1;
+    this.#use(hashes, space, found);
     return found * this.#blockTokens;
   }
 
   /** Holds the blocks of a prompt, as far as there is room: the front of it first. */
-  insert(hashes: readonly number[]): void {
-    this.#use(hashes, Math.min(hashes.length, this.#capacityBlocks));
+  insert(hashes: readonly number[], space = 0): void {
+    this.#use(hashes, space, Math.min(hashes.length, this.#capacityBlocks));
     this.#evict();
   }
 
@@ -46,11 +52,11 @@ export class PrefixCache {
   }
 
   /** The deepest first, so that it is also evicted first: a block is worth nothing without those before it. */
-  #use(hashes: readonly number[], count: number): void {
+  #use(hashes: readonly number[], space: number, count: number): void {
     for (let index = count - 1; index >= 0; index -= 1) {
-      const hash = hashes[index]!;
-      this.#blocks.delete(hash);
-      this.#blocks.add(hash);
+      const block = space * SPACE + hashes[index]!;
+      this.#blocks.delete(block);
+      this.#blocks.add(block);
     }
   }
 

@@ -37,7 +37,7 @@ export class ModelTimes {
   weight = 1;
   /** How much of a key-value cache a token takes, in tokens of 128 KiB. */
   kvWeight = 1;
-  /** Time per token that requests with a deadline can bear; Infinity before the first. */
+  /** Time per iteration that requests with a promise can bear; Infinity before the first. */
   bearableStepMs = Number.POSITIVE_INFINITY;
   /** When the last of them was placed. */
   promisedAtMs = Number.NEGATIVE_INFINITY;
@@ -46,9 +46,8 @@ export class ModelTimes {
     this.modelId = modelId;
   }
 
-  /** A request with a deadline begins to write at `fromMs`. */
-  promise({ dueAtMs, outputTokens }: { readonly dueAtMs: number; readonly outputTokens: number }, fromMs: number, nowMs: number): void {
-    const bearable = (dueAtMs - fromMs) / Math.max(1, outputTokens);
+  /** A request was placed whose promise allows its iterations to take so long, ms. */
+  promise(bearable: number, nowMs: number): void {
     this.bearableStepMs = this.bearableStepMs === Number.POSITIVE_INFINITY ? bearable : this.bearableStepMs + BEARABLE_GAIN * (bearable - this.bearableStepMs);
     this.promisedAtMs = nowMs;
   }
@@ -169,10 +168,10 @@ function gainOf(outcomes: number): number {
   return Math.max(GAIN, 0.5 / (1 + outcomes / 4));
 }
 
-/** One output token's share of the iterations of a well-filled GPU, ms. */
-export function writeMsPerToken(times: ModelTimes, kind: number): number {
+/** One output token's share of the iterations of a well-filled GPU, which works on `slots` requests at most, ms. */
+export function writeMsPerToken(times: ModelTimes, kind: number, slots = TYPICAL_CONCURRENCY): number {
   const { stepBaseMs, stepMsPerRequest, stepMsPerKvToken } = times;
-  return (stepBaseMs[kind]! + stepMsPerKvToken[kind]! * TYPICAL_KV_TOKENS) / TYPICAL_CONCURRENCY + stepMsPerRequest[kind]!;
+  return stepBaseMs[kind]! / Math.min(slots, TYPICAL_CONCURRENCY) + (stepMsPerKvToken[kind]! * TYPICAL_KV_TOKENS) / TYPICAL_CONCURRENCY + stepMsPerRequest[kind]!;
 }
 
 /** Time on the GPU until a prompt of `tokens` has been read, ms, while iterations that also serve others take `stepMs`. */

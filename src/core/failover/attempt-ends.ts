@@ -47,5 +47,5 @@ export function nextStep(request: Request, fate: AttemptFate, error: RequestErro
 export function stopped(stop: NonNullable<Request["stop"]>): Extract<NextStep, { kind: "end" }> {
   return stop.cause === "cancel"
     ? { kind: "end", phase: "cancelled", error: stop.by ? { code: "cancelled_by_operator", message: stop.reason || "An operator has cancelled it." } : null }
-    : { kind: "end", phase: "failed", error: { code: stop.stage ? `${stop.stage}_timeout` : "timeout", message: stop.reason } };
+    : { kind: "end", phase: "failed", error: { code: stop.obstacle ?? (stop.stage ? `${stop.stage}_timeout` : "timeout"), message: stop.reason } };
 }

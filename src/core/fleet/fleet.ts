@@ -11,7 +11,7 @@ import type { GpuMaintenance } from "../model/maintenance.js";
 import { OutcomeColumns } from "./outcome-columns.js";
 import { PrefixIndex } from "./prefix-index.js";
 import { Reservations } from "./reservations.js";
-import { RunnerTables } from "./runner-tables.js";
+import { noLongerServed, RunnerTables } from "./runner-tables.js";
 import { WorkLedger } from "./work-ledger.js";
 
 /** A reason, one bit, for which a GPU takes no work at all, whatever the request. */
@@ -32,6 +32,8 @@ export interface NodeEntry {
   suspect: boolean;
   /** New for each start of its agent; "" before the first hello of this router's life. */
   instanceId: string;
+  /** Number of the last thing that this start of its agent told of a GPU. */
+  toldUpTo: number;
   runners: readonly RunnerInfo[];
   /** What the engines of its runners last said, by runner, and when that was so, ms. Empty while it is not connected. */
   readonly loads: Map<string, { readonly load: RunnerLoad; readonly atMs: number }>;
@@ -67,7 +69,7 @@ export class Fleet extends LoadColumns {
   /** What placements and their ends taught, for strategies that go by it. */
   readonly outcomes = new OutcomeColumns();
   /** What its requests still have to do. */
-  readonly work = new WorkLedger(new ServiceTimes());
+  readonly work: WorkLedger;
   /** GPUs that are kept for somebody who waits. */
   readonly reservations = new Reservations();
   /** How well each GPU is; written by the core's health through `judged`. */
@@ -97,6 +99,7 @@ export class Fleet extends LoadColumns {
     super(limits);
     assert(stateFilters.length <= 31, "at most 31 state filters fit the mask");
     this.#stateFilters = stateFilters;
+    this.work = new WorkLedger(new ServiceTimes(), limits.maxConcurrentTasksPerGpu);
   }
 
   get size(): number {
@@ -159,10 +162,15 @@ export class Fleet extends LoadColumns {
 
   setConnected(nodeId: NodeId, connected: boolean, instanceId: string, suspect = false): void {
     const node = this.#node(nodeId);
+    // Another process of the agent, so other engines.
+    if (connected && instanceId !== node.instanceId) for (const gpu of node.gpus) this.prefixes.forget(gpu);
     node.connected = connected;
     node.suspect = suspect;
-    if (connected) node.instanceId = instanceId;
-    else node.loads.clear();
+    if (connected && node.instanceId !== instanceId) {
+      node.instanceId = instanceId;
+      node.toldUpTo = 0;
+    }
+    if (!connected) node.loads.clear();
     for (const gpu of node.gpus) {
       if (!connected) this.forgetSample(gpu);
       this.refresh(gpu);
@@ -171,6 +179,8 @@ export class Fleet extends LoadColumns {
 
   setRunners(nodeId: NodeId, runners: readonly RunnerInfo[]): void {
     const node = this.#node(nodeId);
+    // What was read for a model goes with it.
+    for (const gpu of node.gpus) for (const modelId of noLongerServed(this.inventory[gpu]!.gpuId, node.runners, runners)) this.prefixes.forget(gpu, modelId);
     node.runners = runners;
     for (const { loadable = [] } of runners) for (const each of loadable) this.work.times.tell(each);
     for (const gpu of node.gpus) this.work.kvCapacityTokens[gpu] = kvCapacity(runners, this.inventory[gpu]!.gpuId);
@@ -263,7 +273,7 @@ export class Fleet extends LoadColumns {
   #node(nodeId: NodeId): NodeEntry {
     let node = this.nodes.get(nodeId);
     if (!node) {
-      node = { nodeId, connected: false, suspect: false, instanceId: "", runners: [], loads: new Map(), gpus: [] };
+      node = { nodeId, connected: false, suspect: false, instanceId: "", toldUpTo: 0, runners: [], loads: new Map(), gpus: [] };
       this.nodes.set(nodeId, node);
     }
     return node;

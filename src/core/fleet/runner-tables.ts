@@ -4,7 +4,7 @@ import type { RunnerInfo } from "../model/gpu.js";
 /** The part of the fleet that tables are built from. */
 export interface RunnerSource {
   readonly size: number;
-  readonly inventory: readonly { readonly gpuId: string }[];
+  readonly inventory: readonly { readonly gpuId: string; readonly name: string }[];
   readonly nodeOf: readonly { readonly runners: readonly RunnerInfo[] }[];
 }
 
@@ -23,6 +23,8 @@ export interface RunnerTable {
   readonly everywhere: boolean;
   /** Whether any GPU has one. */
   readonly somewhere: boolean;
+  /** One GPU that has one of each model of GPU: what can be told of all of them by the likes of it. */
+  readonly serving: readonly number[];
 }
 
 export class RunnerTables {
@@ -55,18 +57,20 @@ function build(source: RunnerSource, modelId: string, type: string, gpus: number
   const runnerOf = new Int16Array(source.size).fill(-1);
   const teamOf = new Int32Array(source.size).fill(-1);
   const nodes = new Map<object, number>();
+  const serving = new Map<string, number>();
   for (let gpu = 0; gpu < source.size; gpu += 1) {
     const gpuId = source.inventory[gpu]?.gpuId ?? "";
     const node = source.nodeOf[gpu]!;
     const { runners } = node;
     const place = runners.findIndex((runner) => (gpus === 1 || runner.gpuIds.length === 0 || runner.gpuIds.length >= gpus) && serves(runner, gpuId, modelId, type));
     runnerOf[gpu] = place;
+    if (place >= 0) serving.set(source.inventory[gpu]?.name ?? "", gpu);
     if (gpus === 1 || place < 0) continue;
     const ordinal = nodes.get(node) ?? nodes.size;
     nodes.set(node, ordinal);
     teamOf[gpu] = ordinal * MAX_RUNNERS + place;
   }
-  return { runnerOf, teamOf, everywhere: !runnerOf.includes(-1), somewhere: runnerOf.some((runner) => runner >= 0) };
+  return { runnerOf, teamOf, everywhere: !runnerOf.includes(-1), somewhere: serving.size > 0, serving: [...serving.values()] };
 }
 
 function serves(runner: RunnerInfo, gpuId: string, modelId: string, type: string): boolean {
@@ -75,4 +79,11 @@ function serves(runner: RunnerInfo, gpuId: string, modelId: string, type: string
     (runner.types.length === 0 || runner.types.includes(type)) &&
     (runner.gpuIds.length === 0 || runner.gpuIds.some((id) => id === gpuId))
   );
+}
+
+/** The models that a GPU's runners served before and do not now. */
+export function noLongerServed(gpuId: string, before: readonly RunnerInfo[], now: readonly RunnerInfo[]): readonly string[] {
+  const here = ({ gpuIds }: RunnerInfo): boolean => gpuIds.length === 0 || gpuIds.some((id) => id === gpuId);
+  const served = new Set<string>(now.filter(here).flatMap(({ models }) => models));
+  return served.has("*") ? [] : before.filter(here).flatMap(({ models }) => models.filter((model) => !served.has(model)));
 }

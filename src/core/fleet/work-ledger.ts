@@ -1,7 +1,7 @@
 // What the requests on each GPU still have to do, as far as can be told without asking: tokens to read and to write, the time
 // of one iteration, how much later anything may end before a promise breaks. A fold of placements and ends, so two requests
 // between two telemetry samples see each other. Written by fleet.ts; read by the filters and scorers that think in seconds.
-import { prefillMs, writeMsPerToken, type MetModel, type ModelTimes, type ServiceTimes } from "../estimate/service-times.js";
+import { prefillMs, TOKENS_PER_ITERATION, writeMsPerToken, type MetModel, type ModelTimes, type ServiceTimes } from "../estimate/service-times.js";
 import type { RequestId } from "../model/ids.js";
 import type { RunStatistics } from "../model/request.js";
 
@@ -14,7 +14,8 @@ export interface Work {
   readonly cachedTokens: number;
   /** As expected. */
   readonly outputTokens: number;
-  /** When it must have ended, ms; Infinity for work that nobody waits for. */
+  /** When its first output must have come and when it must have ended, ms; Infinity where nothing was promised. */
+  readonly firstDueAtMs: number;
   readonly dueAtMs: number;
 }
 
@@ -31,7 +32,7 @@ interface Held {
   /** Output tokens so far, and as many as are expected still. */
   doneTokens: number;
   leftTokens: number;
-  /** How much later it may end, ms; below 0 when its promise is broken already, Infinity when it has none. */
+  /** How much later it may end, ms; below 0 when its promise is broken already, Infinity when it has none. Prompts are read in turn: what comes later moves no first output. */
   slackMs: number;
   /** Running sums when its prompt had been read: the difference at its end is what it met. null before that. */
   atStart: { readonly stallArea: number; readonly mix: readonly MixSums[] } | null;
@@ -114,6 +115,7 @@ export class WorkLedger {
   tightTokens = new Float64Array(FIRST_CAPACITY);
   /** The most that any of those with a promise still has to write. */
   mostTokens = new Float64Array(FIRST_CAPACITY);
+  readonly #slots: number;
   readonly #held: Held[][] = [];
   /** GPUs by kind. */
   readonly #ofKind: number[] = [];
@@ -128,8 +130,10 @@ export class WorkLedger {
   /** Share of time that went into reading prompts lately, 0..1. */
   #stallShare = new Float64Array(FIRST_CAPACITY);
 
-  constructor(times: ServiceTimes) {
+  /** A GPU gets at most `slots` requests. */
+  constructor(times: ServiceTimes, slots: number) {
     this.times = times;
+    this.#slots = slots;
   }
 
   /** Enters a GPU, or renames a known one. */
@@ -152,7 +156,8 @@ export class WorkLedger {
     const tokens = (work.inputTokens + work.outputTokens) * times.kvWeight;
     const stepMs = this.stepMs[gpu]! + this.addedStepMs(gpu, times, tokens);
     const startMs = Math.max(nowMs, this.prefillUntilMs[gpu]!);
-    const prefilledAtMs = startMs + prefillMs(this.drag[gpu]! * times.prefillMsPerToken[this.kind[gpu]!]!, work.inputTokens - work.cachedTokens, stepMs);
+    const msPerToken = this.drag[gpu]! * times.prefillMsPerToken[this.kind[gpu]!]!;
+    const prefilledAtMs = startMs + prefillMs(msPerToken, work.inputTokens - work.cachedTokens, stepMs);
     this.#count(gpu, times, 1, tokens);
     const held: Held = {
       work,
@@ -168,7 +173,8 @@ export class WorkLedger {
       prefillMsPerToken: times.prefillMsPerToken[this.kind[gpu]!]!,
     };
     this.prefillUntilMs[gpu] = prefilledAtMs;
-    if (work.dueAtMs < Number.POSITIVE_INFINITY && work.dueAtMs > prefilledAtMs) times.promise(work, prefilledAtMs, nowMs);
+    const bearableMs = bearableStepMs(work, msPerToken, startMs, prefilledAtMs);
+    if (bearableMs < Number.POSITIVE_INFINITY) times.promise(bearableMs, nowMs);
     this.#held[gpu]!.push(held);
     this.kvTokens[gpu]! += tokens;
     this.#weigh(gpu, nowMs);
@@ -239,7 +245,7 @@ export class WorkLedger {
     if (gpus.length > 1 || inputTokens + outputTokens === 0) return gpus.length * of.durationMs;
     const times = this.times.of(modelId);
     const kind = this.kind[gpus[0]!]!;
-    return inputTokens * times.prefillMsPerToken[kind]! + outputTokens * writeMsPerToken(times, kind);
+    return inputTokens * times.prefillMsPerToken[kind]! + outputTokens * writeMsPerToken(times, kind, this.#slots);
   }
 
   /** How much longer an iteration becomes with one more request of a model that holds `tokens`, ms. */
@@ -422,4 +428,12 @@ export class WorkLedger {
     this.#stallShare = wider(this.#stallShare);
     this.stretch = wider(this.stretch).fill(1, this.stretch.length);
   }
+}
+
+/** With how long iterations the promises of what is placed now can just be kept, ms; Infinity without any, or with none that can be. */
+function bearableStepMs({ inputTokens, cachedTokens, outputTokens, firstDueAtMs, dueAtMs }: Work, msPerToken: number, startMs: number, prefilledAtMs: number): number {
+  const unread = inputTokens - cachedTokens;
+  const readingMs = (firstDueAtMs - startMs - unread * msPerToken) / (unread / TOKENS_PER_ITERATION + 1);
+  const writingMs = (dueAtMs - prefilledAtMs) / Math.max(1, outputTokens);
+  return Math.min(readingMs > 0 ? readingMs : Number.POSITIVE_INFINITY, writingMs > 0 ? writingMs : Number.POSITIVE_INFINITY);
 }

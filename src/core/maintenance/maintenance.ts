@@ -128,7 +128,7 @@ export class Maintenance {
     emit(this.#state, { kind: "gpu_restart_ended", restartId, gpuId, state, message, atMs: nowMs }, step);
     if (state !== "succeeded") return;
     // One that has gone missing meanwhile comes back when its node reports it, and not before.
-    for (const gpu of maintenance.gpusOf({ kind: "gpu", gpuId })) if (!this.#health.isAbsent(gpu)) this.#health.restarted(gpu, "restarted by an operator", nowMs);
+    for (const gpu of maintenance.gpusOf({ kind: "gpu", gpuId })) if (!this.#health.isAbsent(gpu)) this.#health.restarted(gpu, "restarted by an operator", nowMs, nowMs);
   }
 
   /** Ends the attempts on a target: idempotent ones begin elsewhere at once, the others when their agent says that they have stopped. */

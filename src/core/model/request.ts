@@ -6,6 +6,7 @@ import type { GpuId, ModelId, NodeId, RequestId, UserId } from "./ids.js";
 /** 5 is the most urgent. */
 export type Priority = 1 | 2 | 3 | 4 | 5;
 export const DEFAULT_PRIORITY: Priority = 3;
+export const LOWEST_PRIORITY: Priority = 1;
 
 /** What the work needs; 0 means unknown. */
 export interface Requirements {
@@ -75,6 +76,22 @@ export const NO_WISHES: Wishes = {
 
 export function wishesOf(spec: RequestSpec): Wishes {
   return spec.wishes ?? NO_WISHES;
+}
+
+/** Whether anything was promised to it: a time to its first output, to its end, or a deadline. Its other wishes say nothing of that. */
+export function isPromised({ wishes }: RequestSpec): boolean {
+  return wishes !== undefined && (wishes.firstOutputMs > 0 || wishes.totalMs > 0 || wishes.deadlineAtMs > 0);
+}
+
+/** Types of work that nobody sits and waits for. */
+const UNATTENDED_TYPES: ReadonlySet<string> = new Set(["batch", "training", "fine-tuning"]);
+
+/**
+ * Whether it is work in the background, which makes room for all other: nothing was promised to it, and its type or the lowest
+ * priority says that nobody waits for it. A request without an SLO that is neither is somebody's who waits as long as it takes.
+ */
+export function isBackground(spec: RequestSpec): boolean {
+  return !isPromised(spec) && (spec.priority === LOWEST_PRIORITY || UNATTENDED_TYPES.has(spec.type));
 }
 
 /** Whether it has its GPUs to itself: work of certain types, and whatever runs on several GPUs at once. */
@@ -150,6 +167,8 @@ export interface StopWish {
   readonly cause: "cancel" | "timeout";
   /** Which time-out it was; absent for that of the whole request. */
   readonly stage?: "waiting" | "running";
+  /** What kept it from a GPU until its time was up; absent when that was no more than others before it. */
+  readonly obstacle?: "no_eligible_gpu" | "over_quota";
   readonly reason: string;
   readonly atMs: number;
   /** There when somebody else than its owner asked for it. */

@@ -10,26 +10,29 @@ const LATELY_TAU_MS = 15_000;
 const LEAST_SPAN_MS = 10_000;
 /** By so many deviations of chance must what came lately pass the long run before it is a surge. */
 const SURGE_DEVIATIONS = 2;
-/** Work that nobody waits for counts for less: it can be done when the others have had theirs. */
-const UNHURRIED_WEIGHT = 0.3;
+/** Work in the background counts for less: it can be done when the others have had theirs. */
+const BACKGROUND_WEIGHT = 0.3;
 /** Misses are remembered for so long, ms. */
 const MISSED_TAU_MS = 60_000;
 /** Fewer misses than this say nothing. */
 const FEW_MISSES = 5;
 
+/** Who waits for a request: somebody to whom a time was promised, somebody who takes it as it comes, nobody. */
+export type Attendance = "promised" | "attended" | "background";
+
 export class Demand {
   readonly modelId: ModelId;
   readonly #sinceMs: number;
   #atMs: number;
-  /** Decayed sums of tokens, and those that somebody waits for. */
+  /** Decayed sums of tokens, and those of requests with a promise. */
   #input = 0;
   #output = 0;
-  #timedOutput = 0;
+  #promisedOutput = 0;
   /** Of what came lately: tokens and requests. */
   #lately = 0;
   #requests = 0;
-  /** Those that somebody waited for, and those of them that could not be in time. */
-  #timed = 0;
+  /** Those with a promise, and those of them that could not be in time. */
+  #promised = 0;
   #missed = 0;
 
   constructor(modelId: ModelId, nowMs: number) {
@@ -38,17 +41,17 @@ export class Demand {
     this.#atMs = nowMs;
   }
 
-  /** A request came; `timed` when somebody waits for it. */
-  take(inputTokens: number, outputTokens: number, timed: boolean, nowMs: number): void {
+  /** A request came. */
+  take(inputTokens: number, outputTokens: number, attendance: Attendance, nowMs: number): void {
     this.#decay(nowMs);
-    const weight = timed ? 1 : UNHURRIED_WEIGHT;
+    const weight = attendance === "background" ? BACKGROUND_WEIGHT : 1;
     this.#input += weight * inputTokens;
     this.#output += weight * outputTokens;
     this.#lately += weight * (inputTokens + outputTokens);
     this.#requests += 1;
-    if (!timed) return;
-    this.#timedOutput += outputTokens;
-    this.#timed += 1;
+    if (attendance !== "promised") return;
+    this.#promisedOutput += outputTokens;
+    this.#promised += 1;
   }
 
   /** One of them could not be in time. */
@@ -56,14 +59,14 @@ export class Demand {
     this.#missed += 1;
   }
 
-  /** Share of those that somebody waits for that could not be in time, 0..1; 0 while they are few. */
+  /** Share of those with a promise that could not be in time, 0..1; 0 while they are few. */
   get missedShare(): number {
-    return this.#missed < FEW_MISSES ? 0 : Math.min(1, this.#missed / Math.max(1, this.#timed));
+    return this.#missed < FEW_MISSES ? 0 : Math.min(1, this.#missed / Math.max(1, this.#promised));
   }
 
   /** Something was done about the misses: what comes now shows whether it was enough. */
   forgetMisses(): void {
-    this.#timed = 0;
+    this.#promised = 0;
     this.#missed = 0;
   }
 
@@ -72,9 +75,9 @@ export class Demand {
     this.#decay(nowMs);
   }
 
-  /** Output tokens per ms of requests that somebody waits for. */
-  get timedOutputPerMs(): number {
-    return this.#timedOutput / spanMs(this.#atMs - this.#sinceMs, TAU_MS);
+  /** Output tokens per ms of requests with a promise. */
+  get promisedOutputPerMs(): number {
+    return this.#promisedOutput / spanMs(this.#atMs - this.#sinceMs, TAU_MS);
   }
 
   /** Tokens per second that there should be room for. */
@@ -96,12 +99,12 @@ export class Demand {
     const left = Math.exp(-elapsedMs / TAU_MS);
     this.#input *= left;
     this.#output *= left;
-    this.#timedOutput *= left;
+    this.#promisedOutput *= left;
     const leftLately = Math.exp(-elapsedMs / LATELY_TAU_MS);
     this.#lately *= leftLately;
     this.#requests *= leftLately;
     const leftMissed = Math.exp(-elapsedMs / MISSED_TAU_MS);
-    this.#timed *= leftMissed;
+    this.#promised *= leftMissed;
     this.#missed *= leftMissed;
   }
 }

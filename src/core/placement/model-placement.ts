@@ -7,7 +7,7 @@ import type { Fleet } from "../fleet/fleet.js";
 import type { ResourceEstimate } from "../model/decision.js";
 import type { RunnerInfo } from "../model/gpu.js";
 import type { ModelId } from "../model/ids.js";
-import type { RequestSpec } from "../model/request.js";
+import { isBackground, isPromised, type RequestSpec } from "../model/request.js";
 import type { CoreSettings } from "../settings.js";
 import { Demand } from "./demand.js";
 import { ModelMix, type MixHost } from "./model-mix.js";
@@ -77,14 +77,14 @@ export class ModelPlacement {
   }
 
   /** A request was accepted. */
-  asked({ modelId, wishes }: RequestSpec, { inputTokens = 0, outputTokens = 0 }: ResourceEstimate, nowMs: number): void {
+  asked(spec: RequestSpec, { inputTokens = 0, outputTokens = 0 }: ResourceEstimate, nowMs: number): void {
     if (inputTokens + outputTokens === 0) return;
-    const timed = wishes !== undefined && (wishes.totalMs > 0 || wishes.firstOutputMs > 0 || wishes.deadlineAtMs > 0);
+    const { modelId } = spec;
     const demand = this.#demands.get(modelId) ?? new Demand(modelId, nowMs);
     // The model that was asked for longest ago is forgotten first, not the one that was asked for first.
     if (!this.#demands.delete(modelId) && this.#demands.size >= MAX_MODELS) this.#demands.delete(this.#demands.keys().next().value!);
     this.#demands.set(modelId, demand);
-    demand.take(inputTokens, outputTokens, timed, nowMs);
+    demand.take(inputTokens, outputTokens, isPromised(spec) ? "promised" : isBackground(spec) ? "background" : "attended", nowMs);
   }
 
   /** A request could not be in time. */
@@ -128,7 +128,7 @@ export class ModelPlacement {
         work.expectedTokensPerMs[gpu] = 0;
       }
     }
-    for (const { gpu, modelId } of served) work.expectedTokensPerMs[gpu]! += (this.#demands.get(modelId)?.timedOutputPerMs ?? 0) / copies.get(modelId)!;
+    for (const { gpu, modelId } of served) work.expectedTokensPerMs[gpu]! += (this.#demands.get(modelId)?.promisedOutputPerMs ?? 0) / copies.get(modelId)!;
   }
 
   #plan(nowMs: number): readonly OrderModel[] {

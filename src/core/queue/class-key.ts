@@ -1,6 +1,6 @@
 // What makes a class of waiting requests: the same band and the same needs. Pure; used by the waiting queue and its standings.
 import type { ResourceEstimate } from "../model/decision.js";
-import { DEFAULT_PRIORITY } from "../model/request.js";
+import { DEFAULT_PRIORITY, isPromised } from "../model/request.js";
 import type { Waiting } from "./eligibility-class.js";
 
 /** The late wait behind all that can still be in time, and before priority 1, where nobody waits for an answer. */
@@ -24,6 +24,6 @@ export function classKey(waiting: Waiting): string {
   const { requirements, wishes } = spec;
   const memoryStep = Math.ceil(estimate.memoryMib / MEMORY_STEP_MIB);
   // What is promised something, and what is not, fit different GPUs; so does what may run again and what may not.
-  const band = `${bandOf(waiting)}${late ? "late" : ""}${late && spec.priority > DEFAULT_PRIORITY ? "priority" : ""}${wishes ? "wishes" : ""}${spec.idempotent ? "" : "once"}`;
+  const band = `${bandOf(waiting)}${late ? "late" : ""}${late && spec.priority > DEFAULT_PRIORITY ? "priority" : ""}${isPromised(spec) ? "promised" : ""}${spec.idempotent ? "" : "once"}`;
   return `${band}\n${spec.modelId}\n${spec.type}\n${spec.specificGpuId}\n${spec.strategy}\n${avoidGpuId}\n${requirements.minComputeCapability},${requirements.computeUnits},${memoryStep},${wishes?.gpus ?? 1}`;
 }

@@ -84,7 +84,7 @@ export class Prediction {
     }
     this.#saves = true;
     const { kind, drag } = fleet.work;
-    const lengths = fleet.prefixes.lengths(prefixHashes);
+    const lengths = fleet.prefixes.lengths(spec.modelId, prefixHashes);
     const most = estimate.inputTokens ?? 0;
     for (let k = 0; k < count; k += 1) {
       const gpu = candidates[k]!;

@@ -368,6 +368,8 @@ describe("a cancellation", () => {
 describe("a time-out", () => {
   test("fails a waiting request and says where it was", () => {
     const world = new World();
+    world.connect("n9", ["g9"]);
+    world.disconnect("n9");
     world.submit("r1", { timeoutMs: 1_000 });
     world.pass(999);
     expect(world.isLive("r1")).toBe(true);

@@ -59,6 +59,14 @@ describe("the fluid bound", () => {
     expect(fluidBound(["A100-80GB"], job, new Map([["training", { ...NONE, workMs: 2000 }]]))).toBe(0);
   });
 
+  test("counts the beginning of a prompt once for each model", () => {
+    const arrival = (tenant: number): Arrival => ({ atMs: 0, tenant, inputTokens: 1100, outputTokens: 4, prefixHashes: [1, 2], sessionKey: "", gpus: 1, workMs: 0 });
+    const [first, second] = [{ ...TENANTS[0]!, modelId: "a" }, { ...TENANTS[0]!, modelId: "b" }];
+    const workload: Workload = { tenants: [first, second], durationMs: 1000, arrivals: () => [arrival(0), arrival(1), arrival(1)] };
+    const demands = fluidDemands(workload, 1);
+    expect([demands.get("a")?.newTokens, demands.get("b")?.newTokens]).toEqual([1100, 1100 + (1100 - 1024)]);
+  });
+
   test("counts the beginning of a prompt once, whoever sent it", () => {
     const arrival = (prefixHashes: readonly number[]): Arrival => ({ atMs: 0, tenant: 0, inputTokens: 1100, outputTokens: 4, prefixHashes, sessionKey: "", gpus: 1, workMs: 0 });
     const workload: Workload = { tenants: TENANTS, durationMs: 1000, arrivals: () => [arrival([1, 2, 3]), arrival([1, 2, 4]), arrival([])] };

@@ -13,6 +13,14 @@ describe("the prefix cache", () => {
     expect(cache.match([])).toBe(0);
   });
 
+  test("keeps spaces apart, which share its room", () => {
+    const cache = new PrefixCache({ capacityTokens: 3 * 512 });
+    cache.insert([1, 2], 1);
+    expect([cache.match([1, 2], 1), cache.match([1, 2], 2), cache.match([1, 2])]).toEqual([2 * 512, 0, 0]);
+    cache.insert([1, 2], 2);
+    expect([cache.match([1, 2], 1), cache.match([1, 2], 2), cache.tokens]).toEqual([512, 2 * 512, 3 * 512]);
+  });
+
   test("forgets the prompt that was not used for longest, its end first", () => {
     const cache = new PrefixCache({ capacityTokens: 4 * 16, blockTokens: 16 });
     cache.insert([1, 2]);

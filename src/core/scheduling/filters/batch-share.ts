@@ -1,9 +1,10 @@
+import { isBackground } from "../../model/request.js";
 import { keepAll, type FromSettings, type RequestFilter } from "../contract.js";
 import type { Prediction } from "../prediction.js";
 
 /**
- * Work that nobody waits for takes only a share of what interactive requests can bear: it may lengthen an iteration up to a limit, and
- * no long prompt of it may stand before theirs. Where no model is asked interactively there is no limit.
+ * Work in the background, and what is late, take only a share of what requests with a promise can bear: they may lengthen an iteration up
+ * to a limit, and no long prompt of theirs may stand before others. Where no model's callers were promised anything there is no limit.
  */
 export const batchShare =
   (prediction: Prediction): FromSettings<RequestFilter> =>
@@ -11,7 +12,7 @@ export const batchShare =
     name: "batch_share",
     healsWithTime: true,
     bySize: true,
-    applies: ({ spec, late, estimate }) => (late || spec.wishes === undefined) && estimate.outputTokens !== undefined,
+    applies: ({ spec, late, estimate }) => (late || isBackground(spec)) && estimate.outputTokens !== undefined,
     needed: () => "a GPU whose interactive requests leave room for work without a deadline",
     keep(fleet, ask, candidates, count) {
       const { addedStepMs, firstOutputAtMs } = prediction.make(fleet, ask, candidates, count);

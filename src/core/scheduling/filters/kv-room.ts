@@ -1,10 +1,11 @@
+import { isBackground } from "../../model/request.js";
 import { keepAll, type FromSettings, type RequestFilter } from "../contract.js";
 
 /** Share of a cache that batch work may ask for where it is alone. */
 const OVERBOOKED = 1.5;
 
 /**
- * Room in the key-value cache for prompt and answer. Batch work leaves a share of it to others. A GPU whose cache is not known,
+ * Room in the key-value cache for prompt and answer. Work in the background leaves a share of it to others. A GPU whose cache is not known,
  * or that holds nothing, takes anything.
  */
 export const kvRoom: FromSettings<RequestFilter> = ({ hybrid }) => ({
@@ -15,7 +16,7 @@ export const kvRoom: FromSettings<RequestFilter> = ({ hybrid }) => ({
   keep(fleet, { estimate, spec, late }, candidates, count) {
     const { kvTokens, kvCapacityTokens, held, batchStepLimitMs } = fleet.work;
     const tokens = ((estimate.inputTokens ?? 0) + (estimate.outputTokens ?? 0)) * fleet.work.times.of(spec.modelId).kvWeight;
-    const share = spec.priority === 1 || late ? 1 - hybrid.batchKvHeadroom : 1;
+    const share = late || isBackground(spec) ? 1 - hybrid.batchKvHeadroom : 1;
     let kept = 0;
     for (let k = 0; k < count; k += 1) {
       const gpu = candidates[k]!;

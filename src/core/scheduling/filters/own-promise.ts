@@ -1,4 +1,4 @@
-import { dueAtMs, firstOutputDueAtMs } from "../../model/request.js";
+import { dueAtMs, firstOutputDueAtMs, isPromised } from "../../model/request.js";
 import { keepAll, type RequestFilter } from "../contract.js";
 import type { Prediction } from "../prediction.js";
 
@@ -7,7 +7,7 @@ export const ownPromise = (prediction: Prediction): RequestFilter => ({
   name: "own_promise",
   healsWithTime: true,
   bySize: true,
-  applies: ({ spec, estimate, late }) => !late && spec.wishes !== undefined && estimate.outputTokens !== undefined,
+  applies: ({ spec, estimate, late }) => !late && isPromised(spec) && estimate.outputTokens !== undefined,
   needed({ spec }) {
     const { firstOutputMs = 0, totalMs = 0 } = spec.wishes ?? {};
     return `a GPU that begins to answer within ${firstOutputMs || "any"} ms and is done within ${totalMs || "any"} ms of acceptance`;

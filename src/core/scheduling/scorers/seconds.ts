@@ -1,6 +1,6 @@
 // The terms of `hybrid`, all in seconds: what a GPU costs this request and what this request costs the GPU's others. Predicted from the
 // work ledger and the learned rates. Work that is not measured in tokens shares its GPU evenly with what is there.
-import { dueAtMs, wishesOf } from "../../model/request.js";
+import { dueAtMs, isBackground, wishesOf } from "../../model/request.js";
 import type { Ask, RequestScorer } from "../contract.js";
 import type { Prediction } from "../prediction.js";
 
@@ -35,7 +35,7 @@ export const delaySeconds = (prediction: Prediction): RequestScorer => ({
   name: "delay_seconds",
   value(fleet, ask, gpu) {
     const { estimate } = ask;
-    if (estimate.outputTokens === undefined) return (fleet.active[gpu]! * estimate.durationMs) / 1000;
+    if (estimate.outputTokens === undefined) return (fleet.active[gpu]! * estimate.durationMs) / fleet.outcomes.relativeSpeed[gpu]! / 1000;
     const { readMs, savedMs, addedStepMs, writeMs } = prediction.makeFor(fleet, ask, gpu);
     const { held, remainingTokens, expectedTokensPerMs } = fleet.work;
     const tokens = Math.max(remainingTokens[gpu]!, 0.5 * expectedTokensPerMs[gpu]! * writeMs[gpu]!);
@@ -45,8 +45,9 @@ export const delaySeconds = (prediction: Prediction): RequestScorer => ({
     const { estimate } = ask;
     if (estimate.outputTokens === undefined) {
       const { active } = fleet;
+      const { relativeSpeed } = fleet.outcomes;
       const perRequest = (weight * estimate.durationMs) / 1000;
-      for (let k = 0; k < count; k += 1) totals[k]! += perRequest * active[candidates[k]!]!;
+      for (let k = 0; k < count; k += 1) totals[k]! += (perRequest * active[candidates[k]!]!) / relativeSpeed[candidates[k]!]!;
       return;
     }
     const { readMs, savedMs, addedStepMs, writeMs } = prediction.make(fleet, ask, candidates, count);
@@ -86,7 +87,7 @@ export const riskSeconds = (prediction: Prediction): RequestScorer => ({
 
 /** Infinity when nothing was promised, or not any more. */
 function promisedUntilMs({ spec, estimate, late, acceptedAtMs }: Ask): number {
-  return late || spec.wishes === undefined || estimate.outputTokens === undefined ? Number.POSITIVE_INFINITY : dueAtMs(spec, acceptedAtMs);
+  return late || estimate.outputTokens === undefined ? Number.POSITIVE_INFINITY : dueAtMs(spec, acceptedAtMs);
 }
 
 /** That something takes longer than it may, which is expected to take `expectedMs`. */
@@ -97,11 +98,11 @@ function chance(expectedMs: number, mayTakeMs: number): number {
 
 /**
  * A prompt that stays where it was read leaves other caches to other prompts, and the next turn of its conversation finds it there: worth
- * this many readings beside the one that it spares, and one for each request that runs there and is not stopped by it. Work that nobody
- * waits for is no conversation: it must not crowd one GPU.
+ * this many readings beside the one that it spares, and one for each request that runs there and is not stopped by it. Work in the
+ * background is no conversation, and who is late needs any GPU that is free: they must not crowd one.
  */
 const REUSE = 64;
-const REUSE_UNHURRIED = 8;
+const REUSE_BACKGROUND = 8;
 
 /** What is read where it was read before: a gain beside the time that it spares, which the other terms have. */
 export const affinitySeconds = (prediction: Prediction): RequestScorer => ({
@@ -121,5 +122,5 @@ export const affinitySeconds = (prediction: Prediction): RequestScorer => ({
 });
 
 function reuse(ask: Ask): number {
-  return promisedUntilMs(ask) === Number.POSITIVE_INFINITY ? REUSE_UNHURRIED : REUSE;
+  return ask.late || isBackground(ask.spec) ? REUSE_BACKGROUND : REUSE;
 }

@@ -1,7 +1,8 @@
 // The default: predicted seconds, promises that are kept, batch work in what is left. What it needs beside scores lies elsewhere: the
 // order of the line in queue/, the models' places in placement/, the predictions in fleet/work-ledger.ts.
 import type { Fleet } from "../../fleet/fleet.js";
-import { dueAtMs, firstOutputDueAtMs } from "../../model/request.js";
+import { BLOCK_TOKENS } from "../../fleet/prefix-index.js";
+import { dueAtMs, firstOutputDueAtMs, isPromised, wishesOf } from "../../model/request.js";
 import type { CoreSettings } from "../../settings.js";
 import type { Ask, FromSettings, RequestFilter, Strategy } from "../contract.js";
 import { batchShare } from "../filters/batch-share.js";
@@ -21,11 +22,12 @@ const UNWELL_SECONDS = 2;
 
 /** The GPU on which a request costs least time, its own and that of others. */
 export const hybrid: FromSettings<Strategy> = (settings) => {
-  const prediction = new Prediction(settings.hybrid.affinity);
+  const { affinity, lateExit } = settings.hybrid;
+  const prediction = new Prediction(affinity);
   return {
     name: "hybrid",
     filters: filtersOf(settings, prediction),
-    tooLate: settings.hybrid.lateExit ? tooLate : () => false,
+    tooLate: lateExit ? (fleet, ask) => tooLate(fleet, ask, affinity) : () => false,
     scorers: [
       { scorer: ownSeconds(prediction), weight: -1 },
       { scorer: riskSeconds(prediction), weight: -1 },
@@ -45,15 +47,23 @@ function filtersOf(settings: CoreSettings, prediction: Prediction): readonly Req
   return [kvRoom(settings), ownPromise(prediction), ...(protectRunning ? [othersPromises(prediction)] : []), batch];
 }
 
-/** An idle GPU of the fastest kind would not make it. */
-function tooLate(fleet: Fleet, { spec, estimate, acceptedAtMs, nowMs }: Ask): boolean {
-  if (spec.wishes === undefined) return false;
+/**
+ * An idle GPU of the fastest kind that serves it would not make it, not even one that has read as much of the prompt as any. Where none
+ * serves it now, any kind of the fleet may come to.
+ */
+function tooLate(fleet: Fleet, { spec, estimate, acceptedAtMs, nowMs, gpus }: Ask, affinity: boolean): boolean {
+  if (!isPromised(spec)) return false;
   const { inputTokens = 0, outputTokens = 0 } = estimate;
+  const { prefixHashes } = wishesOf(spec);
+  const cachedTokens = affinity && prefixHashes.length > 0 ? fleet.prefixes.longest(spec.modelId, prefixHashes) * BLOCK_TOKENS : 0;
+  const unread = Math.max(0, inputTokens - cachedTokens);
   const { prefillMsPerToken, stepBaseMs, stepMsPerRequest } = fleet.work.times.of(spec.modelId);
+  const { serving } = fleet.runners.for(fleet, spec.modelId, spec.type, gpus);
   let readMs = Number.POSITIVE_INFINITY;
   let stepMs = Number.POSITIVE_INFINITY;
-  for (let kind = 0; kind < stepBaseMs.length; kind += 1) {
-    readMs = Math.min(readMs, inputTokens * prefillMsPerToken[kind]!);
+  for (let place = 0; place < (serving.length || stepBaseMs.length); place += 1) {
+    const kind = serving.length > 0 ? fleet.work.kind[serving[place]!]! : place;
+    readMs = Math.min(readMs, unread * prefillMsPerToken[kind]!);
     stepMs = Math.min(stepMs, stepBaseMs[kind]! + stepMsPerRequest[kind]!);
   }
   if (readMs === Number.POSITIVE_INFINITY) return false;

@@ -1,8 +1,9 @@
 // In-flight accounting: what the fleet believes between two telemetry samples.
 import { describe, expect, test } from "@jest/globals";
 import type { Fleet } from "../../../../src/core/fleet/fleet.js";
+import type { RunnerInfo } from "../../../../src/core/model/gpu.js";
 import { Scheduler } from "../../../../src/core/scheduling/scheduler.js";
-import { ask, fleetOf, gpuId, inventory, nodeId, OUT, PROBING, runner, sample, settings, WELL, World } from "../build.js";
+import { ask, fleetOf, gpuId, inventory, modelId, nodeId, OUT, PROBING, runner, sample, settings, WELL, World } from "../build.js";
 
 const NOW = 10_000;
 const MIB = 10_000;
@@ -251,5 +252,42 @@ describe("changes", () => {
     const fleet = fleetOf([inventory("g0")]);
     fleet.judged(0, OUT);
     expect([...fleet.freed]).toEqual([]);
+  });
+});
+
+describe("what a GPU has read", () => {
+  const read = (fleet: Fleet, model: string): number => fleet.prefixes.lengths(model, [1, 2])[0] ?? 0;
+  const of = (...models: string[]): RunnerInfo[] => [runner({ name: "a", models: models.slice(0, 1).map(modelId) }), runner({ name: "b", models: models.slice(1).map(modelId) })];
+
+  function reader(): Fleet {
+    const fleet = fleetOf([inventory("g0")]);
+    fleet.setRunners(nodeId("node"), of("m", "n"));
+    for (const model of ["m", "n"]) fleet.prefixes.placed(0, model, [1, 2]);
+    return fleet;
+  }
+
+  test("goes with the model that it was read for", () => {
+    const fleet = reader();
+    fleet.setRunners(nodeId("node"), of("n", "o"));
+    expect([read(fleet, "m"), read(fleet, "n")]).toEqual([0, 2]);
+    fleet.setRunners(nodeId("node"), of("n", "m"));
+    expect([read(fleet, "m"), read(fleet, "n")]).toEqual([0, 2]);
+  });
+
+  test("goes with the process of its agent, not with a cut of the line", () => {
+    const fleet = reader();
+    fleet.setConnected(nodeId("node"), false, "");
+    fleet.setConnected(nodeId("node"), true, "first");
+    expect([read(fleet, "m"), read(fleet, "n")]).toEqual([2, 2]);
+    fleet.setConnected(nodeId("node"), true, "second");
+    expect([read(fleet, "m"), read(fleet, "n")]).toEqual([0, 0]);
+  });
+
+  test("goes with the GPU", () => {
+    const world = new World({});
+    world.connect("n0", [inventory("g0")]);
+    world.engine.state.fleet.prefixes.placed(0, "m", [1, 2]);
+    world.step({ kind: "gpu_lost", nodeId: nodeId("n0"), gpuId: gpuId("g0"), reason: "Xid 79" });
+    expect(read(world.engine.state.fleet, "m")).toBe(0);
   });
 });

@@ -106,6 +106,6 @@ describe("in the engine", () => {
     const { fleet } = world.engine.state;
     const gpu = fleet.indexOf(inventory(world.request("r").gpuId).gpuId);
     expect(fleet.outcomes.lastPlacedSequence[gpu]).toBe(1);
-    expect(fleet.prefixes.lengths([11, 12, 13])[gpu]).toBe(2);
+    expect(fleet.prefixes.lengths("m", [11, 12, 13])[gpu]).toBe(2);
   });
 });

@@ -10,13 +10,13 @@ const NOW = 1_000_000;
 const A100 = "NVIDIA A100-SXM4-80GB";
 
 function ledgerOf(gpus = 1): WorkLedger {
-  const ledger = new WorkLedger(new ServiceTimes());
+  const ledger = new WorkLedger(new ServiceTimes(), 16);
   for (let gpu = 0; gpu < gpus; gpu += 1) ledger.register(gpu, A100);
   return ledger;
 }
 
 function work(id: string, over: Partial<Omit<Work, "requestId">> = {}): Work {
-  return { requestId: requestId(id), modelId: "m", inputTokens: 200, cachedTokens: 0, outputTokens: 100, dueAtMs: Number.POSITIVE_INFINITY, ...over };
+  return { requestId: requestId(id), modelId: "m", inputTokens: 200, cachedTokens: 0, outputTokens: 100, firstDueAtMs: Number.POSITIVE_INFINITY, dueAtMs: Number.POSITIVE_INFINITY, ...over };
 }
 
 /** What happens at a time is seen by a placement of nothing that is measured in tokens only at the next change; this is one. */
@@ -178,6 +178,28 @@ describe("slack", () => {
     ledger.release(0, requestId("b"), NOW, null);
     expect(between).toBeLessThan(before);
     expect(ledger.slackMs[0]).toBeCloseTo(before, 6);
+  });
+
+  test("is Infinity with a promise of the first output alone, which nothing that comes later delays, and the GPU's callers count as such who were promised something", () => {
+    const ledger = ledgerOf();
+    ledger.place(0, work("a", { firstDueAtMs: NOW + 2_000 }), NOW);
+    expect(ledger.slackMs[0]).toBe(Number.POSITIVE_INFINITY);
+    const times = ledger.times.of("m");
+    expect(times.promisedAtMs).toBe(NOW);
+    expect(times.bearableStepMs).toBeGreaterThan(1_000);
+    expect(times.bearableStepMs).toBeLessThan(2_000);
+  });
+
+  test.each([
+    ["the first output is due sooner", { firstDueAtMs: NOW + 100, dueAtMs: NOW + 60_000 }, 10, 100],
+    ["the end is due sooner", { firstDueAtMs: NOW + 2_000, dueAtMs: NOW + 4_000 }, 30, 40],
+    ["the first output cannot be in time", { firstDueAtMs: NOW + 1, dueAtMs: NOW + 4_000 }, 30, 40],
+  ])("bears iterations by the tighter of its promises that can be kept, as when %s", (_, promised, least, most) => {
+    const ledger = ledgerOf();
+    ledger.place(0, work("a", promised), NOW);
+    const { bearableStepMs } = ledger.times.of("m");
+    expect(bearableStepMs).toBeGreaterThan(least);
+    expect(bearableStepMs).toBeLessThan(most);
   });
 
   test("counts the prompts that are still to be read: two that each fit need not fit together", () => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
-import { computeCapability, computeCapabilityText, isTerminal } from "../../../../src/core/model/request.js";
+import { computeCapability, computeCapabilityText, isBackground, isPromised, isTerminal, type Wishes } from "../../../../src/core/model/request.js";
+import { spec, wishes } from "../build.js";
 
 describe("computeCapability", () => {
   test.each([
@@ -37,4 +38,30 @@ test.each([
   ["cancelled", true],
 ] as const)("%s is final: %s", (phase, expected) => {
   expect(isTerminal(phase)).toBe(expected);
+});
+
+describe("who waits for a request", () => {
+  const batch = { priority: 1, type: "batch" } as const;
+
+  test.each<[Partial<Wishes>]>([[{ firstOutputMs: 1 }], [{ totalMs: 1 }], [{ deadlineAtMs: 1 }]])("with %o something was promised to it, and it is not in the background", (wished) => {
+    const asked = spec("a", { ...batch, wishes: wishes(wished) });
+    expect([isPromised(asked), isBackground(asked)]).toEqual([true, false]);
+  });
+
+  test.each<[Partial<Wishes>]>([[{}], [{ sessionKey: "s" }], [{ prefixHashes: [1] }], [{ gpus: 2 }], [{ preemptible: true }], [{ checkpoint: true }], [{ whenLate: "fail" }]])("with no more than %o nothing was", (wished) => {
+    const asked = spec("a", { ...batch, wishes: wishes(wished) });
+    expect([isPromised(asked), isBackground(asked)]).toEqual([false, true]);
+    expect(isPromised(spec("b", batch))).toBe(false);
+  });
+
+  test.each([
+    [5, "batch", true],
+    [5, "training", true],
+    [5, "fine-tuning", true],
+    [1, "inference", true],
+    [2, "inference", false],
+    [5, "inference", false],
+  ] as const)("without a promise, of priority %i and type %s, it is in the background: %s", (priority, type, expected) => {
+    expect(isBackground(spec("a", { priority, type }))).toBe(expected);
+  });
 });

@@ -281,7 +281,7 @@ describe("many names", () => {
 describe("batch work", () => {
   function limits(promisedAgoMs: number, share: number): number[] {
     const yard = new Yard({ weights: { a: SMALL, b: SMALL }, loaded: [["a"], ["b"]] });
-    yard.fleet.work.place(0, { requestId: requestId("r"), modelId: "a", inputTokens: 100, cachedTokens: 0, outputTokens: 100, dueAtMs: yard.nowMs + 5_000 }, yard.nowMs);
+    yard.fleet.work.place(0, { requestId: requestId("r"), modelId: "a", inputTokens: 100, cachedTokens: 0, outputTokens: 100, firstDueAtMs: Number.POSITIVE_INFINITY, dueAtMs: yard.nowMs + 5_000 }, yard.nowMs);
     const all = settings({ hybrid: { ...DEFAULT_CORE_SETTINGS.hybrid, batchStepShare: share } });
     new ModelPlacement(yard.fleet, all).tick(yard.nowMs + promisedAgoMs);
     return [...yard.fleet.work.batchStepLimitMs.subarray(0, 2)];

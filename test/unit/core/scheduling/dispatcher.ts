@@ -37,7 +37,7 @@ export class Dispatcher {
     const wanted = this.#ask(over);
     const choice = this.scheduler.choose(this.fleet, wanted);
     if (!choice) return null;
-    this.fleet.prefixes.placed(choice.gpu, wishesOf(wanted.spec).prefixHashes);
+    this.fleet.prefixes.placed(choice.gpu, wanted.spec.modelId, wishesOf(wanted.spec).prefixHashes);
     this.fleet.place(choice.gpu, wanted.estimate.memoryMib);
     return this.fleet.inventory[choice.gpu]!.gpuId;
   }

@@ -8,6 +8,7 @@ import { fixedSlots } from "../../../../src/core/scheduling/filters/fixed-slots.
 import { kvRoom } from "../../../../src/core/scheduling/filters/kv-room.js";
 import { othersPromises } from "../../../../src/core/scheduling/filters/others-promises.js";
 import { ownPromise } from "../../../../src/core/scheduling/filters/own-promise.js";
+import type { Wishes } from "../../../../src/core/model/request.js";
 import { Prediction } from "../../../../src/core/scheduling/prediction.js";
 import { DEFAULT_CORE_SETTINGS } from "../../../../src/core/settings.js";
 import { ask, fleetOf, inventory, requestId, settings, wishes } from "../build.js";
@@ -23,7 +24,7 @@ function fleet(...names: string[]): Fleet {
 
 function put(on: Fleet, gpu: number, id: string, over: Partial<Work> = {}): void {
   on.place(gpu, 0);
-  on.work.place(gpu, { requestId: requestId(id), modelId: "m", inputTokens: 100, cachedTokens: 0, outputTokens: 100, dueAtMs: Number.POSITIVE_INFINITY, ...over }, NOW);
+  on.work.place(gpu, { requestId: requestId(id), modelId: "m", inputTokens: 100, cachedTokens: 0, outputTokens: 100, firstDueAtMs: Number.POSITIVE_INFINITY, dueAtMs: Number.POSITIVE_INFINITY, ...over }, NOW);
 }
 
 function kept(filter: RequestFilter, on: Fleet, wanted: Ask): number[] {
@@ -128,7 +129,7 @@ describe("others_promises", () => {
     const one = fleet(A100);
     put(one, 0, "tight", { dueAtMs: NOW + 1_800 });
     const prefixHashes = Array.from({ length: 20 }, (_, index) => index + 1);
-    one.prefixes.placed(0, prefixHashes);
+    one.prefixes.placed(0, "m", prefixHashes);
     const again = ask({ nowMs: NOW, tokens: [10_240, 1], wishes: wishes({ prefixHashes }) });
     expect(kept(othersPromises(new Prediction(false)), one, again)).toEqual([]);
     expect(kept(othersPromises(new Prediction(true)), one, { ...again })).toEqual([0]);
@@ -164,6 +165,23 @@ describe("batch_share", () => {
     expect(kept(filter(), one, batch([90_000, 500]))).toEqual([0]);
   });
 
+  test.each<[Partial<Wishes>, boolean]>([
+    [{ sessionKey: "s" }, true],
+    [{ prefixHashes: [1] }, true],
+    [{ preemptible: true }, true],
+    [{ gpus: 2 }, true],
+    [{ firstOutputMs: 1 }, false],
+    [{ totalMs: 1 }, false],
+    [{ deadlineAtMs: 1 }, false],
+  ])("is asked of work in the background that wishes %o: %s; own_promise of the others", (wished, expected) => {
+    const asked = { ...batch(), spec: { ...batch().spec, wishes: wishes(wished) } };
+    expect([filter().applies(asked), ownPromise(new Prediction(false)).applies(asked)]).toEqual([expected, !expected]);
+  });
+
+  test("is not asked of somebody who was promised nothing but waits", () => {
+    expect(filter().applies(ask({ nowMs: NOW, tokens: [200, 200], priority: 5 }))).toBe(false);
+  });
+
   test("is asked of what nobody waits for, and of the late", () => {
     const one = filter();
     expect([one.applies(batch()), one.applies(inTime(1_000)), one.applies({ ...inTime(1_000), late: true }), one.applies(ask({ priority: 1 }))]).toEqual([true, false, true, false]);
@@ -189,6 +207,8 @@ describe("kv_room", () => {
     ["batch work up to its share", 350, 1_000, { priority: 1 }, true],
     ["batch work beyond its share", 351, 1_000, { priority: 1 }, false],
     ["the late like batch work", 351, 1_000, { late: true }, false],
+    ["the lowest priority up to all of it when it was promised something", 600, 1_000, { priority: 1, wishes: wishes({ totalMs: 1 }) }, true],
+    ["batch work of any priority up to its share", 351, 1_000, { priority: 4, type: "batch" }, false],
   ])("%s with %i of %i tokens in use (%o): %s", (_, used, capacity, over, fits) => {
     expect(kept(filter, full(used, capacity), ask({ nowMs: NOW, tokens: [300, 100], ...over }))).toEqual(fits ? [0] : []);
   });
@@ -248,7 +268,7 @@ describe("a prediction", () => {
     const prediction = new Prediction(true);
     const gpus = Int32Array.from({ length: 150 }, (_, gpu) => gpu);
     const wanted = ask({ nowMs: NOW, tokens: [1_000, 100], wishes: wishes({ prefixHashes: [1, 2] }) });
-    many.prefixes.placed(149, [1]);
+    many.prefixes.placed(149, "m", [1]);
     const { savedMs, readMs } = prediction.make(many, wanted, gpus, 150);
     expect(savedMs[149]).toBeGreaterThan(0);
     expect(savedMs[148]).toBe(0);

@@ -17,7 +17,7 @@ function fleet(...names: string[]): Fleet {
 function put(on: Fleet, gpu: number, id: string, tokens: readonly [number, number], model = "m"): void {
   on.place(gpu, 0);
   const [inputTokens, outputTokens] = tokens;
-  on.work.place(gpu, { requestId: requestId(id), modelId: model, inputTokens, cachedTokens: 0, outputTokens, dueAtMs: Number.POSITIVE_INFINITY }, NOW);
+  on.work.place(gpu, { requestId: requestId(id), modelId: model, inputTokens, cachedTokens: 0, outputTokens, firstDueAtMs: Number.POSITIVE_INFINITY, dueAtMs: Number.POSITIVE_INFINITY }, NOW);
 }
 
 /** What a term adds to each GPU, which must be what it says of each. */
@@ -47,7 +47,7 @@ describe("own_seconds", () => {
 
   test("is less where a prompt was read before", () => {
     const both = fleet(A100, A100);
-    both.prefixes.placed(1, [1, 2, 3]);
+    both.prefixes.placed(1, "m", [1, 2, 3]);
     const [cold, warm] = values(own(), both, ask({ nowMs: NOW, tokens: [2_000, 10], wishes: wishes({ prefixHashes: [1, 2, 3, 4] }) }));
     expect(cold! - warm!).toBeGreaterThan(0.1);
   });
@@ -82,10 +82,13 @@ describe("delay_seconds", () => {
     expect(other).toBeGreaterThan(same! + 1);
   });
 
-  test("of work without tokens is as long as it is for each that is there", () => {
-    const both = fleet(A100, A100);
-    both.place(1, 0);
-    expect(values(delay(), both, ask({ nowMs: NOW }))).toEqual([0, 1]);
+  test("of work without tokens is as long as it is for each that is there, on a GPU of that speed", () => {
+    const both = fleet(A100, A100, T4);
+    for (const gpu of [1, 2]) both.place(gpu, 0);
+    const [idle, shared, slow] = values(delay(), both, ask({ nowMs: NOW }));
+    expect([idle, shared]).toEqual([0, 1]);
+    expect(slow).toBeCloseTo(1 / both.outcomes.relativeSpeed[2]!, 9);
+    expect(slow).toBeGreaterThan(1);
   });
 });
 
@@ -94,8 +97,8 @@ describe("affinity_seconds", () => {
 
   test("is worth the more the longer the match", () => {
     const all = fleet(A100, A100, A100);
-    all.prefixes.placed(1, [1]);
-    all.prefixes.placed(2, [1, 2, 3]);
+    all.prefixes.placed(1, "m", [1]);
+    all.prefixes.placed(2, "m", [1, 2, 3]);
     const [none, short, long] = values(affinitySeconds(new Prediction(true)), all, asked);
     expect(none).toBe(0);
     expect(long).toBeGreaterThan(2 * short!);
@@ -104,15 +107,30 @@ describe("affinity_seconds", () => {
   test("is never more than the whole prompt", () => {
     const both = fleet(A100, A100);
     const prefixHashes = Array.from({ length: 40 }, (_, index) => index + 1);
-    both.prefixes.placed(0, prefixHashes);
-    both.prefixes.placed(1, prefixHashes.slice(0, 4));
+    both.prefixes.placed(0, "m", prefixHashes);
+    both.prefixes.placed(1, "m", prefixHashes.slice(0, 4));
     const [all, some] = values(affinitySeconds(new Prediction(true)), both, ask({ nowMs: NOW, tokens: [2_000, 10], wishes: wishes({ prefixHashes }) }));
     expect(all).toBeLessThanOrEqual(some! * (2_000 / (3 * 512)));
   });
 
+  test("is nothing where the same text was read for another model", () => {
+    const one = fleet(A100);
+    one.prefixes.placed(0, "other", [1, 2, 3]);
+    expect(values(affinitySeconds(new Prediction(true)), one, asked)).toEqual([0]);
+  });
+
+  test("counts a conversation more than work in the background or what is late", () => {
+    const one = fleet(A100);
+    one.prefixes.placed(0, "m", [1, 2, 3]);
+    const affinity = (over: Partial<Ask>): number => values(affinitySeconds(new Prediction(true)), one, { ...asked, ...over })[0]!;
+    const plain = affinity({});
+    expect(affinity({ spec: { ...asked.spec, priority: 1 } })).toBeLessThan(plain);
+    expect(affinity({ late: true })).toBeLessThan(plain);
+  });
+
   test("is nothing when it is switched off, for prompts nobody knows, and for work without tokens", () => {
     const one = fleet(A100);
-    one.prefixes.placed(0, [1, 2, 3]);
+    one.prefixes.placed(0, "m", [1, 2, 3]);
     expect(values(affinitySeconds(new Prediction(false)), one, asked)).toEqual([0]);
     expect(values(affinitySeconds(new Prediction(true)), one, tokens(2_000, 10))).toEqual([0]);
     expect(values(affinitySeconds(new Prediction(true)), one, ask({ wishes: wishes({ prefixHashes: [1] }) }))).toEqual([0]);

@@ -31,9 +31,9 @@ function anyFleet(seed: number): { fleet: Fleet; random: () => number } {
   for (let gpu = 0; gpu < fleet.size; gpu += 1) {
     fleet.work.kvCapacityTokens[gpu] = below(2) * 50_000;
     for (let turn = below(6); turn > 0; turn -= 1) {
-      fleet.work.place(gpu, { requestId: requestId(`${gpu}-${turn}`), modelId: "m", inputTokens: below(20_000), cachedTokens: 0, outputTokens: 1 + below(900), dueAtMs: Number.POSITIVE_INFINITY }, 900_000);
+      fleet.work.place(gpu, { requestId: requestId(`${gpu}-${turn}`), modelId: "m", inputTokens: below(20_000), cachedTokens: 0, outputTokens: 1 + below(900), firstDueAtMs: Number.POSITIVE_INFINITY, dueAtMs: Number.POSITIVE_INFINITY }, 900_000);
       fleet.place(gpu, below(4_000));
-      fleet.prefixes.placed(gpu, [1, 2, 3].slice(0, below(4)));
+      fleet.prefixes.placed(gpu, "m", [1, 2, 3].slice(0, below(4)));
     }
     if (random() < 0.8) fleet.observe(gpu, sample(`g${gpu}`, { memoryUsedMib: random() < 0.1 ? Number.NaN : below(90_000), gpuUtilizationPercent: random() < 0.1 ? Number.NaN : below(101), temperatureCelsius: 20 + below(100) }), 999_000);
     if (random() < 0.5) fleet.outcomes.ended(gpu, below(9_000), random() < 0.2, 990_000 + below(9_000));

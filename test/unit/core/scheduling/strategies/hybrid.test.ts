@@ -5,7 +5,7 @@ import type { RunStatistics, Wishes } from "../../../../../src/core/model/reques
 import type { UserId } from "../../../../../src/core/model/ids.js";
 import { takeSnapshot } from "../../../../../src/core/snapshot.js";
 import { DEFAULT_CORE_SETTINGS, type CoreSettings } from "../../../../../src/core/settings.js";
-import { gpuId, inventory, requestId, runner, World, wishes } from "../../build.js";
+import { gpuId, inventory, modelId, requestId, runner, World, wishes } from "../../build.js";
 
 const A100 = "NVIDIA A100-SXM4-80GB";
 const SETTINGS: Partial<CoreSettings> = { strategy: "hybrid", maxConcurrentTasksPerGpu: 64, requestTimeoutMs: 0, telemetryIntervalMs: 1_000_000 };
@@ -170,6 +170,28 @@ describe("a request that cannot be in time any more", () => {
     expect(one.ended("impossible")).toMatchObject({ error: { code: "too_late" } });
     submit(one, "demoted", { tokens: [10_000, 10], wishes: { firstOutputMs: 10 } });
     expect(phase(one, "demoted")).toBe("placed");
+  });
+
+  test("is not late for a long prompt that a GPU has read before, but for its end", () => {
+    const blocks = Array.from({ length: 150 }, (_, index) => index + 1);
+    const long: Job = { tokens: [78_000, 10], wishes: { firstOutputMs: 2_000, whenLate: "fail", prefixHashes: blocks } };
+    const cold = world();
+    submit(cold, "turn", long);
+    expect(cold.ended("turn")).toMatchObject({ error: { code: "too_late" } });
+    const warm = world();
+    submit(warm, "before", { ...long, wishes: { prefixHashes: blocks } });
+    warm.nowMs += 20_000;
+    finish(warm, "before");
+    submit(warm, "turn", long);
+    expect(phase(warm, "turn")).toBe("placed");
+  });
+
+  test("is late when only a faster GPU that does not serve its model could do it", () => {
+    const one = new World(SETTINGS);
+    const hurried: Job = { tokens: [100, 100], wishes: { totalMs: 2_000, whenLate: "fail" } };
+    one.connect("node", [inventory("g0", { name: "Tesla T4" }), inventory("g1", { name: A100 })], { runners: [runner({ name: "slow", gpuIds: [gpuId("g0")] }), runner({ name: "fast", gpuIds: [gpuId("g1")], models: [modelId("another")] })] });
+    submit(one, "hurried", hurried);
+    expect(one.ended("hurried")).toMatchObject({ error: { code: "too_late" } });
   });
 
   test("never delays one that was promised something", () => {

@@ -25,13 +25,13 @@ describe("the prefix", () => {
 
   test("does not outweigh a queue and a cache that are both the worst", () => {
     const dispatcher = new Dispatcher("llm_d_like", ["a", "b"], ROOM);
-    dispatcher.fleet.prefixes.placed(0, [1, 2, 3, 4]);
+    dispatcher.fleet.prefixes.placed(0, "m", [1, 2, 3, 4]);
     for (let turn = 0; turn < 10; turn += 1) dispatcher.fleet.place(0, 0);
     expect(dispatcher.choose(prompt(1, 2, 3, 4))).toBe("a");
     dispatcher.fleet.setRunners(nodeId("node"), [runner()]);
     dispatcher.fleet.observeRunnerLoads(nodeId("node"), [], dispatcher.nowMs);
     dispatcher.fleet.work.kvCapacityTokens.fill(1_000);
-    dispatcher.fleet.work.place(0, { requestId: requestId("r"), modelId: "m", inputTokens: 900, cachedTokens: 0, outputTokens: 90, dueAtMs: Number.POSITIVE_INFINITY }, dispatcher.nowMs);
+    dispatcher.fleet.work.place(0, { requestId: requestId("r"), modelId: "m", inputTokens: 900, cachedTokens: 0, outputTokens: 90, firstDueAtMs: Number.POSITIVE_INFINITY, dueAtMs: Number.POSITIVE_INFINITY }, dispatcher.nowMs);
     dispatcher.fleet.refresh(0);
     expect(dispatcher.choose(prompt(1, 2, 3, 4))).toBe("b");
   });
@@ -44,7 +44,7 @@ test("without a prefix the shortest queue is taken", () => {
 test("of equal queues the emptier cache is taken, be it by the ledger or by what the engine says", () => {
   const dispatcher = new Dispatcher("llm_d_like", ["a", "b"], ROOM);
   dispatcher.fleet.work.kvCapacityTokens.fill(10_000);
-  dispatcher.fleet.work.place(0, { requestId: requestId("r"), modelId: "m", inputTokens: 4_000, cachedTokens: 0, outputTokens: 500, dueAtMs: Number.POSITIVE_INFINITY }, dispatcher.nowMs);
+  dispatcher.fleet.work.place(0, { requestId: requestId("r"), modelId: "m", inputTokens: 4_000, cachedTokens: 0, outputTokens: 500, firstDueAtMs: Number.POSITIVE_INFINITY, dueAtMs: Number.POSITIVE_INFINITY }, dispatcher.nowMs);
   dispatcher.fleet.refresh(0);
   expect(dispatcher.choose()).toBe("b");
   const both = ["a", "b"].map((id) => runner({ name: id, gpuIds: [dispatcher.fleet.inventory[id === "a" ? 0 : 1]!.gpuId] }));

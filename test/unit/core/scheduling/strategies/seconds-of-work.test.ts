@@ -3,7 +3,7 @@ import { inventory, requestId, World } from "../../build.js";
 import { A100, Dispatcher, T4 } from "../dispatcher.js";
 
 function give(dispatcher: Dispatcher, gpu: number, id: string, inputTokens: number, outputTokens: number): void {
-  dispatcher.fleet.work.place(gpu, { requestId: requestId(id), modelId: "m", inputTokens, cachedTokens: 0, outputTokens, dueAtMs: Number.POSITIVE_INFINITY }, dispatcher.nowMs);
+  dispatcher.fleet.work.place(gpu, { requestId: requestId(id), modelId: "m", inputTokens, cachedTokens: 0, outputTokens, firstDueAtMs: Number.POSITIVE_INFINITY, dueAtMs: Number.POSITIVE_INFINITY }, dispatcher.nowMs);
   dispatcher.fleet.place(gpu, 0);
 }
 
