@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file gpurouter/v1/decision.proto.
  */
 export const file_gpurouter_v1_decision: GenFile = /*@__PURE__*/
-  fileDesc("ChtncHVyb3V0ZXIvdjEvZGVjaXNpb24ucHJvdG8SDGdwdXJvdXRlci52MSI6CglTY29yZVRlcm0SDgoGc2NvcmVyGAEgASgJEg0KBXZhbHVlGAIgASgBEg4KBndlaWdodBgDIAEoASKGAQoJQ2FuZGlkYXRlEg4KBmdwdV9pZBgBIAEoCRINCgVzY29yZRgCIAEoARImCgV0ZXJtcxgDIAMoCzIXLmdwdXJvdXRlci52MS5TY29yZVRlcm0SHQoQdGVsZW1ldHJ5X2FnZV9tcxgEIAEoBEgAiAEBQhMKEV90ZWxlbWV0cnlfYWdlX21zIj4KC0ZpbHRlckNvdW50Eg4KBmZpbHRlchgBIAEoCRIPCgdyZW1vdmVkGAIgASgNEg4KBm5lZWRlZBgDIAEoCSLJAQoIRGVjaXNpb24SEAoIc3RyYXRlZ3kYASABKAkSEgoKY29uc2lkZXJlZBgCIAEoDRIqCgdmaWx0ZXJzGAMgAygLMhkuZ3B1cm91dGVyLnYxLkZpbHRlckNvdW50EisKCmNhbmRpZGF0ZXMYBCADKAsyFy5ncHVyb3V0ZXIudjEuQ2FuZGlkYXRlEgwKBHNlZWQYBSABKA0SMAoIZXN0aW1hdGUYBiABKAsyHi5ncHVyb3V0ZXIudjEuUmVzb3VyY2VFc3RpbWF0ZSJLChBSZXNvdXJjZUVzdGltYXRlEhIKCm1lbW9yeV9taWIYASABKA0SEwoLZHVyYXRpb25fbXMYAiABKAQSDgoGc291cmNlGAMgASgJYgZwcm90bzM");
+  fileDesc("ChtncHVyb3V0ZXIvdjEvZGVjaXNpb24ucHJvdG8SDGdwdXJvdXRlci52MSI6CglTY29yZVRlcm0SDgoGc2NvcmVyGAEgASgJEg0KBXZhbHVlGAIgASgBEg4KBndlaWdodBgDIAEoASKGAQoJQ2FuZGlkYXRlEg4KBmdwdV9pZBgBIAEoCRINCgVzY29yZRgCIAEoARImCgV0ZXJtcxgDIAMoCzIXLmdwdXJvdXRlci52MS5TY29yZVRlcm0SHQoQdGVsZW1ldHJ5X2FnZV9tcxgEIAEoBEgAiAEBQhMKEV90ZWxlbWV0cnlfYWdlX21zIj4KC0ZpbHRlckNvdW50Eg4KBmZpbHRlchgBIAEoCRIPCgdyZW1vdmVkGAIgASgNEg4KBm5lZWRlZBgDIAEoCSLJAQoIRGVjaXNpb24SEAoIc3RyYXRlZ3kYASABKAkSEgoKY29uc2lkZXJlZBgCIAEoDRIqCgdmaWx0ZXJzGAMgAygLMhkuZ3B1cm91dGVyLnYxLkZpbHRlckNvdW50EisKCmNhbmRpZGF0ZXMYBCADKAsyFy5ncHVyb3V0ZXIudjEuQ2FuZGlkYXRlEgwKBHNlZWQYBSABKA0SMAoIZXN0aW1hdGUYBiABKAsyHi5ncHVyb3V0ZXIudjEuUmVzb3VyY2VFc3RpbWF0ZSJ4ChBSZXNvdXJjZUVzdGltYXRlEhIKCm1lbW9yeV9taWIYASABKA0SEwoLZHVyYXRpb25fbXMYAiABKAQSDgoGc291cmNlGAMgASgJEhQKDGlucHV0X3Rva2VucxgpIAEoDRIVCg1vdXRwdXRfdG9rZW5zGCogASgNYgZwcm90bzM");
 
 /**
  * One named part of a score.
@@ -196,11 +196,24 @@ export type ResourceEstimate = Message<"gpurouter.v1.ResourceEstimate"> & {
   durationMs: bigint;
 
   /**
-   * Where the figures come from: "request", "learned" or "default".
+   * Where the time comes from: "request", "learned" (what the likes of it took), "default" (nothing is known), or "predicted": for work in
+   * tokens on the GPU that was chosen, from the placement to the end, as the strategy has it among its terms.
    *
    * @generated from field: string source = 3;
    */
   source: string;
+
+  /**
+   * Prompt and expected answer in tokens; 0 for work that is not measured in tokens.
+   *
+   * @generated from field: uint32 input_tokens = 41;
+   */
+  inputTokens: number;
+
+  /**
+   * @generated from field: uint32 output_tokens = 42;
+   */
+  outputTokens: number;
 };
 
 /**
