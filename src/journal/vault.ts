@@ -117,7 +117,7 @@ export class KeyVault implements Vault {
 export function vaultFor(file: string, key: VaultKey | null, sealedBy: string | null): Vault {
   const found = sealedBy ?? key?.id ?? "";
   if (found === (key?.id ?? "")) return key ? new KeyVault(key) : PLAIN;
-  if (!key) throw new Error(`${file} is encrypted, with key ${found}: name the file that holds it in journal.encryption_key_file. Commands with --data take it from --config.`);
+  if (!key) throw new Error(`${file} is encrypted, with key ${found}: name the file that holds it in journal.encryption_key_file. Commands with --data take it from --config, rekey from --key-file.`);
   if (found === "") throw new Error(`${file} is not encrypted, and journal.encryption_key_file asks for that. Make an encrypted copy of the directory (gpu-router rekey --help), or leave the key out.`);
   throw new Error(`${file} is encrypted with key ${found}, and ${key.file} holds key ${key.id}: name the right file in journal.encryption_key_file, or choose another directory with --data.`);
 }
