@@ -21,7 +21,7 @@ import { EngineLoads } from "./engine-loads.js";
 import { EventOutbox } from "./event-outbox.js";
 import { GpuEvents } from "./gpu-events.js";
 import { GrpcTransport } from "./grpc-transport.js";
-import { GpuRestarts, type RestartCommand } from "./gpu-restarts.js";
+import { GpuRestarts, type RestartGpu } from "./gpu-restarts.js";
 import { obeyModelOrder } from "./model-orders.js";
 import type { Probe, ProbedGpu } from "./probes/probe.js";
 import { NO_CREDENTIALS, type CredentialSources } from "../wire/router-credentials.js";
@@ -41,7 +41,7 @@ export interface AgentOptions {
   readonly gpus: readonly ProbedGpu[];
   readonly runners: readonly Runner[];
   /** What restarts a GPU; null when nothing may. */
-  readonly restartCommand?: RestartCommand | null;
+  readonly restartGpu?: RestartGpu | null;
   readonly log: Logger;
   readonly transport?: RouterTransport;
 }
@@ -79,7 +79,7 @@ export class Agent {
     this.#options = options;
     this.#runnerByName = new Map(options.runners.map((runner) => [runner.name, runner]));
     this.#engineLoads = new EngineLoads(options.runners, () => this.#flushSoon());
-    this.#restarts = new GpuRestarts(options.restartCommand ?? null, options.gpus, options.log, () => this.#flushSoon());
+    this.#restarts = new GpuRestarts(options.restartGpu ?? null, options.gpus, options.log, () => this.#flushSoon());
     const { routerAddress, credentials = NO_CREDENTIALS, log, transport = new GrpcTransport(routerAddress, credentials, log) } = options;
     this.#connection = new RouterConnection(routerAddress, transport, log, {
       hello: () =>
@@ -93,7 +93,7 @@ export class Agent {
             gpus: options.gpus,
             runners: this.#draining ? [] : options.runners,
             held: this.#session.held,
-            restartsGpus: Boolean(options.restartCommand),
+            restartsGpus: Boolean(options.restartGpu),
           }),
         }),
       onMessage: (message) => this.#onMessage(message),
@@ -115,7 +115,7 @@ export class Agent {
     const { probe, runners } = this.#options;
     this.#stops.push(
       probe.onEvent((event) => {
-        this.#gpuEvents.push(event);
+        this.#gpuEvents.push(event, performance.now());
         this.#flushSoon();
       }),
     );
@@ -161,7 +161,7 @@ export class Agent {
       this.#options.log.info({ epoch: Number(message.welcome.epoch), held: this.#session.held.length }, "connected to the router");
       // Live output of the time between is gone; what the router must know is sent again.
       this.#events.restart(resend);
-      this.#gpuEvents.welcomed(message.welcome.epoch, now);
+      this.#gpuEvents.welcomed(now);
       this.#restarts.tellAgain();
       this.#timers = [setInterval(() => this.#send(true), message.welcome.heartbeatIntervalMs), setInterval(() => this.#look(), message.welcome.telemetryIntervalMs)];
       this.#look();

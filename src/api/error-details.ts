@@ -1,9 +1,9 @@
-// What an error says for machines, beside code and words: fields at fault, when to try again, which limit was reached. The same for gRPC
+// What an error says for machines, beside code and words: which outcome of the table it is, fields at fault, when to try again, which limit was reached. The same for gRPC
 // (`grpc-status.ts`) and Connect (`connect-handlers.ts`).
 import { create, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { ViolationsSchema } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
-import { QuotaFailureSchema, RetryInfoSchema, type QuotaFailure } from "../../gen/google/rpc/error_details_pb.js";
+import { ErrorInfoSchema, QuotaFailureSchema, RetryInfoSchema, type QuotaFailure } from "../../gen/google/rpc/error_details_pb.js";
 import { overLimitText, type OverLimit } from "../core/model/quota.js";
 import type { ApiError } from "./outcomes.js";
 
@@ -12,9 +12,12 @@ export interface ErrorDetail {
   readonly value: MessageShape<DescMessage>;
 }
 
-/** None for an error that its code and words say all of. */
-export function errorDetails({ violations, retryAfterMs, over }: ApiError): readonly ErrorDetail[] {
-  const details: ErrorDetail[] = [];
+/** Of the words that ErrorInfo gives as reasons. */
+const DOMAIN = "gpurouter.v1";
+
+/** At least which outcome it is: several share a status code. */
+export function errorDetails({ kind, violations, retryAfterMs, over }: ApiError): readonly ErrorDetail[] {
+  const details: ErrorDetail[] = [{ desc: ErrorInfoSchema, value: create(ErrorInfoSchema, { reason: kind.toUpperCase(), domain: DOMAIN }) }];
   if (violations) details.push({ desc: ViolationsSchema, value: violations });
   if (retryAfterMs > 0) details.push({ desc: RetryInfoSchema, value: create(RetryInfoSchema, { retryDelay: durationFromMs(Math.ceil(retryAfterMs)) }) });
   if (over) details.push({ desc: QuotaFailureSchema, value: quotaFailure(over) });

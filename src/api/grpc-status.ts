@@ -11,7 +11,7 @@ export function grpcStatus(error: ApiError): StatusObject {
   const metadata = new Metadata();
   if (error.retryAfterMs > 0) metadata.set("retry-after-ms", String(Math.ceil(error.retryAfterMs)));
   const details = errorDetails(error);
-  if (details.length > 0) metadata.set("grpc-status-details-bin", statusDetails(error, details));
+  metadata.set("grpc-status-details-bin", statusDetails(error, details));
   return { code: error.code, details: error.message, metadata };
 }
 

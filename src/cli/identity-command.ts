@@ -16,6 +16,7 @@ import type { Terminal } from "./terminal.js";
 
 export interface IdentityOptions extends RouterOptions {
   readonly data?: string;
+  readonly config?: string;
 }
 
 /** What a running command works with. */
@@ -29,14 +30,16 @@ export interface IdentitySession {
 
 /** Adds a command with the options that all of them have. */
 export function identityCommand(parent: Command, usage: string, description: string): Command {
-  return routerCommand(parent, usage, description).addOption(new Option("--data <folder>", "work on the data folder of a router that is stopped, without a key"));
+  return routerCommand(parent, usage, description)
+    .addOption(new Option("--data <folder>", "work on the data folder of a router that is stopped, without a key"))
+    .addOption(new Option("--config <file>", "with --data: configuration of that router (default: as in serve), which names the key of a folder that is encrypted"));
 }
 
 /** Runs the command against the router, or against its folder. Sets the exit code that `work` gives; failures are thrown as one clear line. */
 export async function withIdentity(context: CommandContext, options: IdentityOptions, work: (session: IdentitySession) => Promise<number>): Promise<void> {
   const { terminal } = context;
   const address = checkedAddress(options.router);
-  const client = options.data === undefined ? connected(() => connectIdentity(address, credentialsOf(options))) : await openFolder(options.data);
+  const client = options.data === undefined ? connected(() => connectIdentity(address, credentialsOf(options))) : await openFolder(options.data, options.config, terminal.env);
   try {
     context.exitCode = await work({ client, json: options.json === true, terminal, style: styleFor(terminal.stdout, terminal.env) });
   } catch (error) {
@@ -48,19 +51,22 @@ export async function withIdentity(context: CommandContext, options: IdentityOpt
 }
 
 /** The service itself over the folder, with its lock held. Loaded only when it is asked for: it brings the database along. */
-async function openFolder(directory: string): Promise<Omit<IdentityClient, "close"> & { close(): Promise<void> }> {
+async function openFolder(directory: string, configFile: string | undefined, env: NodeJS.ProcessEnv): Promise<Omit<IdentityClient, "close"> & { close(): Promise<void> }> {
   const { mkdirSync } = await import("node:fs");
   const { lockDirectory } = await import("../journal/directory-lock.js");
+  const { readVaultKey } = await import("../journal/vault-key.js");
   const { openIdentity } = await import("../router/identity.js");
   const { createIdentityService } = await import("../api/identity-service.js");
+  // Who may call is not asked here: of the rest only defaults count.
+  const { auth, encryptionKeyFile } = loadRouterConfig(configFile, env);
+  const key = readVaultKey(encryptionKeyFile);
   mkdirSync(directory, { recursive: true });
   const lock = await lockDirectory(directory).catch((error: unknown) => {
     if (!(error instanceof Error && error.message.includes("is in use"))) throw error;
     throw new CliFailure(`a router runs on ${directory}: leave out --data, and say with --router and --key (an admin's) which one it is`);
   });
   try {
-    // Only its defaults count: who may call is not asked here.
-    const { book, audit, close } = openIdentity(directory, loadRouterConfig(undefined, {}).auth, pino({ level: "silent" }));
+    const { book, audit, close } = openIdentity(directory, key, auth, pino({ level: "silent" }));
     const handlers = createIdentityService(book, audit);
     const name = `${userInfo().username} on the router's machine` as Principal["name"];
     const caller = { ...LOCAL_CALLER, principal: { ...LOCAL_CALLER.principal, name } };

@@ -16,6 +16,7 @@ import { registerList } from "./list.js";
 import { registerMaintenance } from "./maintenance.js";
 import { packageVersion } from "./package-version.js";
 import { registerQuota } from "./quota.js";
+import { registerRekey } from "./rekey.js";
 import { registerReplay } from "./replay.js";
 import { registerRestartGpu } from "./restart-gpu.js";
 import { registerRoute } from "./route.js";
@@ -88,6 +89,7 @@ Exit codes: 0 done, 1 failed, 2 bad usage, 3 the request was cancelled, 130 inte
   registerMaintenance(program, context);
   registerRestartGpu(program, context);
   registerCallbacks(program, context);
+  registerRekey(program, context);
   program.commandsGroup("Say who may do what:");
   registerKeys(program, context);
   registerUsers(program, context);

@@ -56,6 +56,24 @@ const openAiServer = z
     inactivityTimeoutMs: server.inactivity_timeout_s * 1000,
   }));
 
+const account = z.union([id, z.int().min(0).max(4_294_967_294).transform(String)]);
+const runAs = z
+  .union([account.transform((user) => ({ user })), z.strictObject({ user: account, group: account.optional(), umask: z.string().regex(/^0?[0-7]{3}$/, 'three octal digits, such as "027"').optional() })])
+  .transform(({ user, group = "", umask = "077" }: { user: string; group?: string | undefined; umask?: string | undefined }) => ({ user, group, umask: Number.parseInt(umask, 8) }))
+  .nullable();
+
+const limits = z.strictObject({
+  cpu_s: z.int().min(0).max(31_536_000).optional(),
+  memory_mib: z.int().min(0).max(1 << 30).optional(),
+  address_space_mib: z.int().min(0).max(1 << 30).optional(),
+  open_files: z.int().min(0).max(1 << 20).optional(),
+  processes: z.int().min(0).max(1 << 22).optional(),
+  file_size_mib: z.int().min(0).max(1 << 30).optional(),
+  niceness: z.int().min(-20).max(19).optional(),
+});
+
+const execDefaults = z.strictObject({ run_as: runAs.default(null), limits: limits.default({}) }).prefault({});
+
 const execCommand = z
   .strictObject({
     name: runnerName,
@@ -66,6 +84,8 @@ const execCommand = z
     gpu_ids: ids,
     kill_grace_s: z.number().min(0).max(600).default(10),
     max_output_bytes: z.int().min(1024).max(64 << 20).default(1 << 20),
+    run_as: runAs.optional(),
+    limits: limits.default({}),
   })
   .transform((command) => ({
     name: command.name,
@@ -76,6 +96,8 @@ const execCommand = z
     gpuIds: command.gpu_ids,
     killGraceMs: command.kill_grace_s * 1000,
     maxOutputBytes: command.max_output_bytes,
+    runAs: command.run_as,
+    limits: command.limits,
   }));
 
 const probe = z
@@ -83,6 +105,7 @@ const probe = z
     mode: z.enum(PROBE_MODES).default("auto"),
     recorded_path: path.optional(),
     nvml_library: path.default("libnvidia-ml.so.1"),
+    kernel_log: path.refine((value) => value === "auto" || value === "off" || isAbsolute(value), "expected auto, off, or the absolute path of the kernel's log device").default("auto"),
     simulated: z
       .strictObject({
         gpus: z.int().min(1).max(1024).default(4),
@@ -97,11 +120,12 @@ const probe = z
     path: ["recorded_path"],
     message: "the captures to replay: needed when probe.mode is recorded, and only then",
   })
-  .transform(({ mode, recorded_path, nvml_library, simulated }) => ({ mode, recordedPath: recorded_path ?? "", nvmlLibrary: nvml_library, simulated }));
+  .transform(({ mode, recorded_path, nvml_library, kernel_log, simulated }) => ({ mode, recordedPath: recorded_path ?? "", nvmlLibrary: nvml_library, kernelLog: kernel_log, simulated }));
 
 const runners = z
   .strictObject({
     openai: z.array(openAiServer).max(256).default([]),
+    exec_defaults: execDefaults,
     exec: z.array(execCommand).max(256).default([]),
     simulated: z.boolean().nullable().default(null),
   })
@@ -114,7 +138,16 @@ const runners = z
         seen.add(name);
       });
     }
-  });
+  })
+  .transform(({ exec_defaults: defaults, exec, ...others }) => ({
+    ...others,
+    exec: exec.map((command) => ({
+      ...command,
+      // What a command says of itself goes over what is said for all: an account as a whole, limits one by one.
+      runAs: command.runAs === undefined ? defaults.run_as : command.runAs,
+      limits: limitsOf({ ...defaults.limits, ...command.limits }),
+    })),
+  }));
 
 const routerAccess = z
   .strictObject({ key_file: z.string().default(""), ca_file: z.string().default(""), cert_file: z.string().default(""), cert_key_file: z.string().default("") })
@@ -188,6 +221,13 @@ function withKey(config: AgentConfig, { GPU_ROUTER_API_KEY: key }: NodeJS.Proces
 function overrides(env: NodeJS.ProcessEnv): Record<string, string> {
   const { GPU_ROUTER_NODE_ID: nodeId, GPU_ROUTER_ADDRESS: routerAddress } = env;
   return { ...(nodeId ? { node_id: nodeId } : {}), ...(routerAddress ? { router_address: routerAddress } : {}) };
+}
+
+/** null where nothing is limited. */
+function limitsOf(written: z.output<typeof limits>) {
+  const { cpu_s: cpuS = 0, memory_mib: memoryMib = 0, address_space_mib: addressSpaceMib = 0, open_files: openFiles = 0, processes = 0, file_size_mib: fileSizeMib = 0, niceness = 0 } = written;
+  const all = { cpuS, memoryMib, addressSpaceMib, openFiles, processes, fileSizeMib, niceness };
+  return Object.values(all).every((value) => value === 0) ? null : all;
 }
 
 function isPlainHttpUrl(value: string): boolean {

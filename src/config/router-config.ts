@@ -86,6 +86,7 @@ const schema = z.strictObject({
       data_dir: z.string().min(1).default("data"),
       keep_finished_hours: z.number().min(0).max(8760).default(24),
       keep_finished_requests: z.int().min(0).max(100_000_000).default(1_000_000),
+      encryption_key_file: z.string().default(""),
     })
     .prefault({}),
   callbacks: callbackSection,
@@ -115,6 +116,8 @@ export interface RouterConfig {
   readonly auth: AuthConfig;
   readonly tls: TlsConfig;
   readonly dataDirectory: string;
+  /** File with the key under which everything there is encrypted; "" for none. */
+  readonly encryptionKeyFile: string;
   readonly logLevel: (typeof LOG_LEVELS)[number];
   readonly core: CoreSettings;
   readonly agentTerms: AgentTerms;
@@ -156,6 +159,7 @@ function settle(file: z.output<typeof schema>): RouterConfig {
     auth: authOf(file.auth),
     tls: tlsOf(file.tls),
     dataDirectory: journal.data_dir,
+    encryptionKeyFile: journal.encryption_key_file,
     logLevel: file.log_level,
     core: {
       strategy: file.load_balancer.strategy,

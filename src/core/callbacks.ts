@@ -53,9 +53,9 @@ export function callbacksOf(record: Extract<Record, { kind: "attempt_failed" | "
   return [...(timedOut ? [event("request.timed_out", after, error.message, [])] : []), event("request.ended", after + 1, "", [])];
 }
 
-/** "timeout", or one that says of what. */
+/** "timeout", or one that says of what, or what it waited for in vain. */
 function isTimeout(code: string): boolean {
-  return code === "timeout" || code.startsWith("timeout_") || code.endsWith("_timeout");
+  return code === "timeout" || code === "no_eligible_gpu" || code === "over_quota" || code.startsWith("timeout_") || code.endsWith("_timeout");
 }
 
 function withoutBytes(request: Request): Request {

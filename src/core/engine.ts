@@ -9,10 +9,10 @@ import type { Event, Step, SubmitOutcome } from "./events.js";
 import { Attempts } from "./failover/attempts.js";
 import { stopped } from "./failover/attempt-ends.js";
 import { Nodes } from "./failover/nodes.js";
-import { TimeOuts, type Overdue } from "./failover/time-outs.js";
+import { TimeOuts, timeUp, type Overdue } from "./failover/time-outs.js";
 import { FleetHealth } from "./health/fleet-health.js";
 import { Maintenance } from "./maintenance/maintenance.js";
-import type { Decision } from "./model/decision.js";
+import type { Decision, EstimateAccuracy } from "./model/decision.js";
 import type { AttemptRef, GpuId, NodeId } from "./model/ids.js";
 import type { RestartRefusal } from "./model/maintenance.js";
 import { gpusOf, isExclusive, type Request, type RequestSpec } from "./model/request.js";
@@ -89,6 +89,11 @@ export class Engine {
   isUnanswered({ requestId, attempt }: AttemptRef): boolean {
     const request = this.state.requests.get(requestId);
     return request !== undefined && request.phase !== "queued" && request.attempt === attempt && !this.#attempts.hasOutput(requestId);
+  }
+
+  /** How near estimates of time came, by type and model: those with most outcomes first, at most `most`. */
+  estimateAccuracy(most: number): readonly EstimateAccuracy[] {
+    return this.#estimator.accuracy(most);
   }
 
   get strategyNames(): readonly string[] {
@@ -181,10 +186,10 @@ export class Engine {
         this.state.fleet.observeRunnerLoads(event.nodeId, event.loads, nowMs);
         return;
       case "gpu_report":
-        this.#nodes.gpuReported(event.nodeId, event.gpuId, event.report, nowMs, step);
+        this.#nodes.gpuReported(event, event.report, nowMs, step);
         return;
       case "gpu_lost":
-        this.#nodes.gpuLost(event.nodeId, event.gpuId, event.reason, nowMs, step);
+        this.#nodes.gpuLost(event, event.reason, nowMs, step);
         return;
       case "attempt_started": {
         const request = this.#attempts.present(event.nodeId, event.ref);
@@ -266,7 +271,7 @@ export class Engine {
 
   /** A request that waits or runs too long fails; an attempt that does not get going is tried elsewhere. */
   #overdue({ request, stage, error, asked }: Overdue, nowMs: number, step: Step): void {
-    if (stage === "waiting" || stage === "running") this.#stop(request, { cause: "timeout", stage, reason: error.message, atMs: nowMs }, nowMs, step);
+    if (stage === "waiting" || stage === "running") this.#stop(request, timeUp(request, this.state.queue, error.message, nowMs, stage), nowMs, step);
     else this.#attempts.overdue(request, error, asked, nowMs, step);
   }
 
@@ -279,7 +284,7 @@ export class Engine {
       } else if (request.deadlineAtMs > 0 && request.deadlineAtMs <= nowMs) {
         const where = request.phase === "queued" ? "waiting for a GPU" : `on ${gpusOf(request).join(", ")}`;
         const reason = `Not done within ${request.deadlineAtMs - request.acceptedAtMs} ms; it was ${where}.`;
-        this.#stop(request, { cause: "timeout", reason, atMs: nowMs }, nowMs, step);
+        this.#stop(request, timeUp(request, state.queue, reason, nowMs), nowMs, step);
       }
     }
     for (const overdue of this.#timeOuts.due(nowMs)) this.#overdue(overdue, nowMs, step);

@@ -23,6 +23,16 @@ export interface AttemptEnd {
   readonly fault?: "gpu" | "none";
 }
 
+/** Whose word it is, and of what. */
+export interface ToldOfGpu {
+  readonly nodeId: NodeId;
+  readonly gpuId: GpuId;
+  /** Counted by the node's agent process: what is told again has the same. Absent where nobody counts. */
+  readonly sequence?: number;
+  /** How long ago it happened, ms; 0 when left out. */
+  readonly ageMs?: number;
+}
+
 export type Event =
   /** A router takes over with this epoch; first event of its life. */
   | { readonly kind: "take_over"; readonly epoch: number }
@@ -61,9 +71,9 @@ export type Event =
   | { readonly kind: "telemetry"; readonly nodeId: NodeId; readonly samples: readonly { readonly sample: GpuTelemetry; readonly ageMs: number }[] }
   /** What engines say of themselves; only of the runners that have something new. */
   | { readonly kind: "runner_load"; readonly nodeId: NodeId; readonly loads: readonly RunnerLoad[] }
-  | { readonly kind: "gpu_lost"; readonly nodeId: NodeId; readonly gpuId: GpuId; readonly reason: string }
+  | ({ readonly kind: "gpu_lost"; readonly reason: string } & ToldOfGpu)
   /** What else a node tells of a GPU of its own. */
-  | { readonly kind: "gpu_report"; readonly nodeId: NodeId; readonly gpuId: GpuId; readonly report: GpuReport }
+  | ({ readonly kind: "gpu_report"; readonly report: GpuReport } & ToldOfGpu)
   | { readonly kind: "attempt_started"; readonly nodeId: NodeId; readonly ref: AttemptRef }
   /** The first output of an attempt. */
   | { readonly kind: "attempt_answered"; readonly nodeId: NodeId; readonly ref: AttemptRef }

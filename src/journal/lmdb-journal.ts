@@ -12,9 +12,14 @@ import type { Batch, FinishedPage, Journal, Recovered } from "./journal.js";
 import { lockDirectory, type DirectoryLock } from "./directory-lock.js";
 import { checkLmdbFile } from "./lmdb-file.js";
 import { OutboxTable } from "./outbox-table.js";
+import { SealedTable } from "./sealed-table.js";
+import { vaultFor, type Vault } from "./vault.js";
+import type { VaultKey } from "./vault-key.js";
 
-/** The format of what is stored; another one is refused rather than guessed at. */
+/** The format of what is stored; another one is refused rather than guessed at. The second is the first, encrypted. */
 const FORMAT = 1;
+const SEALED_FORMAT = 2;
+const SNAPSHOT = "snapshot";
 
 /** A result up to this size is stored with its request: one entry instead of two. */
 const MAX_INLINE_RESULT_BYTES = 4 * 1024;
@@ -25,12 +30,14 @@ export class LmdbJournal implements Journal {
   /** What callers are still to be told. */
   readonly outbox: OutboxTable;
   readonly #root: RootDatabase<Buffer, string>;
-  readonly #log: Database<Buffer, number>;
+  /** Everything in it but the snapshot says nothing about anybody, and is in plain text. */
   readonly #meta: Database<Buffer, string>;
-  readonly #finished: Database<Buffer, string>;
+  readonly #vault: Vault;
+  readonly #log: SealedTable<number>;
+  readonly #finished: SealedTable<string>;
   /** Order of ending of the first of a commit -> the ids that ended in it, a line each. One entry a commit, not one a request. */
-  readonly #finishedOrder: Database<Buffer, number>;
-  readonly #results: Database<Buffer, string>;
+  readonly #finishedOrder: SealedTable<number>;
+  readonly #results: SealedTable<string>;
   readonly #lock: DirectoryLock;
   #nextSequence = 1;
   #nextOrder = 1;
@@ -38,43 +45,46 @@ export class LmdbJournal implements Journal {
   #bytesWritten = 0;
   #snapshotBytes = 0;
 
-  /** Creates `directory` when it is missing. Throws when it is in use, unreadable, or of another format. */
-  static async open(directory: string): Promise<LmdbJournal> {
+  /** Creates `directory` when it is missing. Throws when it is in use, unreadable, of another format, or not under `key` (null: not encrypted). */
+  static async open(directory: string, key: VaultKey | null = null): Promise<LmdbJournal> {
     mkdirSync(directory, { recursive: true });
     const lock = await lockDirectory(directory);
     try {
-      return new LmdbJournal(directory, lock);
+      return new LmdbJournal(directory, lock, key);
     } catch (error) {
       await lock.release();
       throw error;
     }
   }
 
-  private constructor(directory: string, lock: DirectoryLock) {
+  private constructor(directory: string, lock: DirectoryLock, key: VaultKey | null) {
     this.directory = directory;
     this.#lock = lock;
     const file = path.join(directory, "journal.mdb");
     checkLmdbFile(file);
     // Every commit here is a batch already. The batches of an event turn would add promises that nobody can catch when they fail.
     this.#root = open({ path: file, encoding: "binary", maxDbs: 8, eventTurnBatching: false });
-    this.#log = this.#root.openDB({ name: "log", encoding: "binary" });
     this.#meta = this.#root.openDB({ name: "meta", encoding: "binary" });
-    this.#finished = this.#root.openDB({ name: "finished", encoding: "binary" });
-    this.#finishedOrder = this.#root.openDB({ name: "finished_order", encoding: "binary" });
-    this.#results = this.#root.openDB({ name: "results", encoding: "binary" });
-    this.outbox = new OutboxTable(this.#root, (write) => this.#commit(write));
-    const format = this.#number("format");
-    if (format > 0 && format !== FORMAT) {
+    try {
+      const format = this.#number("format");
+      if (format !== 0 && format !== FORMAT && format !== SEALED_FORMAT) throw new Error(`${directory} holds journal format ${format}; this version reads format ${FORMAT}, and ${SEALED_FORMAT} with a key.`);
+      this.#vault = vaultFor(file, key, format === 0 ? null : (this.#meta.get("key")?.toString() ?? ""));
+    } catch (error) {
       void this.#root.close();
-      throw new Error(`${directory} holds journal format ${format}; this version reads format ${FORMAT}.`);
+      throw error;
     }
-    for (const { key, value } of this.#finishedOrder.getRange({ reverse: true, limit: 1 })) this.#nextOrder = key + idsOf(value).length;
+    this.#log = new SealedTable(this.#root, "log", this.#vault);
+    this.#finished = new SealedTable(this.#root, "finished", this.#vault, { blind: true });
+    this.#finishedOrder = new SealedTable(this.#root, "finished_order", this.#vault);
+    this.#results = new SealedTable(this.#root, "results", this.#vault, { blind: true });
+    this.outbox = new OutboxTable(this.#root, this.#vault, (write) => this.#commit(write));
+    for (const last of this.#finishedOrder.getRange({ reverse: true, limit: 1 })) this.#nextOrder = last.key + idsOf(last.value).length;
   }
 
   /** Reads everything that is durable. Call once, before the first append. Throws CorruptJournalError, or on a gap. */
   recover(): Recovered {
-    const sealed = this.#meta.get("snapshot");
-    const snapshot = sealed ? decodeSnapshot(sealed) : null;
+    const sealed = this.#meta.get(SNAPSHOT);
+    const snapshot = sealed ? decodeSnapshot(this.#vault.open(SNAPSHOT, sealed)) : null;
     this.#snapshotBytes = sealed?.byteLength ?? 0;
     const snapshotSequence = this.#number("snapshot_sequence");
     this.#nextSequence = snapshotSequence + 1;
@@ -141,34 +151,40 @@ export class LmdbJournal implements Journal {
   }
 
   #write({ firstSequence, records, ended, callbacks = [], snapshot }: Batch): void {
-    if (firstSequence === 1) void this.#meta.put("format", Buffer.from(`${FORMAT}`));
+    if (firstSequence === 1) this.#writeFormat();
     if (records.length > 0) {
       const frame = encodeFrame(records);
       this.#bytesSinceSnapshot += frame.byteLength;
       this.#bytesWritten += frame.byteLength;
-      void this.#log.put(firstSequence, frame);
+      this.#log.put(firstSequence, frame);
     }
     this.outbox.put(callbacks);
     if (ended.length > 0) {
-      void this.#finishedOrder.put(this.#nextOrder, Buffer.from(ended.map(({ request }) => request.spec.requestId).join("\n")));
+      this.#finishedOrder.put(this.#nextOrder, Buffer.from(ended.map(({ request }) => request.spec.requestId).join("\n")));
       this.#nextOrder += ended.length;
     }
     for (const { request, result } of ended) {
       const { requestId } = request.spec;
       const beside = result.byteLength > MAX_INLINE_RESULT_BYTES;
-      void this.#finished.put(requestId, encodeFinished({ request, result: beside ? NO_RESULT : result }));
+      this.#finished.put(requestId, encodeFinished({ request, result: beside ? NO_RESULT : result }));
       this.#bytesWritten += result.byteLength;
-      if (beside) void this.#results.put(requestId, Buffer.from(result.buffer, result.byteOffset, result.byteLength));
+      if (beside) this.#results.put(requestId, Buffer.from(result.buffer, result.byteOffset, result.byteLength));
     }
     if (!snapshot) return;
     const lastSequence = firstSequence + records.length - 1;
     const encoded = encodeSnapshot(snapshot);
     this.#snapshotBytes = encoded.byteLength;
-    void this.#meta.put("snapshot", encoded);
+    void this.#meta.put(SNAPSHOT, this.#vault.seal(SNAPSHOT, encoded));
     void this.#meta.put("snapshot_sequence", Buffer.from(`${lastSequence}`));
-    for (const key of this.#log.getKeys({ end: lastSequence + 1 })) void this.#log.remove(key);
-    if (records.length > 0) void this.#log.remove(firstSequence);
+    for (const key of this.#log.getKeys({ end: lastSequence + 1 })) this.#log.remove(key);
+    if (records.length > 0) this.#log.remove(firstSequence);
     this.#bytesSinceSnapshot = 0;
+  }
+
+  #writeFormat(): void {
+    const { keyId } = this.#vault;
+    void this.#meta.put("format", Buffer.from(`${keyId === "" ? FORMAT : SEALED_FORMAT}`));
+    if (keyId !== "") void this.#meta.put("key", Buffer.from(keyId));
   }
 
   /** null when unknown or past its retention. About 5 µs. */
@@ -217,13 +233,35 @@ export class LmdbJournal implements Journal {
     }
     if (dropped.length === 0) return 0;
     await this.#commit(() => {
-      for (const order of orders) void this.#finishedOrder.remove(order);
+      for (const order of orders) this.#finishedOrder.remove(order);
       for (const requestId of dropped) {
-        void this.#finished.remove(requestId);
-        void this.#results.remove(requestId);
+        this.#finished.remove(requestId);
+        this.#results.remove(requestId);
       }
     });
     return dropped.length;
+  }
+
+  /** Writes all that it holds into `target`, which is new, under that one's key. */
+  async copyTo(target: LmdbJournal): Promise<void> {
+    const snapshot = this.#meta.get(SNAPSHOT);
+    await target.#commit(() => {
+      target.#writeFormat();
+      void target.#meta.put("snapshot_sequence", Buffer.from(`${this.#number("snapshot_sequence")}`));
+      if (snapshot) void target.#meta.put(SNAPSHOT, target.#vault.seal(SNAPSHOT, this.#vault.open(SNAPSHOT, snapshot)));
+    });
+    const commit = (write: () => void): Promise<void> => target.#commit(write);
+    await this.#log.copyTo(target.#log, commit);
+    await this.#finishedOrder.copyTo(target.#finishedOrder, commit);
+    // By their ids, which are in them.
+    await this.#finished.copyTo(target.#finished, commit, (value) => {
+      const { requestId } = decodeFinished(value).request.spec;
+      const beside = this.#results.get(requestId);
+      if (beside) target.#results.put(requestId, beside);
+      return requestId;
+    });
+    await this.outbox.copyTo(target.outbox);
+    await target.#root.flushed;
   }
 
   /** What is free on the journal's file system, and its size. */

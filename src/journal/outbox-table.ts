@@ -1,8 +1,10 @@
 // What callers are still to be told, and what was given up: two tables of the journal's environment. Events are put in the same transaction
 // as the records that they follow from; src/callbacks reads them, delivers them and settles them.
-import type { Database, RootDatabase } from "lmdb";
+import type { RootDatabase } from "lmdb";
 import type { CallbackEvent } from "../core/callbacks.js";
 import { decodeValue, encodeValue } from "./codec.js";
+import { SealedTable } from "./sealed-table.js";
+import type { Vault } from "./vault.js";
 
 /** An event and its place in the order in which events were made. */
 export interface OutboxEntry {
@@ -22,18 +24,18 @@ export interface DeadLetter extends OutboxEntry {
 type Commit = (write: () => void) => Promise<void>;
 
 export class OutboxTable {
-  readonly #pending: Database<Buffer, number>;
-  readonly #dead: Database<Buffer, number>;
+  readonly #pending: SealedTable<number>;
+  readonly #dead: SealedTable<number>;
   readonly #commit: Commit;
   #nextOrder = 1;
   #deadCount: number;
 
-  constructor(root: RootDatabase<Buffer, string>, commit: Commit) {
-    this.#pending = root.openDB({ name: "outbox", encoding: "binary" });
-    this.#dead = root.openDB({ name: "dead_letters", encoding: "binary" });
+  constructor(root: RootDatabase<Buffer, string>, vault: Vault, commit: Commit) {
+    this.#pending = new SealedTable(root, "outbox", vault);
+    this.#dead = new SealedTable(root, "dead_letters", vault);
     this.#commit = commit;
     for (const table of [this.#pending, this.#dead]) for (const key of table.getKeys({ reverse: true, limit: 1 })) this.#nextOrder = Math.max(this.#nextOrder, key + 1);
-    this.#deadCount = entriesOf(this.#dead);
+    this.#deadCount = this.#dead.entryCount;
   }
 
   /** Gives an event its place. */
@@ -45,7 +47,7 @@ export class OutboxTable {
 
   /** Within a transaction of the journal. */
   put(entries: readonly OutboxEntry[]): void {
-    for (const { order, event } of entries) void this.#pending.put(order, encodeValue(event));
+    for (const { order, event } of entries) this.#pending.put(order, encodeValue(event));
   }
 
   /** All that waits, oldest first; for a start. */
@@ -62,15 +64,21 @@ export class OutboxTable {
   /** Takes out what was delivered and what was given up; keeps the last `keepAtMost` of the latter. */
   async settle(delivered: readonly number[], givenUp: readonly DeadLetter[], keepAtMost: number): Promise<void> {
     await this.#commit(() => {
-      for (const order of delivered) void this.#pending.remove(order);
+      for (const order of delivered) this.#pending.remove(order);
       for (const letter of givenUp) {
-        void this.#pending.remove(letter.order);
-        void this.#dead.put(letter.order, encodeValue(letter));
+        this.#pending.remove(letter.order);
+        this.#dead.put(letter.order, encodeValue(letter));
       }
       const surplus = this.#deadCount + givenUp.length - keepAtMost;
-      if (surplus > 0) for (const order of this.#dead.getKeys({ limit: surplus })) void this.#dead.remove(order);
+      if (surplus > 0) for (const order of this.#dead.getKeys({ limit: surplus })) this.#dead.remove(order);
     });
-    this.#deadCount = entriesOf(this.#dead);
+    this.#deadCount = this.#dead.entryCount;
+  }
+
+  /** Writes all of it into `target`, which is new. */
+  async copyTo(target: OutboxTable): Promise<void> {
+    await this.#pending.copyTo(target.#pending, target.#commit);
+    await this.#dead.copyTo(target.#dead, target.#commit);
   }
 
   get deadCount(): number {
@@ -97,14 +105,10 @@ export class OutboxTable {
     }
     if (found.length === 0) return [];
     await this.#commit(() => {
-      for (const order of found) void this.#dead.remove(order);
+      for (const order of found) this.#dead.remove(order);
       this.put(entries);
     });
-    this.#deadCount = entriesOf(this.#dead);
+    this.#deadCount = this.#dead.entryCount;
     return entries;
   }
-}
-
-function entriesOf(table: Database<Buffer, number>): number {
-  return (table.getStats() as { readonly entryCount: number }).entryCount;
 }

@@ -168,8 +168,8 @@ export function fractionOf(value: number): number | null {
   return Number.isFinite(value) ? Math.min(1, Math.max(0, value)) : null;
 }
 /** What a node tells of a GPU; null for an event of a kind that this router does not know. */
-export function gpuEventOf(nodeId: NodeId, { gpuId, event, xidDetail }: GpuEvent): Extract<Event, { kind: "gpu_lost" | "gpu_report" }> | null {
-  const of = { nodeId, gpuId: gpuId as GpuId };
+export function gpuEventOf(nodeId: NodeId, { gpuId, event, xidDetail, sequence, ageMs }: GpuEvent): Extract<Event, { kind: "gpu_lost" | "gpu_report" }> | null {
+  const of = { nodeId, gpuId: gpuId as GpuId, ...(sequence > 0n && { sequence: Number(sequence) }), ...(ageMs > 0 && { ageMs }) };
   switch (event.case) {
     case "lost":
       return { kind: "gpu_lost", ...of, reason: event.value };

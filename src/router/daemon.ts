@@ -16,6 +16,7 @@ import { createValidation } from "../api/validation.js";
 import type { Principal } from "../auth/principal.js";
 import type { RouterConfig } from "../config/router-config.js";
 import { LmdbJournal } from "../journal/lmdb-journal.js";
+import { readVaultKey } from "../journal/vault-key.js";
 import { Recorder } from "../recording/recorder.js";
 import { prepareDelivery } from "./callback-delivery.js";
 import { agentDoor } from "./agent-door.js";
@@ -44,7 +45,8 @@ export interface Daemon {
 
 /** `version` is that of gpu-router. Rejects with what to do when a port, the data directory or the journal cannot be used. */
 export async function startDaemon(config: RouterConfig, version: string, log: Logger, onJournalFailure: (error: Error) => void): Promise<Daemon> {
-  const journal = await LmdbJournal.open(config.dataDirectory);
+  const key = readVaultKey(config.encryptionKeyFile);
+  const journal = await LmdbJournal.open(config.dataDirectory, key);
   let httpAddress = "";
   const { recording, tls: tlsConfig } = config;
   const recorder = recording.file === "" ? null : await Recorder.open({ ...recording, settings: config.core, version, log });
@@ -75,7 +77,7 @@ export async function startDaemon(config: RouterConfig, version: string, log: Lo
     await router.stop();
   };
   try {
-    const { audit, authenticator, book, guard, close: closeStore } = openIdentity(config.dataDirectory, config.auth, log);
+    const { audit, authenticator, book, guard, close: closeStore } = openIdentity(config.dataDirectory, key, config.auth, log);
     closeIdentity = closeStore;
     tls = tlsConfig.cert === "" ? null : new TlsFiles(tlsConfig, log);
     const validate = createValidation();

@@ -7,6 +7,7 @@ import { Authenticator } from "../auth/authenticator.js";
 import { IdentityBook } from "../auth/identity-book.js";
 import type { AuthConfig } from "../config/auth-config.js";
 import { LmdbIdentityStore } from "../journal/lmdb-identity-store.js";
+import type { VaultKey } from "../journal/vault-key.js";
 
 export interface Identity {
   readonly audit: AuditLog;
@@ -17,9 +18,9 @@ export interface Identity {
   close(): Promise<void>;
 }
 
-/** Whoever calls it holds the lock of `directory`. Throws when what is stored there cannot be read. */
-export function openIdentity(directory: string, { required, tokens, certificates, audit: retention }: AuthConfig, log: Pick<Logger, "error">): Identity {
-  const store = new LmdbIdentityStore(directory);
+/** Whoever calls it holds the lock of `directory`. `key`: null where it is not encrypted. Throws when what is stored there cannot be read. */
+export function openIdentity(directory: string, key: VaultKey | null, { required, tokens, certificates, audit: retention }: AuthConfig, log: Pick<Logger, "error">): Identity {
+  const store = new LmdbIdentityStore(directory, key);
   const failed = (error: unknown): void => log.error({ err: error }, "the identity store could not be written");
   const audit = new AuditLog(store, retention, failed);
   const book = new IdentityBook(store, audit, { failed });

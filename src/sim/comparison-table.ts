@@ -41,16 +41,17 @@ function duelWishes(against: "least_loaded" | "best_peer", least: Readonly<Recor
     { what: "mean response at equal load", against, least: least.mean, kind: "less", of: saved(({ response }) => response.meanMs) },
     { what: "first output p95 at equal load", against, least: least.p95, kind: "less", of: first("p95Ms") },
     { what: "first output p99 at equal load", against, least: least.p99, kind: "less", of: first("p99Ms") },
-    {
-      what: "GPUs for the same load and SLO",
+    ...["1", "2.5"].map((load): Wish => ({
+      what: `GPUs for load ${load} within the SLO`,
       against,
       least: least.gpus,
       kind: "less",
-      of: (comparison) => {
-        const { gpus, hybridGpus } = duelOf(comparison);
-        return hybridGpus === null ? null : 1 - hybridGpus / gpus;
+      of: ({ gpusFor }) => {
+        const counted = gpusFor.find((each) => each.load === Number(load));
+        const theirs = against === "least_loaded" ? counted?.leastLoaded : counted?.bestPeer;
+        return typeof counted?.hybrid === "number" && typeof theirs === "number" ? 1 - counted.hybrid / theirs : null;
       },
-    },
+    })),
   ];
 }
 

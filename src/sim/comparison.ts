@@ -1,11 +1,13 @@
 // The comparison that says whether `hybrid` is worth having: on one scenario, against LEAST_LOADED and against the best peer. What is
 // searched and at which loads policies are compared is decided here; comparison-table.ts puts scenarios together and judges them.
+import { assert } from "../lib/assert.js";
 import { boundOf } from "./bound-of.js";
 import { figuresOf, type Figures } from "./figures.js";
 import { plannedGpus } from "./fleets.js";
-import { goodput, type Goal, type Goodput } from "./goodput.js";
+import { goodput, margin, type Goal } from "./goodput.js";
 import { gpusNeeded, scaledFleet } from "./gpus-needed.js";
-import { ABLATIONS, HYBRID, ISOLATIONS, PEERS, type Policy } from "./policies.js";
+import { ABLATIONS, HYBRID, PEERS, policiesNamed, type Policy } from "./policies.js";
+import { sift, type Sifted } from "./sift.js";
 import type { TrialPool } from "./trial-pool.js";
 import { evaluate, type Study } from "./trials.js";
 
@@ -15,6 +17,8 @@ const SIFTING_SEEDS = [9001, 9002] as const;
 const FINALISTS = 3;
 /** Goodput is first looked for at this share of the fluid bound. */
 const GUESS = 0.25;
+/** Loads at which GPUs are counted: the real one, and one that is too much for a small fleet. */
+const GPU_LOADS = [1, 2.5] as const;
 
 export interface PolicyGoodput {
   readonly policy: string;
@@ -28,10 +32,14 @@ export interface Duel {
   readonly rival: PolicyGoodput;
   /** Of `hybrid` at that load; null when the rival carries none. */
   readonly hybrid: Figures | null;
-  /** GPUs of the scenario, which the rival needs for the load. */
-  readonly gpus: number;
-  /** GPUs that `hybrid` needs for it; null when the rival carries none. */
-  readonly hybridGpus: number | null;
+}
+
+/** The fewest GPUs, in the scenario's mix, that carry a load within the SLO; null when even thousands do not. */
+export interface GpusForLoad {
+  readonly load: number;
+  readonly hybrid: number | null;
+  readonly leastLoaded: number | null;
+  readonly bestPeer: number | null;
 }
 
 export interface Comparison {
@@ -44,50 +52,52 @@ export interface Comparison {
   readonly hybrid: PolicyGoodput;
   readonly leastLoaded: Duel;
   readonly bestPeer: Duel;
-  /** All peers, on the sifting seeds, best first. */
+  /** All peers, on the sifting seeds, best first; what they carry is rough, and 0 for those that were soon out. */
   readonly peers: readonly { readonly policy: string; readonly load: number }[];
+  /** Empty when not asked for. */
+  readonly gpusFor: readonly GpusForLoad[];
   /** `hybrid` without each piece; empty when not asked for. */
   readonly ablations: readonly PolicyGoodput[];
 }
 
 export interface ComparisonOptions {
   readonly goal: Goal;
-  readonly ablations: boolean;
+  /** With the GPUs for equal loads and the ablations, which take as long as the rest. */
+  readonly whole: boolean;
   /** Told what is done, in words. */
   readonly onStep: (text: string) => void;
 }
 
 /** Rejects as the pool does. */
-export async function compare(pool: TrialPool, study: Study, { goal, ablations, onStep }: ComparisonOptions): Promise<Comparison> {
+export async function compare(pool: TrialPool, study: Study, { goal, whole, onStep }: ComparisonOptions): Promise<Comparison> {
   const bound = await boundOf(study);
-  const search = async (policy: Policy, of: Study, guess: number): Promise<Goodput> => goodput((load) => evaluate(pool, of, policy, load), goal, guess);
-  const named = async (policy: Policy, guess: number): Promise<PolicyGoodput> => {
-    const { load, measures } = await search(policy, study, guess);
+  const guess = bound * GUESS;
+  const search = async (policy: Policy, from: number): Promise<PolicyGoodput> => {
+    const { load, measures } = await goodput((at) => evaluate(pool, study, policy, at), goal, from);
     onStep(`${policy.name} carries load ${load}`);
     return { policy: policy.name, load, figures: measures && figuresOf(measures) };
   };
+  const best = async (sifted: readonly Sifted<Policy>[]): Promise<PolicyGoodput> => {
+    const found = await Promise.all(sifted.slice(0, FINALISTS).map(({ policy, load }) => search(policy, load || guess)));
+    return found.reduce((most, each) => (each.load > most.load ? each : most));
+  };
+  const sifted = async (candidates: readonly Policy[]): Promise<Sifted<Policy>[]> =>
+    sift(candidates, async (policy, load) => marginAt(pool, { ...study, seeds: SIFTING_SEEDS }, policy, load, goal), { finalists: FINALISTS, guess });
 
-  const guess = bound * GUESS;
-  const sifting: Study = { ...study, seeds: SIFTING_SEEDS };
-  const isolates = study.scenario.parts.some(({ users }) => users.some(({ slo }) => slo === null)) && study.scenario.parts.some(({ users }) => users.some(({ slo }) => slo !== null));
+  const hybridFound = search(HYBRID, guess);
+  const isolates = isMixed(study);
   const candidates = isolates ? PEERS : PEERS.filter(({ isolation }) => isolation === 0);
-  const hybridFound = named(HYBRID, guess);
-  const sifted = await Promise.all(
-    candidates.map(async (policy) => {
-      const { load } = await search(policy, sifting, guess);
-      onStep(`${policy.name} carries load ${load} on sifting seeds`);
-      return { policy, load };
-    }),
-  );
-  const ranked = sifted.toSorted((a, b) => b.load - a.load || (a.policy.name < b.policy.name ? -1 : 1));
-  const plain = ranked.filter(({ policy }) => policy.strategy === "least_loaded" && (policy.isolation > 0 || !isolates)).slice(0, ISOLATIONS.length);
-  const [hybrid, plainFound, finalists] = await Promise.all([
-    hybridFound,
-    Promise.all(plain.map(({ policy, load }) => named(policy, load || guess))),
-    Promise.all(ranked.slice(0, FINALISTS).map(({ policy, load }) => named(policy, load || guess))),
-  ]);
-  const [leastLoaded, bestPeer] = await Promise.all([duel(pool, study, goal, best(plainFound), hybrid), duel(pool, study, goal, best(finalists), hybrid)]);
+  const [peers, plain] = await Promise.all([sifted(candidates), sifted(candidates.filter(({ strategy, isolation }) => strategy === "least_loaded" && (isolation > 0 || !isolates)))]);
+  onStep("sifted all peers on other seeds");
+  const [hybrid, leastLoaded, bestPeer] = await Promise.all([hybridFound, best(plain), best(peers)]);
+  const duel = async (rival: PolicyGoodput): Promise<Duel> => {
+    const measures = rival.load === 0 ? null : await evaluate(pool, study, HYBRID, rival.load);
+    return { rival, hybrid: measures && figuresOf(measures) };
+  };
+  const duels = await Promise.all([duel(leastLoaded), duel(bestPeer)]);
   onStep("compared at equal loads");
+  const gpusFor = whole ? await Promise.all(GPU_LOADS.map(async (load) => gpusForLoad(pool, study, goal, load, { hybrid, leastLoaded, bestPeer }))) : [];
+  if (whole) onStep("counted GPUs");
   return {
     scenario: study.scenario.name,
     title: study.scenario.title,
@@ -95,25 +105,34 @@ export async function compare(pool: TrialPool, study: Study, { goal, ablations, 
     durationMs: study.durationMs,
     fluidBound: bound,
     hybrid,
-    leastLoaded,
-    bestPeer,
-    peers: ranked.map(({ policy, load }) => ({ policy: policy.name, load })),
-    ablations: ablations ? await Promise.all(ABLATIONS.map((policy) => named(policy, hybrid.load || guess))) : [],
+    leastLoaded: duels[0],
+    bestPeer: duels[1],
+    peers: peers.map(({ policy, load }) => ({ policy: policy.name, load })),
+    gpusFor,
+    ablations: whole ? await Promise.all(ABLATIONS.map((policy) => search(policy, hybrid.load || guess))) : [],
   };
 }
 
-async function duel(pool: TrialPool, study: Study, goal: Goal, rival: PolicyGoodput, hybrid: PolicyGoodput): Promise<Duel> {
-  const plan = study.fleet ?? study.scenario.fleet;
-  const gpus = plannedGpus(plan);
-  if (rival.load === 0) return { rival, hybrid: null, gpus, hybridGpus: null };
-  const guess = Math.max(1, Math.round((gpus * rival.load) / Math.max(rival.load, hybrid.load)));
-  const [measures, needed] = await Promise.all([
-    evaluate(pool, study, HYBRID, rival.load),
-    gpusNeeded((count) => evaluate(pool, { ...study, fleet: scaledFleet(plan, count) }, HYBRID, rival.load), goal, guess),
-  ]);
-  return { rival, hybrid: measures && figuresOf(measures), gpus, hybridGpus: needed.gpus };
+/** Whether some of the work has an SLO and some has none: only then can the latter be kept apart. */
+function isMixed({ scenario: { parts } }: Study): boolean {
+  return new Set(parts.flatMap(({ users }) => users.map(({ slo }) => slo === null))).size === 2;
 }
 
-function best(found: readonly PolicyGoodput[]): PolicyGoodput {
-  return found.reduce((most, each) => (each.load > most.load ? each : most));
+async function marginAt(pool: TrialPool, study: Study, policy: Policy, load: number, goal: Goal): Promise<number> {
+  const measures = await evaluate(pool, study, policy, load);
+  return measures === null ? 0 : margin(measures, goal);
+}
+
+async function gpusForLoad(pool: TrialPool, study: Study, goal: Goal, load: number, found: Readonly<Record<"hybrid" | "leastLoaded" | "bestPeer", PolicyGoodput>>): Promise<GpusForLoad> {
+  const plan = study.fleet ?? study.scenario.fleet;
+  const fewest = async ({ policy: name, load: carries }: PolicyGoodput): Promise<number | null> => {
+    if (carries === 0) return null;
+    const policies = policiesNamed(name);
+    const policy = typeof policies === "string" ? undefined : policies[0];
+    assert(policy !== undefined, "a policy that was searched can be named");
+    const guess = Math.max(1, Math.round((plannedGpus(plan) * load) / carries));
+    return (await gpusNeeded((gpus) => evaluate(pool, { ...study, fleet: scaledFleet(plan, gpus) }, policy, load), goal, guess)).gpus;
+  };
+  const [hybrid, leastLoaded, bestPeer] = await Promise.all([fewest(found.hybrid), fewest(found.leastLoaded), fewest(found.bestPeer)]);
+  return { load, hybrid, leastLoaded, bestPeer };
 }

@@ -15,9 +15,14 @@ export interface Goal {
 
 export const DEFAULT_GOAL: Goal = { attainment: 0.95, worstUser: 0.9, batchCompletion: 0.9 };
 
+/** How near a load came to being carried: the least of what was reached, as shares of the goal. From 1 on it was. */
+export function margin(measures: Measures, goal: Goal): number {
+  return Math.min(attainmentOf(measures.interactive) / goal.attainment, (worstUser(measures)?.attainment ?? 1) / goal.worstUser, completionOf(measures.batch) / goal.batchCompletion);
+}
+
 /** Whether a load was carried. */
 export function meets(measures: Measures, goal: Goal): boolean {
-  return attainmentOf(measures.interactive) >= goal.attainment && (worstUser(measures)?.attainment ?? 1) >= goal.worstUser && completionOf(measures.batch) >= goal.batchCompletion;
+  return margin(measures, goal) >= 1;
 }
 
 export interface Goodput {

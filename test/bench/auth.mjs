@@ -1,5 +1,5 @@
-// What it costs to know who calls: Route with a key against Route of nobody in particular, two routers side by side, in turn; and the
-// check of a known key alone.
+// What it costs to know who calls and to hold him to his quotas: Route with a key, and with a key and one of each kind of limit, against
+// Route of nobody in particular, three routers side by side, in turn; and the check of a known key alone.
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { promisify } from "node:util";
@@ -7,14 +7,32 @@ import { AuditLog } from "../../dist/src/auth/audit-log.js";
 import { Authenticator } from "../../dist/src/auth/authenticator.js";
 import { IdentityBook } from "../../dist/src/auth/identity-book.js";
 import { h2load } from "./load.mjs";
-import { GPUS, METHOD, routeBody, withRouter } from "./route.mjs";
+import { GPUS, lives, METHOD, routeBody, withRouter } from "./route.mjs";
 
 const run = promisify(execFile);
 
+async function gpuRouter(args, key = "") {
+  return (await run(process.execPath, ["dist/src/cli/main.js", ...args], { env: { ...process.env, GPU_ROUTER_API_KEY: key } })).stdout.trim();
+}
+
 async function makeKeys(data) {
-  const create = async (...args) => (await run(process.execPath, ["dist/src/cli/main.js", "keys", "create", "--data", data, ...args])).stdout.trim();
-  await create("--role", "admin");
-  return { agent: await create("--role", "agent", "--node", "*", "--user", "bench"), user: await create("--role", "user", "--user", "bench") };
+  const create = (...args) => gpuRouter(["keys", "create", "--data", data, ...args]);
+  return {
+    admin: await create("--role", "admin"),
+    agent: await create("--role", "agent", "--node", "*", "--user", "bench"),
+    user: await create("--role", "user", "--user", "bench"),
+  };
+}
+
+/** One of each kind, for the user and for the team above it, none of which is ever reached: every one is looked at, and nothing waits for it. */
+const LIMITS = {
+  concurrent: 10_000_000, priority: 10_000_000, gpus: 1_000_000, model: "llama-2-70b=10000000", "gpu-time": 1_000_000_000,
+  "per-minute": 10_000_000, "per-day": 1_000_000_000, queued: 10_000_000, "queued-bytes": 1_000_000_000_000,
+};
+
+async function setQuotas(router, { admin }) {
+  const limits = Object.entries(LIMITS).flatMap(([name, value]) => [`--${name}`, `${value}`]);
+  for (const subject of [["benches", "--team"], ["bench", "--in-team", "benches"]]) await gpuRouter(["quota", "set", ...subject, ...limits, "--router", router], admin);
 }
 
 /** CPU time that a process has used, ms. Of Linux; 0 elsewhere. Unlike a rate it hardly moves with what else the machine does. */
@@ -24,34 +42,53 @@ function cpuMs(pid) {
   return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
+/** What is compared, the yardstick first. */
+const VARIANTS = { without: {}, withKey: { keys: makeKeys }, withQuotas: { keys: makeKeys, config: ["user_quota_manager: { mode: enforce }"], prepare: setQuotas } };
+
+/** Calls that end in line, where every slot is taken; or whole lives, which quotas follow from the acceptance to the last charge. */
+const SCENARIOS = {
+  waiting: { fleet: { mode: "hold", slots: 1 }, measure: ({ port, headers }, body, requests) => h2load({ port, method: METHOD, body, requests, headers }) },
+  lives: { fleet: { mode: "instant", slots: 4_096 }, measure: lives },
+};
+
+/** Starts one router of each variant, and has all of them for `use`. */
+function withRouters(scenario, use, variants = Object.entries(VARIANTS), routers = {}) {
+  const [first, ...rest] = variants;
+  if (!first) return use(routers);
+  const [name, variant] = first;
+  return withRouter({ ...scenario, ...variant }, (router) => withRouters(scenario, use, rest, { ...routers, [name]: router }));
+}
+
 /**
- * Calls per second of both, and what knowing leaves of one: `ratio` is with a key over without, which is measured before and after.
- * `cpuRatio` is the CPU time of a call without over that of one with.
+ * What knowing who calls, and quotas beside that, leave of Route, `waiting` or `lives`: by round and variant the calls per second (`rate`), the
+ * router's CPU time (`cpuUs`, microseconds a call) and both as shares of the router without (`ratio`, `cpuRatio`). The routers take their turns
+ * in an order that is another in each round.
  */
-export async function benchAuth({ requests, rounds, agents, onRound = () => {} }) {
+export async function benchAuth({ scenario, requests, rounds, agents, onRound = () => {} }) {
   const body = routeBody();
-  const scenario = { agents, mode: "hold", slots: 1 };
   const samples = [];
-  await withRouter(scenario, (open) =>
-    withRouter({ ...scenario, keys: makeKeys }, async (guarded) => {
-      const call = async ({ port, headers, pid }, count = requests) => {
-        const before = cpuMs(pid);
-        const rate = await h2load({ port, method: METHOD, body, requests: count, headers });
-        return { rate, cpu: cpuMs(pid) - before };
-      };
-      // Every slot is taken, and both are warm, before anything is measured.
-      for (const router of [open, guarded]) await call(router, Math.max(GPUS + 128, requests));
-      for (let round = 0; round < rounds; round += 1) {
-        const before = await call(open);
-        const withKey = await call(guarded);
-        const after = await call(open);
-        const without = (before.rate + after.rate) / 2;
-        const sample = { withKey: withKey.rate, without, ratio: withKey.rate / without, cpuRatio: (before.cpu + after.cpu) / 2 / withKey.cpu };
-        samples.push(sample);
-        onRound({ round, ...sample });
+  const { fleet, measure } = SCENARIOS[scenario];
+  await withRouters({ agents, ...fleet }, async (routers) => {
+    const call = async (router, count = requests) => {
+      const before = cpuMs(router.pid);
+      const rate = await measure(router, body, count);
+      return { rate, cpuUs: ((cpuMs(router.pid) - before) * 1_000) / count };
+    };
+    // Every slot that there is to take is taken, and all are warm, before anything is measured.
+    for (const router of Object.values(routers)) await call(router, Math.max(GPUS + 128, requests));
+    for (let round = 0; round < rounds; round += 1) {
+      const names = Object.keys(routers);
+      const measured = {};
+      for (let turn = 0; turn < names.length; turn += 1) {
+        const name = names[(turn + round) % names.length];
+        measured[name] = await call(routers[name]);
       }
-    }),
-  );
+      const { without } = measured;
+      const sample = Object.fromEntries(Object.entries(measured).map(([name, { rate, cpuUs }]) => [name, { rate, cpuUs, ratio: rate / without.rate, cpuRatio: without.cpuUs / cpuUs }]));
+      samples.push(sample);
+      onRound({ round, sample });
+    }
+  });
   return samples;
 }
 

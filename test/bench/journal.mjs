@@ -1,11 +1,13 @@
-// Journal commits: groups of whole request lives through LmdbJournal against bare LMDB puts of as many bytes, in turn, on the
-// same disk. Every commit is waited for until it is flushed.
+// Journal commits: groups of whole request lives through LmdbJournal, plain and encrypted, against bare LMDB puts of as many bytes, in
+// turn, on the same disk. Every commit is waited for until it is flushed.
+import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import path from "node:path";
 import { open } from "lmdb";
 import { Engine } from "../../dist/src/core/engine.js";
 import { DEFAULT_CORE_SETTINGS } from "../../dist/src/core/settings.js";
 import { LmdbJournal } from "../../dist/src/journal/lmdb-journal.js";
+import { vaultKey } from "../../dist/src/journal/vault-key.js";
 import { benchSpec, connectNodes } from "./engine-fixture.mjs";
 
 /** Records and ends of `count` whole lives, as the engine makes them. */
@@ -27,7 +29,17 @@ function livesOf(engine, count, first) {
   return { records, ended };
 }
 
-/** Milliseconds per commit, journal and bare LMDB, for groups of each size. */
+/** How long `work` took, and what it took of the process's time, ms. */
+async function timed(work) {
+  const { user, system } = process.cpuUsage();
+  const startedAt = performance.now();
+  await work();
+  const ms = performance.now() - startedAt;
+  const cpu = process.cpuUsage({ user, system });
+  return { ms, cpuMs: (cpu.user + cpu.system) / 1_000 };
+}
+
+/** Milliseconds per commit, journal plain and encrypted and bare LMDB, for groups of each size; the two journals' CPU time too. */
 export async function benchJournal({ groups, commits }) {
   const folder = mkdtempSync(path.join(process.cwd(), ".cache", "bench-journal-"));
   try {
@@ -35,20 +47,25 @@ export async function benchJournal({ groups, commits }) {
     engine.step({ kind: "take_over", epoch: 1 }, 0);
     connectNodes(engine, 1_000);
     const journal = await LmdbJournal.open(path.join(folder, "journal"));
-    journal.recover();
+    const encrypted = await LmdbJournal.open(path.join(folder, "encrypted"), vaultKey(randomBytes(32), ""));
+    for (const each of [journal, encrypted]) each.recover();
     const bare = open({ path: path.join(folder, "bare.mdb"), encoding: "binary" });
     let sequence = 1;
     let lives = 0;
     const results = [];
     for (const group of groups) {
-      const samples = { journalMs: [], bareMs: [] };
+      const samples = { journalMs: [], journalCpuMs: [], encryptedMs: [], encryptedCpuMs: [], bareMs: [] };
       for (let commit = 0; commit < commits; commit += 1) {
         const { records, ended } = livesOf(engine, group, lives);
         lives += group;
         const before = journal.bytesSinceSnapshot;
-        const journalAt = performance.now();
-        await journal.append({ firstSequence: sequence, records, ended, snapshot: null });
-        samples.journalMs.push(performance.now() - journalAt);
+        const batch = { firstSequence: sequence, records, ended, snapshot: null };
+        const plain = await timed(() => journal.append(batch));
+        const sealed = await timed(() => encrypted.append(batch));
+        samples.journalMs.push(plain.ms);
+        samples.journalCpuMs.push(plain.cpuMs);
+        samples.encryptedMs.push(sealed.ms);
+        samples.encryptedCpuMs.push(sealed.cpuMs);
         sequence += records.length;
         const bytes = Buffer.alloc(journal.bytesSinceSnapshot - before, 120);
         const bareAt = performance.now();
@@ -56,9 +73,10 @@ export async function benchJournal({ groups, commits }) {
         await bare.flushed;
         samples.bareMs.push(performance.now() - bareAt);
       }
-      results.push({ group, journalMs: samples.journalMs, bareMs: samples.bareMs });
+      results.push({ group, ...samples });
     }
     await journal.close();
+    await encrypted.close();
     await bare.close();
     return results;
   } finally {

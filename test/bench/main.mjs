@@ -2,7 +2,7 @@
 //   route     Route to its answer and whole lives through the whole stack, against a bare grpc-js echo (needs h2load)
 //   decision  one scheduling decision at 10 to 10,000 GPUs, against a plain scan of the same columns
 //   journal   group commits, against bare LMDB puts of as many bytes
-//   auth      Route with a key, against Route without, two routers side by side; and the check of a known key (needs h2load)
+//   auth      Route with a key, and with quotas too, against Route without, three routers side by side; and the check of a known key (needs h2load)
 // Ratios are what counts: absolute figures are those of this machine at this moment. Budgets are in budgets.json.
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import path from "node:path";
@@ -76,8 +76,11 @@ if (wanted.has("journal")) {
   const { benchJournal } = await import("./journal.mjs");
   results.journal = await benchJournal({ groups: [1, 16, 128], commits: options.smoke ? 5 : 200 });
   say("Journal, ms per durable commit of whole lives (accepted, placed, started, ended, finished request, result):");
-  for (const { group, journalMs, bareMs } of results.journal) {
+  for (const { group, journalMs, journalCpuMs, encryptedMs, encryptedCpuMs, bareMs } of results.journal) {
     line(`${group} lives`, summary(journalMs), "ms");
+    line(`  encrypted`, summary(encryptedMs), "ms");
+    line(`  CPU time`, summary(journalCpuMs), "ms");
+    line(`  CPU time, encrypted`, summary(encryptedCpuMs), "ms");
     line(`  one bare put of the same bytes`, summary(bareMs), "ms");
   }
 }
@@ -85,7 +88,7 @@ if (wanted.has("journal")) {
 if (wanted.has("auth")) {
   const { haveH2load } = await import("./load.mjs");
   const { benchAuth, benchKnownKey } = await import("./auth.mjs");
-  results.auth = { knownKey: {}, route: [] };
+  results.auth = { knownKey: {}, route: {} };
   say("Authentication, µs to know a key that was seen before:");
   for (const keys of [1, 1_000]) {
     results.auth.knownKey[keys] = await benchKnownKey({ keys, ...(options.smoke && { calls: 2_000, rounds: 2 }) });
@@ -96,9 +99,18 @@ if (wanted.has("auth")) {
     process.exitCode = process.env.GPU_ROUTER_REQUIRE_ALL === "1" ? 1 : 0;
   } else {
     const size = options.smoke ? { requests: 500, rounds: 1, agents: 5 } : { requests: Number(options.requests), rounds: Number(options.rounds), agents: Number(options.agents) };
-    results.auth.route = await benchAuth({ ...size, onRound: ({ round, withKey, without, cpuRatio }) => say(`  round ${round + 1}: with a key ${withKey.toFixed(0)}/s, without ${without.toFixed(0)}/s; by CPU time ${(cpuRatio * 100).toFixed(0)} %`) });
-    line("Route with a key, share of without", summary(results.auth.route.map(({ ratio }) => ratio * 100)), "%", budgets.auth.route);
-    if (process.platform === "linux") line("  the same by CPU time of the router", summary(results.auth.route.map(({ cpuRatio }) => cpuRatio * 100)), "%", budgets.auth["route, CPU time"]);
+    const share = (value) => `${(value * 100).toFixed(0)} %`;
+    const inWords = ({ round, sample: { without, withKey, withQuotas } }) =>
+      `  round ${round + 1}: without ${without.rate.toFixed(0)}/s, ${without.cpuUs.toFixed(0)} µs; with a key ${share(withKey.ratio)}, by CPU time ${share(withKey.cpuRatio)}; with quotas too ${share(withQuotas.ratio)}, ${share(withQuotas.cpuRatio)}`;
+    for (const scenario of ["waiting", "lives"]) {
+      say(`Route, ${scenario}, and what is left of it with authentication and quotas:`);
+      const samples = await benchAuth({ scenario, ...size, onRound: (round) => say(inWords(round)) });
+      results.auth.route[scenario] = samples;
+      for (const [name, words] of [["withKey", "with a key"], ["withQuotas", "with a key and quotas"]]) {
+        line(`${words}, share of without`, summary(samples.map((sample) => sample[name].ratio * 100)), "%", budgets.auth[`${scenario}, ${words}`]);
+        if (process.platform === "linux") line("  the same by CPU time of the router", summary(samples.map((sample) => sample[name].cpuRatio * 100)), "%", budgets.auth[`${scenario}, ${words}, CPU time`]);
+      }
+    }
   }
 }
 

@@ -22,8 +22,11 @@ export function routeBody() {
   })));
 }
 
-/** A router with a fleet of `agents`; `slots` requests fit a GPU. With `keys`, which makes them in the data folder, everybody must show one. */
-export async function withRouter({ agents, mode, slots, keys = () => ({}) }, use) {
+/**
+ * A router with a fleet of `agents`; `slots` requests fit a GPU. With `keys`, which makes them in the data folder, everybody must show one.
+ * `config` is added to its configuration; `prepare` is told its address and the keys before it is used.
+ */
+export async function withRouter({ agents, mode, slots, keys = () => ({}), config: more = [], prepare = () => {} }, use) {
   // Beside the project and not in a memory file system: commits must reach a disk.
   const data = mkdtempSync(path.join(process.cwd(), ".cache", "bench-"));
   const config = path.join(data, "config.yaml");
@@ -31,11 +34,14 @@ export async function withRouter({ agents, mode, slots, keys = () => ({}) }, use
     "api: { port: 0, grpc_port: 0 }",
     `gpu: { multi_gpu: { max_concurrent_tasks_per_gpu: ${slots} } }`,
     "request_router: { request_timeout: 0, max_queued_requests: 1000000 }",
+    ...more,
   ].join("\n"));
-  const { agent: agentKey, user: userKey } = await keys(path.join(data, "journal"));
+  const made = await keys(path.join(data, "journal"));
+  const { agent: agentKey, user: userKey } = made;
   const router = startChild([...NODE_FLAGS, "dist/src/cli/main.js", "serve", "--config", config, "--data", path.join(data, "journal")]);
   try {
     const { grpc, http } = await router.next((line) => line.grpc);
+    await prepare(grpc, made);
     const fleet = startChild([...NODE_FLAGS, "test/bench/fleet.mjs", grpc, `${agents}`, `${GPUS / agents}`, mode], { env: { ...process.env, ...(agentKey && { GPU_ROUTER_API_KEY: agentKey }) } });
     const counts = { ended: 0 };
     fleet.on((line) => { counts.ended = line.ended ?? counts.ended; });
@@ -61,10 +67,10 @@ async function withEcho(use) {
 }
 
 /** Lives per second, from the first Route until the router has nothing left; the agents must have counted as many ends. */
-async function lives({ http, port, fleet, counts }, body, requests) {
+export async function lives({ http, port, headers, fleet, counts }, body, requests) {
   const before = counts.ended;
   const startedAt = performance.now();
-  await h2load({ port, method: METHOD, body, requests });
+  await h2load({ port, method: METHOD, body, requests, headers });
   for (;;) {
     const { live_requests: left } = await (await fetch(`http://${http}/health`)).json();
     if (left === 0) break;

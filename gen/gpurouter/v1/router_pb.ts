@@ -22,7 +22,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file gpurouter/v1/router.proto.
  */
 export const file_gpurouter_v1_router: GenFile = /*@__PURE__*/
-  fileDesc("ChlncHVyb3V0ZXIvdjEvcm91dGVyLnByb3RvEgxncHVyb3V0ZXIudjEilAIKFFJlc291cmNlUmVxdWlyZW1lbnRzEh4KCm1lbW9yeV9taWIYASABKA1CCrpIByoFGICAgAgSIAoNY29tcHV0ZV91bml0cxgCIAEoDUIJukgGKgQYgIAEEiEKDm1heF9iYXRjaF9zaXplGAMgASgNQgm6SAYqBBiAgEASKQoUZXhwZWN0ZWRfZHVyYXRpb25fbXMYBCABKARCC7pICDIGGIDYxL11EicKFm1pbl9jb21wdXRlX2NhcGFiaWxpdHkYBSABKAlCB7pIBHICGAgSIAoMaW5wdXRfdG9rZW5zGAYgASgNQgq6SAcqBRiAgIAIEiEKDW91dHB1dF90b2tlbnMYByABKA1CCrpIByoFGICAgAgiSgoDU2xvEiQKD2ZpcnN0X291dHB1dF9tcxgBIAEoBEILukgIMgYYgNjEvXUSHQoIdG90YWxfbXMYAiABKARCC7pICDIGGIDYxL11IuQBCghUaW1lb3V0cxIkCgp3YWl0aW5nX21zGAEgASgEQgu6SAgyBhiA2MS9dUgAiAEBEiUKC3N0YXJ0aW5nX21zGAIgASgEQgu6SAgyBhiA2MS9dUgBiAEBEiQKCnJ1bm5pbmdfbXMYAyABKARCC7pICDIGGIDYxL11SAKIAQESJgoMYW5zd2VyaW5nX21zGAQgASgEQgu6SAgyBhiA2MS9dUgDiAEBQg0KC193YWl0aW5nX21zQg4KDF9zdGFydGluZ19tc0INCgtfcnVubmluZ19tc0IPCg1fYW5zd2VyaW5nX21zItoGCgxSb3V0ZVJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgMYgAESGQoHdXNlcl9pZBgCIAEoCUIIukgFcgMYgAESHAoIbW9kZWxfaWQYAyABKAlCCrpIB3IFEAEYgAISGQoIcHJpb3JpdHkYBCABKA1CB7pIBCoCGAUSFQoEdHlwZRgFIAEoCUIHukgEcgIYPxJBChVyZXNvdXJjZV9yZXF1aXJlbWVudHMYBiABKAsyIi5ncHVyb3V0ZXIudjEuUmVzb3VyY2VSZXF1aXJlbWVudHMSHwoKdGltZW91dF9tcxgHIAEoBEILukgIMgYYgNjEvXUSHgoMY2FsbGJhY2tfdXJsGAggASgJQgi6SAVyAxiAEBIXCg1wYXlsb2FkX2J5dGVzGAkgASgMSAASLwoMcGF5bG9hZF9qc29uGAogASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdEgAEhkKCHN0cmF0ZWd5GAsgASgJQge6SARyAhg/EiEKD3NwZWNpZmljX2dwdV9pZBgMIAEoCUIIukgFcgMYgAESFwoKaWRlbXBvdGVudBgNIAEoCEgBiAEBEiwKCGRlYWRsaW5lGA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIeCgNzbG8YDyABKAsyES5ncHVyb3V0ZXIudjEuU2xvEjMKCXdoZW5fbGF0ZRgQIAEoDjIWLmdwdXJvdXRlci52MS5XaGVuTGF0ZUIIukgFggECEAESHQoLc2Vzc2lvbl9rZXkYESABKAlCCLpIBXIDGIABEiAKDXByZWZpeF9oYXNoZXMYEiADKAdCCbpIBpIBAxCAIBIVCgRncHVzGBMgASgNQge6SAQqAhhAEhgKC3ByZWVtcHRpYmxlGBQgASgISAKIAQESEgoKY2hlY2twb2ludBgVIAEoCBIoCgh0aW1lb3V0cxgWIAEoCzIWLmdwdXJvdXRlci52MS5UaW1lb3V0cxI/Cg9vbl9pbnRlcnJ1cHRpb24YFyABKA4yHC5ncHVyb3V0ZXIudjEuT25JbnRlcnJ1cHRpb25CCLpIBYIBAhABQgkKB3BheWxvYWRCDQoLX2lkZW1wb3RlbnRCDgoMX3ByZWVtcHRpYmxlIp0CCg1Sb3V0ZVJlc3BvbnNlEhIKCnJlcXVlc3RfaWQYASABKAkSKQoGc3RhdHVzGAIgASgOMhkuZ3B1cm91dGVyLnYxLlJvdXRlU3RhdHVzEhQKDGFzc2lnbmVkX2dwdRgDIAEoCRI4ChRlc3RpbWF0ZWRfc3RhcnRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASPQoZZXN0aW1hdGVkX2NvbXBsZXRpb25fdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFgoOcXVldWVfcG9zaXRpb24YBiABKA0SDwoHbWVzc2FnZRgHIAEoCRIVCg1hc3NpZ25lZF9ncHVzGAggAygJIk4KEUJhdGNoUm91dGVSZXF1ZXN0EjkKCHJlcXVlc3RzGAEgAygLMhouZ3B1cm91dGVyLnYxLlJvdXRlUmVxdWVzdEILukgIkgEFCAEQ6AciRAoSQmF0Y2hSb3V0ZVJlc3BvbnNlEi4KCXJlc3BvbnNlcxgBIAMoCzIbLmdwdXJvdXRlci52MS5Sb3V0ZVJlc3BvbnNlIi8KDVN0YXR1c1JlcXVlc3QSHgoKcmVxdWVzdF9pZBgBIAEoCUIKukgHcgUQARiAASJTCgxSZXF1ZXN0RXJyb3ISDAoEY29kZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJEhYKCWV4aXRfY29kZRgDIAEoBUgAiAEBQgwKCl9leGl0X2NvZGUiswUKC1JlcXVlc3RJbmZvEhIKCnJlcXVlc3RfaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRIQCghtb2RlbF9pZBgDIAEoCRIMCgR0eXBlGAQgASgJEhAKCHByaW9yaXR5GAUgASgNEikKBXN0YXRlGAYgASgOMhouZ3B1cm91dGVyLnYxLlJlcXVlc3RTdGF0ZRIUCgxhc3NpZ25lZF9ncHUYByABKAkSMQoNYWNjZXB0ZWRfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoPY29tcGxldGlvbl90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtkdXJhdGlvbl9tcxgLIAEoBBIQCghwcm9ncmVzcxgMIAEoARISCgpyZXN1bHRfdXJsGA0gASgJEg4KBnJlc3VsdBgOIAEoDBIbChNyZXN1bHRfY29udGVudF90eXBlGA8gASgJEhMKC3Jlc3VsdF9zaXplGBAgASgEEikKBWVycm9yGBEgASgLMhouZ3B1cm91dGVyLnYxLlJlcXVlc3RFcnJvchIQCghhdHRlbXB0cxgSIAEoDRIWCg5xdWV1ZV9wb3NpdGlvbhgTIAEoDRIvCgpzdGF0aXN0aWNzGBQgASgLMhsuZ3B1cm91dGVyLnYxLlJ1blN0YXRpc3RpY3MSLAoIZGVhZGxpbmUYFSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEh4KA3NsbxgWIAEoCzIRLmdwdXJvdXRlci52MS5TbG8SDAoEZ3B1cxgXIAEoDRIVCg1hc3NpZ25lZF9ncHVzGBggAygJIn4KDVJ1blN0YXRpc3RpY3MSDgoGcnVuX21zGAEgASgBEhcKD2ZpcnN0X291dHB1dF9tcxgCIAEoARIUCgxpbnB1dF90b2tlbnMYAyABKA0SFQoNb3V0cHV0X3Rva2VucxgEIAEoDRIXCg9wZWFrX21lbW9yeV9taWIYBSABKA0iPAoOU3RhdHVzUmVzcG9uc2USKgoHcmVxdWVzdBgBIAEoCzIZLmdwdXJvdXRlci52MS5SZXF1ZXN0SW5mbyKgAQoLTGlzdFJlcXVlc3QSOwoGc3RhdGVzGAEgAygOMhouZ3B1cm91dGVyLnYxLlJlcXVlc3RTdGF0ZUIPukgMkgEJEAgiBYIBAhABEhkKB3VzZXJfaWQYAiABKAlCCLpIBXIDGIABEhsKCXBhZ2Vfc2l6ZRgDIAEoDUIIukgFKgMY6AcSHAoKcGFnZV90b2tlbhgEIAEoCUIIukgFcgMYgAQiVAoMTGlzdFJlc3BvbnNlEisKCHJlcXVlc3RzGAEgAygLMhkuZ3B1cm91dGVyLnYxLlJlcXVlc3RJbmZvEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJJCg1DYW5jZWxSZXF1ZXN0Eh4KCnJlcXVlc3RfaWQYASABKAlCCrpIB3IFEAEYgAESGAoGcmVhc29uGAIgASgJQgi6SAVyAxiACCI8Cg5DYW5jZWxSZXNwb25zZRIqCgdyZXF1ZXN0GAEgASgLMhkuZ3B1cm91dGVyLnYxLlJlcXVlc3RJbmZvIi4KDFdhdGNoUmVxdWVzdBIeCgpyZXF1ZXN0X2lkGAEgASgJQgq6SAdyBRABGIABIi0KCFByb2dyZXNzEhAKCGZyYWN0aW9uGAEgASgBEg8KB21lc3NhZ2UYAiABKAkiNwoGT3V0cHV0Eg8KB2F0dGVtcHQYASABKA0SDgoGb2Zmc2V0GAIgASgEEgwKBGRhdGEYAyABKAwiLQoKT3V0cHV0Vm9pZBIPCgdhdHRlbXB0GAEgASgNEg4KBnJlYXNvbhgCIAEoCSLLAQoNV2F0Y2hSZXNwb25zZRIsCgdyZXF1ZXN0GAEgASgLMhkuZ3B1cm91dGVyLnYxLlJlcXVlc3RJbmZvSAASKgoIcHJvZ3Jlc3MYAiABKAsyFi5ncHVyb3V0ZXIudjEuUHJvZ3Jlc3NIABImCgZvdXRwdXQYAyABKAsyFC5ncHVyb3V0ZXIudjEuT3V0cHV0SAASLwoLb3V0cHV0X3ZvaWQYBCABKAsyGC5ncHVyb3V0ZXIudjEuT3V0cHV0Vm9pZEgAQgcKBWV2ZW50InIKDkV4cGxhaW5SZXF1ZXN0EiAKCnJlcXVlc3RfaWQYASABKAlCCrpIB3IFEAEYgAFIABItCgdkcnlfcnVuGAIgASgLMhouZ3B1cm91dGVyLnYxLlJvdXRlUmVxdWVzdEgAQg8KBnRhcmdldBIFukgCCAEiXQoPRXhwbGFpblJlc3BvbnNlEigKCGRlY2lzaW9uGAEgASgLMhYuZ3B1cm91dGVyLnYxLkRlY2lzaW9uEg8KB2RyeV9ydW4YAiABKAgSDwoHc3VtbWFyeRgDIAEoCSI3ChBHcHVTdGF0dXNSZXF1ZXN0EiMKB2dwdV9pZHMYASADKAlCErpID5IBDBCQTiIHcgUQARiAASJeChFHcHVTdGF0dXNSZXNwb25zZRIoCgR0aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIfCgRncHVzGAIgAygLMhEuZ3B1cm91dGVyLnYxLkdwdSJWChBXYXRjaEdwdXNSZXF1ZXN0Eh4KDHJlc3VtZV90b2tlbhgBIAEoCUIIukgFcgMYgAESIgoPbWluX2ludGVydmFsX21zGAIgASgNQgm6SAYqBBjg1AMimAEKEVdhdGNoR3B1c1Jlc3BvbnNlEhAKCHNlcXVlbmNlGAEgASgEEhAKCHNuYXBzaG90GAIgASgIEh8KBGdwdXMYAyADKAsyES5ncHVyb3V0ZXIudjEuR3B1EhQKDHJlc3VtZV90b2tlbhgEIAEoCRIoCgR0aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCq5AQoMUmVxdWVzdFN0YXRlEh0KGVJFUVVFU1RfU1RBVEVfVU5TUEVDSUZJRUQQABIYChRSRVFVRVNUX1NUQVRFX1FVRVVFRBABEhwKGFJFUVVFU1RfU1RBVEVfUFJPQ0VTU0lORxACEhsKF1JFUVVFU1RfU1RBVEVfQ09NUExFVEVEEAMSGAoUUkVRVUVTVF9TVEFURV9GQUlMRUQQBBIbChdSRVFVRVNUX1NUQVRFX0NBTkNFTExFRBAFKnoKC1JvdXRlU3RhdHVzEhwKGFJPVVRFX1NUQVRVU19VTlNQRUNJRklFRBAAEhkKFVJPVVRFX1NUQVRVU19BQ0NFUFRFRBABEhcKE1JPVVRFX1NUQVRVU19RVUVVRUQQAhIZChVST1VURV9TVEFUVVNfUkVKRUNURUQQAypPCghXaGVuTGF0ZRIZChVXSEVOX0xBVEVfVU5TUEVDSUZJRUQQABIUChBXSEVOX0xBVEVfREVNT1RFEAESEgoOV0hFTl9MQVRFX0ZBSUwQAipoCg5PbkludGVycnVwdGlvbhIfChtPTl9JTlRFUlJVUFRJT05fVU5TUEVDSUZJRUQQABIbChdPTl9JTlRFUlJVUFRJT05fUkVTVEFSVBABEhgKFE9OX0lOVEVSUlVQVElPTl9GQUlMEAIylQUKDVJvdXRlclNlcnZpY2USQAoFUm91dGUSGi5ncHVyb3V0ZXIudjEuUm91dGVSZXF1ZXN0GhsuZ3B1cm91dGVyLnYxLlJvdXRlUmVzcG9uc2USTwoKQmF0Y2hSb3V0ZRIfLmdwdXJvdXRlci52MS5CYXRjaFJvdXRlUmVxdWVzdBogLmdwdXJvdXRlci52MS5CYXRjaFJvdXRlUmVzcG9uc2USQwoGU3RhdHVzEhsuZ3B1cm91dGVyLnYxLlN0YXR1c1JlcXVlc3QaHC5ncHVyb3V0ZXIudjEuU3RhdHVzUmVzcG9uc2USPQoETGlzdBIZLmdwdXJvdXRlci52MS5MaXN0UmVxdWVzdBoaLmdwdXJvdXRlci52MS5MaXN0UmVzcG9uc2USQwoGQ2FuY2VsEhsuZ3B1cm91dGVyLnYxLkNhbmNlbFJlcXVlc3QaHC5ncHVyb3V0ZXIudjEuQ2FuY2VsUmVzcG9uc2USQgoFV2F0Y2gSGi5ncHVyb3V0ZXIudjEuV2F0Y2hSZXF1ZXN0GhsuZ3B1cm91dGVyLnYxLldhdGNoUmVzcG9uc2UwARJGCgdFeHBsYWluEhwuZ3B1cm91dGVyLnYxLkV4cGxhaW5SZXF1ZXN0Gh0uZ3B1cm91dGVyLnYxLkV4cGxhaW5SZXNwb25zZRJMCglHcHVTdGF0dXMSHi5ncHVyb3V0ZXIudjEuR3B1U3RhdHVzUmVxdWVzdBofLmdwdXJvdXRlci52MS5HcHVTdGF0dXNSZXNwb25zZRJOCglXYXRjaEdwdXMSHi5ncHVyb3V0ZXIudjEuV2F0Y2hHcHVzUmVxdWVzdBofLmdwdXJvdXRlci52MS5XYXRjaEdwdXNSZXNwb25zZTABYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_struct, file_google_protobuf_timestamp, file_gpurouter_v1_decision, file_gpurouter_v1_gpu]);
+  fileDesc("ChlncHVyb3V0ZXIvdjEvcm91dGVyLnByb3RvEgxncHVyb3V0ZXIudjEilAIKFFJlc291cmNlUmVxdWlyZW1lbnRzEh4KCm1lbW9yeV9taWIYASABKA1CCrpIByoFGICAgAgSIAoNY29tcHV0ZV91bml0cxgCIAEoDUIJukgGKgQYgIAEEiEKDm1heF9iYXRjaF9zaXplGAMgASgNQgm6SAYqBBiAgEASKQoUZXhwZWN0ZWRfZHVyYXRpb25fbXMYBCABKARCC7pICDIGGIDYxL11EicKFm1pbl9jb21wdXRlX2NhcGFiaWxpdHkYBSABKAlCB7pIBHICGAgSIAoMaW5wdXRfdG9rZW5zGAYgASgNQgq6SAcqBRiAgIAIEiEKDW91dHB1dF90b2tlbnMYByABKA1CCrpIByoFGICAgAgiSgoDU2xvEiQKD2ZpcnN0X291dHB1dF9tcxgBIAEoBEILukgIMgYYgNjEvXUSHQoIdG90YWxfbXMYAiABKARCC7pICDIGGIDYxL11IuQBCghUaW1lb3V0cxIkCgp3YWl0aW5nX21zGAEgASgEQgu6SAgyBhiA2MS9dUgAiAEBEiUKC3N0YXJ0aW5nX21zGAIgASgEQgu6SAgyBhiA2MS9dUgBiAEBEiQKCnJ1bm5pbmdfbXMYAyABKARCC7pICDIGGIDYxL11SAKIAQESJgoMYW5zd2VyaW5nX21zGAQgASgEQgu6SAgyBhiA2MS9dUgDiAEBQg0KC193YWl0aW5nX21zQg4KDF9zdGFydGluZ19tc0INCgtfcnVubmluZ19tc0IPCg1fYW5zd2VyaW5nX21zItoGCgxSb3V0ZVJlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgMYgAESGQoHdXNlcl9pZBgCIAEoCUIIukgFcgMYgAESHAoIbW9kZWxfaWQYAyABKAlCCrpIB3IFEAEYgAISGQoIcHJpb3JpdHkYBCABKA1CB7pIBCoCGAUSFQoEdHlwZRgFIAEoCUIHukgEcgIYPxJBChVyZXNvdXJjZV9yZXF1aXJlbWVudHMYBiABKAsyIi5ncHVyb3V0ZXIudjEuUmVzb3VyY2VSZXF1aXJlbWVudHMSHwoKdGltZW91dF9tcxgHIAEoBEILukgIMgYYgNjEvXUSHgoMY2FsbGJhY2tfdXJsGAggASgJQgi6SAVyAxiAEBIXCg1wYXlsb2FkX2J5dGVzGAkgASgMSAASLwoMcGF5bG9hZF9qc29uGAogASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdEgAEhkKCHN0cmF0ZWd5GAsgASgJQge6SARyAhg/EiEKD3NwZWNpZmljX2dwdV9pZBgMIAEoCUIIukgFcgMYgAESFwoKaWRlbXBvdGVudBgNIAEoCEgBiAEBEiwKCGRlYWRsaW5lGA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIeCgNzbG8YDyABKAsyES5ncHVyb3V0ZXIudjEuU2xvEjMKCXdoZW5fbGF0ZRgQIAEoDjIWLmdwdXJvdXRlci52MS5XaGVuTGF0ZUIIukgFggECEAESHQoLc2Vzc2lvbl9rZXkYESABKAlCCLpIBXIDGIABEiAKDXByZWZpeF9oYXNoZXMYEiADKAdCCbpIBpIBAxCAIBIVCgRncHVzGBMgASgNQge6SAQqAhhAEhgKC3ByZWVtcHRpYmxlGBQgASgISAKIAQESEgoKY2hlY2twb2ludBgVIAEoCBIoCgh0aW1lb3V0cxgWIAEoCzIWLmdwdXJvdXRlci52MS5UaW1lb3V0cxI/Cg9vbl9pbnRlcnJ1cHRpb24YFyABKA4yHC5ncHVyb3V0ZXIudjEuT25JbnRlcnJ1cHRpb25CCLpIBYIBAhABQgkKB3BheWxvYWRCDQoLX2lkZW1wb3RlbnRCDgoMX3ByZWVtcHRpYmxlIsgCCg1Sb3V0ZVJlc3BvbnNlEhIKCnJlcXVlc3RfaWQYASABKAkSKQoGc3RhdHVzGAIgASgOMhkuZ3B1cm91dGVyLnYxLlJvdXRlU3RhdHVzEhQKDGFzc2lnbmVkX2dwdRgDIAEoCRI4ChRlc3RpbWF0ZWRfc3RhcnRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASPQoZZXN0aW1hdGVkX2NvbXBsZXRpb25fdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFgoOcXVldWVfcG9zaXRpb24YBiABKA0SDwoHbWVzc2FnZRgHIAEoCRIVCg1hc3NpZ25lZF9ncHVzGAggAygJEhEKCXJlamVjdGlvbhgoIAEoCRIWCg5yZXRyeV9hZnRlcl9tcxgpIAEoBCKiAQoRQmF0Y2hSb3V0ZVJlcXVlc3QSOQoIcmVxdWVzdHMYASADKAsyGi5ncHVyb3V0ZXIudjEuUm91dGVSZXF1ZXN0Qgu6SAiSAQUIARDoBxIYCgtiYXRjaF9zcGxpdBgCIAEoCEgAiAEBEigKFm1pbl9iYXRjaF9zaXplX3Blcl9ncHUYAyABKA1CCLpIBSoDGOgHQg4KDF9iYXRjaF9zcGxpdCJEChJCYXRjaFJvdXRlUmVzcG9uc2USLgoJcmVzcG9uc2VzGAEgAygLMhsuZ3B1cm91dGVyLnYxLlJvdXRlUmVzcG9uc2UiLwoNU3RhdHVzUmVxdWVzdBIeCgpyZXF1ZXN0X2lkGAEgASgJQgq6SAdyBRABGIABIlMKDFJlcXVlc3RFcnJvchIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSFgoJZXhpdF9jb2RlGAMgASgFSACIAQFCDAoKX2V4aXRfY29kZSKzBQoLUmVxdWVzdEluZm8SEgoKcmVxdWVzdF9pZBgBIAEoCRIPCgd1c2VyX2lkGAIgASgJEhAKCG1vZGVsX2lkGAMgASgJEgwKBHR5cGUYBCABKAkSEAoIcHJpb3JpdHkYBSABKA0SKQoFc3RhdGUYBiABKA4yGi5ncHVyb3V0ZXIudjEuUmVxdWVzdFN0YXRlEhQKDGFzc2lnbmVkX2dwdRgHIAEoCRIxCg1hY2NlcHRlZF90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydF90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIzCg9jb21wbGV0aW9uX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC2R1cmF0aW9uX21zGAsgASgEEhAKCHByb2dyZXNzGAwgASgBEhIKCnJlc3VsdF91cmwYDSABKAkSDgoGcmVzdWx0GA4gASgMEhsKE3Jlc3VsdF9jb250ZW50X3R5cGUYDyABKAkSEwoLcmVzdWx0X3NpemUYECABKAQSKQoFZXJyb3IYESABKAsyGi5ncHVyb3V0ZXIudjEuUmVxdWVzdEVycm9yEhAKCGF0dGVtcHRzGBIgASgNEhYKDnF1ZXVlX3Bvc2l0aW9uGBMgASgNEi8KCnN0YXRpc3RpY3MYFCABKAsyGy5ncHVyb3V0ZXIudjEuUnVuU3RhdGlzdGljcxIsCghkZWFkbGluZRgVIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASHgoDc2xvGBYgASgLMhEuZ3B1cm91dGVyLnYxLlNsbxIMCgRncHVzGBcgASgNEhUKDWFzc2lnbmVkX2dwdXMYGCADKAkifgoNUnVuU3RhdGlzdGljcxIOCgZydW5fbXMYASABKAESFwoPZmlyc3Rfb3V0cHV0X21zGAIgASgBEhQKDGlucHV0X3Rva2VucxgDIAEoDRIVCg1vdXRwdXRfdG9rZW5zGAQgASgNEhcKD3BlYWtfbWVtb3J5X21pYhgFIAEoDSI8Cg5TdGF0dXNSZXNwb25zZRIqCgdyZXF1ZXN0GAEgASgLMhkuZ3B1cm91dGVyLnYxLlJlcXVlc3RJbmZvIqABCgtMaXN0UmVxdWVzdBI7CgZzdGF0ZXMYASADKA4yGi5ncHVyb3V0ZXIudjEuUmVxdWVzdFN0YXRlQg+6SAySAQkQCCIFggECEAESGQoHdXNlcl9pZBgCIAEoCUIIukgFcgMYgAESGwoJcGFnZV9zaXplGAMgASgNQgi6SAUqAxjoBxIcCgpwYWdlX3Rva2VuGAQgASgJQgi6SAVyAxiABCJUCgxMaXN0UmVzcG9uc2USKwoIcmVxdWVzdHMYASADKAsyGS5ncHVyb3V0ZXIudjEuUmVxdWVzdEluZm8SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIkkKDUNhbmNlbFJlcXVlc3QSHgoKcmVxdWVzdF9pZBgBIAEoCUIKukgHcgUQARiAARIYCgZyZWFzb24YAiABKAlCCLpIBXIDGIAIIjwKDkNhbmNlbFJlc3BvbnNlEioKB3JlcXVlc3QYASABKAsyGS5ncHVyb3V0ZXIudjEuUmVxdWVzdEluZm8iLgoMV2F0Y2hSZXF1ZXN0Eh4KCnJlcXVlc3RfaWQYASABKAlCCrpIB3IFEAEYgAEiLQoIUHJvZ3Jlc3MSEAoIZnJhY3Rpb24YASABKAESDwoHbWVzc2FnZRgCIAEoCSI3CgZPdXRwdXQSDwoHYXR0ZW1wdBgBIAEoDRIOCgZvZmZzZXQYAiABKAQSDAoEZGF0YRgDIAEoDCItCgpPdXRwdXRWb2lkEg8KB2F0dGVtcHQYASABKA0SDgoGcmVhc29uGAIgASgJIssBCg1XYXRjaFJlc3BvbnNlEiwKB3JlcXVlc3QYASABKAsyGS5ncHVyb3V0ZXIudjEuUmVxdWVzdEluZm9IABIqCghwcm9ncmVzcxgCIAEoCzIWLmdwdXJvdXRlci52MS5Qcm9ncmVzc0gAEiYKBm91dHB1dBgDIAEoCzIULmdwdXJvdXRlci52MS5PdXRwdXRIABIvCgtvdXRwdXRfdm9pZBgEIAEoCzIYLmdwdXJvdXRlci52MS5PdXRwdXRWb2lkSABCBwoFZXZlbnQicgoORXhwbGFpblJlcXVlc3QSIAoKcmVxdWVzdF9pZBgBIAEoCUIKukgHcgUQARiAAUgAEi0KB2RyeV9ydW4YAiABKAsyGi5ncHVyb3V0ZXIudjEuUm91dGVSZXF1ZXN0SABCDwoGdGFyZ2V0EgW6SAIIASJdCg9FeHBsYWluUmVzcG9uc2USKAoIZGVjaXNpb24YASABKAsyFi5ncHVyb3V0ZXIudjEuRGVjaXNpb24SDwoHZHJ5X3J1bhgCIAEoCBIPCgdzdW1tYXJ5GAMgASgJIjcKEEdwdVN0YXR1c1JlcXVlc3QSIwoHZ3B1X2lkcxgBIAMoCUISukgPkgEMEJBOIgdyBRABGIABIokBChBFc3RpbWF0ZUFjY3VyYWN5EhAKCG1vZGVsX2lkGAEgASgJEgwKBHR5cGUYAiABKAkSEAoIb3V0Y29tZXMYAyABKAQSGwoTbWVhbl9yZWxhdGl2ZV9lcnJvchgEIAEoARISCgptZWFuX3JhdGlvGAUgASgBEhIKCndpdGhpbl9wOTAYBiABKAEikQEKEUdwdVN0YXR1c1Jlc3BvbnNlEigKBHRpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEh8KBGdwdXMYAiADKAsyES5ncHVyb3V0ZXIudjEuR3B1EjEKCWVzdGltYXRlcxgDIAMoCzIeLmdwdXJvdXRlci52MS5Fc3RpbWF0ZUFjY3VyYWN5IlYKEFdhdGNoR3B1c1JlcXVlc3QSHgoMcmVzdW1lX3Rva2VuGAEgASgJQgi6SAVyAxiAARIiCg9taW5faW50ZXJ2YWxfbXMYAiABKA1CCbpIBioEGODUAyKxAQoRV2F0Y2hHcHVzUmVzcG9uc2USEAoIc2VxdWVuY2UYASABKAQSEAoIc25hcHNob3QYAiABKAgSHwoEZ3B1cxgDIAMoCzIRLmdwdXJvdXRlci52MS5HcHUSFAoMcmVzdW1lX3Rva2VuGAQgASgJEigKBHRpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhcKD3JlbW92ZWRfZ3B1X2lkcxgoIAMoCSq5AQoMUmVxdWVzdFN0YXRlEh0KGVJFUVVFU1RfU1RBVEVfVU5TUEVDSUZJRUQQABIYChRSRVFVRVNUX1NUQVRFX1FVRVVFRBABEhwKGFJFUVVFU1RfU1RBVEVfUFJPQ0VTU0lORxACEhsKF1JFUVVFU1RfU1RBVEVfQ09NUExFVEVEEAMSGAoUUkVRVUVTVF9TVEFURV9GQUlMRUQQBBIbChdSRVFVRVNUX1NUQVRFX0NBTkNFTExFRBAFKnoKC1JvdXRlU3RhdHVzEhwKGFJPVVRFX1NUQVRVU19VTlNQRUNJRklFRBAAEhkKFVJPVVRFX1NUQVRVU19BQ0NFUFRFRBABEhcKE1JPVVRFX1NUQVRVU19RVUVVRUQQAhIZChVST1VURV9TVEFUVVNfUkVKRUNURUQQAypPCghXaGVuTGF0ZRIZChVXSEVOX0xBVEVfVU5TUEVDSUZJRUQQABIUChBXSEVOX0xBVEVfREVNT1RFEAESEgoOV0hFTl9MQVRFX0ZBSUwQAipoCg5PbkludGVycnVwdGlvbhIfChtPTl9JTlRFUlJVUFRJT05fVU5TUEVDSUZJRUQQABIbChdPTl9JTlRFUlJVUFRJT05fUkVTVEFSVBABEhgKFE9OX0lOVEVSUlVQVElPTl9GQUlMEAIylQUKDVJvdXRlclNlcnZpY2USQAoFUm91dGUSGi5ncHVyb3V0ZXIudjEuUm91dGVSZXF1ZXN0GhsuZ3B1cm91dGVyLnYxLlJvdXRlUmVzcG9uc2USTwoKQmF0Y2hSb3V0ZRIfLmdwdXJvdXRlci52MS5CYXRjaFJvdXRlUmVxdWVzdBogLmdwdXJvdXRlci52MS5CYXRjaFJvdXRlUmVzcG9uc2USQwoGU3RhdHVzEhsuZ3B1cm91dGVyLnYxLlN0YXR1c1JlcXVlc3QaHC5ncHVyb3V0ZXIudjEuU3RhdHVzUmVzcG9uc2USPQoETGlzdBIZLmdwdXJvdXRlci52MS5MaXN0UmVxdWVzdBoaLmdwdXJvdXRlci52MS5MaXN0UmVzcG9uc2USQwoGQ2FuY2VsEhsuZ3B1cm91dGVyLnYxLkNhbmNlbFJlcXVlc3QaHC5ncHVyb3V0ZXIudjEuQ2FuY2VsUmVzcG9uc2USQgoFV2F0Y2gSGi5ncHVyb3V0ZXIudjEuV2F0Y2hSZXF1ZXN0GhsuZ3B1cm91dGVyLnYxLldhdGNoUmVzcG9uc2UwARJGCgdFeHBsYWluEhwuZ3B1cm91dGVyLnYxLkV4cGxhaW5SZXF1ZXN0Gh0uZ3B1cm91dGVyLnYxLkV4cGxhaW5SZXNwb25zZRJMCglHcHVTdGF0dXMSHi5ncHVyb3V0ZXIudjEuR3B1U3RhdHVzUmVxdWVzdBofLmdwdXJvdXRlci52MS5HcHVTdGF0dXNSZXNwb25zZRJOCglXYXRjaEdwdXMSHi5ncHVyb3V0ZXIudjEuV2F0Y2hHcHVzUmVxdWVzdBofLmdwdXJvdXRlci52MS5XYXRjaEdwdXNSZXNwb25zZTABYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_struct, file_google_protobuf_timestamp, file_gpurouter_v1_decision, file_gpurouter_v1_gpu]);
 
 /**
  * What a request needs. Zero means unknown: the estimator fills it in.
@@ -277,7 +277,8 @@ export type RouteRequest = Message<"gpurouter.v1.RouteRequest"> & {
   whenLate: WhenLate;
 
   /**
-   * Requests with the same key find their context where the last one of them ran, such as the turns of one conversation.
+   * Turns of one conversation: a request of the same user for the same model with the same key is preferred where the last of them ran,
+   * as long as its context may lie there and while that costs less than it saves.
    *
    * @generated from field: string session_key = 17;
    */
@@ -384,6 +385,21 @@ export type RouteResponse = Message<"gpurouter.v1.RouteResponse"> & {
    * @generated from field: repeated string assigned_gpus = 8;
    */
   assignedGpus: string[];
+
+  /**
+   * Of a rejected one in a batch: why, as a stable lower-case word, such as "queue_full". What a single Route says by its
+   * google.rpc.ErrorInfo.
+   *
+   * @generated from field: string rejection = 40;
+   */
+  rejection: string;
+
+  /**
+   * Of a rejected one in a batch: when to try again, in milliseconds; 0 when that would not help.
+   *
+   * @generated from field: uint64 retry_after_ms = 41;
+   */
+  retryAfterMs: bigint;
 };
 
 /**
@@ -394,7 +410,9 @@ export const RouteResponseSchema: GenMessage<RouteResponse> = /*@__PURE__*/
   messageDesc(file_gpurouter_v1_router, 4);
 
 /**
- * Several requests in one call.
+ * Several requests in one call. Those of one model and type, with the same needs of the GPU's hardware, are spread over GPUs together:
+ * each GPU gets at least so many of them, for which an engine reads its weights once per step. Work that has its GPUs to itself, or
+ * that names one, is spread by itself.
  *
  * @generated from message gpurouter.v1.BatchRouteRequest
  */
@@ -403,6 +421,20 @@ export type BatchRouteRequest = Message<"gpurouter.v1.BatchRouteRequest"> & {
    * @generated from field: repeated gpurouter.v1.RouteRequest requests = 1;
    */
   requests: RouteRequest[];
+
+  /**
+   * Whether they may go to several GPUs; false: to one, for as long as it serves. Unset: gpu.multi_gpu.batch_split.
+   *
+   * @generated from field: optional bool batch_split = 2;
+   */
+  batchSplit?: boolean | undefined;
+
+  /**
+   * Fewest on each GPU, where there are so many and GPUs have room in time; 0 means gpu.multi_gpu.min_batch_size_per_gpu.
+   *
+   * @generated from field: uint32 min_batch_size_per_gpu = 3;
+   */
+  minBatchSizePerGpu: number;
 };
 
 /**
@@ -419,7 +451,7 @@ export const BatchRouteRequestSchema: GenMessage<BatchRouteRequest> = /*@__PURE_
  */
 export type BatchRouteResponse = Message<"gpurouter.v1.BatchRouteResponse"> & {
   /**
-   * A rejected one has status REJECTED and the reason as message.
+   * A rejected one has status REJECTED, the reason as rejection and, in words, as message.
    *
    * @generated from field: repeated gpurouter.v1.RouteResponse responses = 1;
    */
@@ -459,7 +491,11 @@ export const StatusRequestSchema: GenMessage<StatusRequest> = /*@__PURE__*/
  */
 export type RequestError = Message<"gpurouter.v1.RequestError"> & {
   /**
-   * A stable lower-case code, such as "timeout" or "runner_failed".
+   * A stable lower-case code. What the router says itself of work that was never served: "shed" (no capacity: it made way for more
+   * urgent work, or for lack of memory), "over_quota" (its quota kept it waiting until its time was up), "no_eligible_gpu" (no GPU of the
+   * fleet could take it, however idle, until its time was up), "timeout" and "waiting_timeout" (its time was up while others were served),
+   * "too_late" (it could not be in time any more). Of work that ran: "timeout", "running_timeout", "retries_exhausted", "truncated",
+   * "cancelled_by_operator", or the runner's own, such as "exit_code".
    *
    * @generated from field: string code = 1;
    */
@@ -1065,6 +1101,58 @@ export const GpuStatusRequestSchema: GenMessage<GpuStatusRequest> = /*@__PURE__*
   messageDesc(file_gpurouter_v1_router, 23);
 
 /**
+ * How near the router's estimates of time came to what one kind of work took, lately. It learns anew when it starts.
+ *
+ * @generated from message gpurouter.v1.EstimateAccuracy
+ */
+export type EstimateAccuracy = Message<"gpurouter.v1.EstimateAccuracy"> & {
+  /**
+   * @generated from field: string model_id = 1;
+   */
+  modelId: string;
+
+  /**
+   * @generated from field: string type = 2;
+   */
+  type: string;
+
+  /**
+   * Attempts that succeeded, which it rests on.
+   *
+   * @generated from field: uint64 outcomes = 3;
+   */
+  outcomes: bigint;
+
+  /**
+   * Mean of |expected - actual| / actual of the time on the GPU; an error above 10 counts as 10.
+   *
+   * @generated from field: double mean_relative_error = 4;
+   */
+  meanRelativeError: number;
+
+  /**
+   * Mean of actual / expected; above 1 the work takes longer than expected.
+   *
+   * @generated from field: double mean_ratio = 5;
+   */
+  meanRatio: number;
+
+  /**
+   * Share of attempts, 0..1, within the time that nine of ten should stay within.
+   *
+   * @generated from field: double within_p90 = 6;
+   */
+  withinP90: number;
+};
+
+/**
+ * Describes the message gpurouter.v1.EstimateAccuracy.
+ * Use `create(EstimateAccuracySchema)` to create a new message.
+ */
+export const EstimateAccuracySchema: GenMessage<EstimateAccuracy> = /*@__PURE__*/
+  messageDesc(file_gpurouter_v1_router, 24);
+
+/**
  * The fleet at one moment.
  *
  * @generated from message gpurouter.v1.GpuStatusResponse
@@ -1079,6 +1167,13 @@ export type GpuStatusResponse = Message<"gpurouter.v1.GpuStatusResponse"> & {
    * @generated from field: repeated gpurouter.v1.Gpu gpus = 2;
    */
   gpus: Gpu[];
+
+  /**
+   * The 100 kinds of work with most outcomes; left out when only some GPUs are asked for.
+   *
+   * @generated from field: repeated gpurouter.v1.EstimateAccuracy estimates = 3;
+   */
+  estimates: EstimateAccuracy[];
 };
 
 /**
@@ -1086,7 +1181,7 @@ export type GpuStatusResponse = Message<"gpurouter.v1.GpuStatusResponse"> & {
  * Use `create(GpuStatusResponseSchema)` to create a new message.
  */
 export const GpuStatusResponseSchema: GenMessage<GpuStatusResponse> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 24);
+  messageDesc(file_gpurouter_v1_router, 25);
 
 /**
  * Where to begin watching.
@@ -1114,7 +1209,7 @@ export type WatchGpusRequest = Message<"gpurouter.v1.WatchGpusRequest"> & {
  * Use `create(WatchGpusRequestSchema)` to create a new message.
  */
 export const WatchGpusRequestSchema: GenMessage<WatchGpusRequest> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 25);
+  messageDesc(file_gpurouter_v1_router, 26);
 
 /**
  * The fleet, or what changed in it.
@@ -1152,6 +1247,13 @@ export type WatchGpusResponse = Message<"gpurouter.v1.WatchGpusResponse"> & {
    * @generated from field: google.protobuf.Timestamp time = 5;
    */
   time?: Timestamp | undefined;
+
+  /**
+   * GPUs that are no longer part of the fleet: gone for so long that the router has forgotten them. Of a snapshot none.
+   *
+   * @generated from field: repeated string removed_gpu_ids = 40;
+   */
+  removedGpuIds: string[];
 };
 
 /**
@@ -1159,7 +1261,7 @@ export type WatchGpusResponse = Message<"gpurouter.v1.WatchGpusResponse"> & {
  * Use `create(WatchGpusResponseSchema)` to create a new message.
  */
 export const WatchGpusResponseSchema: GenMessage<WatchGpusResponse> = /*@__PURE__*/
-  messageDesc(file_gpurouter_v1_router, 26);
+  messageDesc(file_gpurouter_v1_router, 27);
 
 /**
  * Where a request stands.
@@ -1330,7 +1432,8 @@ export const RouterService: GenService<{
   /**
    * Accepts a request durably and says where it stands. Does not wait for the work.
    * Sending the same request_id again with the same content returns the first answer's request as it now
-   * stands; with other content it fails with ALREADY_EXISTS. RESOURCE_EXHAUSTED when a bound is reached.
+   * stands; with other content it fails with ALREADY_EXISTS. RESOURCE_EXHAUSTED when a bound is reached; the reason of its
+   * google.rpc.ErrorInfo tells which: QUEUE_FULL (no capacity), OVER_QUOTA, RATE_LIMITED, CALLBACKS_FULL or STORAGE_FULL.
    *
    * @generated from rpc gpurouter.v1.RouterService.Route
    */

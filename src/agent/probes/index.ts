@@ -1,5 +1,6 @@
 // Chooses and opens the probe of a node. Called by the agent when it starts.
 import type { GpuKind } from "../../simulated-gpu/gpu-kinds.js";
+import type { KernelLogOptions } from "./kernel-log/kernel-log.js";
 import { NvidiaSmiProbe, type NvidiaSmiOptions } from "./nvidia-smi.js";
 import { NvmlProbe, type NvmlOptions } from "./nvml.js";
 import type { Probe, ProbedGpu } from "./probe.js";
@@ -16,6 +17,8 @@ export interface ProbeOptions {
   readonly recordedPath: string;
   /** Name or path of the NVML library. */
   readonly nvmlLibrary: string;
+  /** Where Xids are read when NVML does not tell them, as in `KernelLogOptions`. */
+  readonly kernelLog: string;
   /** Used by "simulated", and by "auto" where there is no GPU. `gpus` 1..1024. */
   readonly simulated: { readonly gpus: number; readonly kind: GpuKind; readonly eventsFile?: string };
 }
@@ -34,6 +37,7 @@ export interface OpenedProbe {
 export interface ProbeSurroundings {
   readonly nvml?: NvmlOptions;
   readonly nvidiaSmi?: NvidiaSmiOptions;
+  readonly kernelLog?: Omit<KernelLogOptions, "source">;
   /** Whether "auto" may simulate GPUs where it finds none; true when left out. */
   readonly maySimulate?: boolean;
 }
@@ -54,7 +58,7 @@ export async function openProbe(nodeId: string, options: ProbeOptions, surroundi
     case "nvml":
       return opened(nvmlProbe(options, surroundings), []);
     case "nvidia-smi":
-      return opened(new NvidiaSmiProbe(surroundings.nvidiaSmi), []);
+      return opened(smiProbe(options, surroundings), []);
     case "auto":
       return automatic(nodeId, options, surroundings);
   }
@@ -62,7 +66,7 @@ export async function openProbe(nodeId: string, options: ProbeOptions, surroundi
 
 async function automatic(nodeId: string, options: ProbeOptions, surroundings: ProbeSurroundings): Promise<OpenedProbe> {
   const notes: string[] = [];
-  for (const probe of [nvmlProbe(options, surroundings), new NvidiaSmiProbe(surroundings.nvidiaSmi)]) {
+  for (const probe of [nvmlProbe(options, surroundings), smiProbe(options, surroundings)]) {
     try {
       return await opened(probe, notes);
     } catch (error) {
@@ -95,6 +99,10 @@ async function simulated(nodeId: string, options: ProbeOptions, notes: readonly 
 function nvmlProbe(options: ProbeOptions, { nvml }: ProbeSurroundings): NvmlProbe {
   const named = options.nvmlLibrary !== "" && options.nvmlLibrary !== DEFAULT_LIBRARY;
   return new NvmlProbe({ ...nvml, ...(named && { library: options.nvmlLibrary }) });
+}
+
+function smiProbe({ kernelLog: source }: ProbeOptions, { nvidiaSmi, kernelLog }: ProbeSurroundings): NvidiaSmiProbe {
+  return new NvidiaSmiProbe({ ...nvidiaSmi, kernelLog: { ...kernelLog, source } });
 }
 
 /** Such as "2 x NVIDIA H200, 1 x NVIDIA L40S". */

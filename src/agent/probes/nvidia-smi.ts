@@ -1,9 +1,12 @@
 // The probe that asks the program nvidia-smi: the fallback where NVML cannot be loaded. Made by `index.ts`.
-// Slower than NVML (tens of ms to seconds an answer) and blind to Xid events; what a GPU says is the same.
+// Slower than NVML (tens of ms to seconds an answer) and blind to Xid events, which it takes from the kernel's log where that may be read;
+// what a GPU says is the same.
 import { execFile, type ChildProcess } from "node:child_process";
 import type { GpuReading } from "./gpu-reading.js";
 import type { GpuProbeEvent, GpuSample, Probe, ProbedGpu } from "./probe.js";
-import { readSmiDocument } from "./smi-document.js";
+import type { KernelLogOptions } from "./kernel-log/kernel-log.js";
+import { XidLog } from "./kernel-log/xid-log.js";
+import { readPciBusIds, readSmiDocument } from "./smi-document.js";
 import { SmiListing } from "./smi-listing.js";
 
 export interface NvidiaSmiOptions {
@@ -11,6 +14,8 @@ export interface NvidiaSmiOptions {
   readonly command?: string;
   /** How long one call may take, ms. 15 s by default: without persistence mode the driver loads first. */
   readonly timeoutMs?: number;
+  /** Where Xids are read; they are not when it is left out. */
+  readonly kernelLog?: KernelLogOptions;
 }
 
 const MAX_OUTPUT_BYTES = 32 * 1024 * 1024;
@@ -21,6 +26,8 @@ export class NvidiaSmiProbe implements Probe {
   readonly kind = "nvidia-smi";
   readonly #command: string;
   readonly #timeoutMs: number;
+  readonly #kernelLog: KernelLogOptions | undefined;
+  #xids: XidLog | undefined;
   readonly #listeners = new Set<(event: GpuProbeEvent) => void>();
   readonly #running = new Set<ChildProcess>();
   #closed = false;
@@ -31,9 +38,10 @@ export class NvidiaSmiProbe implements Probe {
   #stuck = 0;
   #sampling: Promise<readonly GpuSample[]> | undefined;
 
-  constructor({ command = "nvidia-smi", timeoutMs = 15_000 }: NvidiaSmiOptions = {}) {
+  constructor({ command = "nvidia-smi", timeoutMs = 15_000, kernelLog }: NvidiaSmiOptions = {}) {
     this.#command = command;
     this.#timeoutMs = timeoutMs;
+    this.#kernelLog = kernelLog;
   }
 
   async inventory(): Promise<readonly ProbedGpu[]> {
@@ -41,9 +49,14 @@ export class NvidiaSmiProbe implements Probe {
     this.#listing = new SmiListing(await this.#ask("-L").catch(() => ""));
     const capabilities = await this.#ask("--query-gpu=uuid,compute_cap", "--format=csv,noheader").catch(() => "");
     this.#computeCapabilities = new Map([...capabilities.matchAll(/^(GPU-\S+), (\d+\.\d+)\s*$/gm)].map(([, uuid = "", version = ""]) => [uuid, version]));
-    const gpus = (await this.#read()).filter(({ sample }) => sample !== undefined).map(({ gpu }) => gpu);
+    const xml = await this.#ask("-q", "-x");
+    const gpus = this.#readings(xml).filter(({ sample }) => sample !== undefined).map(({ gpu }) => gpu);
     if (gpus.length === 0) throw new Error(`${this.#command} works, but shows no GPU that answers. See what \`${this.#command}\` prints.`);
     for (const { gpuId } of gpus) this.#answering.set(gpuId, true);
+    if (this.#kernelLog && !this.#xids) {
+      this.#xids = new XidLog(this.#kernelLog, readPciBusIds(xml), (event) => this.#tell(event));
+      await this.#xids.start();
+    }
     return gpus;
   }
 
@@ -63,11 +76,12 @@ export class NvidiaSmiProbe implements Probe {
   async close(): Promise<void> {
     this.#closed = true;
     this.#listeners.clear();
+    this.#xids?.close();
     for (const child of this.#running) child.kill("SIGKILL");
   }
 
   async #sample(): Promise<readonly GpuSample[]> {
-    const readings = await this.#read();
+    const readings = this.#readings(await this.#ask("-q", "-x"));
     for (const [gpuId, answered] of this.#answering) {
       const reading = readings.find(({ gpu }) => gpu.gpuId === gpuId);
       const answers = reading?.sample !== undefined;
@@ -84,9 +98,9 @@ export class NvidiaSmiProbe implements Probe {
     for (const listener of this.#listeners) listener(event);
   }
 
-  async #read(): Promise<readonly GpuReading[]> {
+  #readings(xml: string): readonly GpuReading[] {
     const supplement = { computeCapabilities: this.#computeCapabilities, ...(this.#listing && { listing: this.#listing }) };
-    return readSmiDocument(await this.#ask("-q", "-x"), supplement);
+    return readSmiDocument(xml, supplement);
   }
 
   #ask(...args: readonly string[]): Promise<string> {

@@ -6,6 +6,7 @@ import type { GpuSample, ProbedGpu } from "./probe.js";
 import type { SmiListing } from "./smi-listing.js";
 import { readMigDevices, type SmiProcess } from "./smi-mig.js";
 import { all, find, numberIn, readSmiXml, textOf, type SmiNode } from "./smi-tree.js";
+import { pciBusIdOf } from "./xid-line.js";
 
 /** What the XML leaves out; both may be absent. */
 export interface SmiSupplement {
@@ -17,9 +18,19 @@ export interface SmiSupplement {
 
 /** One reading per GPU or MIG instance, in the order of the document. Throws, with the reason, when `xml` is not of nvidia-smi. */
 export function readSmiDocument(xml: string, supplement: SmiSupplement = {}): readonly GpuReading[] {
+  const log = readLog(xml);
+  return all(log, "gpu").flatMap((node) => readGpu(node, textOf(log, "driver_version"), supplement));
+}
+
+/** UUIDs of the physical GPUs by where they sit, as `pciBusIdOf` writes it: the kernel's log names them by that. Throws as `readSmiDocument`. */
+export function readPciBusIds(xml: string): ReadonlyMap<string, string> {
+  return new Map(all(readLog(xml), "gpu").map((node) => [pciBusIdOf(textOf(node, "pci", "pci_bus_id")), textOf(node, "uuid")]));
+}
+
+function readLog(xml: string): SmiNode {
   const log = readSmiXml(xml);
   if (log.name !== "nvidia_smi_log") throw new Error(`nvidia-smi XML: expected <nvidia_smi_log>, found <${log.name}>. Was it written by \`nvidia-smi -q -x\`?`);
-  return all(log, "gpu").flatMap((node) => readGpu(node, textOf(log, "driver_version"), supplement));
+  return log;
 }
 
 function readGpu(node: SmiNode, driverVersion: string, { listing, computeCapabilities }: SmiSupplement): readonly GpuReading[] {

@@ -10,8 +10,9 @@ export interface XidLine {
   readonly detail: string;
 }
 
-// "NVRM: Xid (PCI:0000:05:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus."; drivers before R450 leave "PCI:" out.
-const XID = /NVRM: Xid \((?:PCI:)?([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2})(?:\.\d)?\): (\d{1,5})(?:, (.*))?$/i;
+// "NVRM: Xid (PCI:0000:05:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus."; drivers before R450 leave "PCI:" out;
+// those of a MIG instance say which behind the address, "GPU-I:05 GPU-CI:00", which does not matter: instances share their GPU's fate.
+const XID = /NVRM: Xid \((?:PCI:)?([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2})(?:\.\d)?(?: GPU-I:\d+)?(?: GPU-CI:\d+)?\): (\d{1,5})(?:, (.*))?$/i;
 const PROCESS = /^pid=[^,]*(?:, name=[^,]*)?(?:, |$)/;
 
 /** null for a line without an Xid. */

@@ -2,13 +2,15 @@
 //
 // A request names the command (its model id) and gives it bytes on stdin. Nothing of a request reaches a program path,
 // an argument or a shell. The command sees its GPUs, no others, and the environment of `exec/environment.ts`.
-import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Confinement } from "./exec/confinement.js";
 import { commandEnvironment } from "./exec/environment.js";
 import type { Guard } from "./exec/process-guard.js";
 import { ProcessTree, type ProcessEnd } from "./exec/process-tree.js";
 import { ProgressFilter } from "./exec/progress-filter.js";
+import { makePrivateDirectory, removePrivateDirectory } from "./exec/private-directory.js";
+import { limitReached, NO_LIMITS } from "./exec/resource-limits.js";
 import { readResultFile } from "./exec/result-file.js";
 import { spawnTrouble } from "./exec/spawn-trouble.js";
 import { TailBuffer } from "./exec/tail-buffer.js";
@@ -45,13 +47,15 @@ export class ExecRunner implements Runner {
   /** The agent's own environment; `commandEnvironment` says what a command sees of it. */
   readonly #agentEnv: NodeJS.ProcessEnv;
   readonly #guard: Guard;
+  readonly #confinement: Confinement | null;
   readonly #running = new Map<ProcessTree, Promise<unknown>>();
   #closed = false;
 
-  /** `guard` may be that of other runners of this agent too. */
-  constructor(command: ExecCommand, agentEnv: NodeJS.ProcessEnv, guard: Guard) {
+  /** `guard` may be that of other runners of this agent too. Without `confinement` it runs as the agent, and as the agent may. */
+  constructor(command: ExecCommand, agentEnv: NodeJS.ProcessEnv, guard: Guard, confinement: Confinement | null = null) {
     this.name = command.name;
     this.#guard = guard;
+    this.#confinement = confinement;
     this.#command = command;
     this.#agentEnv = agentEnv;
   }
@@ -73,10 +77,11 @@ export class ExecRunner implements Runner {
     if (job.modelId !== this.#command.name) {
       return unsuccessful("unavailable", "unknown_command", `This runner is for "${this.#command.name}", not "${job.modelId}".`, { fault: "none" });
     }
-    const parent = this.#agentEnv["TMPDIR"] || tmpdir();
+    const parent = privateParent(this.#agentEnv);
+    const account = this.#confinement?.account ?? null;
     let directory: string;
     try {
-      directory = await mkdtemp(join(parent, "gpu-router-exec-"));
+      directory = await makePrivateDirectory(parent, account);
     } catch (error) {
       return unsuccessful("unavailable", "spawn_failed", `No private directory in ${parent}: ${(error as Error).message}. Make room there, or set TMPDIR of the agent.`);
     }
@@ -84,7 +89,7 @@ export class ExecRunner implements Runner {
       return await this.#runIn(directory, job, sink, limits.maxResultBytes, signal);
     } finally {
       // A directory that cannot be removed must not turn a finished job into an exception.
-      await rm(directory, { recursive: true, force: true, maxRetries: 2 }).catch(() => {});
+      await removePrivateDirectory(directory, account).catch(() => {});
     }
   }
 
@@ -98,14 +103,15 @@ export class ExecRunner implements Runner {
     if (signal.aborted) return unsuccessful("cancelled", "cancelled", "Cancelled before it began.");
     if (this.#closed) return unsuccessful("unavailable", "runner_closed", "The agent is stopping.", { fault: "none" });
     const command = this.#command;
+    const confinement = this.#confinement;
+    const account = confinement?.account ?? null;
     const resultFile = join(directory, "gpu-router-result");
-    const env = commandEnvironment(command.env, this.#agentEnv, job, directory, resultFile);
+    const env = commandEnvironment(command.env, this.#agentEnv, job, directory, resultFile, account);
     const cwd = command.cwd === "" ? directory : command.cwd;
     const output = new AttemptOutput(sink, command.maxOutputBytes, Math.min(command.maxOutputBytes, maxResultBytes));
     const tree = new ProcessTree({
-      argv: command.argv,
+      ...(confinement?.launch(command.argv, env) ?? { argv: command.argv, env }),
       cwd,
-      env,
       stdin: job.payload,
       killGraceMs: command.killGraceMs,
       guard: this.#guard,
@@ -128,12 +134,20 @@ export class ExecRunner implements Runner {
     if (end.kind === "signalled" && job.mustNotRunTwice && this.#guard.leaseIsOut) return output.unsuccessful("fenced", "lease_out", "The agent stood still past its lease: its guard has ended the command.");
     const gpuFault = end.kind === "signalled" || end.exitCode !== 0 ? gpuFaultIn(output.stderrText) : null;
     if (gpuFault) return output.unsuccessful("unavailable", "gpu_fault", `${gpuFault}. ${describeEnd(end)}`, { fault: "gpu", ...(end.kind === "exited" && { exitCode: end.exitCode }) });
+    if (end.kind === "exited" && confinement?.wasNotStarted(end.exitCode, output.stderrText)) return output.unsuccessful("unavailable", "spawn_failed", `The command could not be started as configured in the agent's runners.exec.`);
+    const limit = end.kind === "signalled" || end.exitCode !== 0 ? limitReached(end, output.stderrText, confinement?.limits ?? NO_LIMITS) : "";
+    if (limit !== "") return output.unsuccessful("failed", "limit_exceeded", `The command came up against a limit of this node: ${limit}, in the agent's runners.exec. ${describeEnd(end)}`, end.kind === "exited" ? { exitCode: end.exitCode } : {});
     if (end.kind === "signalled") return output.unsuccessful("unavailable", "killed", killedText(end.signal));
     if (end.exitCode !== 0) return output.unsuccessful("failed", "exit_code", describeEnd(end), { exitCode: end.exitCode });
-    const file = await readResultFile(resultFile, maxResultBytes);
+    const file = await readResultFile(resultFile, maxResultBytes, account?.uid);
     if (file.kind === "unusable") return output.unsuccessful("failed", file.code, file.message);
     return file.kind === "read" ? output.succeeded(file.bytes, "application/octet-stream") : output.succeededWithTail();
   }
+}
+
+/** Where private directories lie. */
+export function privateParent(agentEnv: NodeJS.ProcessEnv): string {
+  return agentEnv["TMPDIR"] || tmpdir();
 }
 
 /** What one attempt has written so far: live output up to a bound, the tails, the times. */

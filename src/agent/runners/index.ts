@@ -1,7 +1,10 @@
 // Makes the runners of a node from its configuration. Called by the agent when it starts.
 import type { GpuKind } from "../../simulated-gpu/gpu-kinds.js";
-import { ExecRunner, type ExecCommand } from "./exec.js";
+import { ExecRunner, privateParent, type ExecCommand } from "./exec.js";
+import type { RunAs } from "./exec/account.js";
+import { Confinement } from "./exec/confinement.js";
 import { ProcessGuard } from "./exec/process-guard.js";
+import { NO_LIMITS, type ResourceLimits } from "./exec/resource-limits.js";
 import { OpenAiRunner, type OpenAiRunnerOptions } from "./openai.js";
 import type { Runner } from "./runner.js";
 import { SimulatedRunner, type SimulatedDevices } from "./simulated.js";
@@ -12,12 +15,20 @@ export interface OpenAiServerConfig extends Omit<OpenAiRunnerOptions, "apiKey" |
   readonly apiKeyEnv: string;
 }
 
+/** A command, as configured. */
+export interface ExecCommandConfig extends ExecCommand {
+  /** null: as the agent. */
+  readonly runAs: RunAs | null;
+  /** null: those of the agent. */
+  readonly limits: ResourceLimits | null;
+}
+
 /** The part of the agent's configuration that runners come from; `AgentConfig` has this shape. */
 export interface RunnersConfig {
   readonly probe: { readonly simulated: { readonly kind: GpuKind; readonly speed: number } };
   readonly runners: {
     readonly openai: readonly OpenAiServerConfig[];
-    readonly exec: readonly ExecCommand[];
+    readonly exec: readonly ExecCommandConfig[];
     /** null: where the GPUs are simulated. */
     readonly simulated: boolean | null;
   };
@@ -32,7 +43,7 @@ export interface RunnerSurroundings {
 
 /**
  * The runners, names unique. `devices` are the node's simulated GPUs, if its GPUs are simulated. Discovery of models begins at
- * once. Throws, with what to do, when the simulated runner is asked for on real GPUs.
+ * once. Throws, with what to do, when the simulated runner is asked for on real GPUs, or a command cannot be confined as it should be.
  */
 export function createRunners(
   config: RunnersConfig,
@@ -51,7 +62,16 @@ export function createRunners(
       const apiKey = apiKeyEnv === "" ? "" : (env[apiKeyEnv] ?? "");
       return new OpenAiRunner({ ...server, apiKey, onTrouble: (trouble) => onTrouble(server.name, trouble) });
     }),
-    ...exec.map((command) => new ExecRunner(command, env, guard)),
+    ...exec.map((command) => new ExecRunner(command, env, guard, confinementOf(command, env))),
     ...(withSimulated ? [new SimulatedRunner({ devices, gpuKind, speed })] : []),
   ];
+}
+
+function confinementOf({ name, runAs, limits }: ExecCommandConfig, env: NodeJS.ProcessEnv): Confinement | null {
+  if (!runAs && !limits) return null;
+  try {
+    return new Confinement(runAs, limits ?? NO_LIMITS, privateParent(env));
+  } catch (error) {
+    throw new Error(`runners.exec "${name}" cannot be run as configured: ${(error as Error).message}.`, { cause: error });
+  }
 }

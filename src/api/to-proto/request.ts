@@ -11,6 +11,7 @@ import {
   type WatchResponse,
 } from "../../../gen/gpurouter/v1/router_pb.js";
 import { gpusOf, wishesOf, type Phase } from "../../core/model/request.js";
+import type { ApiError } from "../outcomes.js";
 import type { RequestView, RouteOutcome, WatchEvent } from "../router-port.js";
 import { timestamp, uint32, uint64 } from "./scalars.js";
 
@@ -38,8 +39,8 @@ export function routeResponse(outcome: Extract<RouteOutcome, { kind: "accepted" 
 }
 
 /** The place of a refused request in the answer to a batch. */
-export function rejectedResponse(requestId: string, message: string): RouteResponse {
-  return create(RouteResponseSchema, { requestId, status: RouteStatus.REJECTED, message });
+export function rejectedResponse(requestId: string, { kind, message, retryAfterMs }: ApiError): RouteResponse {
+  return create(RouteResponseSchema, { requestId, status: RouteStatus.REJECTED, message, rejection: kind, retryAfterMs: BigInt(Math.ceil(retryAfterMs)) });
 }
 
 /** Everything known of a request; `nowMs` (UTC) ends the duration of one that still runs. */

@@ -30,14 +30,14 @@ export function compareMarkdown(comparisons: readonly Comparison[]): string {
     ),
     "",
     table(
-      ["at the rival's goodput", "load", "policy", "mean", "first p95", "p99", "in SLO ± seeds", "batch", "GPUs"],
-      comparisons.flatMap((each) =>
-        [each.leastLoaded, each.bestPeer].flatMap(({ rival, hybrid, gpus, hybridGpus }) =>
-          rival.figures === null || hybrid === null ? [] : [side(each, rival.figures, String(gpus)), side(each, hybrid, hybridGpus === null ? "-" : String(hybridGpus))],
-        ),
-      ),
+      ["at the rival's goodput", "load", "policy", "mean", "first p95", "p99", "in SLO ± seeds", "batch"],
+      comparisons.flatMap((each) => [each.leastLoaded, each.bestPeer].flatMap(({ rival, hybrid }) => (rival.figures === null || hybrid === null ? [] : [side(each, rival.figures), side(each, hybrid)]))),
     ),
   ];
+  for (const each of comparisons.filter(({ gpusFor }) => gpusFor.length > 0)) {
+    const head = [`GPUs for ${each.scenario}, in its mix`, "hybrid", each.leastLoaded.rival.policy, each.bestPeer.rival.policy];
+    lines.push("", table(head, each.gpusFor.map(({ load, ...counted }) => [`load ${load}`, ...[counted.hybrid, counted.leastLoaded, counted.bestPeer].map((gpus) => (gpus === null ? "-" : String(gpus)))])));
+  }
   for (const each of comparisons.filter(({ ablations }) => ablations.length > 0)) {
     lines.push("", table([`${each.scenario} without`, "goodput", "of hybrid's", "in SLO ± seeds", "worst user", "batch", "first p95 / p99", "busy"], each.ablations.map((one) => [one.policy.replace("hybrid-", ""), String(one.load), shareText(one.load / Math.max(1e-9, each.hybrid.load)), ...quality(one.figures)])));
   }
@@ -60,9 +60,9 @@ function quality(figures: Figures | null): string[] {
   return [kept(figures), worstUserAttainment === null ? "-" : shareText(worstUserAttainment), batchCompletion === null ? "-" : shareText(batchCompletion), `${durationText(firstOutput.p95Ms)} / ${durationText(firstOutput.p99Ms)}`, shareText(figures.busyShare)];
 }
 
-function side(comparison: Comparison, figures: Figures, gpus: string): string[] {
+function side(comparison: Comparison, figures: Figures): string[] {
   const { policy, load, response, firstOutput, batchCompletion } = figures;
-  return [comparison.scenario, String(load), policy, durationText(response.meanMs), durationText(firstOutput.p95Ms), durationText(firstOutput.p99Ms), kept(figures), batchCompletion === null ? "-" : shareText(batchCompletion), gpus];
+  return [comparison.scenario, String(load), policy, durationText(response.meanMs), durationText(firstOutput.p95Ms), durationText(firstOutput.p99Ms), kept(figures), batchCompletion === null ? "-" : shareText(batchCompletion)];
 }
 
 function kept({ attainment, attainmentSpread }: Figures): string {

@@ -168,10 +168,10 @@ function gainOf(outcomes: number): number {
   return Math.max(GAIN, 0.5 / (1 + outcomes / 4));
 }
 
-/** One output token's share of the iterations of a well-filled GPU, ms. */
-export function writeMsPerToken(times: ModelTimes, kind: number): number {
+/** One output token's share of the iterations of a well-filled GPU, which works on `slots` requests at most, ms. */
+export function writeMsPerToken(times: ModelTimes, kind: number, slots = TYPICAL_CONCURRENCY): number {
   const { stepBaseMs, stepMsPerRequest, stepMsPerKvToken } = times;
-  return (stepBaseMs[kind]! + stepMsPerKvToken[kind]! * TYPICAL_KV_TOKENS) / TYPICAL_CONCURRENCY + stepMsPerRequest[kind]!;
+  return stepBaseMs[kind]! / Math.min(slots, TYPICAL_CONCURRENCY) + (stepMsPerKvToken[kind]! * TYPICAL_KV_TOKENS) / TYPICAL_CONCURRENCY + stepMsPerRequest[kind]!;
 }
 
 /** Time on the GPU until a prompt of `tokens` has been read, ms, while iterations that also serve others take `stepMs`. */

@@ -5,7 +5,7 @@ import type { CoreSettings } from "../settings.js";
 
 /**
  * The router's own words: `lost` when the attempt's GPU or node is gone, or its agent does not know it; `overdue` when it did not begin, or
- * gave no sign of life, in its time; `preempted` when it has stopped for more urgent work, as it was told to.
+ * gave no sign of life, in its time; `preempted` when it has stopped for more urgent work, or for an operator (`error` says so then), as it was told to.
  */
 export type AttemptFate = AttemptOutcome | "lost" | "overdue" | "preempted";
 
@@ -24,7 +24,7 @@ export function nextStep(request: Request, fate: AttemptFate, error: RequestErro
   if (fate === "succeeded") return { kind: "end", phase: "completed", error: null };
   if (request.stop) return stopped(request.stop);
   if (fate === "failed") return { kind: "end", phase: "failed", error: error ?? { code: "failed", message: "The work failed without saying why." } };
-  if (fate === "preempted") return { kind: "retry", delayMs: 0, reason: "preempted", budgeted: false };
+  if (fate === "preempted") return { kind: "retry", delayMs: 0, reason: error ? `${error.code}: ${error.message}` : "preempted", budgeted: false };
   const faults = request.attempt - (request.preemptions ?? 0);
   // The agent stopped it without our asking; treat it as the runner's fault.
   const reason = error ? `${error.code}: ${error.message}` : fate;
@@ -47,5 +47,5 @@ export function nextStep(request: Request, fate: AttemptFate, error: RequestErro
 export function stopped(stop: NonNullable<Request["stop"]>): Extract<NextStep, { kind: "end" }> {
   return stop.cause === "cancel"
     ? { kind: "end", phase: "cancelled", error: stop.by ? { code: "cancelled_by_operator", message: stop.reason || "An operator has cancelled it." } : null }
-    : { kind: "end", phase: "failed", error: { code: stop.stage ? `${stop.stage}_timeout` : "timeout", message: stop.reason } };
+    : { kind: "end", phase: "failed", error: { code: stop.obstacle ?? (stop.stage ? `${stop.stage}_timeout` : "timeout"), message: stop.reason } };
 }

@@ -1,8 +1,8 @@
 // Nodes and their GPUs as they come, go silent and come back, and what that means for the work on them. Called by the engine.
-import type { Event, Step } from "../events.js";
+import type { Event, Step, ToldOfGpu } from "../events.js";
 import type { FleetHealth } from "../health/fleet-health.js";
 import type { GpuInventory, GpuReport } from "../model/gpu.js";
-import type { AttemptRef, GpuId, NodeId } from "../model/ids.js";
+import type { AttemptRef, NodeId } from "../model/ids.js";
 import { gpusOf, type Request } from "../model/request.js";
 import type { Preemption } from "../placement/preemption.js";
 import { emit } from "../records.js";
@@ -32,6 +32,8 @@ interface Ghost {
 
 /** A router that stalls for ever finds the dead too. */
 const MOST_EXCUSES = 8;
+/** What was placed on a GPU so long after something happened to it was placed by who knew of that, ms: it is told at once, or the node is away. */
+const KNOWN_AFTER_MS = 5_000;
 
 export class Nodes {
   readonly #state: State;
@@ -173,26 +175,40 @@ export class Nodes {
   }
 
   /** A node says that it has lost a GPU. */
-  gpuLost(nodeId: NodeId, gpuId: GpuId, reason: string, nowMs: number, step: Step): void {
-    for (const gpu of this.#health.affectedBy(nodeId, gpuId)) {
-      this.#health.lost(gpu, reason, nowMs);
-      this.#dropWork(gpu, reason, nowMs, step);
+  gpuLost(told: ToldOfGpu, reason: string, nowMs: number, step: Step): void {
+    if (!this.#isNews(told)) return;
+    const atMs = nowMs - (told.ageMs ?? 0);
+    for (const gpu of this.#health.affectedBy(told.nodeId, told.gpuId)) {
+      this.#health.lost(gpu, reason, atMs, nowMs);
+      this.#dropWork(gpu, reason, atMs, nowMs, step);
     }
   }
 
   /** What else a node says of a GPU of its own; some of it means that the work there is lost. */
-  gpuReported(nodeId: NodeId, gpuId: GpuId, report: GpuReport, nowMs: number, step: Step): void {
-    for (const gpu of this.#health.affectedBy(nodeId, gpuId)) {
-      if (this.#health.report(gpu, report, nowMs)) this.#dropWork(gpu, report.kind === "xid" ? `Xid ${report.xid}` : report.reason, nowMs, step);
+  gpuReported(told: ToldOfGpu, report: GpuReport, nowMs: number, step: Step): void {
+    if (!this.#isNews(told)) return;
+    const atMs = nowMs - (told.ageMs ?? 0);
+    for (const gpu of this.#health.affectedBy(told.nodeId, told.gpuId)) {
+      if (this.#health.report(gpu, report, atMs, nowMs)) this.#dropWork(gpu, report.kind === "xid" ? `Xid ${report.xid}` : report.reason, atMs, nowMs, step);
     }
   }
 
-  #dropWork(gpu: number, reason: string, nowMs: number, step: Step): void {
+  /** Agents tell again what they are not sure was read. */
+  #isNews({ nodeId, sequence }: ToldOfGpu): boolean {
+    const node = this.#state.fleet.nodes.get(nodeId);
+    if (!node || sequence === undefined) return true;
+    if (sequence <= node.toldUpTo) return false;
+    node.toldUpTo = sequence;
+    return true;
+  }
+
+  /** What was placed there before, or before anybody could know. */
+  #dropWork(gpu: number, reason: string, atMs: number, nowMs: number, step: Step): void {
     const { nodeId } = this.#state.fleet.nodeOf[gpu]!;
     const { gpuId } = this.#state.fleet.inventory[gpu]!;
-    this.#state.fleet.prefixes.forget(gpu);
+    this.#state.fleet.cachesLost(gpu);
     for (const request of this.#state.onNode(nodeId)) {
-      if (!gpusOf(request).includes(gpuId)) continue;
+      if (!gpusOf(request).includes(gpuId) || request.placedAtMs > atMs + KNOWN_AFTER_MS) continue;
       this.#attempts.tellToStop(request, step);
       // Work that must not run twice waits for the agent's word that it has stopped: the node lives and will say so.
       const error = { code: "gpu_lost", message: reason };

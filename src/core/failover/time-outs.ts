@@ -5,7 +5,8 @@
 import { ChurnMap } from "../../lib/churn-map.js";
 import { TimerWheel } from "../../lib/timer-wheel.js";
 import type { RequestId } from "../model/ids.js";
-import { gpusOf, type Request, type RequestError, type RequestSpec, type StageTimeouts } from "../model/request.js";
+import { gpusOf, type Request, type RequestError, type RequestSpec, type StageTimeouts, type StopWish } from "../model/request.js";
+import type { WaitingQueue } from "../queue/waiting-queue.js";
 import type { Record as Fact } from "../records.js";
 import type { ConfiguredTimeouts, CoreSettings } from "../settings.js";
 import type { State } from "../state.js";
@@ -138,6 +139,18 @@ export class TimeOuts {
     }
     return undefined;
   }
+}
+
+const OBSTACLES: Readonly<{ [O in NonNullable<StopWish["obstacle"]>]: string }> = {
+  no_eligible_gpu: "No GPU of the fleet can take it, however idle; Explain says what it needs.",
+  over_quota: "The quota of its user or his team kept it from its turn.",
+};
+
+/** The wish to end a request whose time is up, for `reason`. `stage` as in `StopWish`. */
+export function timeUp(request: Request, queue: WaitingQueue, reason: string, nowMs: number, stage?: "waiting" | "running"): StopWish {
+  const { spec, phase } = request;
+  const obstacle = phase !== "queued" ? undefined : queue.isHopeless(spec.requestId) ? "no_eligible_gpu" : queue.isHeld(spec) ? "over_quota" : undefined;
+  return { cause: "timeout", ...(stage && { stage }), ...(obstacle && { obstacle }), reason: obstacle ? `${reason} ${OBSTACLES[obstacle]}` : reason, atMs: nowMs };
 }
 
 function errorOf(request: Request, { stage, limitMs }: Limit): RequestError {

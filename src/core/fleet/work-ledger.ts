@@ -115,6 +115,7 @@ export class WorkLedger {
   tightTokens = new Float64Array(FIRST_CAPACITY);
   /** The most that any of those with a promise still has to write. */
   mostTokens = new Float64Array(FIRST_CAPACITY);
+  readonly #slots: number;
   readonly #held: Held[][] = [];
   /** GPUs by kind. */
   readonly #ofKind: number[] = [];
@@ -129,8 +130,10 @@ export class WorkLedger {
   /** Share of time that went into reading prompts lately, 0..1. */
   #stallShare = new Float64Array(FIRST_CAPACITY);
 
-  constructor(times: ServiceTimes) {
+  /** A GPU gets at most `slots` requests. */
+  constructor(times: ServiceTimes, slots: number) {
     this.times = times;
+    this.#slots = slots;
   }
 
   /** Enters a GPU, or renames a known one. */
@@ -242,7 +245,7 @@ export class WorkLedger {
     if (gpus.length > 1 || inputTokens + outputTokens === 0) return gpus.length * of.durationMs;
     const times = this.times.of(modelId);
     const kind = this.kind[gpus[0]!]!;
-    return inputTokens * times.prefillMsPerToken[kind]! + outputTokens * writeMsPerToken(times, kind);
+    return inputTokens * times.prefillMsPerToken[kind]! + outputTokens * writeMsPerToken(times, kind, this.#slots);
   }
 
   /** How much longer an iteration becomes with one more request of a model that holds `tokens`, ms. */

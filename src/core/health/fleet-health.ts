@@ -7,6 +7,7 @@ import type { GpuHealthView, GpuReport, GpuTelemetry, HealthStatus, HealthTransi
 import type { GpuId, NodeId } from "../model/ids.js";
 import type { CoreSettings } from "../settings.js";
 import { GpuHealth, type Sign, type SignName } from "./gpu-health.js";
+import { PeerComparison } from "./peer-comparison.js";
 import { PeerStatistics } from "./peer-statistics.js";
 import { EVENT_REMEMBERED_MS, SampleSigns } from "./sample-signs.js";
 import { meaningOfXid } from "./xid.js";
@@ -15,8 +16,6 @@ import { meaningOfXid } from "./xid.js";
 const ERROR_RATE_GAIN = 0.05;
 /** And time takes all but 1/e of it within this long, ms: what is not used gets no outcomes that could. */
 const ERROR_RATE_TAU_MS = 300_000;
-/** How often speeds are compared and error rates age, ms. */
-const COMPARED_EVERY_MS = 5_000;
 /** A slow GPU counts as no longer slow below this share of what made it slow. */
 const NO_LONGER_SLOW = 0.85;
 /** Transitions that wait to be taken. More than a step can make; a router that takes none keeps the last. */
@@ -50,14 +49,16 @@ export class FleetHealth {
   readonly #settings: CoreSettings;
   readonly #entries: Entry[] = [];
   readonly #peers: PeerStatistics;
+  readonly #comparison: PeerComparison;
   readonly #restless = new Set<number>();
+  readonly #outByStatistics = new Set<number>();
   #transitions: GpuTransition[] = [];
-  #comparedAtMs = 0;
 
   constructor(fleet: Fleet, settings: CoreSettings) {
     this.#fleet = fleet;
     this.#settings = settings;
-    this.#peers = new PeerStatistics(settings.health.minOutcomes, (gpu) => fleet.work.kind[gpu]!);
+    this.#peers = new PeerStatistics(settings.health.minOutcomes);
+    this.#comparison = new PeerComparison(this.#peers, (gpu) => fleet.work.kind[gpu]!);
   }
 
   /** A sample of `gpu`, taken at `sampledAtMs`. */
@@ -74,39 +75,40 @@ export class FleetHealth {
     this.#settle(gpu, nowMs);
   }
 
-  /** The GPU does not answer any more: it is out at once, hard fact and not statistics. `told` is whether it has ever given a sample. */
-  lost(gpu: number, reason: string, nowMs: number): void {
+  /** The GPU does not answer any more: it is out at once, hard fact and not statistics. It happened at `atMs`. */
+  lost(gpu: number, reason: string, atMs: number, nowMs: number): void {
     const standing = this.#fleet.telemetry[gpu] !== null;
-    this.#raise(gpu, "lost", { demand: "quarantined", text: reason, needsReset: true, standing }, nowMs);
+    this.#raise(gpu, "lost", { demand: "quarantined", text: reason, needsReset: true, standing }, atMs, nowMs);
   }
 
-  /** What its node tells of a GPU; true when the work on it is lost. */
-  report(gpu: number, report: GpuReport, nowMs: number): boolean {
+  /** What its node tells of a GPU, which happened at `atMs`; true when the work that it had is lost. */
+  report(gpu: number, report: GpuReport, atMs: number, nowMs: number): boolean {
     switch (report.kind) {
       case "xid": {
         const { xidClass, text } = meaningOfXid(report.xid, report.detail);
         const said = `Xid ${report.xid}: ${text}`;
-        if (xidClass === "warning") this.#raise(gpu, "xid", { demand: "degraded", text: said, untilMs: nowMs + EVENT_REMEMBERED_MS }, nowMs);
-        else if (xidClass === "reset") this.#raise(gpu, "xid", { demand: "draining", text: said, needsReset: true }, nowMs);
-        else if (xidClass === "fatal") this.#raise(gpu, "xid", { demand: "quarantined", text: said, needsReset: true }, nowMs);
+        if (xidClass === "warning") this.#raise(gpu, "xid", { demand: "degraded", text: said, untilMs: atMs + EVENT_REMEMBERED_MS }, atMs, nowMs);
+        else if (xidClass === "reset") this.#raise(gpu, "xid", { demand: "draining", text: said, needsReset: true }, atMs, nowMs);
+        else if (xidClass === "fatal") this.#raise(gpu, "xid", { demand: "quarantined", text: said, needsReset: true }, atMs, nowMs);
         return xidClass === "fatal";
       }
       case "hangs":
-        this.#raise(gpu, "hangs", { demand: "draining", text: report.reason, standing: true }, nowMs);
+        this.#raise(gpu, "hangs", { demand: "draining", text: report.reason, standing: true }, atMs, nowMs);
         return false;
       case "restored":
-        this.restarted(gpu, report.reason, nowMs);
+        this.restarted(gpu, report.reason, atMs, nowMs);
         return false;
       default:
         unreachable(report);
     }
   }
 
-  /** It was reset: what only a reset helps is over, and it may prove itself at once. */
-  restarted(gpu: number, reason: string, nowMs: number): void {
+  /** It was reset: what only a reset helps is over, it may prove itself at once, and what its cache held is gone. */
+  restarted(gpu: number, reason: string, atMs: number, nowMs: number): void {
+    this.#fleet.cachesLost(gpu);
     const { health } = this.#entry(gpu);
     health.clear("hangs");
-    health.restarted(reason, nowMs);
+    health.restarted(reason, Math.max(atMs, health.sinceMs));
     this.#settle(gpu, nowMs);
   }
 
@@ -115,9 +117,9 @@ export class FleetHealth {
     for (const gpu of this.#gpusOf(nodeId)) {
       const { health } = this.#entry(gpu);
       if (!reported.has(this.#fleet.inventory[gpu]!.gpuId)) {
-        if (!health.signs.has("absent")) this.#raise(gpu, "absent", { demand: "quarantined", text: "its node does not report it", needsReset: true, standing: true }, nowMs);
-      } else if (health.signs.has("absent")) this.restarted(gpu, "its node reports it again", nowMs);
-      else if (anew) this.restarted(gpu, "its node was started anew", nowMs);
+        if (!health.signs.has("absent")) this.#raise(gpu, "absent", { demand: "quarantined", text: "its node does not report it", needsReset: true, standing: true }, nowMs, nowMs);
+      } else if (health.signs.has("absent")) this.restarted(gpu, "its node reports it again", nowMs, nowMs);
+      else if (anew) this.restarted(gpu, "its node was started anew", nowMs, nowMs);
     }
   }
 
@@ -147,7 +149,7 @@ export class FleetHealth {
         entry.outcomes += 1;
         errorRate[gpu]! += ((fault ? 1 : 0) - errorRate[gpu]!) * ERROR_RATE_GAIN;
       }
-      if (kind === "gpu_fault" && gpus.length === 1) this.#raise(gpu, "fault", { demand: "degraded", text: `an attempt failed by its fault: ${text}`, untilMs: nowMs + EVENT_REMEMBERED_MS }, nowMs);
+      if (kind === "gpu_fault" && gpus.length === 1) this.#raise(gpu, "fault", { demand: "degraded", text: `an attempt failed by its fault: ${text}`, untilMs: nowMs + EVENT_REMEMBERED_MS }, nowMs, nowMs);
       this.#judgeErrors(gpu, entry);
       this.#settle(gpu, nowMs);
     }
@@ -155,7 +157,7 @@ export class FleetHealth {
 
   /** Time passed. */
   tick(nowMs: number): void {
-    if (nowMs - this.#comparedAtMs >= COMPARED_EVERY_MS) this.#compare(nowMs);
+    this.#compare(nowMs);
     for (const gpu of [...this.#restless].sort((a, b) => a - b)) this.#settle(gpu, nowMs);
   }
 
@@ -187,8 +189,11 @@ export class FleetHealth {
     return [...(this.#fleet.nodes.get(nodeId)?.gpus ?? [])].sort((a, b) => a - b);
   }
 
-  #raise(gpu: number, name: SignName, sign: Sign, nowMs: number): void {
-    this.#entry(gpu).health.raise(name, sign);
+  /** What happened before now is judged as of then: of its quarantine only the rest is left. */
+  #raise(gpu: number, name: SignName, sign: Sign, atMs: number, nowMs: number): void {
+    const { health } = this.#entry(gpu);
+    health.raise(name, sign);
+    if (atMs < nowMs) this.#settle(gpu, Math.max(atMs, health.sinceMs));
     this.#settle(gpu, nowMs);
   }
 
@@ -218,25 +223,21 @@ export class FleetHealth {
   /** Of the connected GPUs only a share may be out for what outcomes suggest. One in quarantine or probation is not asked again. */
   #mayEject(gpu: number): boolean {
     let connected = 0;
-    let out = 0;
-    for (let each = 0; each < this.#fleet.size; each += 1) {
-      if (this.#fleet.nodeOf[each]!.connected) connected += 1;
-      if (each !== gpu && this.#entries[each]?.health.isOutByStatistics) out += 1;
-    }
+    for (const node of this.#fleet.nodes.values()) if (node.connected) connected += node.gpus.length;
+    const out = this.#outByStatistics.size - (this.#outByStatistics.has(gpu) ? 1 : 0);
     return out + 1 <= Math.max(1, Math.floor(connected * this.#settings.health.maxEjectedShare));
   }
 
+  /** Error rates age, and speeds are compared: of some GPUs at each call. */
   #compare(nowMs: number): void {
-    const left = this.#comparedAtMs === 0 ? 1 : Math.exp((this.#comparedAtMs - nowMs) / ERROR_RATE_TAU_MS);
-    this.#comparedAtMs = nowMs;
-    const { errorRate } = this.#fleet.health;
-    const slowness = this.#peers.slowness(nowMs);
-    for (let gpu = 0; gpu < this.#entries.length; gpu += 1) {
+    const { from, to } = this.#comparison.advance(this.#entries.length, nowMs);
+    const left = Math.exp(-this.#comparison.sinceLastMs / ERROR_RATE_TAU_MS);
+    for (let gpu = from; gpu < to; gpu += 1) {
       const entry = this.#entries[gpu];
       if (!entry || entry.outcomes === 0) continue;
-      errorRate[gpu]! *= left;
+      this.#fleet.health.errorRate[gpu]! *= left;
       this.#judgeErrors(gpu, entry);
-      this.#judgeSpeed(gpu, entry, slowness.get(gpu) ?? Number.NaN);
+      this.#judgeSpeed(gpu, entry, this.#comparison.slowness(gpu));
       this.#settle(gpu, nowMs);
     }
   }
@@ -260,6 +261,8 @@ export class FleetHealth {
     if (health.state !== before && health.state === "quarantined") this.#forgive(gpu, entry);
     if (health.isRestless) this.#restless.add(gpu);
     else this.#restless.delete(gpu);
+    if (health.isOutByStatistics) this.#outByStatistics.add(gpu);
+    else this.#outByStatistics.delete(gpu);
     this.#tell(gpu, entry);
     const { slots, factor } = this.#fleet.health;
     const verdict = {
@@ -277,6 +280,7 @@ export class FleetHealth {
     entry.outcomes = 0;
     this.#fleet.health.errorRate[gpu] = 0;
     this.#peers.forget(gpu);
+    this.#comparison.forget(gpu);
     for (const name of ["errors", "slow", "fault"] as const) entry.health.clear(name);
   }
 

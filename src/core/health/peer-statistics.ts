@@ -1,8 +1,10 @@
-// How each GPU does beside the others of its kind with the same models: what is slow or fails everywhere is the model's doing, not the
-// GPU's. Told of every outcome by fleet-health.ts, asked by it now and then. Not durable.
+// What each GPU did with each model, and what fails everywhere: that is the model's doing, not the GPU's. Told of every outcome by
+// fleet-health.ts; peer-comparison.ts compares speeds. Not durable.
+import { lowerMedian } from "./lower-median.js";
 
 /** What one GPU did with one model. */
 interface Figures {
+  readonly gpu: number;
   outcomes: number;
   /** 0..1, decayed by outcomes. */
   errorRate: number;
@@ -17,7 +19,9 @@ const GAIN = 0.1;
 /** No outcome counts for more than this many times what was expected: one odd measurement must not. */
 const MAX_RATIO = 20;
 /** GPUs of a kind that must know a model, itself included, before one of them can be told from the rest. */
-const MIN_PEERS = 3;
+export const MIN_PEERS = 3;
+/** A speed counts as often as it was measured, up to here: it is made of the last so many. */
+export const WEIGHTIEST_SUCCESSES = 1 / GAIN;
 /** A speed takes so many times as many outcomes as an error rate: times scatter more. */
 const SPEED_OUTCOMES = 4;
 /** What is older says nothing any more, ms. */
@@ -38,14 +42,15 @@ interface OfModel {
 /** Share of the GPUs that know a model; so that an outcome costs O(log GPUs) on average, however many fail. */
 const LOOK_AFTER_SHARE = 0.25;
 
+/** What a GPU's speed with a model is made of. */
+export type Speed = Readonly<Pick<Figures, "gpu" | "ratio" | "successes">>;
+
 export class PeerStatistics {
   readonly #minOutcomes: number;
-  readonly #kindOf: (gpu: number) => number;
   readonly #models = new Map<string, OfModel>();
 
-  constructor(minOutcomes: number, kindOf: (gpu: number) => number) {
+  constructor(minOutcomes: number) {
     this.#minOutcomes = minOutcomes;
-    this.#kindOf = kindOf;
   }
 
   /** `ratio` is the time that a success took over what was expected; 0 when nothing can be said of that. */
@@ -55,7 +60,7 @@ export class PeerStatistics {
     this.#models.delete(modelId);
     this.#models.set(modelId, ofModel);
     if (this.#models.size > MAX_MODELS) this.#models.delete(this.#models.keys().next().value!);
-    const figures = ofModel.figures.get(gpu) ?? { outcomes: 0, errorRate: 0, successes: 0, ratio: 0, atMs: 0 };
+    const figures = ofModel.figures.get(gpu) ?? { gpu, outcomes: 0, errorRate: 0, successes: 0, ratio: 0, atMs: 0 };
     ofModel.figures.set(gpu, figures);
     ofModel.outcomesSince += 1;
     figures.outcomes += 1;
@@ -71,32 +76,17 @@ export class PeerStatistics {
     for (const { figures } of this.#models.values()) figures.delete(gpu);
   }
 
-  /**
-   * By GPU: how many times as long it takes as the median of its kind, over the models that both know well; those that cannot be compared are
-   * not there. O(GPUs x models that each knows).
-   */
-  slowness(nowMs: number): ReadonlyMap<number, number> {
-    const sums = new Map<number, { sum: number; weight: number }>();
-    for (const { figures } of this.#models.values()) {
-      const ofKind = new Map<number, [gpu: number, known: Figures][]>();
-      for (const [gpu, known] of figures) {
-        if (known.successes < SPEED_OUTCOMES * this.#minOutcomes || nowMs - known.atMs > FORGOTTEN_AFTER_MS) continue;
-        const kind = this.#kindOf(gpu);
-        const peers = ofKind.get(kind) ?? [];
-        peers.push([gpu, known]);
-        ofKind.set(kind, peers);
-      }
-      for (const peers of ofKind.values()) {
-        if (peers.length < MIN_PEERS) continue;
-        const median = lowerMedian(peers.map(([, { ratio }]) => ratio));
-        for (const [gpu, { ratio, successes }] of peers) {
-          const counts = Math.min(successes, 1 / GAIN);
-          const { sum, weight } = sums.get(gpu) ?? { sum: 0, weight: 0 };
-          sums.set(gpu, { sum: sum + (ratio / median) * counts, weight: weight + counts });
-        }
-      }
-    }
-    return new Map([...sums].map(([gpu, { sum, weight }]) => [gpu, sum / weight]));
+  /** The models that something is known of. */
+  modelIds(): Iterable<string> {
+    return this.#models.keys();
+  }
+
+  /** Of the GPUs that know a model well, and lately; and how many it had to look at. O(GPUs that know it). */
+  speedsOf(modelId: string, nowMs: number): { readonly known: readonly Speed[]; readonly lookedAt: number } {
+    const known: Speed[] = [];
+    const figures = this.#models.get(modelId)?.figures ?? new Map<number, Figures>();
+    for (const each of figures.values()) if (each.successes >= SPEED_OUTCOMES * this.#minOutcomes && nowMs - each.atMs <= FORGOTTEN_AFTER_MS) known.push(each);
+    return { known, lookedAt: figures.size };
   }
 
   /** Whether a model fails on most GPUs, of whatever kind, about as often as on this one: then a fault with it says nothing of the GPU. */
@@ -107,15 +97,9 @@ export class PeerStatistics {
     if (ofModel.outcomesSince >= ofModel.figures.size * LOOK_AFTER_SHARE) {
       const rates: number[] = [];
       for (const { outcomes, errorRate, atMs } of ofModel.figures.values()) if (outcomes >= this.#minOutcomes && nowMs - atMs <= FORGOTTEN_AFTER_MS) rates.push(errorRate);
-      ofModel.commonErrorRate = rates.length < MIN_PEERS ? Number.NaN : lowerMedian(rates);
+      ofModel.commonErrorRate = rates.length < MIN_PEERS ? Number.NaN : lowerMedian(Float64Array.from(rates));
       ofModel.outcomesSince = 0;
     }
     return ofModel.commonErrorRate > COMMON_SHARE * own.errorRate;
   }
-}
-
-/** Of an even number the lower of the two in the middle. */
-function lowerMedian(values: number[]): number {
-  values.sort((a, b) => a - b);
-  return values[Math.floor((values.length - 1) / 2)]!;
 }

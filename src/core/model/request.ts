@@ -167,6 +167,8 @@ export interface StopWish {
   readonly cause: "cancel" | "timeout";
   /** Which time-out it was; absent for that of the whole request. */
   readonly stage?: "waiting" | "running";
+  /** What kept it from a GPU until its time was up; absent when that was no more than others before it. */
+  readonly obstacle?: "no_eligible_gpu" | "over_quota";
   readonly reason: string;
   readonly atMs: number;
   /** There when somebody else than its owner asked for it. */

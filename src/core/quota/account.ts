@@ -74,15 +74,17 @@ export class Account {
     return this.day.used(nowMs) === 0 && this.gpuUsedMs(nowMs, periodMs) === 0;
   }
 
-  /** GPU time charged in the period of `nowMs`, ms. */
+  /** GPU time charged in the period of `nowMs`, ms. A clock that was set back into the period before stays in the one that had begun. */
   gpuUsedMs(nowMs: number, periodMs: number): number {
-    return Math.floor(this.#gpuUsedAtMs / periodMs) === Math.floor(nowMs / periodMs) ? this.#gpuUsedMs : 0;
+    const ahead = Math.floor(this.#gpuUsedAtMs / periodMs) - Math.floor(nowMs / periodMs);
+    return ahead === 0 || ahead === 1 ? this.#gpuUsedMs : 0;
   }
 
   /** Charges GPU time that was used, in the period of `atMs`. */
   chargeGpu(gpuMs: number, atMs: number, periodMs: number): void {
-    this.#gpuUsedMs = this.gpuUsedMs(atMs, periodMs) + gpuMs;
-    this.#gpuUsedAtMs = atMs;
+    const usedMs = this.gpuUsedMs(atMs, periodMs);
+    this.#gpuUsedMs = usedMs + gpuMs;
+    this.#gpuUsedAtMs = usedMs > 0 ? Math.max(this.#gpuUsedAtMs, atMs) : atMs;
     this.usage.gpuMs += gpuMs;
   }
 

@@ -204,7 +204,7 @@ export const FAULTS: readonly Fault[] = [
     strikes: 2,
     strike: (world, draw) => {
       const node = nodeOf(world, draw);
-      const gpuId = draw.pick(node.gpuIds);
+      const gpuId = draw.pick(node.physicalIds);
       world.note(() => `fault    ${gpuId} falls off the bus`);
       node.loseGpu(gpuId, draw.chance(0.5));
       world.later(draw.between(500, 4_000), () => {
@@ -220,7 +220,7 @@ export const FAULTS: readonly Fault[] = [
     strikes: 4,
     strike: (world, draw) => {
       const node = nodeOf(world, draw);
-      node.xid(draw.pick(node.gpuIds), draw.pick([13, 31, 43, 45, 48, 63, 64, 74, 94, 95, 119]));
+      node.xid(draw.pick(node.physicalIds), draw.pick([13, 31, 43, 45, 48, 63, 64, 74, 94, 95, 119]));
     },
   },
   {
@@ -283,5 +283,3 @@ export const FAULTS: readonly Fault[] = [
     },
   },
 ];
-
-export const FAULT_NAMES: readonly string[] = FAULTS.map(({ name }) => name);

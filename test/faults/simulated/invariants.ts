@@ -2,11 +2,12 @@
 import type { ConnectResponse } from "../../../gen/gpurouter/v1/agent_pb.js";
 import type { RequestView } from "../../../src/api/router-port.js";
 import type { Engine } from "../../../src/core/engine.js";
+import type { GpuId } from "../../../src/core/model/ids.js";
 import { gpusOf, isExclusive, isTerminal, type Request } from "../../../src/core/model/request.js";
 import { STOP_GRACE_MS } from "../../../src/core/records.js";
 import type { CoreSettings } from "../../../src/core/settings.js";
 import { takeSnapshot } from "../../../src/core/snapshot.js";
-import type { DurableFacts } from "./durable-facts.js";
+import type { Facts } from "./facts.js";
 import type { Executions } from "./executions.js";
 import type { Told } from "./simulated-client.js";
 import type { Heard } from "./simulated-receiver.js";
@@ -25,7 +26,7 @@ export function nothingAcknowledgedIsLost(promised: ReadonlySet<string>, engine:
 }
 
 /** An attempt is sent to one node, and the next one only when it is over, on the disk too. `sent` is where each attempt went. */
-export function oneLiveAttemptPerRequest(nodeId: string, message: ConnectResponse, sent: Map<string, string>, facts: DurableFacts): void {
+export function oneLiveAttemptPerRequest(nodeId: string, message: ConnectResponse, sent: Map<string, string>, facts: Facts): void {
   for (const { ref } of message.dispatches) {
     const key = `${ref?.requestId}#${ref?.attempt}`;
     const before = sent.get(key);
@@ -34,6 +35,15 @@ export function oneLiveAttemptPerRequest(nodeId: string, message: ConnectRespons
     if (ref && facts.attempt.get(ref.requestId) !== ref.attempt && facts.wasPlaced(ref.requestId, ref.attempt)) {
       throw new Violation("oneLiveAttemptPerRequest", `${key} is sent to ${nodeId} although attempt ${facts.attempt.get(ref.requestId)} has taken its place`);
     }
+  }
+}
+
+/** Work that saves what it has done goes on from there when an attempt had begun, as far as is known; nothing else believes that it does. */
+export function savedWorkGoesOn(message: ConnectResponse, facts: Facts, savesWork: (requestId: string) => boolean): void {
+  for (const { ref, continues } of message.dispatches) {
+    const { requestId = "", attempt = 0 } = ref ?? {};
+    const should = savesWork(requestId) && attempt > (facts.interrupted.get(requestId) ?? Number.POSITIVE_INFINITY);
+    if (continues !== should) throw new Violation("savedWorkGoesOn", `${requestId}#${attempt} is told to ${continues ? "go on" : "begin anew"}`);
   }
 }
 
@@ -46,6 +56,19 @@ export function mustNotRunTwiceRunsOnce(executions: Executions, nowMs: number): 
     const there = where.get(requestId);
     if (there !== undefined) throw new Violation("mustNotRunTwiceRunsOnce", `${requestId} runs as ${there} and as ${here}`);
     where.set(requestId, here);
+  }
+}
+
+/** The order to restart a GPU is carried out once, whatever processes of its agent there are. */
+export function restartsAreRunOnce(restartId: string, times: number): void {
+  if (times > 1) throw new Violation("restartsAreRunOnce", `restart ${restartId} was run ${times} times`);
+}
+
+/** A GPU is restarted when nothing makes headway on it; what may run twice and was given up may still. */
+export function restartsFindNothing(restartId: string, gpuIds: readonly string[], executions: Executions, known: Facts, nowMs: number): void {
+  for (const { requestId, attempt, gpuIds: on, mustNotRunTwice } of executions.running(nowMs)) {
+    if (!on.some((gpuId) => gpuIds.includes(gpuId)) || (!mustNotRunTwice && !known.isOn(requestId, attempt))) continue;
+    throw new Violation("restartsFindNothing", `${requestId}#${attempt} runs when restart ${restartId} begins`);
   }
 }
 
@@ -75,7 +98,8 @@ export function resultsAreTrue({ request, result }: RequestView, executions: Exe
 }
 
 /** No GPU has more live attempts than slots, more memory promised than it may, or company where one wants to be alone. */
-export function noGpuIsOverCommitted(engine: Engine, settings: CoreSettings, memoryMib: number): void {
+export function noGpuIsOverCommitted(engine: Engine, settings: CoreSettings): void {
+  const { fleet } = engine.state;
   const byGpu = new Map<string, Request[]>();
   for (const request of engine.state.requests.values()) {
     if (request.phase === "queued") continue;
@@ -88,7 +112,7 @@ export function noGpuIsOverCommitted(engine: Engine, settings: CoreSettings, mem
     if (requests.length > settings.maxConcurrentTasksPerGpu) broken(`more than ${settings.maxConcurrentTasksPerGpu} slots`);
     if (requests.length > 1 && requests.some(({ spec }) => isExclusive(spec, settings.exclusiveTypes))) broken("one of them is to have it to itself");
     const reservedMib = requests.reduce((sum, request) => sum + engine.state.reservedMib(request), 0);
-    if (reservedMib > memoryMib * settings.memoryThreshold) broken(`${reservedMib} MiB are more than the threshold`);
+    if (reservedMib > fleet.inventory[fleet.indexOf(gpuId as GpuId)]!.memoryTotalMib * settings.memoryThreshold) broken(`${reservedMib} MiB are more than the threshold`);
   }
 }
 
@@ -144,7 +168,7 @@ function durableText(engine: Engine): string {
 }
 
 /** A callback that leaves tells what is on the disk. */
-export function callbacksAreDurable(requestId: string, { type, status }: Heard, facts: DurableFacts): void {
+export function callbacksAreDurable(requestId: string, { type, status }: Heard, facts: Facts): void {
   if (type === "request.rerouted") return;
   const durable = facts.ended.get(requestId);
   if (durable === undefined || status !== `REQUEST_STATE_${durable.toUpperCase()}`) throw new Violation("callbacksAreDurable", `${requestId} is told as ${status}, the disk has ${durable ?? "no end"}`);
@@ -171,7 +195,7 @@ function sameForSame(_key: string, value: unknown): unknown {
 }
 
 /** What agents are sent is on the disk: the epoch, each placement, the end of each attempt that they may forget. */
-export function wordsToAgentsAreDurable(nodeId: string, message: ConnectResponse, sent: ReadonlyMap<string, string>, facts: DurableFacts): void {
+export function wordsToAgentsAreDurable(nodeId: string, message: ConnectResponse, sent: ReadonlyMap<string, string>, facts: Facts): void {
   if (message.welcome && Number(message.welcome.epoch) > facts.epoch) throw new Violation("wordsToAgentsAreDurable", `epoch ${message.welcome.epoch} is not on the disk`);
   for (const { ref } of message.dispatches) {
     if (ref && !facts.wasPlaced(ref.requestId, ref.attempt)) throw new Violation("wordsToAgentsAreDurable", `the placement of ${ref.requestId}#${ref.attempt} is not on the disk`);
@@ -184,7 +208,7 @@ export function wordsToAgentsAreDurable(nodeId: string, message: ConnectResponse
 }
 
 /** What callers are told is on the disk: an acceptance, an end. */
-export function wordsToCallersAreDurable(requestId: string, view: RequestView | null, facts: DurableFacts): void {
+export function wordsToCallersAreDurable(requestId: string, view: RequestView | null, facts: Facts): void {
   if (!facts.accepted.has(requestId)) throw new Violation("wordsToCallersAreDurable", `the acceptance of ${requestId} is not on the disk`);
   if (!view || !isTerminal(view.request.phase)) return;
   const durable = facts.ended.get(requestId);

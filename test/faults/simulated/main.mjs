@@ -137,7 +137,9 @@ if (given.help) {
 }
 const bug = given.plant === undefined ? null : bugNamed(given.plant);
 const folder = pathToFileURL(codeWith(bug)).href;
-const { FAULTS, FAULT_NAMES } = await import(`${folder}/test/faults/simulated/faults.js`);
+const { ACTS } = await import(`${folder}/test/faults/simulated/acts.js`);
+const { FAULTS } = await import(`${folder}/test/faults/simulated/faults.js`);
+const FAULT_NAMES = [...FAULTS, ...ACTS].map(({ name }) => name);
 const { runSeed } = await import(`${folder}/test/faults/simulated/run-seed.js`);
 const stories = storiesOf(given, faultsOf(given.faults ?? bug?.faults, FAULT_NAMES), FAULT_NAMES);
 const traceLines = wholeNumber("trace", given.trace, 1);
@@ -187,6 +189,6 @@ if (given.json) {
     `${totals.seeds} seeds, ${totals.failed} failed: ${totals.requests} requests, ${totals.attempts} attempts, ${totals.engine_steps} steps of the engine, ` +
       `${totals.virtual_seconds} s of virtual time in ${totals.wall_seconds} s (${(totals.seeds / Math.max(0.1, totals.wall_seconds)).toFixed(1)} seeds/s)\n`,
   );
-  if (failed.length === 0 && stories.length === 1) process.stdout.write(`faults: ${FAULTS.filter(({ name }) => outcomes[0].faults.includes(name)).map(({ name }) => name).join(", ")}\n`);
+  if (failed.length === 0 && stories.length === 1) process.stdout.write(`faults: ${outcomes[0].faults.join(", ")}\n`);
 }
 process.exitCode = failed.length > 0 ? 1 : 0;

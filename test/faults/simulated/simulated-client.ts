@@ -3,8 +3,8 @@
 import type { RequestView, RouteOutcome } from "../../../src/api/router-port.js";
 import { isTerminal, type Phase, type RequestSpec } from "../../../src/core/model/request.js";
 import type { Router } from "../../../src/router/router.js";
+import type { CallerLine } from "./caller-line.js";
 import type { Draw } from "./draw.js";
-import type { SimulatedRouter } from "./simulated-router.js";
 import type { VirtualTime } from "./virtual-time.js";
 
 /** How long a caller waits for an answer before it tries again, ms. */
@@ -28,26 +28,18 @@ export interface Told {
   mistaken: string;
 }
 
-export interface ClientConduct {
-  /** Share of calls, and of answers, that get lost. */
-  lossShare: number;
-  readonly delayMs: () => number;
-}
-
 export interface SimulatedClientOptions {
   readonly time: VirtualTime;
   readonly draw: Draw;
-  readonly machine: SimulatedRouter;
-  readonly conduct: ClientConduct;
+  readonly line: CallerLine;
   /** The router gives an answer, at this moment: is it allowed to? */
   readonly onAnswer: (requestId: string, answer: { readonly acknowledged: true } | { readonly view: RequestView }) => void;
   /** What came of a submit, as it leaves the router. */
-  readonly onOutcome: (kind: RouteOutcome["kind"]) => void;
+  readonly onOutcome: (spec: RequestSpec, outcome: RouteOutcome) => void;
   /** Whether the router has promised this request to anybody. */
   readonly isPromised: (requestId: string) => boolean;
   /** The router says that it does not know a request that was promised before it was asked. */
   readonly onLost: (requestId: string) => void;
-  readonly note: (text: () => string) => void;
 }
 
 export class SimulatedClient {
@@ -86,12 +78,12 @@ export class SimulatedClient {
   }
 
   submit(): void {
-    const { onAnswer, onOutcome } = this.#options;
-    this.#call(
+    const { line, onAnswer, onOutcome } = this.#options;
+    line.call(
       `submits ${this.#id}`,
       (router) => router.route(this.told.spec),
       (outcome) => {
-        onOutcome(outcome.kind);
+        onOutcome(this.told.spec, outcome);
         if (outcome.kind === "accepted") onAnswer(this.#id, { acknowledged: true });
         if (outcome.kind === "id_conflict") this.told.mistaken = "submitted again it is taken for another one";
       },
@@ -103,13 +95,14 @@ export class SimulatedClient {
 
   /** Submits something else under an id that was promised already. */
   clash(): void {
-    const { isPromised, onOutcome } = this.#options;
-    this.#call(
+    const { line, isPromised, onOutcome } = this.#options;
+    const other = { ...this.told.spec, contentHash: "something else" };
+    line.call(
       `submits something else as ${this.#id}`,
-      async (router) => (isPromised(this.#id) ? (await router.route({ ...this.told.spec, contentHash: "something else" })).kind : null),
-      (kind) => {
-        if (kind !== null) onOutcome(kind);
-        if (kind === "accepted") this.told.mistaken = "something else is taken for a repeat of it";
+      async (router) => (isPromised(this.#id) ? router.route(other) : null),
+      (outcome) => {
+        if (outcome) onOutcome(other, outcome);
+        if (outcome?.kind === "accepted") this.told.mistaken = "something else is taken for a repeat of it";
       },
       () => {},
     );
@@ -125,7 +118,8 @@ export class SimulatedClient {
 
   /** Sees every event until the end, or until the router is gone. */
   watch(): void {
-    this.#call(
+    const { line } = this.#options;
+    line.call(
       `watches ${this.#id}`,
       async (router) => {
         const { ended } = this;
@@ -135,7 +129,7 @@ export class SimulatedClient {
           if (event.kind !== "request") continue;
           this.#left(event.view, ended);
           const seen = seenOf(event.view);
-          this.#answer(() => this.#seen(seen));
+          line.answer(() => this.#seen(seen));
         }
       },
       () => {},
@@ -144,8 +138,8 @@ export class SimulatedClient {
   }
 
   #see(what: string, run: (router: Router) => Promise<RequestView | null>): void {
-    const { isPromised, onLost } = this.#options;
-    this.#call(
+    const { line, isPromised, onLost } = this.#options;
+    line.call(
       what,
       async (router) => {
         const promised = isPromised(this.#id);
@@ -169,29 +163,6 @@ export class SimulatedClient {
     this.#options.onAnswer(this.#id, { view });
     if (isTerminal(view.request.phase)) this.ended = true;
     else if (ended) this.told.revived = true;
-  }
-
-  /** One call to the router and its answer, over a network that loses some. `left` is called as the answer leaves the router. */
-  #call<T>(what: string, run: (router: Router) => Promise<T>, left: (value: T) => void, heard: (value: T) => void): void {
-    const { time, draw, conduct, machine, note } = this.#options;
-    if (draw.chance(conduct.lossShare)) return;
-    time.after(conduct.delayMs(), null, () =>
-      time.after(0, machine.process, () => {
-        const { router } = machine;
-        if (!router) return;
-        note(() => `client   ${what}`);
-        void run(router).then((value) => {
-          left(value);
-          this.#answer(() => heard(value));
-        });
-      }),
-    );
-  }
-
-  #answer(heard: () => void): void {
-    const { time, draw, conduct } = this.#options;
-    const late = conduct.delayMs();
-    if (!draw.chance(conduct.lossShare)) time.after(late, null, heard);
   }
 }
 

@@ -13,6 +13,9 @@ export interface WorkConduct {
   hungShare: number;
   /** How long work takes to stop when it is told to, at most, ms. */
   slowestStopMs: number;
+  /** Share of restarts after which a GPU is not back. */
+  badRestartShare: number;
+  slowestRestartMs: number;
 }
 
 export interface SimulatedWorkOptions {
@@ -20,6 +23,8 @@ export interface SimulatedWorkOptions {
   readonly process: SimulatedProcess;
   readonly executions: Executions;
   readonly conduct: WorkConduct;
+  /** "*" stands for any. */
+  readonly models: readonly string[];
   /** Seeds the fate of each attempt. */
   readonly path: string;
   /** Whether two attempts of a request may run at once. */
@@ -46,7 +51,7 @@ export class SimulatedWork implements Runner {
   }
 
   describe(): { readonly models: readonly string[]; readonly types: readonly string[]; readonly gpuIds: readonly string[] } {
-    return { models: ["*"], types: [], gpuIds: [] };
+    return { models: this.#options.models, types: [], gpuIds: [] };
   }
 
   onChange(): () => void {

@@ -2,7 +2,8 @@
 import { expect, test } from "@jest/globals";
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { FAULT_NAMES } from "./faults.js";
+import { ACTS } from "./acts.js";
+import { FAULTS } from "./faults.js";
 import { LIMIT_MS, report, sim } from "./sim-command.js";
 
 const ROOT = path.resolve(import.meta.dirname, "../../..");
@@ -43,7 +44,7 @@ test("the same seed tells the same story", () => {
 test("a fault alone can be asked for, and one that is not there is named", () => {
   const { status, stderr } = sim("--seeds", "1..2", "--faults", "gremlins");
   expect(status).toBe(2);
-  for (const name of ["gremlins", ...FAULT_NAMES]) expect(stderr).toContain(name);
+  for (const name of ["gremlins", ...[...FAULTS, ...ACTS].map((fault) => fault.name)]) expect(stderr).toContain(name);
   expect(sim("--seeds", "9..2")).toMatchObject({ status: 2, stderr: expect.stringContaining("--seeds 9..2") });
   expect(sim("--seed", "x")).toMatchObject({ status: 2, stderr: expect.stringContaining("--seed x") });
 });

@@ -1,23 +1,28 @@
 // The simulated world of one seed: router, nodes, callers, network and disk in virtual time, the faults that strike them, and the
 // invariants that are checked after every step. Called by `run-seed.ts`.
 import type { ConnectResponse } from "../../../gen/gpurouter/v1/agent_pb.js";
-import type { RequestView } from "../../../src/api/router-port.js";
+import type { RequestView, RouteOutcome } from "../../../src/api/router-port.js";
 import { Engine } from "../../../src/core/engine.js";
 import type { Event } from "../../../src/core/events.js";
-import { isTerminal } from "../../../src/core/model/request.js";
+import { isTerminal, type RequestSpec } from "../../../src/core/model/request.js";
 import type { Record } from "../../../src/core/records.js";
 import type { Router } from "../../../src/router/router.js";
 import { decodeFrame, decodeSnapshot } from "../../../src/journal/codec.js";
+import { ACTS } from "./acts.js";
+import { CallerLine, type LineConduct } from "./caller-line.js";
 import type { Draw } from "./draw.js";
-import { DurableFacts } from "./durable-facts.js";
 import { Executions } from "./executions.js";
 import { FAULTS } from "./faults.js";
 import * as invariants from "./invariants.js";
 import { FAULTS_MS, specOf, type Plan } from "./plan.js";
-import { SimulatedClient, type ClientConduct } from "./simulated-client.js";
+import { SimulatedClient } from "./simulated-client.js";
+import { QUOTA_IN_THE_END, TEAMS, USERS } from "./quota-plan.js";
+import { Knowledge } from "./knowledge.js";
+import * as quotaInvariants from "./quota-invariants.js";
 import { SimulatedDisk } from "./simulated-disk.js";
 import { Path, type Connection } from "./simulated-network.js";
-import { GPU_MEMORY_MIB, SimulatedNode } from "./simulated-node.js";
+import { SimulatedNode } from "./simulated-node.js";
+import { SimulatedOperator } from "./simulated-operator.js";
 import { SimulatedReceiver } from "./simulated-receiver.js";
 import { SimulatedRouter } from "./simulated-router.js";
 import type { WorkConduct } from "./simulated-work.js";
@@ -41,8 +46,10 @@ export class World {
   readonly receiver: SimulatedReceiver;
   readonly nodes: readonly SimulatedNode[];
   readonly clients: SimulatedClient[] = [];
-  readonly conduct: WorkConduct = { badShare: 0, hungShare: 0, slowestStopMs: 200 };
-  readonly clientConduct: ClientConduct;
+  readonly #specs = new Map<string, RequestSpec>();
+  readonly conduct: WorkConduct = { badShare: 0, hungShare: 0, slowestStopMs: 200, badRestartShare: 0, slowestRestartMs: 2_000 };
+  readonly operator: SimulatedOperator;
+  readonly clientConduct: LineConduct;
   /** Where each attempt was sent, by "request#attempt". */
   readonly sent = new Map<string, string>();
   /** Of one message at most, ms. */
@@ -51,7 +58,14 @@ export class World {
   diskSlowness = 1;
   /** The next commit fails. */
   diskFails = false;
-  readonly facts = new DurableFacts();
+  /** What the disk says. */
+  readonly durable: Knowledge;
+  /** What this life of the router has recorded. */
+  #known: Knowledge;
+  /** How often each restart was run. */
+  readonly #restarts = new Map<string, number>();
+  /** Attempts that had begun to run when somebody last looked whether quotas count them. */
+  #begunSeen = 0;
   readonly executions = new Executions();
   /** Requests whose acceptance was answered, whether the answer arrived or not. */
   readonly #promised = new Set<string>();
@@ -66,12 +80,14 @@ export class World {
   #replayed: Engine | null = null;
   #engine: Engine | null = null;
   #batches = 0;
-  readonly #newNode: (nodeId: string, gpus: number, path: string) => SimulatedNode;
+  readonly #newNode: (nodeId: string, shape: Plan["nodes"][number], path: string) => SimulatedNode;
   readonly #replacements: SimulatedNode[] = [];
   #stepped = false;
   /** The first thing that did not hold, from wherever it was seen; thrown after the event. */
   #broken: unknown = null;
   #healing = false;
+  /** The router's time at its last step, ms. */
+  #nowMs = 0;
   engineSteps = 0;
   /** How often what came about, so that a batch of seeds can show that its faults took hold. */
   readonly happened = new Map<string, number>();
@@ -83,6 +99,8 @@ export class World {
     this.#trace = trace;
     trace.clock(() => time.nowMs);
     this.#allRecords = new Engine(plan.settings.core);
+    this.durable = new Knowledge(plan.settings.core.quota);
+    this.#known = this.durable.copy();
     const disk = draw.of("disk");
     this.disk = new SimulatedDisk({
       commitMs: () => disk.between(0.2, 3) * this.diskSlowness,
@@ -96,11 +114,12 @@ export class World {
     });
     this.disk.onDurable = (records) => {
       for (const record of records) {
-        this.facts.fold(record);
+        this.#judge(() => this.operator.judgeRecord(record));
+        this.#judge(() => this.durable.fold(record));
         this.#judge(() => this.#allRecords.replay(record));
       }
     };
-    this.receiver = new SimulatedReceiver(draw.of("receiver"), (requestId, heard) => this.#judge(() => invariants.callbacksAreDurable(requestId, heard, this.facts)));
+    this.receiver = new SimulatedReceiver(draw.of("receiver"), (requestId, heard) => this.#judge(() => invariants.callbacksAreDurable(requestId, heard, this.durable.facts)));
     this.machine = new SimulatedRouter({
       ...plan.settings,
       time,
@@ -120,26 +139,40 @@ export class World {
     const clientNetwork = draw.of("client network");
     this.clientConduct = { lossShare: 0, delayMs: () => clientNetwork.between(0.1, this.networkDelayMs) };
     const delayMs = (): number => network.between(0.1, this.networkDelayMs);
-    this.#newNode = (nodeId, gpus, path) =>
+    this.operator = new SimulatedOperator({ time, draw: draw.of("operator"), line: this.#line(draw.of("operator's line"), "operator") });
+    this.#newNode = (nodeId, { gpus, instances }, path) =>
       new SimulatedNode({
         nodeId,
         gpus,
+        instances,
+        models: plan.faults.has("models") && instances === 0 ? ["m", "n"] : ["*"],
         time,
         draw: draw.of(path),
         link: { toRouter: new Path(delayMs), toNode: new Path(delayMs) },
         windowBytes: plan.windowBytes,
         executions: this.executions,
         conduct: this.conduct,
-        mayRunTwice: (requestId) => this.clients.find(({ told }) => told.spec.requestId === requestId)?.told.spec.idempotent ?? true,
+        mayRunTwice: (requestId) => this.#specOf(requestId)?.idempotent ?? true,
         router: this.machine.listener,
+        onOrder: ({ action }) => this.#tally(`model ordered: ${action}`),
         onConnection: (connection) => this.#onConnection(nodeId, connection),
+        onRestart: (restartId, gpuIds) => this.#onRestart(restartId, gpuIds),
       });
-    this.nodes = plan.nodes.map((gpus, index) => this.#newNode(`node-${index}`, gpus, `node-${index}`));
+    this.nodes = plan.nodes.map((shape, index) => this.#newNode(`node-${index}`, shape, `node-${index}`));
+  }
+
+  #line(draw: Draw, caller: string): CallerLine {
+    return new CallerLine({ time: this.time, draw, machine: this.machine, conduct: this.clientConduct, caller, note: (text) => this.note(text) });
+  }
+
+  #specOf(requestId: string): RequestSpec | undefined {
+    return this.#specs.get(requestId);
   }
 
   /** Another machine with the name of a node; it is not started yet, and gone when everything has healed. */
   replacementOf(node: SimulatedNode): SimulatedNode {
-    const replacement = this.#newNode(node.nodeId, node.gpuIds.length, `other ${node.nodeId}`);
+    const shape = this.#plan.nodes[this.nodes.indexOf(node)]!;
+    const replacement = this.#newNode(node.nodeId, shape, `other ${node.nodeId}`);
     this.#replacements.push(replacement);
     return replacement;
   }
@@ -186,7 +219,8 @@ export class World {
     await this.#run(FAULTS_MS + HEALED_WITHIN_MS, () => this.clients.every(({ done }) => done));
     this.#judgeEnds();
     await this.#run(this.time.nowMs + QUIET_WITHIN_MS, () => this.#quiet());
-    if (!this.#quiet()) throw new Violation("everythingEnds", `${this.executions.size} attempts still run, ${this.#engine?.state.requests.size} requests still live, ${this.disk.outbox.pending.size} callbacks are not told, long after the last end was seen`);
+    if (!this.#quiet()) throw new Violation("everythingEnds", `${this.executions.size} attempts still run, ${this.#engine?.state.requests.size} requests still live, ${this.disk.outbox.pending.size} callbacks are not told${this.#known.cordons.anyRestart ? ", a restart is under way" : ""}${this.operator.idle ? "" : ", the operator is not heard"}, long after the last end was seen`);
+    if (this.#engine) quotaInvariants.quotasAreGivenBack(this.#engine);
     if (this.receiver.repeats > 0) this.#tally("callback repeated");
     for (const { told } of this.clients) invariants.callbacksAreTold(told, this.receiver.heard.get(told.spec.requestId) ?? []);
     await this.#beginAgain();
@@ -215,16 +249,17 @@ export class World {
     const gpuIds = this.nodes.flatMap((node) => node.gpuIds);
     const times = Array.from({ length: this.#plan.requests }, () => draw.between(0, FAULTS_MS * 0.8)).sort((a, b) => a - b);
     for (const [index, atMs] of times.entries()) {
-      const client = new SimulatedClient(specOf(index, this.#plan, gpuIds, draw), {
+      const own = draw.of(`r${index}`);
+      const spec = specOf(index, this.#plan, gpuIds, draw);
+      this.#specs.set(spec.requestId, spec);
+      const client = new SimulatedClient(spec, {
         time: this.time,
-        draw: draw.of(`r${index}`),
-        machine: this.machine,
-        conduct: this.clientConduct,
+        draw: own,
+        line: this.#line(own, "client"),
         onAnswer: (requestId, answer) => this.#onAnswer(requestId, "view" in answer ? answer.view : null),
-        onOutcome: (kind) => this.#tally(`submit: ${kind}`),
+        onOutcome: (asked, outcome) => this.#onOutcome(asked, outcome),
         isPromised: (requestId) => this.#promised.has(requestId),
         onLost: (requestId) => this.#onLost(requestId),
-        note: (text) => this.note(text),
       });
       this.clients.push(client);
       this.later(atMs, () => client.begin());
@@ -235,7 +270,7 @@ export class World {
   }
 
   #planFaults(): void {
-    for (const { name, strikes, strike } of FAULTS) {
+    for (const { name, strikes, strike } of [...FAULTS, ...ACTS]) {
       if (!this.#plan.faults.has(name)) continue;
       const draw = this.#draw.of(name);
       if (strikes === 0) strike(this, draw);
@@ -253,7 +288,13 @@ export class World {
     this.disk.freeShare = 1;
     this.conduct.badShare = 0;
     this.conduct.hungShare = 0;
+    this.conduct.badRestartShare = 0;
     this.clientConduct.lossShare = 0;
+    this.operator.putAllBack();
+    if (this.#hasQuotas) {
+      for (const userId of USERS) this.operator.setQuota("user", userId, QUOTA_IN_THE_END);
+      for (const teamId of TEAMS) this.operator.setQuota("team", teamId, QUOTA_IN_THE_END);
+    }
     this.receiver.conduct.deafShare = 0;
     for (const node of this.nodes) {
       node.repairGpus();
@@ -264,11 +305,28 @@ export class World {
     const supervise = (): void => {
       for (const replacement of this.#replacements) replacement.kill(false);
       this.machine.start();
-      for (const node of this.nodes) node.start();
+      for (const node of this.nodes) {
+        node.start();
+        node.loadModels();
+      }
       this.later(SUPERVISED_MS, supervise);
     };
     supervise();
     for (const process of [this.machine.process, ...this.nodes.map((node) => node.process)]) if (process?.paused) this.time.resume(process, false);
+  }
+
+  get #hasQuotas(): boolean {
+    return this.#plan.settings.core.quota.mode === "enforce";
+  }
+
+  /** Restarts are run once each, and unless they are forced, when nothing makes headway on the GPU but what was given up. */
+  #onRestart(restartId: string, gpuIds: readonly string[]): void {
+    this.#tally("GPU restarted");
+    this.note(() => `restart  ${gpuIds.join(", ")} by ${restartId}`);
+    const times = (this.#restarts.get(restartId) ?? 0) + 1;
+    this.#restarts.set(restartId, times);
+    this.#judge(() => invariants.restartsAreRunOnce(restartId, times));
+    if (!this.#known.cordons.isForced(restartId)) this.#judge(() => invariants.restartsFindNothing(restartId, gpuIds, this.executions, this.#known.facts, this.time.nowMs));
   }
 
   #onConnection(nodeId: string, connection: Connection): void {
@@ -278,8 +336,9 @@ export class World {
 
   #onSent(nodeId: string, message: ConnectResponse): void {
     this.#judge(() => {
-      invariants.wordsToAgentsAreDurable(nodeId, message, this.sent, this.facts);
-      invariants.oneLiveAttemptPerRequest(nodeId, message, this.sent, this.facts);
+      invariants.wordsToAgentsAreDurable(nodeId, message, this.sent, this.durable.facts);
+      invariants.oneLiveAttemptPerRequest(nodeId, message, this.sent, this.durable.facts);
+      invariants.savedWorkGoesOn(message, this.durable.facts, (requestId) => this.#specOf(requestId)?.wishes?.checkpoint ?? false);
     });
   }
 
@@ -302,27 +361,38 @@ export class World {
     this.note(() => `router   starts, epoch ${router.epoch}, ${router.liveRequests} live`);
     this.#judge(() => invariants.recordsGiveTheState(this.#replayed ?? router.engine, this.#allRecords, true));
     this.#judge(() => this.#checkNothingLost(router.engine));
+    this.#judge(() => this.operator.judge(router.engine));
+    if (this.#hasQuotas) this.#judge(() => quotaInvariants.quotasCountWhatIsHeld(router.engine, this.#known.quotas, this.#nowMs));
   }
 
   #onStep(event: Event, nowMs: number, records: readonly Record[]): void {
     this.engineSteps += 1;
+    this.#nowMs = nowMs;
     this.#stepped = true;
     this.#trace.stepped(event, records);
     // What an earlier life had recorded counts as far as it is on the disk.
-    if (event.kind === "take_over") this.#endedNow.clear();
+    if (event.kind === "take_over") {
+      this.#endedNow.clear();
+      this.#known = this.durable.copy();
+    }
     for (const record of records) {
+      this.#judge(() => this.#known.fold(record));
       if (record.kind === "ended") this.#endedNow.add(record.requestId);
       this.#tally(record.kind === "ended" ? `ended: ${record.error?.code ?? record.phase}` : record.kind === "attempt_failed" ? `attempt failed: ${record.reason.split(":")[0]}` : record.kind);
     }
     if (event.kind === "attempt_ended" && records.length === 0) this.#tally("late result");
     if (event.kind === "attempt_ended" && event.end.outcome === "fenced") this.#tally("fenced");
     const engine = this.#engine;
-    if (!engine) return;
+    if (!engine || event.kind === "take_over") return;
     this.#judge(() => {
-      if (records.length > 0) invariants.noGpuIsOverCommitted(engine, this.#plan.settings.core, GPU_MEMORY_MIB);
+      if (records.length > 0) invariants.noGpuIsOverCommitted(engine, this.#plan.settings.core);
+      if (records.length > 0 && this.#hasQuotas) quotaInvariants.quotasCountWhatIsHeld(engine, this.#known.quotas, nowMs);
       if (event.kind !== "tick") return;
       invariants.noIdleGpuWhileSomebodyWaits(engine, nowMs);
       invariants.waitingIsBounded(engine, nowMs);
+      if (this.#hasQuotas) quotaInvariants.nobodyIsHeldInVain(engine, this.#known.quotas, nowMs);
+      this.#known.cordons.judgeDrains(engine, nowMs);
+      this.operator.judge(engine);
     });
   }
 
@@ -337,9 +407,17 @@ export class World {
     });
   }
 
+  #onOutcome(spec: RequestSpec, outcome: RouteOutcome): void {
+    this.#tally(`submit: ${outcome.kind}`);
+    const engine = this.#engine;
+    if (!("over" in outcome) || !engine) return;
+    this.#tally(`refused: ${outcome.over.name}`);
+    this.#judge(() => this.#known.quotas.judgeRefusal(outcome.over, spec, this.#nowMs));
+  }
+
   #onAnswer(requestId: string, view: RequestView | null): void {
     this.#judge(() => {
-      invariants.wordsToCallersAreDurable(requestId, view, this.facts);
+      invariants.wordsToCallersAreDurable(requestId, view, this.durable.facts);
       if (view) invariants.resultsAreTrue(view, this.executions);
     });
     this.#promised.add(requestId);
@@ -352,14 +430,22 @@ export class World {
   #afterEvent(): void {
     if (this.#broken !== null) throw this.#broken;
     invariants.mustNotRunTwiceRunsOnce(this.executions, this.time.nowMs);
+    this.#checkWhatRunsIsCounted();
     if (!this.#stepped || !this.#engine) return;
     this.#stepped = false;
     invariants.ledgerIsWhatIsLive(this.#engine);
     this.#checkNothingLost(this.#engine);
   }
 
+  #checkWhatRunsIsCounted(): void {
+    if (!this.#hasQuotas || !this.#engine || !this.machine.router || this.executions.begun === this.#begunSeen) return;
+    this.#begunSeen = this.executions.begun;
+    const userOf = (requestId: string): string => this.#specOf(requestId)?.userId ?? "";
+    quotaInvariants.whatRunsIsCounted(this.#engine, this.executions, this.#known.facts, userOf, this.time.nowMs);
+  }
+
   #checkNothingLost(engine: Engine): void {
-    invariants.nothingAcknowledgedIsLost(this.#promised, engine, (requestId) => this.#endedNow.has(requestId) || this.facts.ended.has(requestId));
+    invariants.nothingAcknowledgedIsLost(this.#promised, engine, (requestId) => this.#endedNow.has(requestId) || this.durable.facts.ended.has(requestId));
   }
 
   #judgeEnds(): void {
@@ -374,6 +460,6 @@ export class World {
   }
 
   #quiet(): boolean {
-    return this.executions.size === 0 && (this.#engine?.state.requests.size ?? 0) === 0 && this.nodes.every(({ agent }) => agent?.running === 0) && this.disk.outbox.pending.size === 0;
+    return this.executions.size === 0 && (this.#engine?.state.requests.size ?? 0) === 0 && this.nodes.every(({ agent }) => agent?.running === 0) && this.disk.outbox.pending.size === 0 && this.operator.idle && !this.#known.cordons.anyRestart;
   }
 }

@@ -5,8 +5,9 @@ import path from "node:path";
 import { afterEach, beforeEach, expect, test } from "@jest/globals";
 import { create } from "@bufbuild/protobuf";
 import { RestartOrderSchema, RestartOutcome, type RestartReport } from "../../../gen/gpurouter/v1/agent_pb.js";
-import { GpuRestarts, type RestartCommand } from "../../../src/agent/gpu-restarts.js";
+import { GpuRestarts } from "../../../src/agent/gpu-restarts.js";
 import type { ProbedGpu } from "../../../src/agent/probes/probe.js";
+import { restartByCommand, type RestartCommand } from "../../../src/agent/restart-command.js";
 import { silentLog } from "../router/fakes.js";
 
 const gpu = (gpuId: string, parentGpuId = ""): ProbedGpu => ({ gpuId, name: "", computeCapability: "", memoryTotalMib: 1, multiprocessorCount: 0, powerLimitWatts: 0, driverVersion: "", parentGpuId, simulated: true });
@@ -24,7 +25,7 @@ class Node {
   #wake: (() => void) | null = null;
 
   constructor(command: RestartCommand | null) {
-    this.restarts = new GpuRestarts(command, GPUS, silentLog, () => {
+    this.restarts = new GpuRestarts(command && restartByCommand(command), GPUS, silentLog, () => {
       this.reports.push(...this.restarts.take());
       this.#wake?.();
     });

@@ -48,6 +48,8 @@ describe("unary calls", () => {
     expect(error.code).toBe(grpc.status.RESOURCE_EXHAUSTED);
     expect(error.details).toBe("the queue is full: its limit is 10 requests; try again in 1500 ms");
     expect(error.metadata.get("retry-after-ms")).toEqual(["1500"]);
+    // Which bound it was, for machines: other refusals have the same status.
+    expect(String(error.metadata.get("grpc-status-details-bin"))).toContain("QUEUE_FULL");
   });
 
   test("violations travel as error details beside the message", async () => {
@@ -141,13 +143,16 @@ describe("unary calls", () => {
   test("a batch is answered in order, refusals in place", async () => {
     const { client, router } = await serveGrpc();
     const accept = router.outcome;
-    router.outcome = (spec) => (spec.requestId === "b" ? { kind: "id_conflict", requestId: requestId("b") } : accept(spec));
-    const { responses } = await client.batchRoute({ requests: ["a", "b", "c"].map((id) => ({ requestId: id, modelId: "m" })) });
+    router.outcome = (spec) =>
+      spec.requestId === "b" ? { kind: "id_conflict", requestId: requestId("b") } : spec.requestId === "d" ? { kind: "queue_full", what: "requests", limit: 10, retryAfterMs: 1_500 } : accept(spec);
+    const { responses } = await client.batchRoute({ requests: ["a", "b", "c", "d"].map((id) => ({ requestId: id, modelId: "m" })) });
     expect(responses.map(({ requestId: id, status }) => [id, status])).toEqual([
       ["a", RouteStatus.QUEUED],
       ["b", RouteStatus.REJECTED],
       ["c", RouteStatus.QUEUED],
+      ["d", RouteStatus.REJECTED],
     ]);
+    expect(responses.map(({ rejection, retryAfterMs }) => [rejection, retryAfterMs])).toEqual([["", 0n], ["id_conflict", 0n], ["", 0n], ["queue_full", 1_500n]]);
     expect(responses[1]?.message).toContain("accepted before with other content");
   });
 });

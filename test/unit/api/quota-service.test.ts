@@ -8,7 +8,7 @@ import { createConnectTransport } from "@connectrpc/connect-node";
 import { status, type ServiceError } from "@grpc/grpc-js";
 import { QuotaMode, QuotaService } from "../../../gen/gpurouter/v1/quota_pb.js";
 import { RouterService } from "../../../gen/gpurouter/v1/router_pb.js";
-import { QuotaFailureSchema, RetryInfoSchema } from "../../../gen/google/rpc/error_details_pb.js";
+import { ErrorInfoSchema, QuotaFailureSchema, RetryInfoSchema } from "../../../gen/google/rpc/error_details_pb.js";
 import type { RouteOutcome } from "../../../src/api/router-port.js";
 import { createQuotaService } from "../../../src/api/quota-service.js";
 import type { AuditFact } from "../../../src/auth/audit-log.js";
@@ -225,7 +225,8 @@ describe("Route beyond a limit", () => {
     const retries = details.flatMap((any) => anyUnpack(any, RetryInfoSchema) ?? []);
     expect(retries.map(({ retryDelay }) => durationMs(retryDelay!))).toEqual(retryMs > 0 ? [retryMs] : []);
     expect(details.flatMap((any) => anyUnpack(any, QuotaFailureSchema) ?? [])).toMatchObject([{ violations: [{ ...violation, description: expect.stringContaining("has") }] }]);
-    expect(details).toHaveLength(retries.length + 1);
+    expect(details.flatMap((any) => anyUnpack(any, ErrorInfoSchema) ?? [])).toMatchObject([{ reason: outcome.kind.toUpperCase(), domain: "gpurouter.v1" }]);
+    expect(details).toHaveLength(retries.length + 2);
   });
 
   test.each(CASES)("%o by Connect: the same details", async (outcome, words, retryMs, violation) => {
@@ -236,6 +237,7 @@ describe("Route beyond a limit", () => {
     expect(error).toMatchObject({ code: Code.ResourceExhausted, rawMessage: expect.stringMatching(words) });
     expect(error.findDetails(RetryInfoSchema).map(({ retryDelay }) => durationMs(retryDelay!))).toEqual(retryMs > 0 ? [retryMs] : []);
     expect(error.findDetails(QuotaFailureSchema)).toMatchObject([{ violations: [violation] }]);
+    expect(error.findDetails(ErrorInfoSchema)).toMatchObject([{ reason: outcome.kind.toUpperCase() }]);
   });
 
   test.each(CASES)("%o as plain HTTP: 429, Retry-After in whole seconds rounded up", async (outcome, words, retryMs) => {

@@ -34,7 +34,7 @@ describe("loadAgentConfig", () => {
       restartCommand: null,
       credentials: { key: "", keyFile: "", ca: "", cert: "", certKey: "" },
       logLevel: "info",
-      probe: { mode: "auto", recordedPath: "", nvmlLibrary: "libnvidia-ml.so.1", simulated: { gpus: 4, kind: "A100-80GB", speed: 1, eventsFile: "" } },
+      probe: { mode: "auto", recordedPath: "", nvmlLibrary: "libnvidia-ml.so.1", kernelLog: "auto", simulated: { gpus: 4, kind: "A100-80GB", speed: 1, eventsFile: "" } },
       runners: { openai: [], exec: [], simulated: null },
     });
   });
@@ -66,6 +66,24 @@ describe("loadAgentConfig", () => {
     const made = createRunners({ ...config, runners: { ...config.runners, openai: [] } }, { begin() {}, end() {}, running: () => 0 });
     expect(made.map(({ name, kind }) => [name, kind])).toEqual([["finetune-lora", "exec"], ["simulated", "simulated"]]);
     await Promise.all(made.map((runner) => runner.close()));
+  });
+
+  test("what is said for all commands holds for each that does not say otherwise: an account as a whole, limits one by one", () => {
+    const { exec } = load(`
+runners:
+  exec_defaults: { run_as: { user: train, group: 1001, umask: "027" }, limits: { open_files: 64, niceness: 5 } }
+  exec:
+    - { name: all, argv: [/bin/true] }
+    - { name: own, argv: [/bin/true], run_as: 65534, limits: { open_files: 0, cpu_s: 9 } }
+    - { name: agent, argv: [/bin/true], run_as: null, limits: { open_files: 0, niceness: 0 } }
+`).runners;
+    const limits = { cpuS: 0, memoryMib: 0, addressSpaceMib: 0, openFiles: 64, processes: 0, fileSizeMib: 0, niceness: 5 };
+    expect(exec).toMatchObject([
+      { runAs: { user: "train", group: "1001", umask: 0o027 }, limits },
+      { runAs: { user: "65534", group: "", umask: 0o077 }, limits: { ...limits, openFiles: 0, cpuS: 9 } },
+      { runAs: null, limits: null },
+    ]);
+    expect(load("runners: {exec: [{name: a, argv: [/bin/true]}]}").runners.exec).toMatchObject([{ runAs: null, limits: null }]);
   });
 
   test("every kind of GPU that can be simulated can be configured, and no other", () => {
@@ -105,6 +123,10 @@ describe("loadAgentConfig", () => {
     ["a relative cwd", exec("cwd: work"), ["cwd", "absolute"]],
     ["a variable that pins the GPU", exec("env: {CUDA_VISIBLE_DEVICES: '0'}"), ["CUDA_VISIBLE_DEVICES", "set by the agent"]],
     ["a number where text belongs", exec("env: {X: 1}"), ["runners.exec[0].env.X", "string"]],
+    ["an account without a user", exec("run_as: {group: train}"), ["runners.exec[0].run_as"]],
+    ["a mask that is none", exec("run_as: {user: train, umask: '999'}"), ["umask", "octal"]],
+    ["a limit that does not exist", exec("limits: {memory: 1}"), ["limits", "memory"]],
+    ["a negative limit for all", "runners: {exec_defaults: {limits: {cpu_s: -1}}}", ["runners.exec_defaults.limits.cpu_s"]],
     ["a negative grace", exec("kill_grace_s: -1"), ["kill_grace_s"]],
     ["a name used by two kinds of runner", "runners: {openai: [{name: a, base_url: 'http://x'}], exec: [{name: a, argv: [/bin/true]}]}", ['"a"', "runners.exec[0].name"]],
     ["the name of the simulated runner", "runners: {exec: [{name: simulated, argv: [/bin/true]}]}", ["simulated", "taken"]],

@@ -17,8 +17,8 @@ function found(policy: string, load: number): PolicyGoodput {
   return { policy, load, figures: load === 0 ? null : figures(policy, load, 1000, 1000, 1000) };
 }
 
-function duel(policy: string, load: number, hybridGpus: number, ours: readonly [number, number, number]): Duel {
-  return { rival: found(policy, load), hybrid: load === 0 ? null : figures("hybrid", load, ...ours), gpus: 32, hybridGpus: load === 0 ? null : hybridGpus };
+function duel(policy: string, load: number, ours: readonly [number, number, number]): Duel {
+  return { rival: found(policy, load), hybrid: load === 0 ? null : figures("hybrid", load, ...ours) };
 }
 
 function comparison(scenario: string, hybrid: number, plain: number, peer: number): Comparison {
@@ -29,9 +29,13 @@ function comparison(scenario: string, hybrid: number, plain: number, peer: numbe
     durationMs: 60_000,
     fluidBound: 10,
     hybrid: found("hybrid", hybrid),
-    leastLoaded: duel("least_loaded@1/4", plain, 8, [500, 300, 1001]),
-    bestPeer: duel("least_outstanding", peer, 24, [790, 750, 1000]),
+    leastLoaded: duel("least_loaded@1/4", plain, [500, 300, 1001]),
+    bestPeer: duel("least_outstanding", peer, [790, 750, 1000]),
     peers: [{ policy: "least_outstanding", load: peer }],
+    gpusFor: [
+      { load: 1, hybrid: 8, leastLoaded: plain === 0 ? null : 32, bestPeer: 10 },
+      { load: 2.5, hybrid: 15, leastLoaded: plain === 0 ? null : 80, bestPeer: 20 },
+    ],
     ablations: [],
   };
 }
@@ -55,8 +59,10 @@ describe("the table of what was promised", () => {
     ["first output p95 at equal load", "least_loaded", "−70 %", true, "main"],
     ["first output p99 at equal load", "least_loaded", "+0 %", false, "main"],
     ["first output p99 at equal load", "best_peer", "−0 %", true, "main"],
-    ["GPUs for the same load and SLO", "least_loaded", "−75 %", true, "main"],
-    ["GPUs for the same load and SLO", "best_peer", "−25 %", true, "main"],
+    ["GPUs for load 1 within the SLO", "least_loaded", "−75 %", true, "main"],
+    ["GPUs for load 1 within the SLO", "best_peer", "−20 %", false, "main"],
+    ["GPUs for load 2.5 within the SLO", "least_loaded", "−81 %", true, "main"],
+    ["GPUs for load 2.5 within the SLO", "best_peer", "−25 %", true, "main"],
     ["GPUs busy at the goodput", "fleet", "85 %", true, "main"],
     ["share of the fluid bound", "fleet", "50 %", true, "main"],
   ])("%s against %s is %s", (what, against, measured, reached, scenario) => {
@@ -66,7 +72,7 @@ describe("the table of what was promised", () => {
   test("a rival that carries nothing leaves nothing to divide by, and is not counted as reached", () => {
     const alone = verdicts([comparison("slow", 4, 0, 3)]);
     expect(row(alone, "goodput", "least_loaded")).toMatchObject({ measured: "-", value: null, reached: null });
-    expect(row(alone, "GPUs for the same load and SLO", "least_loaded")).toMatchObject({ reached: null });
+    expect(row(alone, "GPUs for load 1 within the SLO", "least_loaded")).toMatchObject({ reached: null });
   });
 });
 
@@ -75,7 +81,7 @@ describe("the comparison as Markdown", () => {
 
   test("every table has as many cells in each line as in its head", () => {
     const tables = text.split("\n\n").filter((part) => part.startsWith("|"));
-    expect(tables).toHaveLength(4);
+    expect(tables).toHaveLength(6);
     for (const table of tables) expect(new Set(table.trim().split("\n").map((line) => line.split(" | ").length)).size).toBe(1);
   });
 

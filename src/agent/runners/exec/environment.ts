@@ -1,13 +1,17 @@
 // The environment of a command: what it needs, what the operator listed, what tells it of its attempt. Called by `exec.ts`.
 import type { Job } from "../runner.js";
+import type { Account } from "./account.js";
 
 /** Taken from the agent's own environment; nothing else is, so its secrets stay with it. */
 const INHERITED = ["PATH", "HOME", "LANG"];
+/** The same where it runs under another account: the rest is that one's own. */
+const INHERITED_BY_OTHERS = ["LANG"];
 const DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin";
 
 /**
  * The whole environment of an attempt. `directory` is its private temporary directory; `resultFile` is where a result may be
- * written. What pins the GPU and names the attempt comes last and cannot be overridden.
+ * written; `account` is the other one under which it runs, if it does. What pins the GPU and names the attempt comes last and cannot
+ * be overridden.
  */
 export function commandEnvironment(
   listed: Readonly<Record<string, string>>,
@@ -15,11 +19,13 @@ export function commandEnvironment(
   job: Job,
   directory: string,
   resultFile: string,
+  account: Account | null,
 ): Record<string, string> {
-  const inherited = INHERITED.flatMap((name) => (agentEnv[name] === undefined ? [] : [[name, agentEnv[name]] as const]));
+  const inherited = (account ? INHERITED_BY_OTHERS : INHERITED).flatMap((name) => (agentEnv[name] === undefined ? [] : [[name, agentEnv[name]] as const]));
   return {
     PATH: DEFAULT_PATH,
     ...Object.fromEntries(inherited),
+    ...(account && { HOME: account.home || directory, USER: account.name, LOGNAME: account.name, SHELL: "/bin/sh" }),
     TMPDIR: directory,
     ...listed,
     // UUIDs of GPUs and of MIG instances alike. By PCI order, so that an index in a log means what nvidia-smi means.

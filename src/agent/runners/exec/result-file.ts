@@ -7,8 +7,8 @@ export type ResultFile =
   | { readonly kind: "absent" }
   | { readonly kind: "unusable"; readonly code: "result_too_large" | "result_unreadable"; readonly message: string };
 
-/** Links and devices are refused: the result is what the command wrote, not what it points at. */
-export async function readResultFile(path: string, maxBytes: number): Promise<ResultFile> {
+/** Links and devices are refused, and files of others than `ownerId`: the result is what the command wrote, not what it points at. */
+export async function readResultFile(path: string, maxBytes: number, ownerId: number | null = null): Promise<ResultFile> {
   let file: Awaited<ReturnType<typeof open>>;
   try {
     // Non-blocking: opening a FIFO would wait for a writer.
@@ -20,6 +20,7 @@ export async function readResultFile(path: string, maxBytes: number): Promise<Re
   try {
     const status = await file.stat();
     if (!status.isFile()) return unreadable("it is not a regular file");
+    if (ownerId !== null && status.uid !== ownerId) return unreadable("it belongs to somebody else than the command runs as");
     if (status.size > maxBytes) {
       const fact = `The result file has ${status.size} bytes, more than the router takes (${maxBytes}).`;
       const message = `${fact} Write large results to shared storage and return their address.`;

@@ -9,7 +9,7 @@ import { testWith } from "./requirement.js";
 import { smiXml } from "./smi-answers.js";
 
 const posixTest = testWith(compiler !== undefined && process.platform === "linux", MISSING_COMPILER);
-const OPTIONS: ProbeOptions = { mode: "auto", recordedPath: "", nvmlLibrary: "libnvidia-ml.so.1", simulated: { gpus: 4, kind: "A100-80GB" } };
+const OPTIONS: ProbeOptions = { mode: "auto", recordedPath: "", nvmlLibrary: "libnvidia-ml.so.1", kernelLog: "off", simulated: { gpus: 4, kind: "A100-80GB" } };
 
 const folder = mkdtempSync(path.join(tmpdir(), "probes-"));
 const smi = path.join(folder, "nvidia-smi");

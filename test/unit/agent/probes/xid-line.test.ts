@@ -11,6 +11,8 @@ test.each<[string, XidLine | null]>([
   ["[111.1] NVRM: Xid (PCI:0000:9B:00): 119, pid=2024380, name=nvidia-smi, Timeout after 6s", { pciBusId: "0000:9b:00", xid: 119, detail: "Timeout after 6s" }],
   ["NVRM: Xid (PCI:0000:01:00): 31, pid=1234", { pciBusId: "0000:01:00", xid: 31, detail: "" }],
   ["NVRM: Xid (0000:03:00): 14, Channel 00000001", { pciBusId: "0000:03:00", xid: 14, detail: "Channel 00000001" }],
+  ["NVRM: Xid (PCI:0000:03:00 GPU-I:05): 45, pid=7", { pciBusId: "0000:03:00", xid: 45, detail: "" }],
+  ["NVRM: Xid (PCI:0000:03:00 GPU-I:05 GPU-CI:00): 31, pid=7, name=x, Ch 00000001", { pciBusId: "0000:03:00", xid: 31, detail: "Ch 00000001" }],
   ["NVRM: Xid (PCI:0000:03:00.0): 45", { pciBusId: "0000:03:00", xid: 45, detail: "" }],
   ["6,1234,5678,-;NVRM: Xid (PCI:0000:03:00): 13, Graphics Exception\n", { pciBusId: "0000:03:00", xid: 13, detail: "Graphics Exception" }],
   ["NVRM: GPU at PCI:0000:9b:00: GPU-509665ad-b600-ac93-3616-d754b23d636d", null],

@@ -88,3 +88,13 @@ test("a prompt takes longer the longer it is and the more the GPU does beside it
   expect(perToken).toBeGreaterThan(0);
   expect(perToken).toBeLessThan(times.of("m").stepBaseMs[0]!);
 });
+
+test("a token's share of the iterations is larger where a GPU works on fewer requests at a time", () => {
+  const times = new ServiceTimes();
+  times.kindOf("NVIDIA A100-SXM4-80GB");
+  const of = times.of("m");
+  const alone = writeMsPerToken(of, 0, 1) - writeMsPerToken(of, 0, 8);
+  expect(alone).toBeCloseTo(of.stepBaseMs[0]! * (1 - 1 / 8), 9);
+  expect(writeMsPerToken(of, 0, 16)).toBe(writeMsPerToken(of, 0));
+  expect(writeMsPerToken(of, 0, 100_000)).toBe(writeMsPerToken(of, 0));
+});

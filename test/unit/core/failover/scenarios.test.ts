@@ -180,6 +180,8 @@ describe("A shortage of", () => {
 describe("A time-out of", () => {
   test("the whole request: it ends as timed out, and says where it was", () => {
     const world = new World();
+    world.connect("n9", ["g9"]);
+    world.disconnect("n9");
     world.submit("r", { timeoutMs: 1_000 });
     world.pass(1_050);
     expect(world.ended("r")).toMatchObject({ phase: "failed", error: { code: "timeout", message: expect.stringContaining("waiting for a GPU") } });

@@ -3,8 +3,9 @@ import { describe, expect, test } from "@jest/globals";
 import { Engine } from "../../../../src/core/engine.js";
 import type { Handling, StageTimeouts } from "../../../../src/core/model/request.js";
 import { takeSnapshot } from "../../../../src/core/snapshot.js";
-import type { CoreSettings } from "../../../../src/core/settings.js";
-import { nodeId, ref, requestId, told, World } from "../build.js";
+import { NO_LIMITS } from "../../../../src/core/model/quota.js";
+import { DEFAULT_CORE_SETTINGS, type CoreSettings } from "../../../../src/core/settings.js";
+import { modelId, nodeId, ref, requestId, runner, told, wishes, World } from "../build.js";
 
 const handling = (timeouts: StageTimeouts): Handling => ({ onInterruption: "restart", timeouts });
 const worldOf = (timeouts: CoreSettings["timeouts"] = {}): World => new World({ timeouts, requestTimeoutMs: 0 });
@@ -32,6 +33,8 @@ const answer = (world: World, attempt = 1) => world.step({ kind: "attempt_answer
 describe("Waiting", () => {
   test("too long fails the request and says so; nobody is blamed", () => {
     const world = worldOf({ inference: { waitingMs: 2_000 } });
+    world.connect("n9", ["g9"]);
+    world.disconnect("n9");
     world.submit("r");
     world.pass(1_950);
     expect(world.isLive("r")).toBe(true);
@@ -147,6 +150,71 @@ describe("Answering", () => {
   });
 });
 
+describe("What a request that was never served ends as", () => {
+  const WAITING = { "*": { waitingMs: 2_000 } };
+
+  /** One GPU with one slot, which somebody has. */
+  function busy(over: Partial<CoreSettings> = {}): World {
+    const world = new World({ timeouts: WAITING, requestTimeoutMs: 0, maxConcurrentTasksPerGpu: 1, ...over });
+    world.connect("n0", ["g0"], { runners: [runner({ models: [modelId("m")] })] });
+    world.submit("first");
+    world.start("first");
+    return world;
+  }
+
+  test("shed: no capacity, it made way for more urgent work", () => {
+    const world = busy({ maxQueuedRequests: 1, queueHeadroom: 0 });
+    world.submit("low", { priority: 1 });
+    world.submit("high", { priority: 5 });
+    expect(world.ended("low").error?.code).toBe("shed");
+  });
+
+  test("waiting_timeout: expired, others were served before it", () => {
+    const world = busy();
+    world.submit("r");
+    world.pass(2_100);
+    expect(world.ended("r").error?.code).toBe("waiting_timeout");
+  });
+
+  test.each([
+    ["its model", { model: "nobody-has-it" }],
+    ["a GPU of its own", { gpu: "g-that-is-not-there" }],
+    ["memory", { requirements: { memoryMib: 1e6 } }],
+    ["GPUs on one node", { wishes: wishes({ gpus: 8 }) }],
+  ])("no_eligible_gpu: the whole fleet lacks %s, which is no matter of waiting", (_what, spec) => {
+    const world = busy();
+    world.submit("r", spec);
+    world.pass(2_100);
+    expect(world.ended("r")).toMatchObject({ phase: "failed", error: { code: "no_eligible_gpu", message: expect.stringMatching(/^It was waiting for a GPU for 2000 ms.*No GPU of the fleet can take it/) } });
+  });
+
+  test("no_eligible_gpu when the time of the whole request is up too; one that is served before is not concerned", () => {
+    const world = busy({ timeouts: {} });
+    world.submit("never", { model: "late-model", timeoutMs: 1_000 });
+    world.submit("in time", { model: "late-model", timeoutMs: 60_000 });
+    world.pass(1_100);
+    expect(world.ended("never").error?.code).toBe("no_eligible_gpu");
+    world.connect("n1", ["g1"], { runners: [runner({ models: [modelId("late-model")] })] });
+    expect(world.request("in time").gpuId).toBe("g1");
+  });
+
+  test("over_quota: its user's quota kept it from the GPU that was free", () => {
+    const world = busy({ maxConcurrentTasksPerGpu: 4, quota: { ...DEFAULT_CORE_SETTINGS.quota, mode: "enforce", defaults: { ...NO_LIMITS, concurrentRequests: 1 } } });
+    world.submit("r");
+    world.pass(2_100);
+    expect(world.ended("r").error?.code).toBe("over_quota");
+  });
+
+  test("is the same after a restart of the router", () => {
+    const world = busy();
+    world.submit("r", { model: "nobody-has-it" });
+    const successor = new Engine(world.settings, takeSnapshot(world.engine.state));
+    successor.step({ kind: "take_over", epoch: 2 }, world.nowMs);
+    const { records } = successor.step({ kind: "tick" }, world.nowMs + 2_100);
+    expect(records.find((record) => record.kind === "ended")).toMatchObject({ requestId: "r", error: { code: "no_eligible_gpu" } });
+  });
+});
+
 describe("The time that counts", () => {
   const TABLE: CoreSettings["timeouts"] = {
     "inference/5": { waitingMs: 1_000 },
@@ -163,6 +231,8 @@ describe("The time that counts", () => {
     ["what the request brings before all", { priority: 5, timeoutMs: 7_000, handling: handling({ waitingMs: 500 }) }, 500, 7_000],
   ])("is %s", (_words, spec, waitingMs, totalMs) => {
     const world = worldOf(TABLE);
+    world.connect("n9", ["g9"]);
+    world.disconnect("n9");
     world.submit("r", spec);
     expect(world.request("r").deadlineAtMs - world.nowMs).toBe(totalMs);
     world.pass(waitingMs - 50);

@@ -1,16 +1,19 @@
 import { describe, expect, test } from "@jest/globals";
+import { PeerComparison } from "../../../../src/core/health/peer-comparison.js";
 import { PeerStatistics } from "../../../../src/core/health/peer-statistics.js";
 
 const NOW = 1_000_000;
 const MIN_OUTCOMES = 5;
 
-/** GPUs 0 to 3 are of one kind, 4 to 7 of another. */
 function peers(): PeerStatistics {
-  return new PeerStatistics(MIN_OUTCOMES, (gpu) => (gpu < 4 ? 0 : 1));
+  return new PeerStatistics(MIN_OUTCOMES);
 }
 
+/** GPUs 0 to 3 are of one kind, 4 to 7 of another. Few enough for one slice. */
 function slowness(statistics: PeerStatistics, gpu: number, nowMs: number): number {
-  return statistics.slowness(nowMs).get(gpu) ?? Number.NaN;
+  const comparison = new PeerComparison(statistics, (each) => (each < 4 ? 0 : 1));
+  expect(comparison.advance(8, nowMs)).toMatchObject({ from: 0, to: 8 });
+  return comparison.slowness(gpu);
 }
 
 function successes(statistics: PeerStatistics, gpu: number, ratio: number, count = 20, model = "m"): void {

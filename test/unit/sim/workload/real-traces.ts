@@ -7,9 +7,9 @@ import { test } from "@jest/globals";
 export const TRACES = path.resolve("../shared/traces");
 
 /** A test that reads the traces. */
-export function testWithTraces(name: string, body: () => Promise<void>): void {
+export function testWithTraces(name: string, body: () => Promise<void>, timeoutMs?: number): void {
   if (existsSync(TRACES) || process.env["GPU_ROUTER_REQUIRE_ALL"] === "1") {
-    test(name, body);
+    test(name, body, timeoutMs);
     return;
   }
   console.warn(`skipped: "${name}" needs the public traces in ${TRACES}`);

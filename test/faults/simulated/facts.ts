@@ -1,7 +1,8 @@
-// What the disk says, folded from the bytes that are durable and nothing else: the yardstick for every promise the router makes.
+// What records say, folded from them and nothing else. Of those on the disk it is the yardstick for every promise the router makes; of those that
+// this life of the router knows, for what it does.
 import type { Record } from "../../../src/core/records.js";
 
-export class DurableFacts {
+export class Facts {
   epoch = 0;
   readonly accepted = new Set<string>();
   /** Phase of those that have ended. */
@@ -11,6 +12,10 @@ export class DurableFacts {
   /** Requests whose newest attempt is still on. */
   readonly placed = new Set<string>();
   readonly stopping = new Set<string>();
+  /** The first attempt that had begun when it was over, of each request that has one. */
+  readonly interrupted = new Map<string, number>();
+  /** Requests whose newest attempt has begun. */
+  readonly #begun = new Set<string>();
 
   fold(record: Record): void {
     switch (record.kind) {
@@ -23,9 +28,14 @@ export class DurableFacts {
       case "placed":
         this.attempt.set(record.requestId, record.attempt);
         this.placed.add(record.requestId);
+        this.#begun.delete(record.requestId);
+        return;
+      case "started":
+        this.#begun.add(record.requestId);
         return;
       case "attempt_failed":
         this.placed.delete(record.requestId);
+        if (this.#begun.has(record.requestId) && !this.interrupted.has(record.requestId)) this.interrupted.set(record.requestId, record.attempt);
         return;
       case "stop_requested":
         this.stopping.add(record.requestId);
@@ -36,6 +46,20 @@ export class DurableFacts {
         return;
       default:
     }
+  }
+
+  /** One that goes on from here by itself. */
+  copy(): Facts {
+    const copy = new Facts();
+    copy.epoch = this.epoch;
+    for (const requestId of this.accepted) copy.accepted.add(requestId);
+    for (const [requestId, phase] of this.ended) copy.ended.set(requestId, phase);
+    for (const [requestId, attempt] of this.attempt) copy.attempt.set(requestId, attempt);
+    for (const requestId of this.placed) copy.placed.add(requestId);
+    for (const requestId of this.stopping) copy.stopping.add(requestId);
+    for (const requestId of this.#begun) copy.#begun.add(requestId);
+    for (const [requestId, attempt] of this.interrupted) copy.interrupted.set(requestId, attempt);
+    return copy;
   }
 
   /** Whether this attempt was placed, durably, and is on or over. */
