@@ -66,7 +66,7 @@ async function openBurstgptReplay(file: string, { fromMs = 0, toMs = Number.POSI
   return asSource(traceOf(file, wanted, { name: "BurstGPT replay", calendar: false, gridMs }));
 }
 
-const table = (file: string, from: string, known: ReadingOptions): TraceSource => ({ file, from, open: (place, reading) => openTable(place, { ...known, ...reading }) });
+const table = (file: string, from: string, known: ReadingOptions): TraceSource => ({ file, from, open: (found, reading) => openTable(found, { ...known, ...reading }) });
 const azure = (what: string): TraceSource => table(`azure-llm-2023/AzureLLMInferenceTrace_${what}.csv`, "Azure/AzurePublicDataset on GitHub, data/ (CC-BY-4.0)", { format: "azure", gridMs: 0 });
 const servegen = (size: string): TraceSource => ({
   file: `servegen/m-${size}.clients-10min.csv.gz`,
