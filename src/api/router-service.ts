@@ -110,7 +110,7 @@ export function createRouterService(router: RouterPort, now: () => number = Date
     gpuStatus(request) {
       validate(GpuStatusRequestSchema, request, gpuStatusRequestRule);
       const fleet = router.gpus();
-      if (request.gpuIds.length === 0) return gpuStatusResponse(fleet, now());
+      if (request.gpuIds.length === 0) return gpuStatusResponse(fleet, now(), router.estimates());
       const wanted = new Set(request.gpuIds);
       const gpus = fleet.filter(({ inventory }) => wanted.delete(inventory.gpuId));
       if (wanted.size > 0) throw new ApiError({ kind: "unknown_gpus", gpuIds: [...wanted] });
@@ -139,9 +139,11 @@ export function createRouterService(router: RouterPort, now: () => number = Date
 }
 
 /** Fills in whose it is. In another's name only an admin speaks. */
-function claim(message: { userId: string }, { principal }: Caller): void {
+function claim(message: { userId: string }, caller: Caller): void {
+  const { principal } = caller;
   if (message.userId === "") message.userId = principal.name;
   if (message.userId === principal.name || hasRole(principal, "admin")) return;
+  caller.refused(`user ${message.userId}`, "speaks for another");
   throw new ApiError({ kind: "permission_denied", why: `user_id: you are ${JSON.stringify(principal.name)} and cannot speak for ${JSON.stringify(message.userId)}; leave user_id empty` });
 }
 

@@ -6,15 +6,18 @@ import { GpuStatusResponseSchema, WatchGpusResponseSchema, type WatchGpusRespons
 import { seededRandom } from "../lib/random.js";
 import { backOffMs, systemClock } from "./clock.js";
 import { ExitCode, isServiceError, statusName } from "./failure.js";
+import { estimateTable } from "./estimate-table.js";
 import { gpuTable } from "./gpu-table.js";
 import { jsonDocument, jsonLine } from "./json-output.js";
 import { duration } from "./option-parsers.js";
+import { printable } from "./quantity-text.js";
 import { CALL_DEADLINE_MS, routerCommand, withRouter, type CommandContext, type RouterOptions, type RouterSession } from "./router-command.js";
 import { isRedrawable, write } from "./terminal.js";
 import { truncateStyled } from "./text-table.js";
 
 interface GpusOptions extends RouterOptions {
   readonly watch?: true;
+  readonly estimates?: true;
   readonly interval: number;
 }
 
@@ -22,16 +25,19 @@ interface GpusOptions extends RouterOptions {
 export function registerGpus(program: Command, context: CommandContext): void {
   routerCommand(program, "gpus [ids...]", "Show the GPUs of the fleet")
     .option("-w, --watch", "keep showing them as they change; Ctrl-C ends it")
+    .addOption(new Option("--estimates", "show how near the router's estimates of time came, by model and type").conflicts("watch"))
     .addOption(new Option("--interval <time>", "shortest time between two updates while watching, at most 60s").argParser(duration).default(500, "500ms"))
     .addHelpText(
       "after",
       `
 MEMORY is used/total as the device says, RESERVED what the router has promised to requests, SAMPLE the age of the telemetry.
+With --estimates: ERROR is the mean of |expected - actual| / actual time, WITHIN P90 the share that ended within what nine of ten should.
 ENGINE, where an inference engine tells of itself, is what it computes and holds back, whoever sent it, and the share of its key-value cache in use.
 
 Examples:
   $ gpu-router gpus
   $ gpu-router gpus --watch
+  $ gpu-router gpus --estimates
   $ gpu-router gpus --json | jq -r '.gpus[] | select(.health != "HEALTH_STATUS_HEALTHY").gpu_id'
   $ gpu-router gpus --watch --json | jq -c '.gpus[] | [.gpu_id, .active_requests]'`,
     )
@@ -39,7 +45,9 @@ Examples:
       await withRouter(context, options, async (session) => {
         if (options.watch === true) return await watchFleet(session, new Set(ids), options.interval);
         const response = await session.client.gpuStatus({ gpuIds: [...ids] }, { deadlineMs: CALL_DEADLINE_MS });
-        await write(session.terminal.stdout, session.json ? jsonDocument(GpuStatusResponseSchema, response) : gpuTable(response.gpus, session.style));
+        const { gpus, estimates } = response;
+        const table = options.estimates === true ? estimateTable(estimates, session.style) : gpuTable(gpus, session.style);
+        await write(session.terminal.stdout, session.json ? jsonDocument(GpuStatusResponseSchema, response) : table);
         return ExitCode.ok;
       });
     });
@@ -60,7 +68,10 @@ async function watchFleet(session: RouterSession, wanted: ReadonlySet<string>, i
         for await (const message of stream) {
           ({ resumeToken } = message);
           failures = 0;
-          if (wanted.size > 0) message.gpus = message.gpus.filter((gpu) => wanted.has(gpu.gpuId));
+          if (wanted.size > 0) {
+            message.gpus = message.gpus.filter((gpu) => wanted.has(gpu.gpuId));
+            message.removedGpuIds = message.removedGpuIds.filter((gpuId) => wanted.has(gpuId));
+          }
           await show(message, "");
         }
       } catch (error) {
@@ -93,9 +104,11 @@ function showTable({ terminal, style }: RouterSession): Show {
   return async (message, notice) => {
     if (message?.snapshot === true) fleet.clear();
     for (const gpu of message?.gpus ?? []) fleet.set(gpu.gpuId, gpu);
+    for (const gpuId of message?.removedGpuIds ?? []) fleet.delete(gpuId);
     if (!redraw) {
       if (message === null) return await write(stderr, `${notice}\n`);
       if (message.gpus.length > 0) await write(stdout, gpuTable(message.snapshot ? fleet.values() : message.gpus, style));
+      for (const gpuId of message.removedGpuIds) await write(stdout, `${printable(gpuId)} is no longer part of the fleet\n`);
       return;
     }
     // More lines than the window has cannot be drawn over, longer ones would wrap.

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 
 import { GpuState } from "../../../gen/gpurouter/v1/gpu_pb.js";
-import { ExplainResponseSchema, RequestState, WhenLate } from "../../../gen/gpurouter/v1/router_pb.js";
+import { EstimateAccuracySchema, ExplainResponseSchema, RequestState, WhenLate } from "../../../gen/gpurouter/v1/router_pb.js";
 import { FakeRouter, fakeGpu } from "./fake-router.js";
 import { run, testTerminal } from "./test-terminal.js";
 
@@ -221,6 +221,13 @@ describe("gpus", () => {
     expect(out).toContain("3 GPUs, 2 active, 0 requests on them");
   });
 
+  test("--estimates shows how near the router's estimates came", async () => {
+    expect((await run(here("gpus", "--estimates"))).out).toMatch(/^No estimates to judge/);
+    router.estimates.push(create(EstimateAccuracySchema, { modelId: "llama", type: "inference", outcomes: 1_200n, meanRelativeError: 0.254, meanRatio: 1.1, withinP90: 0.918 }));
+    expect((await run(here("gpus", "--estimates"))).out).toMatch(/MODEL .*ERROR .*WITHIN P90\nllama +inference +1,200 +25% +1\.10 +92%\n$/);
+    expect(JSON.parse((await run(here("gpus", "--json"))).out)).toMatchObject({ estimates: [{ model_id: "llama", outcomes: "1200" }] });
+  });
+
   test("has a column for engines only when one tells of itself", async () => {
     expect((await run(here("gpus"))).out).not.toContain("ENGINE");
     router.gpus.push(fakeGpu("gpu-sim-2", 2, { engineLoads: [{ runner: "vllm", running: 12, waiting: 3, kvUse: 0.468 }, { runner: "tgi", running: 1 }] }));
@@ -247,6 +254,23 @@ describe("gpus", () => {
     expect(code).toBe(0);
     const lines = out.trimEnd().split("\n").map((line) => JSON.parse(line) as { snapshot: boolean; gpus: unknown[] });
     expect(lines.map((line) => [line.snapshot, line.gpus.length])).toEqual([[true, 2], [false, 1], [false, 1]]);
+  });
+
+  test("--watch into a pipe says which GPUs are no longer part of the fleet; on a terminal their rows go", async () => {
+    const terminal = testTerminal();
+    const ended = run(here("gpus", "--watch"), terminal);
+    await terminal.stdout.seen(/2 GPUs/);
+    router.changeFleet([], "token-2", ["gpu-sim-1"]);
+    await terminal.stdout.seen(/gpu-sim-1 is no longer part of the fleet\n/);
+    terminal.pressInterrupt();
+    expect((await ended).code).toBe(0);
+    const tty = testTerminal({ tty: true, env: { NO_COLOR: "1" } });
+    const drawn = run(here("gpus", "--watch"), tty);
+    await tty.stdout.seen(/2 GPUs/);
+    router.changeFleet([], "token-2", ["gpu-sim-1"]);
+    await tty.stdout.seen(/1 GPUs/);
+    tty.pressInterrupt();
+    await drawn;
   });
 
   test("--watch on a terminal redraws the whole table in place", async () => {
