@@ -89,7 +89,7 @@ export class Fleet extends LoadColumns {
     super(limits);
     assert(stateFilters.length <= 31, "at most 31 state filters fit the mask");
     this.#stateFilters = stateFilters;
-    this.work = new WorkLedger(new ServiceTimes(), limits.maxConcurrentTasksPerGpu);
+    this.work = new WorkLedger(new ServiceTimes(limits.maxConcurrentTasksPerGpu));
   }
 
   get size(): number {
