@@ -62,6 +62,7 @@ const NO_NODE = "" as NodeId;
 
 export class Fleet extends LoadColumns {
   readonly #stateFilters: readonly StateFilter[];
+  #outOfServiceMask = 0;
   readonly #indexOf = new Map<GpuId, number>();
   readonly nodes = new Map<NodeId, NodeEntry>();
   readonly inventory: GpuInventory[] = [];
@@ -102,7 +103,15 @@ export class Fleet extends LoadColumns {
     super(limits);
     assert(stateFilters.length <= 31, "at most 31 state filters fit the mask");
     this.#stateFilters = stateFilters;
+    stateFilters.forEach(({ passesWhenIdle }, bit) => {
+      if (!passesWhenIdle) this.#outOfServiceMask |= 1 << bit;
+    });
     this.work = new WorkLedger(new ServiceTimes(), limits.maxConcurrentTasksPerGpu);
+  }
+
+  /** The bits of `blocked` that our own requests on a GPU have nothing to do with. */
+  get outOfServiceMask(): number {
+    return this.#outOfServiceMask;
   }
 
   get size(): number {
