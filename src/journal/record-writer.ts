@@ -150,9 +150,9 @@ export class RecordWriter {
     out.text(spec.strategy);
     out.text(spec.specificGpuId);
     out.flag(spec.idempotent);
-    if (batch) this.#batch(batch);
     out.bytes(payload);
     if (wishes) this.#wishes(wishes);
+    if (batch) this.#batch(batch);
     out.text(spec.contentHash);
   }
 
