@@ -54,6 +54,8 @@ export interface GpuChanges {
   readonly sequence: number;
   readonly snapshot: boolean;
   readonly gpus: readonly GpuView[];
+  /** Forgotten since the last message; absent for none, as in a snapshot. */
+  readonly removed?: readonly GpuId[];
   readonly resumeToken: string;
   readonly atMs: number;
 }

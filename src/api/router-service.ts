@@ -142,9 +142,11 @@ export function createRouterService(router: RouterPort, now: () => number = Date
 }
 
 /** Fills in whose it is. In another's name only an admin speaks. */
-function claim(message: { userId: string }, { principal }: Caller): void {
+function claim(message: { userId: string }, caller: Caller): void {
+  const { principal } = caller;
   if (message.userId === "") message.userId = principal.name;
   if (message.userId === principal.name || hasRole(principal, "admin")) return;
+  caller.refused(`user ${message.userId}`, "speaks for another");
   throw new ApiError({ kind: "permission_denied", why: `user_id: you are ${JSON.stringify(principal.name)} and cannot speak for ${JSON.stringify(message.userId)}; leave user_id empty` });
 }
 

@@ -1,5 +1,5 @@
 // A scheduling decision as tables: what each filter removed and would have needed, and how each candidate scored.
-import type { Candidate, Decision } from "../../gen/gpurouter/v1/decision_pb.js";
+import type { Candidate, Decision, ResourceEstimate } from "../../gen/gpurouter/v1/decision_pb.js";
 import type { ExplainResponse } from "../../gen/gpurouter/v1/router_pb.js";
 import { countText, durationText, printable } from "./quantity-text.js";
 import type { Style } from "./style.js";
@@ -70,8 +70,18 @@ function footer({ strategy, seed, estimate }: Decision, style: Style): string {
   const expected =
     estimate === undefined
       ? ""
-      : `; expects ${countText(estimate.memoryMib)} MiB and ${durationText(Number(estimate.durationMs))} on the GPU${longText(estimate.durationP90Ms)} (source: ${printable(estimate.source)})`;
+      : `; expects ${countText(estimate.memoryMib)} MiB${tokensText(estimate)} and ${timeText(estimate)}`;
   return style.dim(`strategy ${printable(strategy)}, tie-break seed ${seed}${expected}`) + "\n";
+}
+
+function tokensText({ inputTokens, outputTokens }: ResourceEstimate): string {
+  return inputTokens + outputTokens === 0 ? "" : `, ${countText(inputTokens)} + ${countText(outputTokens)} tokens`;
+}
+
+/** Of work in tokens of which nothing was learned, and that is not predicted, no time is known. */
+function timeText({ inputTokens, outputTokens, durationMs, durationP90Ms, source }: ResourceEstimate): string {
+  if (source === "default" && inputTokens + outputTokens > 0) return "a time that is not known yet";
+  return `${durationText(Number(durationMs))} on the GPU${longText(durationP90Ms)} (source: ${printable(source)})`;
 }
 
 function longText(p90Ms: bigint): string {

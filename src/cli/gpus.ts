@@ -10,6 +10,7 @@ import { estimateTable } from "./estimate-table.js";
 import { gpuTable } from "./gpu-table.js";
 import { jsonDocument, jsonLine } from "./json-output.js";
 import { duration } from "./option-parsers.js";
+import { printable } from "./quantity-text.js";
 import { CALL_DEADLINE_MS, routerCommand, withRouter, type CommandContext, type RouterOptions, type RouterSession } from "./router-command.js";
 import { isRedrawable, write } from "./terminal.js";
 import { truncateStyled } from "./text-table.js";
@@ -67,7 +68,10 @@ async function watchFleet(session: RouterSession, wanted: ReadonlySet<string>, i
         for await (const message of stream) {
           ({ resumeToken } = message);
           failures = 0;
-          if (wanted.size > 0) message.gpus = message.gpus.filter((gpu) => wanted.has(gpu.gpuId));
+          if (wanted.size > 0) {
+            message.gpus = message.gpus.filter((gpu) => wanted.has(gpu.gpuId));
+            message.removedGpuIds = message.removedGpuIds.filter((gpuId) => wanted.has(gpuId));
+          }
           await show(message, "");
         }
       } catch (error) {
@@ -100,9 +104,11 @@ function showTable({ terminal, style }: RouterSession): Show {
   return async (message, notice) => {
     if (message?.snapshot === true) fleet.clear();
     for (const gpu of message?.gpus ?? []) fleet.set(gpu.gpuId, gpu);
+    for (const gpuId of message?.removedGpuIds ?? []) fleet.delete(gpuId);
     if (!redraw) {
       if (message === null) return await write(stderr, `${notice}\n`);
       if (message.gpus.length > 0) await write(stdout, gpuTable(message.snapshot ? fleet.values() : message.gpus, style));
+      for (const gpuId of message.removedGpuIds) await write(stdout, `${printable(gpuId)} is no longer part of the fleet\n`);
       return;
     }
     // More lines than the window has cannot be drawn over, longer ones would wrap.

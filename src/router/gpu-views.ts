@@ -1,8 +1,9 @@
 // GPUs as people see them, and the feed of their changes. Reads the fleet; changes nothing.
 import type { GpuChanges } from "../api/router-port.js";
 import type { Engine } from "../core/engine.js";
-import type { NodeEntry } from "../core/fleet/fleet.js";
+import type { NodeEntry } from "../core/fleet/node-entry.js";
 import type { GpuState, GpuView, RunnerLoad } from "../core/model/gpu.js";
+import type { GpuId } from "../core/model/ids.js";
 import type { Clock } from "./clock.js";
 
 const DEFAULT_INTERVAL_MS = 100;
@@ -41,14 +42,22 @@ export class GpuViews {
       if (fleet.changeSequence > since || first) {
         for (let gpu = 0; gpu < fleet.size; gpu += 1) if (!fleet.isRetired(gpu) && (snapshot || fleet.changedAt[gpu]! > since)) gpus.push(this.#view(gpu));
       }
-      if (first || gpus.length > 0 || now - sentAtMs >= QUIET_MS) {
+      const removed = snapshot ? [] : this.#removedSince(since);
+      if (first || gpus.length > 0 || removed.length > 0 || now - sentAtMs >= QUIET_MS) {
         seen = fleet.changeSequence;
         sequence += 1;
         sentAtMs = now;
-        yield { sequence, snapshot, gpus, resumeToken: `${this.#engine.state.epoch}.${seen}`, atMs: now };
+        yield { sequence, snapshot, gpus, ...(removed.length > 0 && { removed }), resumeToken: `${this.#engine.state.epoch}.${seen}`, atMs: now };
       }
       await pause(intervalMs, signal);
     }
+  }
+
+  /** One that came back since has a new index, and is there. */
+  #removedSince(sequence: number): GpuId[] {
+    const { fleet } = this.#engine.state;
+    const removed = [...fleet.retiredIds].filter(([gpu, gpuId]) => fleet.changedAt[gpu]! > sequence && fleet.indexOf(gpuId) < 0);
+    return removed.map(([, gpuId]) => gpuId);
   }
 
   /** -1 when the token is not of this router's life: change numbers start anew with each epoch. */

@@ -24,17 +24,20 @@ export class SloBook {
     });
   }
 
-  /** What the caller asks for, who expects `outputTokens`; null without an SLO. */
+  /** What the caller asks for, who expects `outputTokens`, ms; 0 for no wish, null without an SLO. */
   wish(arrival: Arrival, outputTokens = this.#meanOutput[arrival.tenant]!): { readonly firstOutputMs: number; readonly totalMs: number } | null {
     const slo = this.#tenants[arrival.tenant]!.slo;
-    return slo && { firstOutputMs: slo.firstOutputMs, totalMs: this.#totalMs(arrival, outputTokens) };
+    if (!slo) return null;
+    const totalMs = this.#totalMs(arrival, outputTokens);
+    return { firstOutputMs: slo.firstOutputMs, totalMs: totalMs === Number.POSITIVE_INFINITY ? 0 : totalMs };
   }
 
   /** Whether a request that was completed was in time; false without an SLO. */
   kept(arrival: Arrival, firstOutputAtMs: number, endedAtMs: number): boolean {
     const slo = this.#tenants[arrival.tenant]!.slo;
     if (!slo) return false;
-    return firstOutputAtMs - arrival.atMs <= slo.firstOutputMs && endedAtMs - arrival.atMs <= this.#totalMs(arrival, arrival.outputTokens);
+    const firstInTime = slo.firstOutputMs === 0 || firstOutputAtMs - arrival.atMs <= slo.firstOutputMs;
+    return firstInTime && endedAtMs - arrival.atMs <= this.#totalMs(arrival, arrival.outputTokens);
   }
 
   /** A caller has seen the answer. */
@@ -42,9 +45,10 @@ export class SloBook {
     this.#meanOutput[tenant]! += GAIN * (outputTokens - this.#meanOutput[tenant]!);
   }
 
+  /** Infinity where nothing is wished. */
   #totalMs({ tenant, inputTokens }: Arrival, outputTokens: number): number {
     const { slo } = this.#tenants[tenant]!;
-    if (!slo) return Number.POSITIVE_INFINITY;
+    if (!slo || (slo.totalFloorMs === 0 && slo.totalFactor === 0)) return Number.POSITIVE_INFINITY;
     return Math.round(Math.max(slo.totalFloorMs, slo.totalFactor * unloadedBy(this.#times[tenant]!, inputTokens, outputTokens)));
   }
 }

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file gpurouter/v1/decision.proto.
  */
 export const file_gpurouter_v1_decision: GenFile = /*@__PURE__*/
-  fileDesc("ChtncHVyb3V0ZXIvdjEvZGVjaXNpb24ucHJvdG8SDGdwdXJvdXRlci52MSI6CglTY29yZVRlcm0SDgoGc2NvcmVyGAEgASgJEg0KBXZhbHVlGAIgASgBEg4KBndlaWdodBgDIAEoASKGAQoJQ2FuZGlkYXRlEg4KBmdwdV9pZBgBIAEoCRINCgVzY29yZRgCIAEoARImCgV0ZXJtcxgDIAMoCzIXLmdwdXJvdXRlci52MS5TY29yZVRlcm0SHQoQdGVsZW1ldHJ5X2FnZV9tcxgEIAEoBEgAiAEBQhMKEV90ZWxlbWV0cnlfYWdlX21zIj4KC0ZpbHRlckNvdW50Eg4KBmZpbHRlchgBIAEoCRIPCgdyZW1vdmVkGAIgASgNEg4KBm5lZWRlZBgDIAEoCSLJAQoIRGVjaXNpb24SEAoIc3RyYXRlZ3kYASABKAkSEgoKY29uc2lkZXJlZBgCIAEoDRIqCgdmaWx0ZXJzGAMgAygLMhkuZ3B1cm91dGVyLnYxLkZpbHRlckNvdW50EisKCmNhbmRpZGF0ZXMYBCADKAsyFy5ncHVyb3V0ZXIudjEuQ2FuZGlkYXRlEgwKBHNlZWQYBSABKA0SMAoIZXN0aW1hdGUYBiABKAsyHi5ncHVyb3V0ZXIudjEuUmVzb3VyY2VFc3RpbWF0ZSJkChBSZXNvdXJjZUVzdGltYXRlEhIKCm1lbW9yeV9taWIYASABKA0SEwoLZHVyYXRpb25fbXMYAiABKAQSDgoGc291cmNlGAMgASgJEhcKD2R1cmF0aW9uX3A5MF9tcxgEIAEoBGIGcHJvdG8z");
+  fileDesc("ChtncHVyb3V0ZXIvdjEvZGVjaXNpb24ucHJvdG8SDGdwdXJvdXRlci52MSI6CglTY29yZVRlcm0SDgoGc2NvcmVyGAEgASgJEg0KBXZhbHVlGAIgASgBEg4KBndlaWdodBgDIAEoASKGAQoJQ2FuZGlkYXRlEg4KBmdwdV9pZBgBIAEoCRINCgVzY29yZRgCIAEoARImCgV0ZXJtcxgDIAMoCzIXLmdwdXJvdXRlci52MS5TY29yZVRlcm0SHQoQdGVsZW1ldHJ5X2FnZV9tcxgEIAEoBEgAiAEBQhMKEV90ZWxlbWV0cnlfYWdlX21zIj4KC0ZpbHRlckNvdW50Eg4KBmZpbHRlchgBIAEoCRIPCgdyZW1vdmVkGAIgASgNEg4KBm5lZWRlZBgDIAEoCSLJAQoIRGVjaXNpb24SEAoIc3RyYXRlZ3kYASABKAkSEgoKY29uc2lkZXJlZBgCIAEoDRIqCgdmaWx0ZXJzGAMgAygLMhkuZ3B1cm91dGVyLnYxLkZpbHRlckNvdW50EisKCmNhbmRpZGF0ZXMYBCADKAsyFy5ncHVyb3V0ZXIudjEuQ2FuZGlkYXRlEgwKBHNlZWQYBSABKA0SMAoIZXN0aW1hdGUYBiABKAsyHi5ncHVyb3V0ZXIudjEuUmVzb3VyY2VFc3RpbWF0ZSKRAQoQUmVzb3VyY2VFc3RpbWF0ZRISCgptZW1vcnlfbWliGAEgASgNEhMKC2R1cmF0aW9uX21zGAIgASgEEg4KBnNvdXJjZRgDIAEoCRIXCg9kdXJhdGlvbl9wOTBfbXMYBCABKAQSFAoMaW5wdXRfdG9rZW5zGAUgASgNEhUKDW91dHB1dF90b2tlbnMYBiABKA1iBnByb3RvMw");
 
 /**
  * One named part of a score.
@@ -196,7 +196,8 @@ export type ResourceEstimate = Message<"gpurouter.v1.ResourceEstimate"> & {
   durationMs: bigint;
 
   /**
-   * Where the figures come from: "request", "learned" or "default".
+   * Where the time comes from: "request", "learned" (what the likes of it took), "default" (nothing is known), or "predicted": for work in
+   * tokens on the GPU that was chosen, from the placement to the end, as the strategy has it among its terms.
    *
    * @generated from field: string source = 3;
    */
@@ -208,6 +209,18 @@ export type ResourceEstimate = Message<"gpurouter.v1.ResourceEstimate"> & {
    * @generated from field: uint64 duration_p90_ms = 4;
    */
   durationP90Ms: bigint;
+
+  /**
+   * Prompt and expected answer in tokens; 0 for work that is not measured in tokens.
+   *
+   * @generated from field: uint32 input_tokens = 5;
+   */
+  inputTokens: number;
+
+  /**
+   * @generated from field: uint32 output_tokens = 6;
+   */
+  outputTokens: number;
 };
 
 /**

@@ -14,16 +14,28 @@ export function explainResponse(decision: Decision, dryRun: boolean): ExplainRes
       filters: decision.filters.map(({ filter, removed, needed }) => ({ filter, removed: uint32(removed), needed })),
       candidates: decision.candidates.map((candidate) => shownCandidate(candidate, decision.scorers)),
       seed: uint32(decision.seed),
-      estimate: {
-        memoryMib: uint32(decision.estimate.memoryMib),
-        durationMs: uint64(decision.estimate.durationMs),
-        source: decision.estimate.source,
-        durationP90Ms: uint64(decision.estimate.p90Ms ?? 0),
-      },
+      estimate: shownEstimate(decision),
     },
     dryRun,
     summary: summary(decision),
   });
+}
+
+/** The scorer whose value is the time from the placement to the end, in seconds. */
+const OWN_TIME = "own_seconds";
+
+/** Work in tokens takes as long as its strategy has predicted, where it has: nothing else may be known of its time. */
+function shownEstimate({ estimate, candidates, scorers }: Decision) {
+  const { memoryMib, durationMs, source, inputTokens = 0, outputTokens = 0 } = estimate;
+  const ownSeconds = candidates[0]?.values[scorers.findIndex(({ scorer }) => scorer === OWN_TIME)];
+  const predicted = source === "default" && inputTokens + outputTokens > 0 && ownSeconds !== undefined;
+  return {
+    memoryMib: uint32(memoryMib),
+    ...(predicted ? { durationMs: uint64(Math.round(ownSeconds * 1_000)), source: "predicted" } : { durationMs: uint64(durationMs), source }),
+    inputTokens: uint32(inputTokens),
+    outputTokens: uint32(outputTokens),
+    durationP90Ms: uint64(estimate.p90Ms ?? 0),
+  };
 }
 
 function shownCandidate({ gpuId, score, values, telemetryAgeMs }: Candidate, scorers: Decision["scorers"]) {

@@ -42,6 +42,7 @@ export function watchGpusResponse(changes: GpuChanges): WatchGpusResponse {
     sequence: uint64(changes.sequence),
     snapshot: changes.snapshot,
     gpus: changes.gpus.map(gpu),
+    removedGpuIds: [...(changes.removed ?? [])],
     resumeToken: changes.resumeToken,
     time: timestamp(changes.atMs),
   });

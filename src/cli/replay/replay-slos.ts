@@ -32,7 +32,7 @@ export class ReplaySlos {
   /** What to tell the router, whole ms; 0 for no wish. */
   wish(request: ScheduledRequest): { readonly firstOutputMs: number; readonly totalMs: number } {
     const { firstOutputMs = 0, totalMs = 0 } = this.#bookOf(request).wish(arrivalOf(request), this.#knowsLengths ? request.outputTokens : undefined) ?? {};
-    return { firstOutputMs: firstOutputMs === Number.POSITIVE_INFINITY ? 0 : told(Math.min(firstOutputMs, totalMs)), totalMs: told(totalMs) };
+    return { firstOutputMs: told(totalMs === 0 ? firstOutputMs : Math.min(firstOutputMs, totalMs)), totalMs: told(totalMs) };
   }
 
   /** Whether a completed request was in time, for an answer of its length. What gave no word of its first output was not. */
@@ -50,8 +50,7 @@ export class ReplaySlos {
     const known = this.#books.get(name);
     if (known) return known;
     const { firstOutputMs, totalFloorMs, totalFactor, gpuKind } = this.#slo;
-    const anyTotal = totalFloorMs > 0 || totalFactor > 0;
-    const slo = { firstOutputMs: firstOutputMs || Number.POSITIVE_INFINITY, totalFloorMs: anyTotal ? totalFloorMs : Number.POSITIVE_INFINITY, totalFactor };
+    const slo = { firstOutputMs, totalFloorMs, totalFactor };
     const book = new SloBook([{ name, modelId: this.#model, type: "inference", priority, slo }], [gpuKind]);
     this.#books.set(name, book);
     return book;
@@ -63,5 +62,5 @@ function arrivalOf({ dueMs, inputTokens, outputTokens, prefixHashes }: Scheduled
 }
 
 function told(ms: number): number {
-  return ms === Number.POSITIVE_INFINITY ? 0 : Math.max(1, Math.ceil(ms));
+  return Math.ceil(ms);
 }

@@ -5,7 +5,7 @@ import type { CoreSettings } from "../settings.js";
 
 /**
  * The router's own words: `lost` when the attempt's GPU or node is gone, or its agent does not know it; `overdue` when it did not begin, or
- * gave no sign of life, in its time; `preempted` when it has stopped for more urgent work, as it was told to.
+ * gave no sign of life, in its time; `preempted` when it has stopped for more urgent work, or for an operator (`error` says so then), as it was told to.
  */
 export type AttemptFate = AttemptOutcome | "lost" | "overdue" | "preempted";
 
@@ -24,7 +24,7 @@ export function nextStep(request: Request, fate: AttemptFate, error: RequestErro
   if (fate === "succeeded") return { kind: "end", phase: "completed", error: null };
   if (request.stop) return stopped(request.stop);
   if (fate === "failed") return { kind: "end", phase: "failed", error: error ?? { code: "failed", message: "The work failed without saying why." } };
-  if (fate === "preempted") return { kind: "retry", delayMs: 0, reason: "preempted", budgeted: false };
+  if (fate === "preempted") return { kind: "retry", delayMs: 0, reason: error ? `${error.code}: ${error.message}` : "preempted", budgeted: false };
   const faults = request.attempt - (request.preemptions ?? 0);
   // The agent stopped it without our asking; treat it as the runner's fault.
   const reason = error ? `${error.code}: ${error.message}` : fate;

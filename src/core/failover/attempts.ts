@@ -33,7 +33,7 @@ export class Attempts {
   readonly #dueRetries = new LinkedList<RequestId>();
   /** Whose present attempt has given output, as far as this life of the router knows. */
   readonly #withOutput = new Set<RequestId>();
-  /** Attempts that must not run twice and were told to stop because they were overdue or their GPU was lost, and why. */
+  /** Attempts that must not run twice and were told to stop because they were overdue, or their GPU was lost or drained, and why. */
   readonly #overdue = new Map<RequestId, { readonly attempt: number; readonly error: RequestError }>();
   /** Results of superseded attempts that were refused; for metrics. */
   lateResults = 0;
@@ -136,7 +136,8 @@ export class Attempts {
     const preempted = end.outcome === "cancelled" && this.#preemption.isStopping(ref);
     const overdue = this.#overdue.get(ref.requestId);
     if (end.outcome === "cancelled" && overdue) this.over(request, "overdue", overdue.error, end, nowMs, step);
-    else this.over(request, preempted ? "preempted" : end.outcome, end.error, end, nowMs, step);
+    else if (preempted) this.over(request, "preempted", this.#preemption.orderOf(ref), end, nowMs, step);
+    else this.over(request, end.outcome, end.error, end, nowMs, step);
     step.effects.push({ kind: "acknowledge", nodeId, ref });
   }
 

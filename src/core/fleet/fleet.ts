@@ -8,6 +8,7 @@ import type { GpuId, NodeId } from "../model/ids.js";
 import { HealthColumns, type HealthVerdict } from "./health-columns.js";
 import { FIRST_CAPACITY, LoadColumns, widerFloats, type LoadLimits } from "./load-columns.js";
 import type { GpuMaintenance } from "../model/maintenance.js";
+import { newNode, type NodeEntry } from "./node-entry.js";
 import { OutcomeColumns } from "./outcome-columns.js";
 import { PrefixIndex } from "./prefix-index.js";
 import { Reservations } from "./reservations.js";
@@ -23,22 +24,6 @@ export interface StateFilter {
   blocks(fleet: Fleet, gpu: number): boolean;
   /** It blocks for our own requests on the GPU, and for nothing else. */
   readonly passesWhenIdle?: boolean;
-}
-
-/** A node and what serves on it. */
-export interface NodeEntry {
-  readonly nodeId: NodeId;
-  connected: boolean;
-  /** Not connected since a moment ago: it keeps the work that it has. */
-  suspect: boolean;
-  /** New for each start of its agent; "" before the first hello of this router's life. */
-  instanceId: string;
-  /** Number of the last thing that this start of its agent told of a GPU. */
-  toldUpTo: number;
-  runners: readonly RunnerInfo[];
-  /** What the engines of its runners last said, by runner, and when that was so, ms. Empty while it is not connected. */
-  readonly loads: Map<string, { readonly load: RunnerLoad; readonly atMs: number }>;
-  readonly gpus: number[];
 }
 
 /** A power of two. A follower that is further behind looks at every GPU. */
@@ -64,6 +49,8 @@ export class Fleet extends LoadColumns {
   readonly #stateFilters: readonly StateFilter[];
   #outOfServiceMask = 0;
   readonly #indexOf = new Map<GpuId, number>();
+  /** Ids of GPUs that were forgotten in this life of the router, by index: for those who still show them. */
+  readonly retiredIds = new Map<number, GpuId>();
   readonly nodes = new Map<NodeId, NodeEntry>();
   readonly inventory: GpuInventory[] = [];
   readonly nodeOf: NodeEntry[] = [];
@@ -164,6 +151,7 @@ export class Fleet extends LoadColumns {
     const { gpuId } = this.inventory[index]!;
     this.register(index, NO_NODE, RETIRED);
     this.#indexOf.delete(gpuId);
+    this.retiredIds.set(index, gpuId);
     this.telemetry[index] = null;
     if (before.gpus.length === 0 && !before.connected) this.nodes.delete(before.nodeId);
   }
@@ -174,11 +162,11 @@ export class Fleet extends LoadColumns {
 
   setConnected(nodeId: NodeId, connected: boolean, instanceId: string, suspect = false): void {
     const node = this.#node(nodeId);
-    // Another process of the agent, so other engines.
-    if (connected && instanceId !== node.instanceId) for (const gpu of node.gpus) this.cachesLost(gpu);
     node.connected = connected;
     node.suspect = suspect;
-    if (connected && node.instanceId !== instanceId) {
+    if (connected && instanceId !== node.instanceId) {
+      // Another process of the agent, so other engines.
+      for (const gpu of node.gpus) this.cachesLost(gpu);
       node.instanceId = instanceId;
       node.toldUpTo = 0;
     }
@@ -291,7 +279,7 @@ export class Fleet extends LoadColumns {
   #node(nodeId: NodeId): NodeEntry {
     let node = this.nodes.get(nodeId);
     if (!node) {
-      node = { nodeId, connected: false, suspect: false, instanceId: "", toldUpTo: 0, runners: [], loads: new Map(), gpus: [] };
+      node = newNode(nodeId);
       this.nodes.set(nodeId, node);
     }
     return node;

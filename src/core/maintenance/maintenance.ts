@@ -3,9 +3,9 @@
 import type { Event, Step } from "../events.js";
 import type { Attempts } from "../failover/attempts.js";
 import type { FleetHealth } from "../health/fleet-health.js";
-import type { GpuId, NodeId, RequestId } from "../model/ids.js";
+import type { GpuId, NodeId } from "../model/ids.js";
 import type { GpuRestart, MaintenanceTarget, RestartRefusal, RestartState } from "../model/maintenance.js";
-import { gpusOf, wishesOf, type Request } from "../model/request.js";
+import { gpusOf, wishesOf, type Request, type RequestError } from "../model/request.js";
 import type { Preemption } from "../placement/preemption.js";
 import { emit, STOP_GRACE_MS } from "../records.js";
 import type { State } from "../state.js";
@@ -17,8 +17,6 @@ export class Maintenance {
   readonly #health: FleetHealth;
   /** Connected nodes whose agents have a command for restarts. */
   readonly #restarting = new Set<NodeId>();
-  /** Attempts that must not run twice and were told to stop. */
-  readonly #told = new Map<RequestId, number>();
 
   constructor(state: State, attempts: Attempts, preemption: Preemption, health: FleetHealth) {
     this.#state = state;
@@ -73,8 +71,6 @@ export class Maintenance {
     else this.#restarting.delete(nodeId);
     const { maintenance } = this.#state;
     if (maintenance.empty) return;
-    // Stops may have been lost with the stream.
-    for (const { spec } of this.#state.onNode(nodeId)) this.#told.delete(spec.requestId);
     for (const restart of maintenance.restarts) {
       if (restart.state !== "ordered" || this.#nodeOf(restart)?.nodeId !== nodeId) continue;
       // The same process may not have got the order; it knows the id if it has. Another one may come of the restart itself: never again.
@@ -91,12 +87,14 @@ export class Maintenance {
   /** Stops what may run no longer, and orders the restarts of GPUs that are empty. */
   #drain(nowMs: number, step: Step): void {
     const { maintenance, fleet } = this.#state;
-    for (const { target, drainByMs } of maintenance.windows) if (drainByMs > 0 && drainByMs <= nowMs) this.#clear(target, nowMs, step);
+    for (const { target, drainByMs, reason } of maintenance.windows) {
+      if (drainByMs > 0 && drainByMs <= nowMs) this.#clear(target, orderOf("maintenance", "Its GPU was taken out of service", reason), nowMs, step);
+    }
     for (const restart of maintenance.restarts) {
       if (restart.state !== "draining") continue;
       const target: MaintenanceTarget = { kind: "gpu", gpuId: restart.gpuId };
       const due = restart.drainByMs > 0 && restart.drainByMs <= nowMs;
-      if (due) this.#clear(target, nowMs, step);
+      if (due) this.#clear(target, orderOf("gpu_restart", "Its GPU is to be restarted", restart.reason), nowMs, step);
       const busy = maintenance.gpusOf(target).some((gpu) => fleet.active[gpu]! > 0);
       // An agent that does not stop its work in time is not waited for when force was asked for: the restart ends that work.
       const overdue = restart.force && restart.drainByMs + STOP_GRACE_MS <= nowMs;
@@ -132,24 +130,27 @@ export class Maintenance {
   }
 
   /** Ends the attempts on a target: idempotent ones begin elsewhere at once, the others when their agent says that they have stopped. */
-  #clear(target: MaintenanceTarget, nowMs: number, step: Step): void {
+  #clear(target: MaintenanceTarget, why: RequestError, nowMs: number, step: Step): void {
     const { fleet, maintenance } = this.#state;
-    for (const [requestId, attempt] of this.#told) if (this.#state.requests.get(requestId)?.attempt !== attempt) this.#told.delete(requestId);
     const gpus = maintenance.gpusOf(target).filter((gpu) => fleet.active[gpu]! > 0);
     for (const nodeId of new Set(gpus.map((gpu) => fleet.nodeOf[gpu]!.nodeId))) {
       const gpuIds = new Set(gpus.map((gpu) => fleet.inventory[gpu]!.gpuId));
-      for (const request of this.#state.onNode(nodeId)) if (gpusOf(request).some((gpuId) => gpuIds.has(gpuId))) this.#stop(request, nowMs, step);
+      for (const request of this.#state.onNode(nodeId)) if (gpusOf(request).some((gpuId) => gpuIds.has(gpuId))) this.#stop(request, why, nowMs, step);
     }
   }
 
-  #stop(request: Request, nowMs: number, step: Step): void {
+  #stop(request: Request, why: RequestError, nowMs: number, step: Step): void {
     const { spec, attempt } = request;
     const ref = { requestId: spec.requestId, attempt };
-    if (request.stop || this.#preemption.isStopping(ref) || this.#told.get(ref.requestId) === attempt) return;
+    if (request.stop || this.#preemption.isStopping(ref) || this.#attempts.isOverdue(ref)) return;
     this.#attempts.tellToStop(request, step);
-    if (spec.idempotent) this.#attempts.over(request, "preempted", null, null, nowMs, step);
-    else if (wishesOf(spec).preemptible) this.#preemption.told(ref);
-    else this.#told.set(ref.requestId, attempt);
+    if (spec.idempotent) this.#attempts.over(request, "preempted", why, null, nowMs, step);
+    else if (wishesOf(spec).preemptible) this.#preemption.told(ref, why);
+    else this.#attempts.awaitStop(request, why);
   }
 }
 
+/** Why an attempt was stopped, with what the operator gave as his reason. */
+function orderOf(code: string, what: string, reason: string): RequestError {
+  return { code, message: reason === "" ? `${what}.` : `${what}: ${reason}` };
+}

@@ -1,6 +1,6 @@
 // When GPUs will have finished what they hold, by what is expected of it. Made anew for each look into the future; nothing here is
 // certain.
-import type { NodeEntry } from "../fleet/fleet.js";
+import type { NodeEntry } from "../fleet/node-entry.js";
 import { gpusOf, type Request } from "../model/request.js";
 import type { State } from "../state.js";
 

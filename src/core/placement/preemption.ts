@@ -3,7 +3,7 @@
 // the stopped goes back in line when its agent says that it has stopped. Not durable: a router that comes back decides anew, and takes
 // a stop that it no longer knows of for a failure.
 import type { AttemptRef, NodeId, RequestId } from "../model/ids.js";
-import { dueAtMs, firstOutputDueAtMs, gpusOf, wishesOf, type Request } from "../model/request.js";
+import { dueAtMs, firstOutputDueAtMs, gpusOf, wishesOf, type Request, type RequestError } from "../model/request.js";
 import type { Waiting } from "../queue/waiting-queue.js";
 import type { Ask } from "../scheduling/contract.js";
 import { teamsOf } from "../scheduling/filters/gang.js";
@@ -33,7 +33,7 @@ export class Preemption {
   readonly #reserver: Reserver;
   readonly #settings: PreemptionSettings;
   /** Attempts that were told to stop, and for whom. */
-  readonly #stopping = new Map<RequestId, { readonly attempt: number; readonly forId: RequestId }>();
+  readonly #stopping = new Map<RequestId, { readonly attempt: number; readonly forId: RequestId; readonly order: RequestError | null }>();
   readonly #lastAtMs = new Map<NodeId, number>();
   #restsUntilMs = 0;
 
@@ -54,8 +54,13 @@ export class Preemption {
   }
 
   /** An attempt was told to stop for another reason than somebody who waits; it is no fault of anybody either. */
-  told({ requestId, attempt }: AttemptRef): void {
-    this.#stopping.set(requestId, { attempt, forId: "" as RequestId });
+  told({ requestId, attempt }: AttemptRef, order: RequestError): void {
+    this.#stopping.set(requestId, { attempt, forId: "" as RequestId, order });
+  }
+
+  /** What an attempt was told to stop for; null when it was for somebody who waits. */
+  orderOf({ requestId }: AttemptRef): RequestError | null {
+    return this.#stopping.get(requestId)?.order ?? null;
   }
 
   /** The live attempt of a request is over, however. */
@@ -76,7 +81,7 @@ export class Preemption {
       this.#lastAtMs.set(nodeId, nowMs);
       // Else others would fill what was cleared while the last of it is still stopping.
       if (ask.exclusive) this.#reserver.claim(ask, clearing.gpus);
-      for (const { spec, attempt } of clearing.victims) this.#stopping.set(spec.requestId, { attempt, forId: ask.spec.requestId });
+      for (const { spec, attempt } of clearing.victims) this.#stopping.set(spec.requestId, { attempt, forId: ask.spec.requestId, order: null });
       return [...clearing.victims];
     }
     return [];

@@ -6,6 +6,7 @@ import { RequestInfoSchema, RequestState, RouteStatus } from "../../../gen/gpuro
 import type { GpuState as ModelGpuState, HealthStatus as ModelHealth } from "../../../src/core/model/gpu.js";
 import type { GpuId, NodeId } from "../../../src/core/model/ids.js";
 import { NO_WISHES, type Phase } from "../../../src/core/model/request.js";
+import type { Decision } from "../../../src/core/model/decision.js";
 import { explainResponse } from "../../../src/api/to-proto/decision.js";
 import { gpu, watchGpusResponse } from "../../../src/api/to-proto/gpu.js";
 import { requestInfo, requestSummary, routeResponse, watchResponse } from "../../../src/api/to-proto/request.js";
@@ -196,9 +197,20 @@ describe("a decision", () => {
         filters: [{ filter: "memory", removed: 1, needed: "24000 MiB free" }],
         candidates: [{ gpuId: "sim-1", score: 0.9, terms: [{ scorer: "usage", value: 0.9, weight: 1 }], telemetryAgeMs: 12n }, { gpuId: "sim-0" }],
         seed: 7,
-        estimate: { memoryMib: 1_024, durationMs: 250n, source: "learned" },
+        estimate: { memoryMib: 1_024, durationMs: 250n, source: "learned", inputTokens: 0, outputTokens: 0 },
       },
     });
+  });
+
+  test("of work in tokens shows the tokens, and the time that its strategy has predicted where nothing was learned", () => {
+    const tokens = { memoryMib: 0, durationMs: 1_000, source: "default", inputTokens: 4_000, outputTokens: 200 } as const;
+    const candidates = [{ gpuId: "sim-1" as GpuId, score: -3.2, values: [0.25, 3.2004], telemetryAgeMs: -1 }];
+    const shown = (over: Partial<Decision>) => explainResponse({ ...decision, candidates, ...over }, false).decision?.estimate;
+    const hybrid = [{ scorer: "delay_seconds", weight: -1 }, { scorer: "own_seconds", weight: -1 }];
+    expect(shown({ estimate: tokens, scorers: hybrid })).toMatchObject({ durationMs: 3_200n, source: "predicted", inputTokens: 4_000, outputTokens: 200 });
+    expect(shown({ estimate: { ...tokens, source: "learned" }, scorers: hybrid })).toMatchObject({ durationMs: 1_000n, source: "learned" });
+    expect(shown({ estimate: tokens, scorers: [{ scorer: "usage", weight: 1 }] })).toMatchObject({ durationMs: 1_000n, source: "default" });
+    expect(shown({ estimate: tokens, scorers: hybrid, candidates: [] })).toMatchObject({ source: "default" });
   });
 
   test("of costs says what it costs, and in seconds where they are that", () => {

@@ -293,6 +293,23 @@ describe("gpus", () => {
     expect(lines.map((line) => [line.snapshot, line.gpus.length])).toEqual([[true, 2], [false, 1], [false, 1]]);
   });
 
+  test("--watch into a pipe says which GPUs are no longer part of the fleet; on a terminal their rows go", async () => {
+    const terminal = testTerminal();
+    const ended = run(here("gpus", "--watch"), terminal);
+    await terminal.stdout.seen(/2 GPUs/);
+    router.changeFleet([], "token-2", ["gpu-sim-1"]);
+    await terminal.stdout.seen(/gpu-sim-1 is no longer part of the fleet\n/);
+    terminal.pressInterrupt();
+    expect((await ended).code).toBe(0);
+    const tty = testTerminal({ tty: true, env: { NO_COLOR: "1" } });
+    const drawn = run(here("gpus", "--watch"), tty);
+    await tty.stdout.seen(/2 GPUs/);
+    router.changeFleet([], "token-2", ["gpu-sim-1"]);
+    await tty.stdout.seen(/1 GPUs/);
+    tty.pressInterrupt();
+    await drawn;
+  });
+
   test("--watch on a terminal redraws the whole table in place", async () => {
     const terminal = testTerminal({ tty: true, env: { NO_COLOR: "1" } });
     const ended = run(here("gpus", "--watch"), terminal);

@@ -160,8 +160,8 @@ export class FakeRouter {
   }
 
   /** Tells fleet watchers. */
-  changeFleet(gpus: readonly Gpu[], resumeToken: string): void {
-    for (const call of this.fleetWatchers) call.write(create(WatchGpusResponseSchema, { sequence: 2n, gpus: [...gpus], resumeToken }));
+  changeFleet(gpus: readonly Gpu[], resumeToken: string, removedGpuIds: readonly string[] = []): void {
+    for (const call of this.fleetWatchers) call.write(create(WatchGpusResponseSchema, { sequence: 2n, gpus: [...gpus], resumeToken, removedGpuIds: [...removedGpuIds] }));
   }
 
   /** Ends a request and tells its watchers. */

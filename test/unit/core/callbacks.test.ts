@@ -2,7 +2,7 @@
 import { describe, expect, test } from "@jest/globals";
 import type { CallbackEvent } from "../../../src/core/callbacks.js";
 import type { Step } from "../../../src/core/events.js";
-import { end, World } from "./build.js";
+import { end, gpuId, inventory, nodeId, runner, wishes, World } from "./build.js";
 
 const callbackUrl = "https://example.com/hook?token=1";
 const words = ({ callbacks }: Step): string[] => callbacks.map(({ type, sequence, request }) => `${type} ${sequence} ${request.phase}`);
@@ -38,6 +38,21 @@ describe("callbacks of a request", () => {
     const sequences = all.map(({ sequence }) => sequence);
     expect(sequences).toEqual(sequences.toSorted((a, b) => a - b));
     expect(new Set(all.map(({ eventId }) => eventId)).size).toBe(3);
+  });
+
+  test("a re-routing for an operator says so, with his reason: his drain, or the restart of the GPU", () => {
+    const by = { name: "ada", address: "10.0.0.1" };
+    const world = new World();
+    world.connect("node", ["g0"]);
+    for (const [id, over] of [["idempotent", {}], ["once", { idempotent: false }], ["preemptible", { idempotent: false, wishes: wishes({ preemptible: true }) }]] as const) world.submit(id, { ...over, callbackUrl });
+    const drain = world.step({ kind: "set_maintenance", target: { kind: "gpu", gpuId: gpuId("g0") }, on: true, reason: "new fan", by, untilMs: 0, drainByMs: world.nowMs });
+    const said = [drain, world.end("once", "cancelled"), world.end("preemptible", "cancelled")].flatMap(({ callbacks }) => callbacks);
+    expect(said.map(({ type, reason }) => `${type}: ${reason}`)).toEqual(Array.from({ length: 3 }, () => "request.rerouted: maintenance: Its GPU was taken out of service: new fan"));
+    const restarting = new World();
+    restarting.step({ kind: "node_connected", nodeId: nodeId("node"), instanceId: "i", gpus: [inventory("g0")], runners: [runner()], held: [], restartsGpus: true });
+    restarting.submit("r", { callbackUrl });
+    const { callbacks } = restarting.step({ kind: "restart_gpu", gpuId: gpuId("g0"), force: true, reason: "", by, drainByMs: 0 });
+    expect(callbacks).toMatchObject([{ type: "request.rerouted", reason: "gpu_restart: Its GPU is to be restarted." }]);
   });
 
   test("a time-out is told as such before the end", () => {

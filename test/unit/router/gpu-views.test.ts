@@ -72,6 +72,24 @@ describe("Watching", () => {
     expect(await next(watch(resumed.resumeToken))).toMatchObject({ snapshot: false, gpus: [] });
   });
 
+  test("tells of GPUs that were forgotten, also to one that resumes, and not of one that came back since", async () => {
+    const stream = watch();
+    const first = await next(stream);
+    engine.step({ kind: "node_disconnected", nodeId: "node-b" as NodeId }, clock.atMs);
+    const { minutes, forgetMinutes } = { minutes: 60_000, forgetMinutes: DEFAULT_CORE_SETTINGS.forgetAfterMs / 60_000 };
+    for (let minute = 0; minute < forgetMinutes + 2; minute += 1) {
+      clock.atMs += minutes;
+      engine.step({ kind: "tick" }, clock.atMs);
+    }
+    expect(views.all()).toHaveLength(2);
+    expect(await next(stream)).toMatchObject({ snapshot: false, removed: ["node-b-0", "node-b-1"] });
+    expect((await next(watch(first.resumeToken))).removed).toEqual(["node-b-0", "node-b-1"]);
+    expect(await next(watch())).not.toHaveProperty("removed");
+    engine.step(nodeConnected("node-b", 1), clock.atMs);
+    const later = await next(watch(first.resumeToken));
+    expect([later.removed, ids(later)]).toEqual([["node-b-1"], expect.arrayContaining(["node-b-0"])]);
+  });
+
   test("begins anew with a token of another life, of the future or of nobody", async () => {
     const { resumeToken } = await next(watch());
     const sequence = Number(resumeToken.split(".")[1]);

@@ -48,7 +48,7 @@ function filtersOf(settings: CoreSettings, prediction: Prediction): readonly Req
 }
 
 /**
- * An idle GPU of the fastest kind that serves it would not make it, not even one that has read as much of the prompt as any. Where none
+ * An idle GPU of the fastest kind that serves it would not make it, not even one that has read as much of the prompt as the best. Where none
  * serves it now, any kind of the fleet may come to.
  */
 function tooLate(fleet: Fleet, { spec, estimate, acceptedAtMs, nowMs, gpus }: Ask, affinity: boolean): boolean {

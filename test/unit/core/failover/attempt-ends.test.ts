@@ -23,7 +23,6 @@ const timedOut = { kind: "end", phase: "failed", error: { code: "timeout", messa
 const failed = { kind: "end", phase: "failed", error };
 const atOnce = { kind: "retry", delayMs: 0, reason: "oom: Out of memory.", budgeted: false };
 const later = { kind: "retry", delayMs: 1_000, reason: "oom: Out of memory.", budgeted: true };
-const preempted = { kind: "retry", delayMs: 0, reason: "preempted", budgeted: false };
 const exhausted = {
   kind: "end",
   phase: "failed",
@@ -38,8 +37,9 @@ test.each<[AttemptFate, StopWish | null, number, unknown]>([
   ["failed", null, 1, failed],
   ["failed", cancel, 1, cancelled],
   ["failed", timeout, 1, timedOut],
-  ["preempted", null, 1, preempted],
-  ["preempted", null, 9, preempted],
+  // Told to stop for an operator, which is no fault of anybody.
+  ["preempted", null, 1, atOnce],
+  ["preempted", null, 9, atOnce],
   ["preempted", cancel, 1, cancelled],
   ["preempted", timeout, 1, timedOut],
   ["unavailable", null, 1, later],
@@ -76,6 +76,7 @@ describe("the delay before a retry", () => {
 test("a failure without a reason still has words", () => {
   expect(nextStep(request(1), "failed", null, limits, 0)).toMatchObject({ error: { code: "failed", message: "The work failed without saying why." } });
   expect(nextStep(request(1), "lost", null, limits, 0)).toMatchObject({ reason: "lost" });
+  expect(nextStep(request(9), "preempted", null, limits, 0)).toEqual({ kind: "retry", delayMs: 0, reason: "preempted", budgeted: false });
 });
 
 describe("a request that would rather fail than give its output anew", () => {
@@ -92,7 +93,7 @@ describe("a request that would rather fail than give its output anew", () => {
     ["cancelled", truncated],
     ["succeeded", completed],
     ["failed", failed],
-    ["preempted", preempted],
+    ["preempted", atOnce],
   ])("and has given some: %s", (fate, expected) => {
     expect(nextStep(streamed(5), fate, error, limits, 0.5)).toEqual(expected);
   });

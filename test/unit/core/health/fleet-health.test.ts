@@ -3,7 +3,7 @@ import { describe, expect, test } from "@jest/globals";
 import type { AttemptEnd, AttemptOutcome, Step } from "../../../../src/core/events.js";
 import type { GpuInventory, GpuReport } from "../../../../src/core/model/gpu.js";
 import { DEFAULT_CORE_SETTINGS, type CoreSettings } from "../../../../src/core/settings.js";
-import { gpuId, inventory, nodeId, sample, told, wishes, World } from "../build.js";
+import { gpuId, inventory, modelId, nodeId, sample, told, wishes, World } from "../build.js";
 
 const STATISTICS = { runMs: 1_000, firstOutputMs: 0, inputTokens: 0, outputTokens: 0, peakMemoryMib: 0 };
 
@@ -373,5 +373,27 @@ describe("what people see", () => {
     expect(ward.state("g2")).toBe("quarantined");
     ward.connect("n0", ["g0", "g1", "g2"]);
     expect([ward.state("g2"), ward.state("g3")]).toEqual(["probation", "quarantined"]);
+  });
+});
+
+describe("What lay in the cache of a GPU", () => {
+  const prompt = [1, 2, 3];
+  const found = (ward: Ward, gpu: string): number => ward.engine.state.fleet.prefixes.lengths(modelId("m"), prompt)[ward.index(gpu)]!;
+
+  /** Both GPUs have read the prompt. */
+  function read(): Ward {
+    const ward = new Ward();
+    for (const gpu of ["g0", "g1"]) ward.submit(`reads-${gpu}`, { gpu, wishes: wishes({ prefixHashes: prompt }) });
+    expect([found(ward, "g0"), found(ward, "g1")]).toEqual([3, 3]);
+    return ward;
+  }
+
+  test.each<[string, (ward: Ward) => unknown]>([
+    ["fell off the bus", (ward) => ward.lose("g0")],
+    ["was reset", (ward) => ward.report("g0", { kind: "restored", reason: "it answers again" })],
+  ])("is gone when it %s; that of others is not", (_what, happen) => {
+    const ward = read();
+    happen(ward);
+    expect([found(ward, "g0"), found(ward, "g1")]).toEqual([0, 3]);
   });
 });
