@@ -70,7 +70,7 @@ export class Engine {
     this.#nodes = new Nodes(state, settings, attempts, preemption, health);
     this.#maintenance = new Maintenance(state, attempts, preemption, health);
     this.#admission = new Admission(state, settings, attempts);
-    this.#dispatcher = new Dispatcher({ state, scheduler, estimator, placement, reserver, preemption, attempts, admission: this.#admission });
+    this.#dispatcher = new Dispatcher({ state, scheduler, estimator, placement, reserver, preemption, attempts, admission: this.#admission, batchSettings: settings.batch });
   }
 
   /** Results of superseded attempts that were refused; for metrics. */
