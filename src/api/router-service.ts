@@ -110,7 +110,7 @@ export function createRouterService(router: RouterPort, now: () => number = Date
     gpuStatus(request) {
       validate(GpuStatusRequestSchema, request, gpuStatusRequestRule);
       const fleet = router.gpus();
-      if (request.gpuIds.length === 0) return gpuStatusResponse(fleet, now());
+      if (request.gpuIds.length === 0) return gpuStatusResponse(fleet, now(), router.estimates());
       const wanted = new Set(request.gpuIds);
       const gpus = fleet.filter(({ inventory }) => wanted.delete(inventory.gpuId));
       if (wanted.size > 0) throw new ApiError({ kind: "unknown_gpus", gpuIds: [...wanted] });

@@ -75,7 +75,7 @@ export function addRequestOptions(command: Command, modelRequired: boolean): Com
     .option("--slo-total <time>", "how soon it shall be done; missing it ends nothing", duration)
     .option("--deadline <when>", "when the result is wanted: 2030-01-31T12:00:00Z, or from now, such as 10m (with --id give a time: a repeat must say the same)", moment(Date.now))
     .addOption(new Option("--when-late <what>", "once it cannot be in time: serve it after the others, or fail it at once (default: demote)").choices(Object.keys(WHEN_LATE)))
-    .option("--session <key>", "requests with the same key go where the last one ran, while that pays")
+    .option("--session <key>", "turns of one conversation with one model: the next goes where the last one ran, while that pays")
     .option("--gpus <n>", "GPUs of one node that it runs on at the same time (default: 1)", wholeNumber(1, 64))
     .option("--preemptible", "it may be stopped for more urgent work and begun again")
     .option("--checkpoint", "it saves what it has done: another attempt goes on from there");

@@ -64,9 +64,11 @@ export class Dispatcher {
 
   /** What would be decided now for somebody who waits, or might. Changes nothing. */
   explain(waiting: Omit<Waiting, "sequence" | "dueAtMs">, nowMs: number): Decision {
-    const ask = this.askOf(waiting, 0, nowMs);
+    const spread = this.#estimator.spread(waiting.spec);
+    const ask = { ...this.askOf(waiting, 0, nowMs), spread };
     const over = this.#heldBy(waiting, nowMs);
-    return this.#scheduler.explain(this.#state.fleet, over ? { ...ask, quota: { over, allows: () => false } } : ask);
+    const decision = this.#scheduler.explain(this.#state.fleet, over ? { ...ask, quota: { over, allows: () => false } } : ask);
+    return { ...decision, estimate: { ...decision.estimate, p90Ms: Math.round(decision.estimate.durationMs * spread) } };
   }
 
   /** Gives those another turn whom quotas hold and whom only the clock may help: a new period, a promise that comes to its end. */

@@ -12,7 +12,7 @@ import { Nodes } from "./failover/nodes.js";
 import { TimeOuts, timeUp, type Overdue } from "./failover/time-outs.js";
 import { FleetHealth } from "./health/fleet-health.js";
 import { Maintenance } from "./maintenance/maintenance.js";
-import type { Decision } from "./model/decision.js";
+import type { Decision, EstimateAccuracy } from "./model/decision.js";
 import type { AttemptRef, GpuId, NodeId } from "./model/ids.js";
 import type { RestartRefusal } from "./model/maintenance.js";
 import { gpusOf, isExclusive, type Request, type RequestSpec } from "./model/request.js";
@@ -89,6 +89,11 @@ export class Engine {
   isUnanswered({ requestId, attempt }: AttemptRef): boolean {
     const request = this.state.requests.get(requestId);
     return request !== undefined && request.phase !== "queued" && request.attempt === attempt && !this.#attempts.hasOutput(requestId);
+  }
+
+  /** How near estimates of time came, by type and model: those with most outcomes first, at most `most`. */
+  estimateAccuracy(most: number): readonly EstimateAccuracy[] {
+    return this.#estimator.accuracy(most);
   }
 
   get strategyNames(): readonly string[] {

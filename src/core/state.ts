@@ -5,7 +5,7 @@ import { TimerWheel } from "../lib/timer-wheel.js";
 import { assert } from "../lib/assert.js";
 import { Fleet, type StateFilter } from "./fleet/fleet.js";
 import type { LoadLimits } from "./fleet/load-columns.js";
-import { BLOCK_TOKENS } from "./fleet/prefix-index.js";
+import { readBefore } from "./fleet/read-before.js";
 import { MaintenanceBook } from "./maintenance/maintenance-book.js";
 import type { ResourceEstimate } from "./model/decision.js";
 import type { GpuId, NodeId, RequestId } from "./model/ids.js";
@@ -120,8 +120,9 @@ export class State {
     const { inputTokens = 0, outputTokens = 0 } = estimate;
     const { requestId, modelId } = request.spec;
     const { prefixHashes } = wishesOf(request.spec);
-    const cachedTokens = prefixHashes.length > 0 ? Math.min(inputTokens, (this.fleet.prefixes.lengths(modelId, prefixHashes)[gpu] ?? 0) * BLOCK_TOKENS) : 0;
+    const cachedTokens = readBefore(this.fleet, request.spec, inputTokens, gpu, atMs);
     this.fleet.prefixes.placed(gpu, modelId, prefixHashes);
+    this.fleet.sessions.placed(request.spec, gpu, inputTokens, atMs);
     const firstDueAtMs = firstOutputDueAtMs(request.spec, request.acceptedAtMs);
     this.fleet.work.place(gpu, { requestId, modelId, inputTokens, cachedTokens, outputTokens, firstDueAtMs, dueAtMs: dueAtMs(request.spec, request.acceptedAtMs) }, atMs);
   }
@@ -138,6 +139,8 @@ export class State {
     const onNode = this.#onNode.get(request.nodeId as NodeId);
     onNode?.delete(requestId);
     if (onNode?.size === 0) this.#onNode.delete(request.nodeId as NodeId);
+    const [only] = holding.gpus;
+    if (measured && only !== undefined && holding.gpus.length === 1) this.fleet.sessions.ended(request.spec, only, measured.inputTokens + measured.outputTokens, atMs);
     for (const gpu of holding.gpus) this.fleet.work.release(gpu, requestId, atMs, measured);
     for (const gpu of holding.gpus) this.fleet.release(gpu, holding.memoryMib, request.phase === "running", holding.exclusive);
   }

@@ -34,6 +34,7 @@ function shownEstimate({ estimate, candidates, scorers }: Decision) {
     ...(predicted ? { durationMs: uint64(Math.round(ownSeconds * 1_000)), source: "predicted" } : { durationMs: uint64(durationMs), source }),
     inputTokens: uint32(inputTokens),
     outputTokens: uint32(outputTokens),
+    durationP90Ms: uint64(estimate.p90Ms ?? 0),
   };
 }
 

@@ -206,7 +206,7 @@ export class Nodes {
   #dropWork(gpu: number, reason: string, atMs: number, nowMs: number, step: Step): void {
     const { nodeId } = this.#state.fleet.nodeOf[gpu]!;
     const { gpuId } = this.#state.fleet.inventory[gpu]!;
-    this.#state.fleet.prefixes.forget(gpu);
+    this.#state.fleet.cachesLost(gpu);
     for (const request of this.#state.onNode(nodeId)) {
       if (!gpusOf(request).includes(gpuId) || request.placedAtMs > atMs + KNOWN_AFTER_MS) continue;
       this.#attempts.tellToStop(request, step);

@@ -1,7 +1,7 @@
 // Filter -> score -> pick. Called by the engine for each request that might be placed, and by Explain; changes nothing.
 import { seededRandom } from "../../lib/random.js";
 import type { Fleet } from "../fleet/fleet.js";
-import type { Candidate, Decision, FilterCount } from "../model/decision.js";
+import type { Candidate, Decision, FilterCount, ResourceEstimate } from "../model/decision.js";
 import type { CoreSettings } from "../settings.js";
 import type { Ask } from "./contract.js";
 import { teamsOf } from "./filters/gang.js";
@@ -156,7 +156,7 @@ export class Scheduler {
       if (ofState) filters.push({ filter: ofState.name, removed, needed: ofState.needed });
       else if (ofRequest) filters.push({ filter: ofRequest.name, removed, needed: ofRequest.needed(ask) });
     }
-    return { strategy: name, considered, filters, scorers: strategy.weights(fleet), candidates, seed: ask.seed, estimate: ask.estimate };
+    return { strategy: name, considered, filters, scorers: strategy.weights(fleet), candidates, seed: ask.seed, estimate: withP90(ask) };
   }
 
   #strategyOf(ask: Ask): StrategyScore {
@@ -231,6 +231,11 @@ export class Scheduler {
     for (let place = 0; place < topCount && ranked.length < DESCRIBED; place += 1) if (top[place] !== ranked[0]) ranked.push(top[place]!);
     return ranked;
   }
+}
+
+/** A decision on which nine of ten had a say tells what they were taken for. */
+function withP90({ estimate, spread }: Ask): ResourceEstimate {
+  return spread === 1 ? estimate : { ...estimate, p90Ms: Math.round(estimate.durationMs * spread) };
 }
 
 /** What counts as equal to the best; scores in seconds are negative. */

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 
 import { GpuState } from "../../../gen/gpurouter/v1/gpu_pb.js";
-import { ExplainResponseSchema, RequestState, WhenLate } from "../../../gen/gpurouter/v1/router_pb.js";
+import { EstimateAccuracySchema, ExplainResponseSchema, RequestState, WhenLate } from "../../../gen/gpurouter/v1/router_pb.js";
 import { FakeRouter, fakeGpu } from "./fake-router.js";
 import { run, testTerminal } from "./test-terminal.js";
 
@@ -219,6 +219,13 @@ describe("gpus", () => {
     expect(out).toMatch(/gpu-sim-0 .*active .*12%\s+1024\/81920\s+0\s+41 °C\s+90 W/);
     expect(out).toContain("error (xid 79)");
     expect(out).toContain("3 GPUs, 2 active, 0 requests on them");
+  });
+
+  test("--estimates shows how near the router's estimates came", async () => {
+    expect((await run(here("gpus", "--estimates"))).out).toMatch(/^No estimates to judge/);
+    router.estimates.push(create(EstimateAccuracySchema, { modelId: "llama", type: "inference", outcomes: 1_200n, meanRelativeError: 0.254, meanRatio: 1.1, withinP90: 0.918 }));
+    expect((await run(here("gpus", "--estimates"))).out).toMatch(/MODEL .*ERROR .*WITHIN P90\nllama +inference +1,200 +25% +1\.10 +92%\n$/);
+    expect(JSON.parse((await run(here("gpus", "--json"))).out)).toMatchObject({ estimates: [{ model_id: "llama", outcomes: "1200" }] });
   });
 
   test("has a column for engines only when one tells of itself", async () => {

@@ -25,6 +25,7 @@ import {
   type CancelRequest,
   type ExplainRequest,
   type ExplainResponse,
+  type EstimateAccuracy,
   type GpuStatusRequest,
   type ListRequest,
   type RequestInfo,
@@ -64,6 +65,7 @@ export class FakeRouter {
   readonly routed: RouteRequest[] = [];
   readonly watchGpusRequests: WatchGpusRequest[] = [];
   readonly gpus: Gpu[] = [fakeGpu("gpu-sim-0", 0), fakeGpu("gpu-sim-1", 1)];
+  readonly estimates: EstimateAccuracy[] = [];
   readonly fleetWatchers = new Set<ServerWritableStream<WatchGpusRequest, WatchGpusResponse>>();
   explanation: ExplainResponse = create(ExplainResponseSchema, { summary: "nothing" });
   explained: ExplainRequest | null = null;
@@ -107,7 +109,7 @@ export class FakeRouter {
       }) satisfies Handler<ExplainRequest>,
       gpuStatus: ((call, callback) => {
         const wanted = new Set(call.request.gpuIds);
-        callback(null, create(GpuStatusResponseSchema, { gpus: this.gpus.filter((gpu) => wanted.size === 0 || wanted.has(gpu.gpuId)) }) as never);
+        callback(null, create(GpuStatusResponseSchema, { gpus: this.gpus.filter((gpu) => wanted.size === 0 || wanted.has(gpu.gpuId)), estimates: this.estimates }) as never);
       }) satisfies Handler<GpuStatusRequest>,
       watchGpus: (call: ServerWritableStream<WatchGpusRequest, WatchGpusResponse>) => {
         this.watchGpusRequests.push(call.request);

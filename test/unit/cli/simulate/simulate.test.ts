@@ -58,6 +58,13 @@ describe("gpu-router simulate", () => {
     expect(out).toContain("synthetic-reviewer");
   }, 120_000);
 
+  test("a run without a request is refused, not praised", async () => {
+    const { code, err } = await run(["simulate", "--jobs", "0", "--seeds", "1", "--minutes", "0.00001", "--policy", "hybrid"]);
+    expect([code, err]).toEqual([1, expect.stringContaining("no request comes in this time: give more --minutes, or a larger --load")]);
+    const search = await run(["simulate", "--jobs", "0", "--seeds", "1", "--minutes", "0.00001", "--policy", "hybrid", "--goodput"]);
+    expect([search.code, search.err]).toEqual([1, expect.stringContaining("asks for nothing with seed 1")]);
+  });
+
   describe("files", () => {
     const html = path.join(directory, "report.html");
     const csv = path.join(directory, "requests.csv");
