@@ -7,7 +7,7 @@ import { create, type JsonObject } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Option, type Command } from "commander";
 
-import { ResourceRequirementsSchema, RouteRequestSchema, WhenLate, type RouteRequest } from "../../gen/gpurouter/v1/router_pb.js";
+import { OnInterruption, ResourceRequirementsSchema, RouteRequestSchema, WhenLate, type RouteRequest } from "../../gen/gpurouter/v1/router_pb.js";
 import { usageFailure } from "./failure.js";
 import { duration, moment, wholeNumber } from "./option-parsers.js";
 
@@ -31,6 +31,11 @@ export interface RequestOptions {
   readonly gpu?: string;
   readonly strategy?: string;
   readonly timeout?: number;
+  readonly waitingTimeout?: number;
+  readonly startingTimeout?: number;
+  readonly answeringTimeout?: number;
+  readonly runningTimeout?: number;
+  readonly onInterruption?: keyof typeof ON_INTERRUPTION;
   readonly callbackUrl?: string;
   readonly idempotent?: boolean;
   readonly sloFirstOutput?: number;
@@ -45,6 +50,7 @@ export interface RequestOptions {
 }
 
 const WHEN_LATE = { demote: WhenLate.DEMOTE, fail: WhenLate.FAIL } as const;
+const ON_INTERRUPTION = { restart: OnInterruption.RESTART, fail: OnInterruption.FAIL } as const;
 
 /** Adds the options; --model is required only where `modelRequired`. */
 export function addRequestOptions(command: Command, modelRequired: boolean): Command {
@@ -68,6 +74,13 @@ export function addRequestOptions(command: Command, modelRequired: boolean): Com
     .option("--gpu <id>", "only this GPU may run it")
     .option("--strategy <name>", "scheduling strategy for this request")
     .option("--timeout <time>", "from acceptance to the end, such as 30s, 5m", duration)
+    .option("--waiting-timeout <time>", "longest time in line for a GPU; it fails then (default: as the router is configured, here and below; 0s: none)", duration)
+    .option("--starting-timeout <time>", "longest time from its dispatch until the work begins; it is tried elsewhere then", duration)
+    .option("--answering-timeout <time>", "longest time from there to its first output or progress; it is tried elsewhere then", duration)
+    .option("--running-timeout <time>", "longest time from the work's beginning to its end; it is stopped and fails then", duration)
+    .addOption(
+      new Option("--on-interruption <what>", "when its GPU or node is lost after it has given output: begin anew elsewhere, or fail and let the output stand (default: restart)").choices(Object.keys(ON_INTERRUPTION)),
+    )
     .option("--callback-url <url>", "http(s) address told of the end")
     .option("--idempotent", "running it twice is harmless")
     .option("--no-idempotent", "it must not run twice")
@@ -105,7 +118,22 @@ export async function routeRequestFrom(options: RequestOptions, stdin: Readable)
     specificGpuId: options.gpu ?? "",
     ...(options.idempotent === undefined ? {} : { idempotent: options.idempotent }),
     ...wishesFrom(options),
+    ...handlingFrom(options),
   });
+}
+
+/** What was not said is left to the router; 0 is said: no bound. */
+function handlingFrom({ waitingTimeout, startingTimeout, answeringTimeout, runningTimeout, onInterruption }: RequestOptions) {
+  const timeouts = {
+    ...(waitingTimeout !== undefined && { waitingMs: BigInt(waitingTimeout) }),
+    ...(startingTimeout !== undefined && { startingMs: BigInt(startingTimeout) }),
+    ...(answeringTimeout !== undefined && { answeringMs: BigInt(answeringTimeout) }),
+    ...(runningTimeout !== undefined && { runningMs: BigInt(runningTimeout) }),
+  };
+  return {
+    ...(Object.keys(timeouts).length > 0 && { timeouts }),
+    ...(onInterruption !== undefined && { onInterruption: ON_INTERRUPTION[onInterruption] }),
+  };
 }
 
 function wishesFrom({ sloFirstOutput = 0, sloTotal = 0, deadline, whenLate, session, gpus, preemptible, checkpoint }: RequestOptions) {

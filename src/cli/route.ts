@@ -40,6 +40,7 @@ Examples:
   $ cat audio.wav | gpu-router route --model whisper --payload - --timeout 2m --wait > transcript.json
   $ gpu-router route --model llama-2-70b --payload @turn-7.json --session chat-42 --slo-first-output 500ms --slo-total 20s
   $ gpu-router route --model resnet-train --type training --payload @job.json --gpus 4 --deadline 8h --preemptible --checkpoint
+  $ gpu-router route --model llama-2-70b --payload @turn-7.json --waiting-timeout 10s --answering-timeout 5s --on-interruption fail --wait
   $ gpu-router route --model llama-2-70b --batch prompts.jsonl --id night-1 --priority 1 --min-batch-size-per-gpu 8
   $ gpu-router route --model llama-2-70b --id order-4711 --json | jq -r .assigned_gpu`,
     )

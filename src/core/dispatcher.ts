@@ -8,6 +8,7 @@ import type { Estimator } from "./estimate/estimator.js";
 import type { Step } from "./events.js";
 import type { Attempts } from "./failover/attempts.js";
 import type { Fleet } from "./fleet/fleet.js";
+import { gpuTimeMs } from "./fleet/gpu-time.js";
 import type { Decision } from "./model/decision.js";
 import type { OverLimit } from "./model/quota.js";
 import { isPromised, wishesOf } from "./model/request.js";
@@ -236,7 +237,7 @@ export class Dispatcher {
     this.#attempts.placed(attempt, nowMs);
     if (late) this.#attempts.placedLate(requestId);
     if (spec.batch && room?.allows(first)) this.#state.batches.moved(spec.batch);
-    queue.charge(requestId, fleet.work.gpuMs(gpus, modelId, estimate));
+    queue.charge(requestId, gpuTimeMs(fleet.work, gpus, modelId, estimate));
     this.#state.quotas.countShadow(spec, gpus, gpuTimeOf(estimate.durationMs, gpus.length), nowMs);
     this.#admission.placed(nowMs);
     emit(this.#state, { kind: "placed", requestId, attempt, gpuId, ...several, atMs: nowMs, memoryMib: estimate.memoryMib, decision }, step);

@@ -36,7 +36,7 @@ export class Engine {
   readonly health: FleetHealth;
   readonly #settings: CoreSettings;
   readonly #scheduler: Scheduler;
-  readonly #estimator = new Estimator();
+  readonly #estimator: Estimator;
   readonly #placement: ModelPlacement;
   readonly #preemption: Preemption;
   readonly #attempts: Attempts;
@@ -50,6 +50,7 @@ export class Engine {
   /** Starts empty, or from a snapshot. Throws when the settings contradict themselves. */
   constructor(settings: CoreSettings, snapshot: Snapshot | null = null) {
     const filters = stateFilters(settings);
+    this.#estimator = new Estimator(settings.hybrid.learnedEstimates);
     this.#scheduler = new Scheduler(settings, filters.length);
     this.#settings = settings;
     this.state = snapshot ? restoreSnapshot(snapshot, filters, settings) : new State(filters, settings);

@@ -23,6 +23,12 @@ export interface HybridSettings {
   readonly placement: boolean;
   /** Goes where a prompt's beginning was read before, when that saves more than it costs. */
   readonly affinity: boolean;
+  /** Higher priorities go first; false: all in one line, the late behind it. */
+  readonly bands: boolean;
+  /** Within a priority who has had the least GPU time goes first; false: who is due first. */
+  readonly fairUsers: boolean;
+  /** Lengths and durations are what the likes of a request took; false: what it says itself, else a fixed guess. */
+  readonly learnedEstimates: boolean;
   /** Share of the delay caused to others that counts against a GPU; 1 counts it like one's own. */
   readonly delayWeight: number;
 }
@@ -151,6 +157,9 @@ export const DEFAULT_CORE_SETTINGS: CoreSettings = {
     lateExit: true,
     placement: true,
     affinity: true,
+    bands: true,
+    fairUsers: true,
+    learnedEstimates: true,
     delayWeight: 1,
   },
   exclusiveTypes: ["training", "fine-tuning"],

@@ -12,7 +12,7 @@ import type { ResourceEstimate } from "./model/decision.js";
 import type { GpuId, NodeId, RequestId } from "./model/ids.js";
 import { dueAtMs, firstOutputDueAtMs, isExclusive, isTerminal, wishesOf, type Request, type RunStatistics } from "./model/request.js";
 import type { QuotaSettings } from "./model/quota.js";
-import { WaitingQueue, type Waiting } from "./queue/waiting-queue.js";
+import { type QueueOrder, WaitingQueue, type Waiting } from "./queue/waiting-queue.js";
 import { Quotas } from "./quota/quotas.js";
 
 /** Width of the deadline buckets: a time-out is at most this late. */
@@ -31,6 +31,7 @@ export interface StateLimits extends LoadLimits {
   /** Request types that have their GPUs to themselves. */
   readonly exclusiveTypes: readonly string[];
   readonly quota: QuotaSettings;
+  readonly hybrid: QueueOrder;
 }
 
 /** Without a wish a request is due this long after its acceptance: those with a deadline go before it, but not for ever. */
@@ -73,7 +74,7 @@ export class State {
     this.fleet = new Fleet(stateFilters, limits);
     this.quotas = new Quotas(limits.quota);
     this.maintenance = new MaintenanceBook(this.fleet);
-    this.queue = new WaitingQueue(limits.maxWaitMs, this.quotas.weights);
+    this.queue = new WaitingQueue(limits.maxWaitMs, this.quotas.weights, limits.hybrid);
     this.#exclusiveTypes = limits.exclusiveTypes;
   }
 

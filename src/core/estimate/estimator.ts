@@ -38,6 +38,12 @@ interface Group {
 export class Estimator {
   readonly #groups = new Map<string, Group>();
   readonly #accuracy = new Accuracy();
+  readonly #learns: boolean;
+
+  /** One that does not learn believes nothing but the request. */
+  constructor(learns = true) {
+    this.#learns = learns;
+  }
 
   /** What `spec` says itself wins; memory, time and tokens are filled in separately. */
   estimate(spec: RequestSpec): ResourceEstimate {
@@ -105,7 +111,7 @@ export class Estimator {
 
   #believed(key: string): Group | null {
     const group = this.#groups.get(key);
-    return group && group.outcomes >= MIN_OUTCOMES ? group : null;
+    return this.#learns && group && group.outcomes >= MIN_OUTCOMES ? group : null;
   }
 }
 

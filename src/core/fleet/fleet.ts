@@ -92,7 +92,7 @@ export class Fleet extends LoadColumns {
     assert(stateFilters.length <= 31, "at most 31 state filters fit the mask");
     this.#stateFilters = stateFilters;
     this.outOfServiceMask = stateFilters.reduce((mask, { passesWhenIdle }, bit) => (passesWhenIdle ? mask : mask | (1 << bit)), 0);
-    this.work = new WorkLedger(new ServiceTimes(), limits.maxConcurrentTasksPerGpu);
+    this.work = new WorkLedger(new ServiceTimes(limits.maxConcurrentTasksPerGpu));
   }
 
   get size(): number {

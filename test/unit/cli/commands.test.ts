@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 
 import { GpuState } from "../../../gen/gpurouter/v1/gpu_pb.js";
-import { EstimateAccuracySchema, ExplainResponseSchema, RequestState, RouteStatus, WhenLate } from "../../../gen/gpurouter/v1/router_pb.js";
+import { EstimateAccuracySchema, ExplainResponseSchema, OnInterruption, RequestState, RouteStatus, WhenLate } from "../../../gen/gpurouter/v1/router_pb.js";
 import { FakeRouter, fakeGpu } from "./fake-router.js";
 import { run, testTerminal } from "./test-terminal.js";
 
@@ -67,6 +67,15 @@ describe("route", () => {
     });
   });
 
+  test("sends the time-outs of each place where it may stand, and what an interruption means; 0s is none, and what is not said the router's", async () => {
+    const options = "--waiting-timeout 10s --starting-timeout 1m --answering-timeout 5s --running-timeout 2h --on-interruption fail";
+    await run(here("route", "--model", "m", ...options.split(" ")));
+    expect(router.routed[0]).toMatchObject({ timeouts: { waitingMs: 10_000n, startingMs: 60_000n, answeringMs: 5_000n, runningMs: 7_200_000n }, onInterruption: OnInterruption.FAIL });
+    await run(here("route", "--model", "m", "--waiting-timeout", "0s", "--on-interruption", "restart"));
+    const { timeouts, onInterruption } = router.routed[1] ?? {};
+    expect([timeouts?.waitingMs, timeouts?.startingMs, onInterruption]).toEqual([0n, undefined, OnInterruption.RESTART]);
+  });
+
   test("takes a deadline from now on, too", async () => {
     const before = Date.now();
     await run(here("route", "--model", "m", "--deadline", "10m"));
@@ -79,6 +88,7 @@ describe("route", () => {
   test("leaves out what is not given, so that the router's defaults hold", async () => {
     await run(here("route", "--model", "m"));
     expect(router.routed[0]).toMatchObject({ requestId: "", priority: 0, type: "", timeoutMs: 0n, payload: { case: undefined }, whenLate: WhenLate.UNSPECIFIED, sessionKey: "", gpus: 0, checkpoint: false });
+    expect([router.routed[0]?.timeouts, router.routed[0]?.onInterruption]).toEqual([undefined, OnInterruption.UNSPECIFIED]);
     const { idempotent, deadline, slo, preemptible } = router.routed[0] ?? {};
     expect([idempotent, deadline, slo, preemptible]).toEqual([undefined, undefined, undefined, undefined]);
   });
@@ -97,6 +107,8 @@ describe("route", () => {
     [["route", "--model", "m", "--timeout", "soon"], /Give a duration such as/],
     [["route", "--model", "m", "--deadline", "tomorrow"], /Give a time such as 2030-01-31T12:00:00Z, or how long from now/],
     [["route", "--model", "m", "--when-late", "wait"], /Allowed choices are demote, fail/],
+    [["route", "--model", "m", "--on-interruption", "continue"], /Allowed choices are restart, fail/],
+    [["route", "--model", "m", "--running-timeout", "soon"], /Give a duration such as/],
     [["route", "--model", "m", "--gpus", "65"], /whole number from 1 to 64/],
     [["route", "--model", "m", "--payload", "{oops"], /--payload is not JSON .*use @FILE or -/],
     [["route", "--model", "m", "--payload", "@/does/not/exist"], /--payload @\/does\/not\/exist cannot be read/],

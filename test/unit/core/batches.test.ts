@@ -180,7 +180,7 @@ test("cancelled requests of a batch leave the others where they can be served", 
   expect(shares(one)).toEqual([1, 1]);
   for (const item of [2, 3, 4]) one.cancel(`b${item}`);
   for (let turn = 0; turn < 8 && one.engine.state.requests.size > 0; turn += 1) {
-    for (const request of [...one.engine.state.requests.values()]) if (request.phase === "placed") one.end(request.spec.requestId);
+    for (const request of [...one.engine.state.requests.values()].filter(({ phase }) => phase === "placed")) one.end(request.spec.requestId);
     one.pass(100);
   }
   expect(one.engine.state.requests.size).toBe(0);

@@ -34,6 +34,12 @@ describe("an estimate", () => {
     expect(taught({ runMs: 200 }, { runMs: 300 }, { runMs: 400 }).estimate(spec("r"))).toMatchObject({ durationMs: 300, source: "learned" });
   });
 
+  test("of one that does not learn stays a guess", () => {
+    const estimator = new Estimator(false);
+    for (let outcome = 0; outcome < 5; outcome += 1) estimator.learn(spec("r"), ran({ runMs: 300 }));
+    expect(estimator.estimate(spec("r"))).toEqual({ memoryMib: 0, durationMs: 1_000, source: "default" });
+  });
+
   test("scales with the tokens that are asked for", () => {
     const estimator = taught({ runMs: 1_000, outputTokens: 100 }, { runMs: 2_000, outputTokens: 200 }, { runMs: 500, outputTokens: 50 });
     expect(estimator.estimate(spec("r", { requirements: { outputTokens: 300 } })).durationMs).toBe(3_000);
