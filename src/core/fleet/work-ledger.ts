@@ -1,7 +1,7 @@
 // What the requests on each GPU still have to do, as far as can be told without asking: tokens to read and to write, the time
 // of one iteration, how much later anything may end before a promise breaks. A fold of placements and ends, so two requests
 // between two telemetry samples see each other. Written by fleet.ts; read by the filters and scorers that think in seconds.
-import { prefillMs, TOKENS_PER_ITERATION, writeMsPerToken, type MetModel, type ModelTimes, type ServiceTimes } from "../estimate/service-times.js";
+import { prefillMs, TOKENS_PER_ITERATION, type MetModel, type ModelTimes, type ServiceTimes } from "../estimate/service-times.js";
 import type { RequestId } from "../model/ids.js";
 import type { RunStatistics } from "../model/request.js";
 

@@ -10,9 +10,11 @@ export interface MixHost {
   /** Busy share that is not the models'. */
   readonly taken: number;
   /** The busy share that a model's whole demand would take here; Infinity where its promises cannot be kept: nothing flows there. */
-  readonly cost: ReadonlyMap<string, number>;
+  readonly cost: { get(modelId: string): number | undefined };
 }
 
+/** Differences of less, in GPUs' worth of work, are noise. */
+export const NOISE = 0.25;
 /** Above this busy share the sum goes on as a parabola: queues that grow without end are compared, too. */
 const STEEP_FROM = 0.9;
 const VALUE_THERE = STEEP_FROM / (1 - STEEP_FROM);
@@ -45,6 +47,8 @@ export class ModelMix {
   readonly #on = new Map<string, readonly number[]>();
   readonly #trial: Float64Array;
   readonly #scratch: Float64Array;
+  /** How many GPUs were looked at to spread a demand: the work that was done. */
+  looks = 0;
 
   constructor(hosts: readonly MixHost[], models: readonly string[]) {
     this.#hosts = hosts;
@@ -116,6 +120,7 @@ export class ModelMix {
   /** Writes into `parts` what a model takes of each host of `on` when it goes where it adds least, beside `busy`. */
   #spread(model: string, on: readonly number[], busy: Float64Array, parts: Float64Array): void {
     if (on.length === 0) return;
+    this.looks += on.length;
     const costs = on.map((host) => this.#hosts[host]!.cost.get(model) ?? 0);
     let low = Number.POSITIVE_INFINITY;
     let high = 0;
