@@ -87,7 +87,7 @@ describe(`any life that is recorded is decided again the same (GPU_ROUTER_PROPER
 test("lives reach retries, refusals, time-outs, late requests, several attempts and many decisions", () => {
   const reached = new Set<string>();
   let decisions = 0;
-  for (const life of [1, 2, 3, 4].map((each) => record({ seed: each, before: 0, between: 0, steps: 1_000, hashUsers: false }, lifeSettings({ strategy: "hybrid" })).life)) {
+  for (const life of [1, 2, 3, 4, 5, 6].map((each) => record({ seed: each, before: 0, between: 0, steps: 1_000, hashUsers: false }, lifeSettings({ strategy: "hybrid" })).life)) {
     for (const made of life.records) {
       reached.add(made.kind);
       if (made.kind === "placed") decisions += 1;

@@ -12,6 +12,8 @@ const LEAST_SPAN_MS = 10_000;
 const SURGE_DEVIATIONS = 2;
 /** Work in the background counts for less: it can be done when the others have had theirs. */
 const BACKGROUND_WEIGHT = 0.3;
+/** Less is no demand, tokens per second. */
+const LEAST_RATE = 0.01;
 /** Misses are remembered for so long, ms. */
 const MISSED_TAU_MS = 60_000;
 /** Fewer misses than this say nothing. */
@@ -78,6 +80,16 @@ export class Demand {
   /** Output tokens per ms of requests with a promise. */
   get promisedOutputPerMs(): number {
     return this.#promisedOutput / spanMs(this.#atMs - this.#sinceMs, TAU_MS);
+  }
+
+  get isAsked(): boolean {
+    const { input, output } = this.rates;
+    return input + output >= LEAST_RATE;
+  }
+
+  /** Whether some of those who ask were promised something. */
+  get isPromised(): boolean {
+    return this.promisedOutputPerMs * 1000 >= LEAST_RATE;
   }
 
   /** Tokens per second that there should be room for. */

@@ -10,9 +10,11 @@ export interface MixHost {
   /** Busy share that is not the models'. */
   readonly taken: number;
   /** The busy share that a model's whole demand would take here; Infinity where its promises cannot be kept: nothing flows there. */
-  readonly cost: ReadonlyMap<string, number>;
+  readonly cost: { get(modelId: string): number | undefined };
 }
 
+/** Differences of less, in GPUs' worth of work, are noise. */
+export const NOISE = 0.25;
 /** Above this busy share the sum goes on as a parabola: queues that grow without end are compared, too. */
 const STEEP_FROM = 0.9;
 const VALUE_THERE = STEEP_FROM / (1 - STEEP_FROM);
@@ -48,6 +50,8 @@ export class ModelMix {
   /** Of the hosts that a model is spread over, in their order: what it costs there, and what is there beside it. */
   readonly #costs: Float64Array;
   readonly #beside: Float64Array;
+  /** How many GPUs were looked at to spread a demand: the work that was done. */
+  looks = 0;
 
   constructor(hosts: readonly MixHost[], models: readonly string[]) {
     this.#hosts = hosts;
@@ -122,6 +126,7 @@ export class ModelMix {
   #spread(model: string, on: readonly number[], busy: Float64Array, parts: Float64Array): void {
     const { length } = on;
     if (length === 0) return;
+    this.looks += length;
     const costs = this.#costs;
     const beside = this.#beside;
     let low = Number.POSITIVE_INFINITY;

@@ -1,16 +1,16 @@
 // Which models lie on which GPUs, where runners can load them: demand per model against what its GPUs can do. Called by the engine
 // for each accepted request and at each tick; gives orders, the runners that nodes report say what came of them. Not durable.
 // A load pays when what it saves while it serves is more than what is lost while it loads; nothing else is ordered.
-import { writeMsPerToken } from "../estimate/service-times.js";
 import type { Effect } from "../events.js";
 import type { Fleet } from "../fleet/fleet.js";
 import type { ResourceEstimate } from "../model/decision.js";
-import type { RunnerInfo } from "../model/gpu.js";
+import type { LoadableModel, RunnerInfo } from "../model/gpu.js";
 import type { ModelId } from "../model/ids.js";
 import { isBackground, isPromised, type RequestSpec } from "../model/request.js";
 import type { CoreSettings } from "../settings.js";
 import { Demand } from "./demand.js";
-import { ModelMix, type MixHost } from "./model-mix.js";
+import { ModelHosts, PROMISE_MEMORY_MS, type ModelHost } from "./model-hosts.js";
+import { ModelMix, NOISE } from "./model-mix.js";
 
 const PLAN_EVERY_MS = 1_000;
 /** What is loaded now is expected to be of use for so long, ms. */
@@ -26,16 +26,6 @@ const MISPLACED_ABOVE = 0.1;
 const MISPLACED_TIMES = 2;
 /** What a move for a model that misses its promises counts for beside others: it comes first. */
 const URGENT_MS = 1e12;
-/** Differences of less, in GPUs' worth of work, are noise. */
-const NOISE = 0.25;
-/**
- * What it is worth that a model with promises lies on a second GPU, of another node or of the same: when its only one breaks, its callers wait
- * for a load. GPUs break about once in 50,000 hours (419 interruptions in 54 days on 16,384: Llama 3, 2024) and a load takes seconds, so what
- * is lost on average is far below what a plan can tell from noise: a spare may cost what cannot be told, and no more. With twice the noise, it
- * comes when it loses less than the noise, and goes again only for a gain of three times as much.
- */
-const SPARE = 2 * NOISE;
-const SPARE_ON_THE_SAME_NODE = 1.5 * NOISE;
 /** A model may go from a GPU only after this long: loading it was not for nothing. */
 const MIN_RESIDENCY_MS = 30_000;
 /** GPUs that load at the same time, as a share of the fleet. */
@@ -46,24 +36,13 @@ const ORDER_LOST_AFTER_MS = 300_000;
 const MAX_WEIGHT_SHARE = 0.65;
 /** The same for a model that has the GPU to itself. */
 const MAX_WEIGHT_SHARE_ALONE = 0.82;
-/** After this long without a promise a model counts as one that nobody waits for, ms. */
-const PROMISE_MEMORY_MS = 60_000;
 const MAX_MODELS = 1_000;
-/** Less is no demand, tokens per second. */
-const LEAST_RATE = 0.01;
-
+/** A plan ends when it has looked at so many GPUs, and the next goes on: a few ms at most. A thousand GPUs with a dozen models take several. */
+const MOST_LOOKS = 10_000;
 type OrderModel = Extract<Effect, { kind: "order_model" }>;
 
-interface Host extends MixHost {
-  readonly gpu: number;
-  readonly runner: RunnerInfo;
-  readonly cost: Map<string, number>;
-  readonly weightsMib: ReadonlyMap<string, number>;
-  readonly loadMs: ReadonlyMap<string, number>;
-}
-
 interface PlannedMove {
-  readonly host: Host;
+  readonly host: ModelHost;
   readonly demand: Demand;
   readonly victims: readonly string[];
   readonly savingMs: number;
@@ -78,7 +57,11 @@ export class ModelPlacement {
   readonly #loading = new Map<string, number>();
   /** What was ordered to go and is still told of: it counts as gone. */
   readonly #leaving = new Map<string, number>();
+  /** By runner, while it is told of: what it can load, by model. */
+  readonly #loadable = new WeakMap<RunnerInfo, ReadonlyMap<string, LoadableModel>>();
   #nextPlanMs = 0;
+  /** Where the next plan begins; "" for at the first. */
+  #nextModelId = "";
 
   constructor(fleet: Fleet, settings: CoreSettings) {
     this.#fleet = fleet;
@@ -143,53 +126,53 @@ export class ModelPlacement {
   #plan(nowMs: number): readonly OrderModel[] {
     for (const orders of [this.#loading, this.#leaving]) for (const [key, sinceMs] of orders) if (nowMs - sinceMs > ORDER_LOST_AFTER_MS) orders.delete(key);
     const hosts = this.#hosts(nowMs);
-    if (hosts.length === 0 || this.#loading.size >= Math.max(1, Math.floor(hosts.length * LOADING_SHARE))) return [];
-    const wanted = [...this.#demands.values()].filter((demand) => isAsked(demand));
-    const mix = new ModelMix(hosts, wanted.map(({ modelId }) => modelId));
-    const leastMs = Math.max(NOISE, mix.content * Math.min(LEAST_GAIN / hosts.length, LEAST_GAIN_SHARE)) * HORIZON_MS;
+    const { length } = hosts.list;
+    if (length === 0 || this.#loading.size >= Math.max(1, Math.floor(length * LOADING_SHARE))) return [];
+    const wanted = [...this.#demands.values()].filter(({ isAsked }) => isAsked);
+    const mix = new ModelMix(hosts.list, wanted.map(({ modelId }) => modelId));
+    const leastMs = Math.max(NOISE, mix.content * Math.min(LEAST_GAIN / length, LEAST_GAIN_SHARE)) * HORIZON_MS;
     const missed = wanted.reduce((sum, { missedShare }) => sum + missedShare, 0);
+    const leastBusyFirst = hosts.list.toSorted((a, b) => mix.busyOf(a.place) - mix.busyOf(b.place));
+    const mostLooks = mix.looks + MOST_LOOKS;
     let best: PlannedMove | null = null;
-    for (const demand of wanted) {
+    // Where a plan is cut short the next one goes on.
+    const first = Math.max(0, wanted.findIndex(({ modelId }) => modelId === this.#nextModelId));
+    this.#nextModelId = "";
+    for (let turn = 0; turn < wanted.length && this.#nextModelId === ""; turn += 1) {
+      const demand = wanted[(first + turn) % wanted.length]!;
       const { modelId } = demand;
       // Whose requests keep missing their time gets another GPU if nobody loses much by it; once that serves, it shows whether it helped.
       const elsewhere = (missed - demand.missedShare) / Math.max(1, wanted.length - 1);
       const short = demand.missedShare > MISPLACED_ABOVE + MISPLACED_TIMES * elsewhere && !this.#isLoading(modelId);
       const floorMs = short ? -leastMs : leastMs;
-      for (const { host, victims } of this.#places(demand, hosts, mix, nowMs)) {
-        const spareMs = HORIZON_MS * (this.#spare(modelId, host, hosts) - victims.reduce((sum, victim) => sum + this.#lostSpare(victim, host, hosts), 0));
-        const savingMs = this.#saving(host, modelId, victims, hosts, mix, floorMs - spareMs, nowMs) + spareMs + (short ? URGENT_MS : 0);
+      for (const { host, victims } of this.#places(demand, leastBusyFirst, hosts, mix, nowMs)) {
+        const spareMs = HORIZON_MS * (hosts.spare(modelId, host) - victims.reduce((sum, victim) => sum + this.#lost(victim, host, hosts), 0));
+        const savingMs = this.#saving(host, modelId, victims, mix, floorMs - spareMs, nowMs) + spareMs + (short ? URGENT_MS : 0);
         if (savingMs > (best?.savingMs ?? floorMs)) best = { host, demand, victims, savingMs };
+        if (mix.looks < mostLooks) continue;
+        this.#nextModelId = wanted[(first + turn + 1) % wanted.length]!.modelId;
+        break;
       }
     }
     return best ? this.#order(best, nowMs) : [];
   }
 
   /** Where a model may go, with what has to go for it: of GPUs that are alike only the least busy. */
-  *#places({ modelId }: Demand, hosts: readonly Host[], mix: ModelMix, nowMs: number): Iterable<{ readonly host: Host; readonly victims: readonly string[] }> {
+  *#places({ modelId }: Demand, leastBusyFirst: readonly ModelHost[], hosts: ModelHosts, mix: ModelMix, nowMs: number): Iterable<{ readonly host: ModelHost; readonly victims: readonly string[] }> {
     const tried = new Set<string>();
-    for (const host of this.#leastBusyFirst(hosts, mix)) {
-      const needMib = host.weightsMib.get(modelId);
-      if (needMib === undefined || host.models.has(modelId) || host.cost.get(modelId) === Number.POSITIVE_INFINITY) continue;
-      const alike = `${this.#fleet.work.kind[host.gpu]} ${[...host.models].sort().join(" ")}`;
-      const victims = tried.has(alike) ? null : this.#victims(host, needMib, hosts, mix, nowMs);
+    for (const host of leastBusyFirst) {
+      const loadable = host.loadable.get(modelId);
+      if (!loadable || host.models.has(modelId) || tried.has(host.alike) || host.cost.get(modelId) === Number.POSITIVE_INFINITY) continue;
+      const victims = this.#victims(host, loadable.memoryMib, hosts, mix, nowMs);
       if (!victims) continue;
-      tried.add(alike);
+      tried.add(host.alike);
       yield { host, victims };
     }
   }
 
-  /** What it is worth that a model comes to lie on a host beside where it lies, in GPUs' worth of work. */
-  #spare(modelId: string, host: Host, hosts: readonly Host[]): number {
-    const demand = this.#demands.get(modelId);
-    if (!demand || demand.promisedOutputPerMs * 1000 < LEAST_RATE) return 0;
-    const others = hosts.filter((other) => other !== host && serves(other, modelId));
-    if (others.length !== 1) return 0;
-    return this.#fleet.nodeOf[others[0]!.gpu] === this.#fleet.nodeOf[host.gpu] ? SPARE_ON_THE_SAME_NODE : SPARE;
-  }
-
-  /** What is lost when a model goes from one of two hosts, in GPUs' worth of work. */
-  #lostSpare(modelId: string, host: Host, hosts: readonly Host[]): number {
-    return serves(host, modelId) ? this.#spare(modelId, host, hosts) : 0;
+  /** What is lost when a model that has one spare goes from a host, in GPUs' worth of work. */
+  #lost(modelId: string, host: ModelHost, hosts: ModelHosts): number {
+    return hosts.serving(modelId).includes(host) ? hosts.spare(modelId, host) : 0;
   }
 
   #isLoading(modelId: string): boolean {
@@ -197,17 +180,12 @@ export class ModelPlacement {
     return false;
   }
 
-  #leastBusyFirst(hosts: readonly Host[], mix: ModelMix): readonly Host[] {
-    return hosts.map((host, place) => ({ host, busy: mix.busyOf(place) })).sort((a, b) => a.busy - b.busy).map(({ host }) => host);
-  }
-
   /** What a move saves over the horizon: what it gains once the model serves, less what is missing while the victims' work ends and it loads. */
-  #saving(host: Host, modelId: string, victims: readonly string[], hosts: readonly Host[], mix: ModelMix, floorMs: number, nowMs: number): number {
-    const place = hosts.indexOf(host);
+  #saving(host: ModelHost, modelId: string, victims: readonly string[], mix: ModelMix, floorMs: number, nowMs: number): number {
     const drainMs = victims.length === 0 ? 0 : this.#fleet.work.endsAtMs(host.gpu, nowMs) - nowMs;
-    const untilMs = Math.min(HORIZON_MS, drainMs + (host.loadMs.get(modelId) ?? 0));
-    const gained = mix.gain(place, victims, modelId) * (HORIZON_MS - untilMs);
-    return gained <= floorMs || victims.length === 0 ? gained : gained + mix.gain(place, victims, null) * untilMs;
+    const untilMs = Math.min(HORIZON_MS, drainMs + (host.loadable.get(modelId)?.loadMs ?? 0));
+    const gained = mix.gain(host.place, victims, modelId) * (HORIZON_MS - untilMs);
+    return gained <= floorMs || victims.length === 0 ? gained : gained + mix.gain(host.place, victims, null) * untilMs;
   }
 
   #order({ host, demand, victims }: PlannedMove, nowMs: number): readonly OrderModel[] {
@@ -224,8 +202,8 @@ export class ModelPlacement {
   }
 
   /** The GPUs whose runner can load models, with what lies or will lie there. */
-  #hosts(nowMs: number): Host[] {
-    const hosts: Host[] = [];
+  #hosts(nowMs: number): ModelHosts {
+    const hosts = new ModelHosts(this.#fleet, this.#demands, nowMs);
     const told = new Set<string>();
     for (const node of this.#fleet.nodes.values()) {
       if (!node.connected) continue;
@@ -246,90 +224,47 @@ export class ModelPlacement {
           told.add(key);
           models.add(modelId);
         }
-        hosts.push(this.#host(gpu, runner, models, nowMs));
+        hosts.add(gpu, runner, this.#loadableOf(runner), models);
       }
     }
-    this.#allowHopeless(hosts);
     // What nobody tells of any more is gone, and an order to a node that is away with it.
     for (const known of [this.#since, this.#loading, this.#leaving]) for (const key of known.keys()) if (!told.has(key)) known.delete(key);
     return hosts;
   }
 
-  #host(gpu: number, runner: RunnerInfo, models: Set<string>, nowMs: number): Host {
-    const { loadable = [] } = runner;
-    const cost = new Map<string, number>();
-    for (const { modelId } of loadable) {
-      const demand = this.#demands.get(modelId);
-      if (demand && isAsked(demand)) cost.set(modelId, this.#keepsPromises(modelId, gpu, nowMs) ? this.#cost(demand, gpu) : Number.POSITIVE_INFINITY);
+  /** What a runner can load, by model. */
+  #loadableOf(runner: RunnerInfo): ReadonlyMap<string, LoadableModel> {
+    let loadable = this.#loadable.get(runner);
+    if (!loadable) {
+      loadable = new Map((runner.loadable ?? []).map((each) => [each.modelId, each]));
+      this.#loadable.set(runner, loadable);
     }
-    return {
-      gpu,
-      runner,
-      models,
-      cost,
-      // Whoever has the GPU to itself leaves nothing.
-      taken: this.#fleet.exclusive[gpu]! > 0 ? 1 : 0,
-      weightsMib: new Map(loadable.map(({ modelId, memoryMib }) => [modelId, memoryMib])),
-      loadMs: new Map(loadable.map(({ modelId, loadMs }) => [modelId, loadMs])),
-    };
-  }
-
-  /** A model whose promises no GPU can keep goes where it costs least, as if it had none. */
-  #allowHopeless(hosts: readonly Host[]): void {
-    const able = new Set<string>();
-    for (const { cost } of hosts) for (const [modelId, each] of cost) if (each < Number.POSITIVE_INFINITY) able.add(modelId);
-    for (const { gpu, cost } of hosts) for (const modelId of cost.keys()) if (!able.has(modelId)) cost.set(modelId, this.#cost(this.#demands.get(modelId)!, gpu));
-  }
-
-  /** Whether what is promised to a model's callers can be kept on a GPU at all: alone there, they get their tokens in time. */
-  #keepsPromises(modelId: string, gpu: number, nowMs: number): boolean {
-    const { work } = this.#fleet;
-    const { bearableStepMs, promisedAtMs, stepBaseMs, stepMsPerRequest } = work.times.of(modelId);
-    const kind = work.kind[gpu]!;
-    return nowMs - promisedAtMs >= PROMISE_MEMORY_MS || work.drag[gpu]! * (stepBaseMs[kind]! + stepMsPerRequest[kind]!) <= bearableStepMs;
-  }
-
-  /** The share of a GPU that a model's whole demand would take. */
-  #cost(demand: Demand, gpu: number): number {
-    const times = this.#fleet.work.times.of(demand.modelId);
-    const kind = this.#fleet.work.kind[gpu]!;
-    const { input, output } = demand.rates;
-    return Math.max(1e-9, (this.#fleet.work.drag[gpu]! * (input * times.prefillMsPerToken[kind]! + output * writeMsPerToken(times, kind))) / 1000);
+    return loadable;
   }
 
   /** What has to go from a GPU to make room for a model of `needMib`, those first that do least there; null when it cannot be done. */
-  #victims(host: Host, needMib: number, hosts: readonly Host[], mix: ModelMix, nowMs: number): readonly string[] | null {
+  #victims(host: ModelHost, needMib: number, hosts: ModelHosts, mix: ModelMix, nowMs: number): readonly string[] | null {
     const totalMib = this.#fleet.memoryTotalMib[host.gpu]!;
     let usedMib = 0;
-    for (const modelId of host.models) usedMib += host.weightsMib.get(modelId) ?? 0;
+    for (const modelId of host.models) usedMib += host.loadable.get(modelId)?.memoryMib ?? 0;
     const staying = new Set(host.models);
     const fits = (): boolean => usedMib + needMib <= totalMib * (staying.size === 0 ? MAX_WEIGHT_SHARE_ALONE : MAX_WEIGHT_SHARE);
     if (fits()) return [];
-    const place = hosts.indexOf(host);
     const able = [...host.models].filter((modelId) => {
       const key = `${host.gpu} ${modelId}`;
       if (this.#loading.has(key) || nowMs - (this.#since.get(key) ?? nowMs) < MIN_RESIDENCY_MS) return false;
-      const demand = this.#demands.get(modelId);
-      return !demand || !isAsked(demand) || !serves(host, modelId) || hosts.some((other) => other !== host && serves(other, modelId) && !this.#loading.has(`${other.gpu} ${modelId}`));
+      if (!this.#demands.get(modelId)?.isAsked) return true;
+      const serving = hosts.serving(modelId);
+      return !serving.includes(host) || serving.some((other) => other !== host && !this.#loading.has(`${other.gpu} ${modelId}`));
     });
-    able.sort((a, b) => mix.part(a, place) - mix.part(b, place));
+    able.sort((a, b) => mix.part(a, host.place) - mix.part(b, host.place));
     const victims: string[] = [];
     for (const modelId of able) {
       victims.push(modelId);
       staying.delete(modelId);
-      usedMib -= host.weightsMib.get(modelId) ?? 0;
+      usedMib -= host.loadable.get(modelId)?.memoryMib ?? 0;
       if (fits()) return victims;
     }
     return null;
   }
-}
-
-function isAsked(demand: Demand): boolean {
-  const { input, output } = demand.rates;
-  return input + output >= LEAST_RATE;
-}
-
-/** Whether a model lies on a host, or will, and is of use there. */
-function serves({ models, cost }: Host, modelId: string): boolean {
-  return models.has(modelId) && cost.get(modelId) !== Number.POSITIVE_INFINITY;
 }

@@ -41,3 +41,13 @@ describe("a change", () => {
     expect(before.gain(1, [], "a")).toBeCloseTo(before.content - after.content, 1);
   });
 });
+
+test("counts the GPUs that it looks at: a change looks at those where its models lie, whatever else there is", () => {
+  const costs = { a: 0.2, b: 0.2 };
+  const mixOf = (others: number): ModelMix => new ModelMix([host(["a"], costs), host(["b"], costs), host([], costs), ...Array.from({ length: others }, () => host(["c"], { c: 0.1 }))], ["a", "b"]);
+  for (const mix of [mixOf(0), mixOf(500)]) {
+    const before = mix.looks;
+    mix.gain(2, [], "a");
+    expect(mix.looks - before).toBe(2);
+  }
+});

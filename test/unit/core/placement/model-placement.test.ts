@@ -1,7 +1,8 @@
 // Placement against GPUs that do as they are told, each in its own time: what is loaded where after minutes of demand.
-import { describe, expect, test } from "@jest/globals";
+import { describe, expect, jest, test } from "@jest/globals";
 import { Fleet } from "../../../../src/core/fleet/fleet.js";
 import type { ModelOrder, RunnerInfo } from "../../../../src/core/model/gpu.js";
+import { ModelMix } from "../../../../src/core/placement/model-mix.js";
 import { ModelPlacement } from "../../../../src/core/placement/model-placement.js";
 import { DEFAULT_CORE_SETTINGS } from "../../../../src/core/settings.js";
 import { seededRandom } from "../../../../src/lib/random.js";
@@ -313,6 +314,33 @@ describe("moves", () => {
     const yard = new Yard({ weights: { a: SMALL }, loaded: [["a"], []] });
     yard.fleet.judged(1, OUT);
     expect(yard.run(60, { a: 9 }).moves).toEqual([]);
+  });
+});
+
+describe("a thousand GPUs", () => {
+  const models = Array.from({ length: 12 }, (_, index) => `m${index}`);
+  const weights = Object.fromEntries(models.map((model, index) => [model, 12_000 + 1_000 * index]));
+  const loaded = Array.from({ length: 1_000 }, (_, gpu) => [models[gpu % 12]!, models[(gpu * 5 + 1) % 12]!]);
+  const rates = Object.fromEntries(models.map((model, index) => [model, 1 + index]));
+
+  test("are planned for in pieces: each looks at a bounded number, and all models have their turn", () => {
+    const yard = new Yard({ weights, loaded });
+    // eslint-disable-next-line typescript/unbound-method -- called with the mix that it was called on
+    const plain = ModelMix.prototype.gain;
+    const looked = new Map<number, number>();
+    const gain = jest.spyOn(ModelMix.prototype, "gain").mockImplementation(function (this: ModelMix, place: number, removed: readonly string[], added: string | null) {
+      if (added !== null) asked.add(added);
+      const before = this.looks;
+      const result = plain.call(this, place, removed, added);
+      looked.set(yard.nowMs, (looked.get(yard.nowMs) ?? 0) + this.looks - before);
+      return result;
+    });
+    const asked = new Set<string>();
+    yard.run(60, rates);
+    gain.mockRestore();
+    // The last move that is looked at may go over it, with all GPUs of three models.
+    expect(Math.max(...looked.values())).toBeLessThan(10_000 + 3 * 2 * 170);
+    expect([...asked].sort()).toEqual([...models].sort());
   });
 });
 
