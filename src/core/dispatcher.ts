@@ -132,7 +132,7 @@ export class Dispatcher {
     if (freed.length > 0) this.#reopenOnOwn(freed);
     if (fleet.shapeSequence !== this.#shapeSeen) queue.standings.reopenHopeless();
     this.#shapeSeen = fleet.shapeSequence;
-    const line = queue.line(freed.length > 0, nowMs);
+    const line = queue.line(freed.map((gpu) => ({ gpuId: fleet.inventory[gpu]!.gpuId, runners: fleet.nodeOf[gpu]!.runners })), nowMs);
     // When all that was freed is full again, no refused class can follow.
     for (let of = queue.next(line, nowMs); of && (queue.hasOpen || freed.length > 0); of = queue.next(line, nowMs)) {
       if (this.#serve(of, line, freed, nowMs, step)) queue.putBack(line, of, nowMs);
@@ -167,7 +167,7 @@ export class Dispatcher {
     const healsWithTime = this.#scheduler.healsWithTime || refusedForSize || (isPromised(head.spec) && !head.late);
     if (refusedForSize) for (const next of of.behind(LOOK_AHEAD)) if (!this.#heldBy(next, nowMs) && this.#tryPlace(this.askOf(next, this.#nextAttempt(next), nowMs), freed, among, step)) return true;
     if (of.standing === "open") queue.standings.refuse(of, this.#scheduler.hopeless(fleet, ask) ? "hopeless" : "refused", healsWithTime);
-    else if (healsWithTime) of.healsWithTime = true;
+    else if (healsWithTime) queue.standings.heals(of);
     return false;
   }
 
