@@ -8,7 +8,7 @@ import { STOP_GRACE_MS } from "../../../src/core/records.js";
 import type { CoreSettings } from "../../../src/core/settings.js";
 import { takeSnapshot } from "../../../src/core/snapshot.js";
 import type { Facts } from "./facts.js";
-import type { Executions } from "./executions.js";
+import type { Execution, Executions } from "./executions.js";
 import type { Told } from "./simulated-client.js";
 import type { Heard } from "./simulated-receiver.js";
 import { Violation } from "./violation.js";
@@ -64,9 +64,9 @@ export function restartsAreRunOnce(restartId: string, times: number): void {
   if (times > 1) throw new Violation("restartsAreRunOnce", `restart ${restartId} was run ${times} times`);
 }
 
-/** A GPU is restarted when nothing makes headway on it; what may run twice and was given up may still. */
-export function restartsFindNothing(restartId: string, gpuIds: readonly string[], executions: Executions, known: Facts, nowMs: number): void {
-  for (const { requestId, attempt, gpuIds: on, mustNotRunTwice } of executions.running(nowMs)) {
+/** A GPU is restarted when nothing makes headway on it; what may run twice and was given up may still. `running` is what its machine runs. */
+export function restartsFindNothing(restartId: string, gpuIds: readonly string[], running: readonly Execution[], known: Facts): void {
+  for (const { requestId, attempt, gpuIds: on, mustNotRunTwice } of running) {
     if (!on.some((gpuId) => gpuIds.includes(gpuId)) || (!mustNotRunTwice && !known.isOn(requestId, attempt))) continue;
     throw new Violation("restartsFindNothing", `${requestId}#${attempt} runs when restart ${restartId} begins`);
   }

@@ -31,8 +31,8 @@ export interface SimulatedNodeOptions {
   readonly router: () => Listener | null;
   readonly onOrder: (order: ModelOrder) => void;
   readonly onConnection: (connection: Connection) => void;
-  /** A GPU is about to be restarted, which ends what runs on these. */
-  readonly onRestart: (restartId: string, gpuIds: readonly string[]) => void;
+  /** A GPU is about to be restarted, which ends what `process` runs on these. */
+  readonly onRestart: (restartId: string, gpuIds: readonly string[], process: SimulatedProcess) => void;
 }
 
 export class SimulatedNode {
@@ -86,7 +86,7 @@ export class SimulatedNode {
       this.#work = work;
       this.#listeners.clear();
       const gpus = this.gpuIds.filter(gpuWorks).map((gpuId) => inventoryOf(gpuId, this.memoryMib));
-      const restartGpu: RestartGpu = (restart) => this.#restart(restart.restartId, restart.gpuId);
+      const restartGpu: RestartGpu = (restart) => this.#restart(process, restart.restartId, restart.gpuId);
       this.agent = new Agent({ nodeId, routerAddress: "simulated", version: "simulated", probe: this.#probe(), gpus, runners: [work, ...this.#servers], restartGpu, log: silentLog, transport: this.#transport(process) });
       this.agent.start();
     });
@@ -143,12 +143,12 @@ export class SimulatedNode {
   }
 
   /** Runs the operator's command, in this process: what is on the GPU ends, and it comes back unless the command fails. */
-  #restart(restartId: string, gpuId: string): RestartUnderWay {
+  #restart(process: SimulatedProcess, restartId: string, gpuId: string): RestartUnderWay {
     const { conduct } = this.#options;
     const parts = this.partsOf(gpuId);
     const draw = this.#options.draw.of(`restart ${gpuId} ${this.#lives}`);
     const works = !this.#deadGpus.has(gpuId);
-    this.#options.onRestart(restartId, parts);
+    this.#options.onRestart(restartId, parts, process);
     this.#deadGpus.add(gpuId);
     for (const part of parts) this.#work?.gpuGone(part);
     const ended = new Promise<{ readonly well: boolean; readonly message: string }>((resolve) => {

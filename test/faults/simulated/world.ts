@@ -156,7 +156,7 @@ export class World {
         router: this.machine.listener,
         onOrder: ({ action }) => this.#tally(`model ordered: ${action}`),
         onConnection: (connection) => this.#onConnection(nodeId, connection),
-        onRestart: (restartId, gpuIds) => this.#onRestart(restartId, gpuIds),
+        onRestart: (restartId, gpuIds, process) => this.#onRestart(restartId, gpuIds, process),
       });
     this.nodes = plan.nodes.map((shape, index) => this.#newNode(`node-${index}`, shape, `node-${index}`));
   }
@@ -320,13 +320,13 @@ export class World {
   }
 
   /** Restarts are run once each, and unless they are forced, when nothing makes headway on the GPU but what was given up. */
-  #onRestart(restartId: string, gpuIds: readonly string[]): void {
+  #onRestart(restartId: string, gpuIds: readonly string[], process: SimulatedProcess): void {
     this.#tally("GPU restarted");
     this.note(() => `restart  ${gpuIds.join(", ")} by ${restartId}`);
     const times = (this.#restarts.get(restartId) ?? 0) + 1;
     this.#restarts.set(restartId, times);
     this.#judge(() => invariants.restartsAreRunOnce(restartId, times));
-    if (!this.#known.cordons.isForced(restartId)) this.#judge(() => invariants.restartsFindNothing(restartId, gpuIds, this.executions, this.#known.facts, this.time.nowMs));
+    if (!this.#known.cordons.isForced(restartId)) this.#judge(() => invariants.restartsFindNothing(restartId, gpuIds, this.executions.running(this.time.nowMs).filter((one) => one.process === process), this.#known.facts));
   }
 
   #onConnection(nodeId: string, connection: Connection): void {
