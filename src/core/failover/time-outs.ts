@@ -28,6 +28,8 @@ export interface Overdue {
 
 /** What a request has been when one of its times is over. */
 const STAGE_WORDS: Readonly<{ [S in Stage]: string }> = { waiting: "waiting for a GPU", starting: "dispatched and had not begun", running: "running", answering: "running without a sign of life" };
+/** Of the errors that callers see. */
+const STAGE_CODES: Readonly<{ [S in Stage]: string }> = { waiting: "waiting_timeout", starting: "starting_timeout", running: "running_timeout", answering: "answering_timeout" };
 
 interface Limit {
   readonly stage: Stage;
@@ -155,5 +157,5 @@ export function timeUp(request: Request, queue: WaitingQueue, reason: string, no
 
 function errorOf(request: Request, { stage, limitMs }: Limit): RequestError {
   const where = gpusOf(request).join(", ");
-  return { code: `${stage}_timeout`, message: `It was ${STAGE_WORDS[stage]}${where === "" || stage === "waiting" ? "" : ` on ${where}`} for ${limitMs} ms, which is its limit.` };
+  return { code: STAGE_CODES[stage], message: `It was ${STAGE_WORDS[stage]}${where === "" || stage === "waiting" ? "" : ` on ${where}`} for ${limitMs} ms, which is its limit.` };
 }
