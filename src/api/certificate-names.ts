@@ -2,8 +2,8 @@
 import type { PeerCertificate } from "node:tls";
 import type { PeerNames } from "../auth/certificate-rules.js";
 
-export function peerNames({ subject, subjectaltname }: PeerCertificate): PeerNames {
+export function peerNames({ subject, subjectaltname, valid_to: validTo }: PeerCertificate): PeerNames {
   // With several common names node gives a list, and which one is meant nobody can say.
   const commonName: unknown = subject?.CN;
-  return { commonName: typeof commonName === "string" ? commonName : "", subjectAltName: subjectaltname ?? "" };
+  return { commonName: typeof commonName === "string" ? commonName : "", subjectAltName: subjectaltname ?? "", validUntilMs: Date.parse(validTo) || 0 };
 }

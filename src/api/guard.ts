@@ -12,6 +12,8 @@ import { ApiError } from "./outcomes.js";
 export interface Caller extends Actor {
   /** Whether a call of his that is open may go on. */
   isGood(): boolean;
+  /** Writes to the audit log that he was refused what is another's. */
+  refused(what: string, why: string): void;
 }
 
 export interface Guard {
@@ -24,8 +26,8 @@ export interface Guard {
 }
 
 /** Everybody, as long as there is no identity: for servers on loopback. */
-export const LOCAL_CALLER: Caller = { principal: LOCAL_ADMIN, address: "", isGood: () => true };
-const UNKNOWN_CALLER: Caller = { principal: NOBODY, address: "", isGood: () => true };
+export const LOCAL_CALLER: Caller = { principal: LOCAL_ADMIN, address: "", isGood: () => true, refused: () => {} };
+const UNKNOWN_CALLER: Caller = { ...LOCAL_CALLER, principal: NOBODY };
 
 /** Of a server without identity: everybody may do everything. */
 export const OPEN_GUARD: Guard = { on: false, admit: () => LOCAL_CALLER, hold: () => () => {} };
@@ -84,8 +86,8 @@ export class IdentityGuard implements Guard {
     }
     if (verdict.kind !== "granted") throw new ApiError(verdict);
     const { principal } = verdict;
-    if (principal.roles.some((role) => access.includes(role))) return new KnownCaller(verdict, address);
-    this.#audit.note({ principal, address }, { act: "call", subject: what, why: `needs role ${access.join(" or ")}`, outcome: "refused" });
+    if (principal.roles.some((role) => access.includes(role))) return new KnownCaller(verdict, address, this.#audit);
+    new KnownCaller(verdict, address, this.#audit).refused(what, `needs role ${access.join(" or ")}`);
     throw new ApiError({ kind: "permission_denied", why: `${what} needs role ${access.join(" or ")}; you have ${principal.roles.join(" and ") || "none"}` });
   }
 
@@ -98,11 +100,13 @@ export class IdentityGuard implements Guard {
 
 class KnownCaller implements Caller {
   readonly #grant: Grant;
+  readonly #audit: AuditLog;
   readonly address: string;
 
-  constructor(grant: Grant, address: string) {
+  constructor(grant: Grant, address: string, audit: AuditLog) {
     this.#grant = grant;
     this.address = address;
+    this.#audit = audit;
   }
 
   get principal(): Caller["principal"] {
@@ -111,5 +115,9 @@ class KnownCaller implements Caller {
 
   isGood(): boolean {
     return this.#grant.isGood();
+  }
+
+  refused(what: string, why: string): void {
+    this.#audit.note(this, { act: "call", subject: what, why, outcome: "refused" });
   }
 }

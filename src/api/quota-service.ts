@@ -70,7 +70,9 @@ function seesAll({ principal }: Caller): boolean {
 }
 
 function requireAll(caller: Caller): void {
-  if (!seesAll(caller)) throw new ApiError({ kind: "permission_denied", why: `you are ${JSON.stringify(caller.principal.name)} and see your own quota and use; those of others need role admin or reader` });
+  if (seesAll(caller)) return;
+  caller.refused("quota of others", "needs role admin or reader");
+  throw new ApiError({ kind: "permission_denied", why: `you are ${JSON.stringify(caller.principal.name)} and see your own quota and use; those of others need role admin or reader` });
 }
 
 /** Validated: one of the two is there. */

@@ -1,6 +1,6 @@
 // What the API needs of the router: the port between transport and engine. `router/` implements it.
 // Everything here speaks the domain's words; nothing knows about protobuf.
-import type { Decision } from "../core/model/decision.js";
+import type { Decision, EstimateAccuracy } from "../core/model/decision.js";
 import type { GpuView } from "../core/model/gpu.js";
 import type { GpuId, RequestId, UserId } from "../core/model/ids.js";
 import type { OverLimit } from "../core/model/quota.js";
@@ -86,6 +86,8 @@ export interface RouterPort {
   /** What would be decided now; an unknown strategy comes back as an outcome. */
   explainDryRun(spec: RequestSpec): { readonly kind: "decision"; readonly decision: Decision } | Extract<RouteOutcome, { kind: "unknown_strategy" }>;
   gpus(): readonly GpuView[];
+  /** How near estimates came, the kinds of work with most outcomes first. */
+  estimates(): readonly EstimateAccuracy[];
   watchGpus(resumeToken: string, minIntervalMs: number, signal: AbortSignal): AsyncIterable<GpuChanges>;
   /** The stored result; null when there is none. */
   result(requestId: RequestId): { readonly bytes: Uint8Array; readonly contentType: string } | null;

@@ -23,6 +23,8 @@ import {
 } from "../../gen/gpurouter/v1/router_pb.js";
 import { hasRole } from "../auth/principal.js";
 import type { RequestId } from "../core/model/ids.js";
+import type { BatchRef } from "../core/model/request.js";
+import { batchRefs } from "./batch-refs.js";
 import type { Caller } from "./guard.js";
 import { ApiError } from "./outcomes.js";
 import {
@@ -59,7 +61,8 @@ export function createRouterService(router: RouterPort, now: () => number = Date
     async batchRoute(batch, caller) {
       validate(BatchRouteRequestSchema, batch, batchRouteRequestRule);
       for (const request of batch.requests) claim(request, caller);
-      return create(BatchRouteResponseSchema, { responses: await Promise.all(batch.requests.map(routeOne)) });
+      const refs = batchRefs(batch);
+      return create(BatchRouteResponseSchema, { responses: await Promise.all(batch.requests.map((request, place) => routeOne(request, refs[place]))) });
     },
 
     async status(request, caller) {
@@ -110,7 +113,7 @@ export function createRouterService(router: RouterPort, now: () => number = Date
     gpuStatus(request) {
       validate(GpuStatusRequestSchema, request, gpuStatusRequestRule);
       const fleet = router.gpus();
-      if (request.gpuIds.length === 0) return gpuStatusResponse(fleet, now());
+      if (request.gpuIds.length === 0) return gpuStatusResponse(fleet, now(), router.estimates());
       const wanted = new Set(request.gpuIds);
       const gpus = fleet.filter(({ inventory }) => wanted.delete(inventory.gpuId));
       if (wanted.size > 0) throw new ApiError({ kind: "unknown_gpus", gpuIds: [...wanted] });
@@ -131,17 +134,19 @@ export function createRouterService(router: RouterPort, now: () => number = Date
     return id;
   }
 
-  async function routeOne(request: RouteRequest): Promise<RouteResponse> {
-    const spec = requestSpec(request);
+  async function routeOne(request: RouteRequest, batch: BatchRef | undefined): Promise<RouteResponse> {
+    const spec = requestSpec(request, batch);
     const outcome = await router.route(spec);
     return outcome.kind === "accepted" ? routeResponse(outcome) : rejectedResponse(spec.requestId, new ApiError(outcome));
   }
 }
 
 /** Fills in whose it is. In another's name only an admin speaks. */
-function claim(message: { userId: string }, { principal }: Caller): void {
+function claim(message: { userId: string }, caller: Caller): void {
+  const { principal } = caller;
   if (message.userId === "") message.userId = principal.name;
   if (message.userId === principal.name || hasRole(principal, "admin")) return;
+  caller.refused(`user ${message.userId}`, "speaks for another");
   throw new ApiError({ kind: "permission_denied", why: `user_id: you are ${JSON.stringify(principal.name)} and cannot speak for ${JSON.stringify(message.userId)}; leave user_id empty` });
 }
 

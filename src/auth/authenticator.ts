@@ -187,10 +187,10 @@ export class Authenticator {
     let grant = this.#certificates.get(names);
     if (grant === undefined) {
       const principal = principalOfCertificate(certificates, names);
-      // The connection holds the certificate for as long as it lives.
-      grant = principal && { kind: "granted", principal, isGood: () => true };
+      grant = principal && { kind: "granted", principal, isGood: () => this.#now() < names.validUntilMs };
       this.#certificates.set(names, grant);
     }
+    if (grant?.isGood() === false) return this.#refuse(presented, "", `the certificate of this connection expired at ${new Date(names.validUntilMs).toISOString()}: connect anew with another one`, false);
     return grant ?? this.#refuse(presented, "", "the certificate is genuine, but auth.client_certificates has nobody with its names", false);
   }
 

@@ -22,12 +22,14 @@ export interface PeerNames {
   readonly commonName: string;
   /** "DNS:a, URI:b"; entries in quotes have something in them that needs escapes, and count for nothing. */
   readonly subjectAltName: string;
+  /** The end of its time, UTC ms: TLS looks at it once, connections live for long. */
+  readonly validUntilMs: number;
 }
 
 const ALT_NAME = /(?:^|, )(DNS|URI|email|IP Address):("(?:[^"\\]|\\.)*"|[^,"]+)/g;
 
 /** The principal by the first rule that fits any name of the certificate; null when none does. */
-export function principalOfCertificate(rules: CertificateRules, names: PeerNames): Principal | null {
+export function principalOfCertificate(rules: CertificateRules, names: Omit<PeerNames, "validUntilMs">): Principal | null {
   const present = namesOf(names);
   for (const [pattern, rule] of Object.entries(rules)) {
     const found = present.find((name) => fits(pattern, name));
@@ -41,7 +43,7 @@ export function principalOfCertificate(rules: CertificateRules, names: PeerNames
 }
 
 /** Such as ["DNS:gpu-1.example", "CN:gpu-1"]. */
-function namesOf({ commonName, subjectAltName }: PeerNames): readonly string[] {
+function namesOf({ commonName, subjectAltName }: Omit<PeerNames, "validUntilMs">): readonly string[] {
   const alternatives = [...subjectAltName.matchAll(ALT_NAME)].filter(([, , value = ""]) => !value.startsWith('"')).map(([, kind, value]) => `${kind}:${value}`);
   return commonName === "" ? alternatives : [...alternatives, `CN:${commonName}`];
 }

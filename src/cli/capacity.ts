@@ -10,7 +10,7 @@ import { HYBRID, type Policy } from "../sim/policies.js";
 import { PoolClosed, type TrialPool } from "../sim/trial-pool.js";
 import { evaluate, type Study } from "../sim/trials.js";
 import type { TenantSlo } from "../sim/workload/arrival.js";
-import { buildWorkload } from "../sim/workload/build.js";
+import { buildWorkload, sourcesOf } from "../sim/workload/build.js";
 import type { FleetPlan } from "../sim/workload/scenario.js";
 import { GPU_KIND_NAMES, isGpuKind } from "../simulated-gpu/gpu-kinds.js";
 import { CliFailure, ExitCode } from "./failure.js";
@@ -20,6 +20,7 @@ import type { CommandContext } from "./router-command.js";
 import { jsonText } from "./simulate/json.js";
 import { fleetPlan, policyList } from "./simulate/option-values.js";
 import { showProgress } from "./simulate/progress.js";
+import { sourcesText } from "./simulate/report-text.js";
 import { openScenario } from "./simulate/scenario-file.js";
 import { sloOption, withSlo } from "./simulate/slo-option.js";
 import { addStudyOptions, DEFAULT_SCENARIO, studyOf, withPool, type StudyOptions } from "./simulate/study-options.js";
@@ -87,17 +88,18 @@ async function capacityCommand({ terminal }: CommandContext, options: CapacityOp
   const scenario = withSlo(openScenario(options.scenario), options.slo ?? {});
   const study = studyOf(options, scenario);
   const goal: Goal = { ...DEFAULT_GOAL, attainment: options.attainment, worstUser: options.attainment - (DEFAULT_GOAL.attainment - DEFAULT_GOAL.worstUser) };
+  const sources = await sourcesOf(scenario, study.traces, study.durationMs);
   const own = await requestsPerSecond(study);
   const load = options.rate === undefined ? options.load : options.rate / own;
   return withPool(terminal, options, async (pool, stopped) => {
     const startedMs = performance.now();
     const progress = showProgress(terminal, () => ({ what: "capacity", pool: pool.progress(), elapsedMs: performance.now() - startedMs, foreseen: false }));
     try {
-      await write(terminal.stderr, `${scenario.title}\nload ${Number(load.toPrecision(4))}, ${rateText(load * own)} requests/s, ${study.seeds.length} seeds of ${durationText(study.durationMs)}\n`);
+      await write(terminal.stderr, `${scenario.title}\nload ${Number(load.toPrecision(4))}, ${rateText(load * own)} requests/s, ${study.seeds.length} seeds of ${durationText(study.durationMs)}\n${sourcesText(sources)}`);
       const asked = options.kinds.flatMap((fleet) => options.policy.map((policy) => need(pool, study, policy, fleet, load, goal)));
       const needs = (await Promise.all(asked)).filter((each) => each !== null);
       progress.stop();
-      await write(terminal.stdout, options.json ? jsonText({ scenario: scenario.name, load, requestsPerSecond: load * own, goal, needs }) : needsText(needs, load * own, style));
+      await write(terminal.stdout, options.json ? jsonText({ scenario: scenario.name, sources, load, requestsPerSecond: load * own, goal, needs }) : needsText(needs, load * own, style));
       if (stopped.aborted) return ExitCode.interrupted;
       if (needs.every(({ gpus }) => gpus === null)) throw new CliFailure(`no fleet carries this: ${needs[0]?.trouble ?? "try a smaller --load"}`);
       return ExitCode.ok;

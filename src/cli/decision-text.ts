@@ -79,7 +79,11 @@ function tokensText({ inputTokens, outputTokens }: ResourceEstimate): string {
 }
 
 /** Of work in tokens of which nothing was learned, and that is not predicted, no time is known. */
-function timeText({ inputTokens, outputTokens, durationMs, source }: ResourceEstimate): string {
+function timeText({ inputTokens, outputTokens, durationMs, durationP90Ms, source }: ResourceEstimate): string {
   if (source === "default" && inputTokens + outputTokens > 0) return "a time that is not known yet";
-  return `${durationText(Number(durationMs))} on the GPU (source: ${printable(source)})`;
+  return `${durationText(Number(durationMs))} on the GPU${longText(durationP90Ms)} (source: ${printable(source)})`;
+}
+
+function longText(p90Ms: bigint): string {
+  return p90Ms === 0n ? "" : `, at most ${durationText(Number(p90Ms))} nine times out of ten`;
 }

@@ -6,6 +6,7 @@ import { GpuStatusResponseSchema, WatchGpusResponseSchema, type WatchGpusRespons
 import { seededRandom } from "../lib/random.js";
 import { backOffMs, systemClock } from "./clock.js";
 import { ExitCode, isServiceError, statusName } from "./failure.js";
+import { estimateTable } from "./estimate-table.js";
 import { gpuTable } from "./gpu-table.js";
 import { jsonDocument, jsonLine } from "./json-output.js";
 import { duration } from "./option-parsers.js";
@@ -16,6 +17,7 @@ import { truncateStyled } from "./text-table.js";
 
 interface GpusOptions extends RouterOptions {
   readonly watch?: true;
+  readonly estimates?: true;
   readonly interval: number;
 }
 
@@ -23,16 +25,19 @@ interface GpusOptions extends RouterOptions {
 export function registerGpus(program: Command, context: CommandContext): void {
   routerCommand(program, "gpus [ids...]", "Show the GPUs of the fleet")
     .option("-w, --watch", "keep showing them as they change; Ctrl-C ends it")
+    .addOption(new Option("--estimates", "show how near the router's estimates of time came, by model and type").conflicts("watch"))
     .addOption(new Option("--interval <time>", "shortest time between two updates while watching, at most 60s").argParser(duration).default(500, "500ms"))
     .addHelpText(
       "after",
       `
 MEMORY is used/total as the device says, RESERVED what the router has promised to requests, SAMPLE the age of the telemetry.
+With --estimates: ERROR is the mean of |expected - actual| / actual time, WITHIN P90 the share that ended within what nine of ten should.
 ENGINE, where an inference engine tells of itself, is what it computes and holds back, whoever sent it, and the share of its key-value cache in use.
 
 Examples:
   $ gpu-router gpus
   $ gpu-router gpus --watch
+  $ gpu-router gpus --estimates
   $ gpu-router gpus --json | jq -r '.gpus[] | select(.health != "HEALTH_STATUS_HEALTHY").gpu_id'
   $ gpu-router gpus --watch --json | jq -c '.gpus[] | [.gpu_id, .active_requests]'`,
     )
@@ -40,7 +45,9 @@ Examples:
       await withRouter(context, options, async (session) => {
         if (options.watch === true) return await watchFleet(session, new Set(ids), options.interval);
         const response = await session.client.gpuStatus({ gpuIds: [...ids] }, { deadlineMs: CALL_DEADLINE_MS });
-        await write(session.terminal.stdout, session.json ? jsonDocument(GpuStatusResponseSchema, response) : gpuTable(response.gpus, session.style));
+        const { gpus, estimates } = response;
+        const table = options.estimates === true ? estimateTable(estimates, session.style) : gpuTable(gpus, session.style);
+        await write(session.terminal.stdout, session.json ? jsonDocument(GpuStatusResponseSchema, response) : table);
         return ExitCode.ok;
       });
     });

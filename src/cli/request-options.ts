@@ -88,7 +88,7 @@ export function addRequestOptions(command: Command, modelRequired: boolean): Com
     .option("--slo-total <time>", "how soon it shall be done; missing it ends nothing", duration)
     .option("--deadline <when>", "when the result is wanted: 2030-01-31T12:00:00Z, or from now, such as 10m (with --id give a time: a repeat must say the same)", moment(Date.now))
     .addOption(new Option("--when-late <what>", "once it cannot be in time: serve it after the others, or fail it at once (default: demote)").choices(Object.keys(WHEN_LATE)))
-    .option("--session <key>", "requests with the same key go where the last one ran, while that pays")
+    .option("--session <key>", "turns of one conversation with one model: the next goes where the last one ran, while that pays")
     .option("--gpus <n>", "GPUs of one node that it runs on at the same time (default: 1)", wholeNumber(1, 64))
     .option("--preemptible", "it may be stopped for more urgent work and begun again")
     .option("--checkpoint", "it saves what it has done: another attempt goes on from there");
@@ -151,8 +151,8 @@ function wishesFrom({ sloFirstOutput = 0, sloTotal = 0, deadline, whenLate, sess
 /** An inline JSON object travels as such; other JSON, files and stdin travel as the bytes they are. */
 async function payloadFrom(text: string | undefined, stdin: Readable): Promise<RouteRequest["payload"]> {
   if (text === undefined) return { case: undefined };
-  if (text === "-") return { case: "payloadBytes", value: await readBounded(stdin) };
-  if (text.startsWith("@")) return { case: "payloadBytes", value: await readPayloadFile(text.slice(1)) };
+  if (text === "-") return { case: "payloadBytes", value: await bytesOf("--payload", text, stdin) };
+  if (text.startsWith("@")) return { case: "payloadBytes", value: await bytesOf("--payload", text.slice(1), stdin) };
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -164,23 +164,25 @@ async function payloadFrom(text: string | undefined, stdin: Readable): Promise<R
     : { case: "payloadBytes", value: Buffer.from(text) };
 }
 
-async function readPayloadFile(path: string): Promise<Uint8Array> {
+/** What a file holds, or stdin for "-". Throws bad usage, which names the option, for what cannot be read or is too long. */
+export async function bytesOf(option: string, path: string, stdin: Readable): Promise<Uint8Array> {
+  if (path === "-") return await readBounded(option, stdin);
   try {
     const { size } = await stat(path);
     if (size > MAX_PAYLOAD_BYTES) throw new Error(`it has ${size} bytes, more than ${MAX_PAYLOAD_BYTES}; pass a reference to the data instead`);
     return await readFile(path);
   } catch (error) {
-    throw usageFailure(`--payload @${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    throw usageFailure(`${option} ${option === "--payload" ? "@" : ""}${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 
-async function readBounded(stdin: Readable): Promise<Uint8Array> {
+async function readBounded(option: string, stdin: Readable): Promise<Uint8Array> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of stdin) {
     const bytes = Buffer.from(chunk as Uint8Array | string);
     size += bytes.length;
-    if (size > MAX_PAYLOAD_BYTES) throw usageFailure(`--payload -: stdin has more than ${MAX_PAYLOAD_BYTES} bytes; pass a reference to the data instead`);
+    if (size > MAX_PAYLOAD_BYTES) throw usageFailure(`${option} -: stdin has more than ${MAX_PAYLOAD_BYTES} bytes; pass a reference to the data instead`);
     chunks.push(bytes);
   }
   return Buffer.concat(chunks);

@@ -1,4 +1,5 @@
 // `gpu-router simulate`: the production scheduler in virtual time. Turns options into a study, runs it, shows what came of it.
+import { existsSync } from "node:fs";
 import { open, writeFile } from "node:fs/promises";
 
 import { Option, type Command } from "commander";
@@ -8,6 +9,7 @@ import { USUAL, type Policy } from "../sim/policies.js";
 import { SCENARIOS } from "../sim/scenarios.js";
 import type { TrialPool } from "../sim/trial-pool.js";
 import type { Study } from "../sim/trials.js";
+import { sourcesOf } from "../sim/workload/build.js";
 import { isSynthetic } from "../sim/workload/sources.js";
 import { CliFailure, ExitCode, usageFailure } from "./failure.js";
 import type { CommandContext } from "./router-command.js";
@@ -21,7 +23,7 @@ import { listText } from "./simulate/list-text.js";
 import { loadList, policyList, seedList } from "./simulate/option-values.js";
 import { showProgress } from "./simulate/progress.js";
 import { simulationHtml } from "./simulate/report-html.js";
-import { cellsText, studyText } from "./simulate/report-text.js";
+import { cellsText, sourcesText, studyText } from "./simulate/report-text.js";
 import { openScenario } from "./simulate/scenario-file.js";
 import { addStudyOptions, DEFAULT_SCENARIO, studyOf, withPool, type StudyOptions } from "./simulate/study-options.js";
 import { styleFor } from "./style.js";
@@ -106,10 +108,11 @@ async function simulateCommand({ terminal }: CommandContext, options: SimulateOp
   if (!study) throw usageFailure("give a scenario");
   for (const file of [options.html, options.markdown]) if (file !== undefined) await openReport(file);
 
+  const sources = options.compare ? [] : await sourcesOf(study.scenario, study.traces, study.durationMs);
   return withPool(terminal, options, async (pool, stopped) => {
     const startedMs = performance.now();
     let what = study.scenario.name;
-    await write(terminal.stderr, studies.length === 1 ? studyText(study, styleFor(terminal.stderr, terminal.env)) : `${studies.length} scenarios, ${seeds.length} seeds pooled\n`);
+    await write(terminal.stderr, studies.length === 1 ? `${studyText(study, styleFor(terminal.stderr, terminal.env))}${sourcesText(sources)}` : `${studies.length} scenarios, ${seeds.length} seeds pooled\n`);
     const progress = showProgress(terminal, () => ({ what, pool: pool.progress(), elapsedMs: performance.now() - startedMs, foreseen: !searches }));
     try {
       if (options.compare) {
@@ -121,11 +124,11 @@ async function simulateCommand({ terminal }: CommandContext, options: SimulateOp
       } else if (options.goodput) {
         const report = await searchGoodput(pool, study, policiesOf(options));
         progress.stop();
-        await write(terminal.stdout, options.json ? jsonText(report) : goodputText(report, style));
+        await write(terminal.stdout, options.json ? jsonText({ ...report, sources }) : goodputText(report, style));
       } else {
         const cells = await runLoads(pool, study, options);
         progress.stop();
-        await write(terminal.stdout, options.json ? jsonText({ scenario: study.scenario.name, runs: cells.map(jsonOf) }) : cellsText(cells, style));
+        await write(terminal.stdout, options.json ? jsonText({ scenario: study.scenario.name, sources, runs: cells.map(jsonOf) }) : cellsText(cells, style));
         if (options.html !== undefined) {
           await writeFile(options.html, simulationHtml(study, cells));
           await write(terminal.stderr, `Report page: ${options.html}\n`);
@@ -160,7 +163,8 @@ function policiesOf({ policy, strategy }: SimulateOptions): readonly Policy[] {
 
 function scenariosOf({ scenario, compare, traces }: SimulateOptions): string[] {
   if (!compare) return [scenario ?? DEFAULT_SCENARIO];
-  if (scenario !== undefined) return scenario.split(",");
+  // A file's name may have commas.
+  if (scenario !== undefined) return existsSync(scenario) ? [scenario] : scenario.split(",");
   return SCENARIOS.filter(({ parts }) => parts.every(({ source }) => isSynthetic(source)) === (traces === undefined)).map(({ name }) => name);
 }
 

@@ -12,7 +12,7 @@ import { Nodes } from "./failover/nodes.js";
 import { TimeOuts, timeUp, type Overdue } from "./failover/time-outs.js";
 import { FleetHealth } from "./health/fleet-health.js";
 import { Maintenance } from "./maintenance/maintenance.js";
-import type { Decision } from "./model/decision.js";
+import type { Decision, EstimateAccuracy } from "./model/decision.js";
 import type { AttemptRef, GpuId, NodeId } from "./model/ids.js";
 import type { RestartRefusal } from "./model/maintenance.js";
 import { gpusOf, isExclusive, type Request, type RequestSpec } from "./model/request.js";
@@ -36,7 +36,7 @@ export class Engine {
   readonly health: FleetHealth;
   readonly #settings: CoreSettings;
   readonly #scheduler: Scheduler;
-  readonly #estimator = new Estimator();
+  readonly #estimator: Estimator;
   readonly #placement: ModelPlacement;
   readonly #preemption: Preemption;
   readonly #attempts: Attempts;
@@ -50,6 +50,7 @@ export class Engine {
   /** Starts empty, or from a snapshot. Throws when the settings contradict themselves. */
   constructor(settings: CoreSettings, snapshot: Snapshot | null = null) {
     const filters = stateFilters(settings);
+    this.#estimator = new Estimator(settings.hybrid.learnedEstimates);
     this.#scheduler = new Scheduler(settings, filters.length);
     this.#settings = settings;
     this.state = snapshot ? restoreSnapshot(snapshot, filters, settings) : new State(filters, settings);
@@ -69,7 +70,7 @@ export class Engine {
     this.#nodes = new Nodes(state, settings, attempts, preemption, health);
     this.#maintenance = new Maintenance(state, attempts, preemption, health);
     this.#admission = new Admission(state, settings, attempts);
-    this.#dispatcher = new Dispatcher({ state, scheduler, estimator, placement, reserver, preemption, attempts, admission: this.#admission });
+    this.#dispatcher = new Dispatcher({ state, scheduler, estimator, placement, reserver, preemption, attempts, admission: this.#admission, batchSettings: settings.batch });
   }
 
   /** Results of superseded attempts that were refused; for metrics. */
@@ -89,6 +90,11 @@ export class Engine {
   isUnanswered({ requestId, attempt }: AttemptRef): boolean {
     const request = this.state.requests.get(requestId);
     return request !== undefined && request.phase !== "queued" && request.attempt === attempt && !this.#attempts.hasOutput(requestId);
+  }
+
+  /** How near estimates of time came, by type and model: those with most outcomes first, at most `most`. */
+  estimateAccuracy(most: number): readonly EstimateAccuracy[] {
+    return this.#estimator.accuracy(most);
   }
 
   get strategyNames(): readonly string[] {
@@ -181,10 +187,8 @@ export class Engine {
         this.state.fleet.observeRunnerLoads(event.nodeId, event.loads, nowMs);
         return;
       case "gpu_report":
-        this.#nodes.gpuReported(event, event.report, nowMs, step);
-        return;
       case "gpu_lost":
-        this.#nodes.gpuLost(event, event.reason, nowMs, step);
+        this.#nodes.toldOfGpu(event, nowMs, step);
         return;
       case "attempt_started": {
         const request = this.#attempts.present(event.nodeId, event.ref);

@@ -23,6 +23,12 @@ export interface HybridSettings {
   readonly placement: boolean;
   /** Goes where a prompt's beginning was read before, when that saves more than it costs. */
   readonly affinity: boolean;
+  /** Higher priorities go first; false: all in one line, the late behind it. */
+  readonly bands: boolean;
+  /** Within a priority who has had the least GPU time goes first; false: who is due first. */
+  readonly fairUsers: boolean;
+  /** Lengths and durations are what the likes of a request took; false: what it says itself, else a fixed guess. */
+  readonly learnedEstimates: boolean;
   /** Share of the delay caused to others that counts against a GPU; 1 counts it like one's own. */
   readonly delayWeight: number;
 }
@@ -38,6 +44,16 @@ export interface PreemptionSettings {
   readonly nodeIntervalMs: number;
   /** How long more urgent work without a deadline is expected to wait before anything is stopped for it, ms. */
   readonly patienceMs: number;
+}
+
+/** How batches are spread over GPUs. */
+export interface BatchSettings {
+  /** Whether they go to several GPUs, where they do not say. */
+  readonly split: boolean;
+  /** Fewest of a batch on each GPU. */
+  readonly minPerGpu: number;
+  /** How long a batch that is split may stand still beside a free GPU for the sake of that, ms. */
+  readonly maxHoldMs: number;
 }
 
 /** 0 for none. */
@@ -81,6 +97,7 @@ export interface CoreSettings {
   /** Request types that have their GPUs to themselves; whatever runs on several GPUs at once has so anyway. */
   readonly exclusiveTypes: readonly string[];
   readonly preemption: PreemptionSettings;
+  readonly batch: BatchSettings;
   /** A request that has waited this long goes before all others, whatever its priority, ms. */
   readonly maxWaitMs: number;
   /** Most requests that one GPU holds at a time. */
@@ -140,10 +157,14 @@ export const DEFAULT_CORE_SETTINGS: CoreSettings = {
     lateExit: true,
     placement: true,
     affinity: true,
+    bands: true,
+    fairUsers: true,
+    learnedEstimates: true,
     delayWeight: 1,
   },
   exclusiveTypes: ["training", "fine-tuning"],
   preemption: { enabled: true, priorityGap: 2, minRunMs: 60_000, nodeIntervalMs: 10_000, patienceMs: 10_000 },
+  batch: { split: true, minPerGpu: 4, maxHoldMs: 2_000 },
   maxWaitMs: 600_000,
   priorityHeadroom: 0.5,
   taskMappings: {},

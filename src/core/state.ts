@@ -5,13 +5,14 @@ import { TimerWheel } from "../lib/timer-wheel.js";
 import { assert } from "../lib/assert.js";
 import { Fleet, type StateFilter } from "./fleet/fleet.js";
 import type { LoadLimits } from "./fleet/load-columns.js";
-import { BLOCK_TOKENS } from "./fleet/prefix-index.js";
+import { BatchBook } from "./batches/batch-book.js";
+import { readBefore } from "./fleet/read-before.js";
 import { MaintenanceBook } from "./maintenance/maintenance-book.js";
 import type { ResourceEstimate } from "./model/decision.js";
 import type { GpuId, NodeId, RequestId } from "./model/ids.js";
 import { dueAtMs, firstOutputDueAtMs, isExclusive, isTerminal, wishesOf, type Request, type RunStatistics } from "./model/request.js";
 import type { QuotaSettings } from "./model/quota.js";
-import { WaitingQueue, type Waiting } from "./queue/waiting-queue.js";
+import { type QueueOrder, WaitingQueue, type Waiting } from "./queue/waiting-queue.js";
 import { Quotas } from "./quota/quotas.js";
 
 /** Width of the deadline buckets: a time-out is at most this late. */
@@ -30,6 +31,7 @@ export interface StateLimits extends LoadLimits {
   /** Request types that have their GPUs to themselves. */
   readonly exclusiveTypes: readonly string[];
   readonly quota: QuotaSettings;
+  readonly hybrid: QueueOrder;
 }
 
 /** Without a wish a request is due this long after its acceptance: those with a deadline go before it, but not for ever. */
@@ -54,6 +56,8 @@ export class State {
   readonly queue: WaitingQueue;
   /** What users and teams may have, have and have had. */
   readonly quotas: Quotas;
+  /** What has become of the requests of batches. */
+  readonly batches = new BatchBook();
   /** What operators have taken out of service. */
   readonly maintenance: MaintenanceBook;
   readonly #exclusiveTypes: readonly string[];
@@ -70,7 +74,7 @@ export class State {
     this.fleet = new Fleet(stateFilters, limits);
     this.quotas = new Quotas(limits.quota);
     this.maintenance = new MaintenanceBook(this.fleet);
-    this.queue = new WaitingQueue(limits.maxWaitMs, this.quotas.weights);
+    this.queue = new WaitingQueue(limits.maxWaitMs, this.quotas.weights, limits.hybrid);
     this.#exclusiveTypes = limits.exclusiveTypes;
   }
 
@@ -93,6 +97,11 @@ export class State {
   /** MiB that the request's live attempt reserves on each of its GPUs; 0 without one. */
   reservedMib(request: Request): number {
     return this.#holdings.get(request.spec.requestId)?.memoryMib ?? 0;
+  }
+
+  /** The GPUs that a request's live attempt holds; none without one. */
+  heldBy(request: Request): readonly number[] {
+    return this.#holdings.get(request.spec.requestId)?.gpus ?? [];
   }
 
   get waitingForRetry(): number {
@@ -120,8 +129,9 @@ export class State {
     const { inputTokens = 0, outputTokens = 0 } = estimate;
     const { requestId, modelId } = request.spec;
     const { prefixHashes } = wishesOf(request.spec);
-    const cachedTokens = prefixHashes.length > 0 ? Math.min(inputTokens, (this.fleet.prefixes.lengths(modelId, prefixHashes)[gpu] ?? 0) * BLOCK_TOKENS) : 0;
+    const cachedTokens = readBefore(this.fleet, request.spec, inputTokens, gpu, atMs);
     this.fleet.prefixes.placed(gpu, modelId, prefixHashes);
+    this.fleet.sessions.placed(request.spec, gpu, inputTokens, atMs);
     const firstDueAtMs = firstOutputDueAtMs(request.spec, request.acceptedAtMs);
     this.fleet.work.place(gpu, { requestId, modelId, inputTokens, cachedTokens, outputTokens, firstDueAtMs, dueAtMs: dueAtMs(request.spec, request.acceptedAtMs) }, atMs);
   }
@@ -138,6 +148,8 @@ export class State {
     const onNode = this.#onNode.get(request.nodeId as NodeId);
     onNode?.delete(requestId);
     if (onNode?.size === 0) this.#onNode.delete(request.nodeId as NodeId);
+    const [only] = holding.gpus;
+    if (measured && only !== undefined && holding.gpus.length === 1) this.fleet.sessions.ended(request.spec, only, measured.inputTokens + measured.outputTokens, atMs);
     for (const gpu of holding.gpus) this.fleet.work.release(gpu, requestId, atMs, measured);
     for (const gpu of holding.gpus) this.fleet.release(gpu, holding.memoryMib, request.phase === "running", holding.exclusive);
   }
@@ -213,6 +225,7 @@ export class State {
       else for (const gpu of this.#holdings.get(request.spec.requestId)!.gpus) digest = fold(digest, gpu);
       digest = fold(digest, request.attempt * 4 + (request.phase === "running" ? 2 : 0) + (request.stop ? 1 : 0));
     }
+    if (!this.batches.empty) digest = fold(digest, this.batches.digest());
     if (!this.maintenance.empty) digest = fold(digest, this.maintenance.digest());
     return digest;
   }
@@ -242,6 +255,7 @@ export class State {
         reservedOf[gpu]! += holding.memoryMib;
       }
     }
+    this.batches.check([...this.requests.values()].map(({ spec }) => ({ spec, gpus: this.#holdings.get(spec.requestId)?.gpus ?? [] })));
     assert(this.queue.size + this.#retrying.size + this.#holdings.size === this.requests.size, "only live requests wait or hold a GPU");
     assert(this.queue.bytes === queuedBytes, "the queue counts its payload bytes");
     for (let gpu = 0; gpu < size; gpu += 1) {

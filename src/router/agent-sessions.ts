@@ -152,8 +152,11 @@ export class AgentSessions {
     const { clock, epoch, log, step, terms, nodeWith = () => "" } = this.#options;
     if (this.#closing) return refuse(stream, status.UNAVAILABLE, "The router is stopping.");
     if (!hello) return refuse(stream, status.FAILED_PRECONDITION, "The first message of the stream must be a hello.");
-    const { principal } = callerOf(stream);
-    if (!speaksFor(principal, hello.nodeId)) return refuse(stream, status.PERMISSION_DENIED, `The agent's key is not for node ${hello.nodeId}: make one with \`gpu-router keys create --role agent --node ${hello.nodeId}\`.`);
+    const caller = callerOf(stream);
+    if (!speaksFor(caller.principal, hello.nodeId)) {
+      caller.refused(`node ${hello.nodeId}`, "speaks for another");
+      return refuse(stream, status.PERMISSION_DENIED, `The agent's key is not for node ${hello.nodeId}: make one with \`gpu-router keys create --role agent --node ${hello.nodeId}\`.`);
+    }
     if (hello.highestEpoch > BigInt(epoch())) return refuse(stream, status.FAILED_PRECONDITION, `The agent has obeyed epoch ${hello.highestEpoch}; this router has epoch ${epoch()}.`);
     const { nodeId, instanceId } = hello;
     if (this.#overtaken(nodeId, instanceId, beat)) return refuse(stream, status.ABORTED, `A later hello of ${nodeId} has come before this one.`);

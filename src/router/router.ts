@@ -31,6 +31,8 @@ import { Retention } from "./retention.js";
 const TICK_MS = 50;
 /** Results up to this size travel inside Status. */
 const INLINE_RESULT_BYTES = 64 * 1024;
+/** Kinds of work whose estimates GpuStatus tells of. */
+const SHOWN_KINDS_OF_WORK = 100;
 const RETRY_WHEN_FULL_MS = 1_000;
 /** Callbacks that fail are tried again for a day: a host that does not answer is not back in a second. */
 const RETRY_WHEN_UNTOLD_MS = 60_000;
@@ -194,6 +196,10 @@ export class Router implements RouterPort {
 
   gpus(): ReturnType<RouterPort["gpus"]> {
     return this.#gpuViews.all();
+  }
+
+  estimates(): ReturnType<RouterPort["estimates"]> {
+    return this.#loop.engine.estimateAccuracy(SHOWN_KINDS_OF_WORK);
   }
 
   watchGpus(resumeToken: string, minIntervalMs: number, signal: AbortSignal): ReturnType<RouterPort["watchGpus"]> {

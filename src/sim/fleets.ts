@@ -1,12 +1,12 @@
 // Simulated fleets: so many nodes of a kind, or a cut of the cluster that Alibaba published (openb). Nodes only; what a kind can
 // do is the service-time model's matter. Every id says that it is simulated.
 import { seededRandom } from "../lib/random.js";
-import { OPENB_GPU_KINDS } from "../simulated-gpu/gpu-kinds.js";
-import { readLines } from "./workload/formats/read-lines.js";
-import { isHeading } from "./workload/formats/trace-format.js";
+import { isGpuKind, OPENB_GPU_KINDS } from "../simulated-gpu/gpu-kinds.js";
+import { wholeNumber } from "./workload/formats/cells.js";
+import { readTable } from "./workload/formats/csv-table.js";
 import type { FleetPlan } from "./workload/scenario.js";
 import { findFile } from "./workload/sources.js";
-import { TraceError, unreadable } from "./workload/trace-error.js";
+import { TraceError } from "./workload/trace-error.js";
 
 export interface SimulatedGpu {
   readonly gpuId: string;
@@ -47,27 +47,17 @@ export interface OpenbNode {
   readonly gpus: number;
 }
 
-const HEADING = "sn,cpu_milli,memory_mib,gpu,model";
-const ROW = /^([\w.-]+),\d+,\d+,(\d{1,2}),(\w+)$/;
 const MAX_NODES = 100_000;
 
-/** Reads openb_node_list_gpu_node.csv. Rejects with a `TraceError` that names file and line. */
+/** Reads openb_node_list_gpu_node.csv, or another list with the columns sn, gpu, model. Rejects with a `TraceError` that names file and line. */
 export async function readOpenbNodes(path: string): Promise<OpenbNode[]> {
-  const nodes: OpenbNode[] = [];
-  let lineNumber = 0;
-  try {
-    for await (const line of readLines(path)) {
-      lineNumber += 1;
-      if (line.trim() === "" || (lineNumber === 1 && isHeading(HEADING, line))) continue;
-      const [, name = "", gpus, model = ""] = ROW.exec(line) ?? [];
-      if (!(Number(gpus) > 0)) throw new TraceError(`${path}:${lineNumber}: not a node with GPUs (${HEADING}): ${line.slice(0, 80)}`);
-      if (nodes.push({ name, model, gpus: Number(gpus) }) > MAX_NODES) throw new TraceError(`${path} has more than ${MAX_NODES} nodes`);
-    }
-  } catch (error) {
-    throw error instanceof TraceError ? error : unreadable(path, error);
-  }
-  if (nodes.length === 0) throw new TraceError(`${path} has no nodes`);
-  return nodes;
+  const rows = await readTable(path, "list of nodes", ["sn", "gpu", "model"], MAX_NODES);
+  if (rows.length === 0) throw new TraceError(`${path} has no nodes`);
+  return rows.map(({ cells: { sn: name, gpu, model }, where }) => {
+    const gpus = wholeNumber(gpu);
+    if (name === "" || model === "" || !(gpus > 0)) throw new TraceError(`${where}: not a node with GPUs: it has sn ${JSON.stringify(name)}, gpu ${JSON.stringify(gpu)}, model ${JSON.stringify(model)}`);
+    return { name, model, gpus };
+  });
 }
 
 /** The first nodes of the list with `gpus` GPUs together, the last one cut short where need be; all of it when it has fewer. */
@@ -91,7 +81,7 @@ export function stratifiedGpus(nodes: readonly OpenbNode[], gpus: number, seed: 
     return { model, own, exact: (sumOfGpus(own) / total) * wanted };
   });
   const counts = new Map(quotas.map(({ model, exact }) => [model, Math.floor(exact)]));
-  let left = wanted - [...counts.values()].reduce((sum, count) => sum + count, 0);
+  let left = wanted - [...counts.values()].reduce((sum, each) => sum + each, 0);
   for (const { model, exact } of quotas.toSorted((one, other) => (other.exact % 1) - (one.exact % 1))) {
     if (left-- <= 0) break;
     counts.set(model, Math.floor(exact) + 1);
@@ -103,8 +93,8 @@ export function stratifiedGpus(nodes: readonly OpenbNode[], gpus: number, seed: 
 /** Nodes of openb as a simulated fleet: "sim-openb-node-0000" and so on. Throws a `TraceError` for a model that `kinds` does not have. */
 export function openbFleet(nodes: readonly OpenbNode[], kinds: Readonly<Record<string, string>> = OPENB_GPU_KINDS): SimulatedNode[] {
   return nodes.map(({ name, model, gpus }) => {
-    const kind = kinds[model];
-    if (kind === undefined) throw new TraceError(`node ${name} has GPUs of model ${model}: say which known kind to take them for`);
+    const kind = Object.hasOwn(kinds, model) ? kinds[model] : isGpuKind(model) ? model : undefined;
+    if (kind === undefined) throw new TraceError(`node ${name} has GPUs of model ${model}: say which known kind to take them for, such as kinds: { ${model}: A100-80GB } in the scenario file's fleet`);
     return simulatedNode(`sim-${name}`, kind, gpus);
   });
 }
@@ -120,8 +110,8 @@ const CUT_SEED = 1;
 /** The fleet of a scenario; openb's nodes are looked for in the folder of traces, null for none. Rejects with a `TraceError` when they are missing. */
 export async function plannedFleet(plan: FleetPlan, folder: string | null): Promise<SimulatedNode[]> {
   if ("groups" in plan) return simpleFleet(plan.groups);
-  const file = await findFile(folder, "alibaba-openb-gpu-v2023/openb_node_list_gpu_node.csv", "hkust-adsl/kubernetes-scheduler-simulator on GitHub, data/csv/ (Apache-2.0)");
-  return openbFleet(stratifiedGpus(await readOpenbNodes(file), plan.openbGpus, CUT_SEED));
+  const file = plan.nodes ?? await findFile(folder, "alibaba-openb-gpu-v2023/openb_node_list_gpu_node.csv", "hkust-adsl/kubernetes-scheduler-simulator on GitHub, data/csv/ (Apache-2.0)");
+  return openbFleet(stratifiedGpus(await readOpenbNodes(file), plan.openbGpus, CUT_SEED), { ...OPENB_GPU_KINDS, ...plan.kinds });
 }
 
 function sumOfGpus(nodes: readonly OpenbNode[]): number {

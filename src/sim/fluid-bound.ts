@@ -11,10 +11,11 @@
 // Jobs that are given as time take it on the reference kind, and by arithmetic speed on others.
 import type { GpuKind } from "../simulated-gpu/gpu-kinds.js";
 import { MODEL_NAMES } from "../simulated-gpu/models.js";
+import { sessionBlocks } from "../simulated-gpu/session-blocks.js";
 import { serviceTimes } from "../simulated-gpu/service-times.js";
 import { maximum } from "./simplex.js";
 import { workSpeed } from "./simulated-node.js";
-import type { Arrival, Tenant, Workload } from "./workload/arrival.js";
+import { sessionName, type Arrival, type Tenant, type Workload } from "./workload/arrival.js";
 
 const LARGEST_BATCH = 256;
 const BLOCK_TOKENS = 512;
@@ -63,10 +64,13 @@ export function fluidDemands(workload: Workload, seed: number, wanted: (tenant: 
 }
 
 /** Tokens of the prompt's beginning that some prompt before had for its model; remembers this one. */
-function knownTokens({ prefixHashes, inputTokens }: Arrival, seen: Set<number>): number {
-  const unknown = prefixHashes.findIndex((hash) => !seen.has(hash));
-  for (const hash of prefixHashes) seen.add(hash);
-  return Math.min(inputTokens - 1, (unknown < 0 ? prefixHashes.length : unknown) * BLOCK_TOKENS);
+function knownTokens(arrival: Arrival, seen: Set<number>): number {
+  const { prefixHashes, inputTokens, outputTokens } = arrival;
+  const session = sessionName(arrival);
+  const blocks = prefixHashes.length > 0 ? prefixHashes : sessionBlocks(session, inputTokens);
+  const unknown = blocks.findIndex((hash) => !seen.has(hash));
+  for (const hash of prefixHashes.length > 0 ? prefixHashes : sessionBlocks(session, inputTokens + outputTokens)) seen.add(hash);
+  return Math.min(inputTokens - 1, (unknown < 0 ? blocks.length : unknown) * BLOCK_TOKENS);
 }
 
 /** The largest factor by which all demands together may grow on the GPUs, or must shrink below 1. */

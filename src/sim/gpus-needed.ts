@@ -31,7 +31,7 @@ export async function gpusNeeded(measure: (gpus: number) => Promise<Measures | n
 
 /** The plan with `gpus` GPUs: each kind keeps its share (largest remainders), nodes their size but for the last of a kind. */
 export function scaledFleet(plan: FleetPlan, gpus: number): FleetPlan {
-  if (!("groups" in plan)) return { openbGpus: gpus };
+  if (!("groups" in plan)) return { ...plan, openbGpus: gpus };
   const total = gpuCount(plan.groups);
   const exact = plan.groups.map((group) => (gpuCount([group]) / total) * gpus);
   const counts = exact.map(Math.floor);

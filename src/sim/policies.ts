@@ -41,6 +41,9 @@ export const PIECES: Readonly<Record<string, Partial<HybridSettings>>> = {
   placement: { placement: false },
   affinity: { affinity: false },
   others_delay: { delayWeight: 0 },
+  bands: { bands: false },
+  fair_users: { fairUsers: false },
+  learned_estimates: { learnedEstimates: false },
 };
 
 const STRATEGY_NAMES = strategies(DEFAULT_CORE_SETTINGS).map(({ name }) => name);

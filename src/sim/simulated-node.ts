@@ -8,6 +8,7 @@ import { BatchingEngine, type EngineEvent } from "../simulated-gpu/batching-engi
 import { GPU_KINDS, type GpuKind } from "../simulated-gpu/gpu-kinds.js";
 import { ModelResidency } from "../simulated-gpu/model-residency.js";
 import { PrefixCache } from "../simulated-gpu/prefix-cache.js";
+import { sessionBlocks } from "../simulated-gpu/session-blocks.js";
 import { engineMemoryMib, serviceTimes, type ServiceTimes } from "../simulated-gpu/service-times.js";
 import type { SimulatedNode } from "./fleets.js";
 
@@ -20,6 +21,8 @@ export interface SimulatedJob {
   readonly inputTokens: number;
   readonly outputTokens: number;
   readonly prefixHashes: readonly number[];
+  /** Whose turn it is, by a name that no other tenant's session has; "" or absent for none. */
+  readonly session?: string;
   readonly workMs: number;
 }
 
@@ -98,9 +101,13 @@ export class SimulatedGpuWork {
       return true;
     }
     // The last token is read in any case: it gives the first output.
-    const cachedTokens = Math.min(this.#prefixes.match(job.prefixHashes, this.#spaceOf(job.modelId)), Math.max(0, job.inputTokens - 1));
+    const { session = "", prefixHashes } = job;
+    const named = prefixHashes.length > 0;
+    const found = this.#prefixes.match(named ? prefixHashes : sessionBlocks(session, job.inputTokens), this.#spaceOf(job.modelId));
+    const cachedTokens = Math.min(found, Math.max(0, job.inputTokens - 1));
     if (cachedTokens > 0) watcher.cached(job.row, cachedTokens);
-    this.#prefixes.insert(job.prefixHashes, this.#spaceOf(job.modelId));
+    // The answer of a turn is part of the next one's prompt.
+    this.#prefixes.insert(named ? prefixHashes : sessionBlocks(session, job.inputTokens + job.outputTokens), this.#spaceOf(job.modelId));
     this.engine.add({ id: job.row, modelId: job.modelId, inputTokens: job.inputTokens, cachedTokens, outputTokens: job.outputTokens }, nowMs);
     return true;
   }

@@ -15,7 +15,7 @@ import type { SimulatedRun } from "./result.js";
 import { RunRecorder } from "./run-recorder.js";
 import { SloBook } from "./slo-book.js";
 import { helloOf, runnersOf, SimulatedGpuWork, workSpeed, type SimulatedJob } from "./simulated-node.js";
-import type { Arrival, Tenant, Workload } from "./workload/arrival.js";
+import { sessionName, type Arrival, type Tenant, type Workload } from "./workload/arrival.js";
 
 const TICK_MS = 100;
 /** One way between router and agent, and the agent's own work. */
@@ -237,7 +237,7 @@ class Simulation {
 
   #wishesOf(arrival: Arrival, tenant: Tenant): Wishes | null {
     const slo = this.#slos.wish(arrival);
-    if (!slo && arrival.prefixHashes.length === 0 && arrival.gpus === 1 && arrival.workMs === 0) return null;
+    if (!slo && arrival.prefixHashes.length === 0 && arrival.sessionKey === "" && arrival.gpus === 1 && arrival.workMs === 0) return null;
     return {
       ...NO_WISHES,
       firstOutputMs: slo ? slo.firstOutputMs : 0,
@@ -271,11 +271,12 @@ class Simulation {
         const row = this.#rowOf.get(effect.request.spec.requestId)!;
         const gpus = gpusOf(effect).map((gpuId) => this.#gpuOf.get(gpuId)!);
         const gpu = gpus[0]!;
-        const { atMs: _, tenant: __, ...arrival } = this.#arrivalOf.get(row)!;
+        const { atMs: _, tenant, ...arrival } = this.#arrivalOf.get(row)!;
+        const session = sessionName({ tenant, sessionKey: arrival.sessionKey });
         this.#recorder.placed(row, this.#nowMs, gpu);
         const ref = { requestId: effect.request.spec.requestId, attempt: effect.attempt };
         const workMs = (this.#workLeftMs.get(row) ?? arrival.workMs) / workSpeed(this.#gpus[gpu]!.options.kind);
-        this.#at(this.#nowMs + NETWORK_MS, () => this.#begin(gpus, { ...arrival, ref, row, modelId: effect.request.spec.modelId, workMs }));
+        this.#at(this.#nowMs + NETWORK_MS, () => this.#begin(gpus, { ...arrival, session, ref, row, modelId: effect.request.spec.modelId, workMs }));
         return;
       }
       case "cancel_attempt": {

@@ -7,7 +7,7 @@ import { AuditLog } from "../../dist/src/auth/audit-log.js";
 import { Authenticator } from "../../dist/src/auth/authenticator.js";
 import { IdentityBook } from "../../dist/src/auth/identity-book.js";
 import { h2load } from "./load.mjs";
-import { GPUS, METHOD, routeBody, withRouter } from "./route.mjs";
+import { GPUS, lives, METHOD, routeBody, withRouter } from "./route.mjs";
 
 const run = promisify(execFile);
 
@@ -45,8 +45,11 @@ function cpuMs(pid) {
 /** What is compared, the yardstick first. */
 const VARIANTS = { without: {}, withKey: { keys: makeKeys }, withQuotas: { keys: makeKeys, config: ["user_quota_manager: { mode: enforce }"], prepare: setQuotas } };
 
-/** Every slot is taken, so that calls end in line; or there is room, so that calls end with a decision and a dispatch. */
-const SLOTS = { waiting: 1, placed: 4_096 };
+/** Calls that end in line, where every slot is taken; or whole lives, which quotas follow from the acceptance to the last charge. */
+const SCENARIOS = {
+  waiting: { fleet: { mode: "hold", slots: 1 }, measure: ({ port, headers }, body, requests) => h2load({ port, method: METHOD, body, requests, headers }) },
+  lives: { fleet: { mode: "instant", slots: 4_096 }, measure: lives },
+};
 
 /** Starts one router of each variant, and has all of them for `use`. */
 function withRouters(scenario, use, variants = Object.entries(VARIANTS), routers = {}) {
@@ -57,18 +60,19 @@ function withRouters(scenario, use, variants = Object.entries(VARIANTS), routers
 }
 
 /**
- * What knowing who calls, and quotas beside that, leave of Route, `waiting` or `placed`: by round and variant the calls per second (`rate`), the
+ * What knowing who calls, and quotas beside that, leave of Route, `waiting` or `lives`: by round and variant the calls per second (`rate`), the
  * router's CPU time (`cpuUs`, microseconds a call) and both as shares of the router without (`ratio`, `cpuRatio`). The routers take their turns
  * in an order that is another in each round.
  */
 export async function benchAuth({ scenario, requests, rounds, agents, onRound = () => {} }) {
   const body = routeBody();
   const samples = [];
-  await withRouters({ agents, mode: "hold", slots: SLOTS[scenario] }, async (routers) => {
-    const call = async ({ port, headers, pid }, count = requests) => {
-      const before = cpuMs(pid);
-      const rate = await h2load({ port, method: METHOD, body, requests: count, headers });
-      return { rate, cpuUs: ((cpuMs(pid) - before) * 1_000) / count };
+  const { fleet, measure } = SCENARIOS[scenario];
+  await withRouters({ agents, ...fleet }, async (routers) => {
+    const call = async (router, count = requests) => {
+      const before = cpuMs(router.pid);
+      const rate = await measure(router, body, count);
+      return { rate, cpuUs: ((cpuMs(router.pid) - before) * 1_000) / count };
     };
     // Every slot that there is to take is taken, and all are warm, before anything is measured.
     for (const router of Object.values(routers)) await call(router, Math.max(GPUS + 128, requests));

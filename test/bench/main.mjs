@@ -102,7 +102,7 @@ if (wanted.has("auth")) {
     const share = (value) => `${(value * 100).toFixed(0)} %`;
     const inWords = ({ round, sample: { without, withKey, withQuotas } }) =>
       `  round ${round + 1}: without ${without.rate.toFixed(0)}/s, ${without.cpuUs.toFixed(0)} µs; with a key ${share(withKey.ratio)}, by CPU time ${share(withKey.cpuRatio)}; with quotas too ${share(withQuotas.ratio)}, ${share(withQuotas.cpuRatio)}`;
-    for (const scenario of ["waiting", "placed"]) {
+    for (const scenario of ["waiting", "lives"]) {
       say(`Route, ${scenario}, and what is left of it with authentication and quotas:`);
       const samples = await benchAuth({ scenario, ...size, onRound: (round) => say(inWords(round)) });
       results.auth.route[scenario] = samples;

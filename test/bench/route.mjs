@@ -67,10 +67,10 @@ async function withEcho(use) {
 }
 
 /** Lives per second, from the first Route until the router has nothing left; the agents must have counted as many ends. */
-async function lives({ http, port, fleet, counts }, body, requests) {
+export async function lives({ http, port, headers, fleet, counts }, body, requests) {
   const before = counts.ended;
   const startedAt = performance.now();
-  await h2load({ port, method: METHOD, body, requests });
+  await h2load({ port, method: METHOD, body, requests, headers });
   for (;;) {
     const { live_requests: left } = await (await fetch(`http://${http}/health`)).json();
     if (left === 0) break;

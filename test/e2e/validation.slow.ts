@@ -10,7 +10,7 @@ import type { ScheduleOptions } from "../../src/cli/replay/schedule.js";
 import { loadRouterConfig } from "../../src/config/router-config.js";
 import { measure } from "../../src/sim/measure.js";
 import type { SimulatedNode } from "../../src/sim/fleets.js";
-import { azureCsv } from "../../src/sim/workload/formats/azure-csv.js";
+import { fileFormat } from "../../src/sim/workload/formats/detect-format.js";
 import { agrees, compared, comparisonTable, figuresOf, misranked, type Compared, type Figures } from "./figures.js";
 import { startAgent, startRouter, temporaryFolder, type TestProcess } from "./harness.js";
 import { startReplay } from "./replay-check.js";
@@ -98,7 +98,7 @@ function arrivalsMs({ requests }: Stage): number {
 testWith(hasAzureTraces, "the Azure traces in ../shared/traces/azure-llm-2023")(
   "what a router does to Azure's requests at ten times their pace is what the simulator says, strategy by strategy",
   async () => {
-    const sources = [AZURE_CONV, AZURE_CODE].map((file) => ({ path: file, tenant: path.basename(file, ".csv"), format: azureCsv, priorities: [0] }));
+    const sources = await Promise.all([AZURE_CONV, AZURE_CODE].map(async (file) => ({ path: file, tenant: path.basename(file, ".csv"), format: await fileFormat(file), priorities: [0] })));
     const stage: Stage = { fleet: FLEET, model: MODEL, slo: SLO, requests: await scheduled(sources, TIMING) };
     const all: Compared[] = [];
     process.stderr.write(`${stage.requests.length} requests in ${(arrivalsMs(stage) / 1000).toFixed(0)} s\n`);

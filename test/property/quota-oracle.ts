@@ -1,8 +1,14 @@
 // What quotas promise, counted anew from the records and from nothing else; throws at the first that is broken.
 import { assert } from "../../src/lib/assert.js";
-import { NO_LIMITS, type QuotaLimits, type QuotaSettings } from "../../src/core/model/quota.js";
-import { gpusOf, wishesOf, type RequestSpec } from "../../src/core/model/request.js";
+import { NO_LIMITS, type LimitName, type OverLimit, type QuotaLimits, type QuotaSettings } from "../../src/core/model/quota.js";
+import { DEFAULT_PRIORITY, gpusOf, wishesOf, type RequestSpec } from "../../src/core/model/request.js";
 import type { Record } from "../../src/core/records.js";
+
+const MINUTE_MS = 60_000;
+const DAY_MS = 86_400_000;
+/** How finely the windows are counted. */
+const MINUTE_SLOT_MS = 1_000;
+const DAY_SLOT_MS = 900_000;
 
 interface Life {
   readonly spec: RequestSpec;
@@ -16,6 +22,8 @@ interface Life {
 
 interface Accepted {
   readonly userId: string;
+  /** Of which he was then. */
+  readonly teamId: string;
   readonly atMs: number;
 }
 
@@ -67,9 +75,49 @@ export class QuotaOracle {
     };
   }
 
-  /** Of a user; those that a team had while he was in it are not known here. */
-  acceptedSince(userId: string, afterMs: number): number {
-    return this.#accepted.filter((one) => one.userId === userId && one.atMs > afterMs).length;
+  acceptedSince(kind: "user" | "team", id: string, afterMs: number): number {
+    return this.#accepted.filter(({ userId, teamId, atMs }) => (kind === "user" ? userId : teamId) === id && atMs > afterMs).length;
+  }
+
+  /** Whether what a caller was told of a limit is so, and is a reason to refuse him. */
+  judgeRefusal({ name, subject, subjectId, limit, used, asked }: OverLimit, nowMs: number): void {
+    const limits = this.limitsOf(subject, subjectId);
+    const { queued, queuedBytes, gpus, gpuUsedMs } = this.held(subject, subjectId, nowMs);
+    const since = (windowMs: number): number => this.acceptedSince(subject, subjectId, nowMs - windowMs);
+    const truth: { readonly [N in LimitName]?: readonly [limit: number, used: number] } = {
+      queued_requests: [limits.queuedRequests, queued],
+      queued_bytes: [limits.queuedBytes, queuedBytes],
+      gpus: [limits.gpus, gpus],
+      gpu_time: [limits.gpuTimeMs, gpuUsedMs],
+      // Room comes back at most one slot of the window late.
+      requests_per_minute: [limits.requestsPerMinute, Math.min(used, since(MINUTE_MS + MINUTE_SLOT_MS))],
+      requests_per_day: [limits.requestsPerDay, Math.min(used, since(DAY_MS + DAY_SLOT_MS))],
+    };
+    assert(String(truth[name]) === String([limit, used]), `${subject} ${subjectId} was told of ${used} of ${limit} ${name}, not ${truth[name]}`);
+    // What is larger than the whole limit never fits; GPU time is refused only when none is left.
+    const reached = asked > limit || (name === "gpu_time" ? used >= limit : name !== "gpus" && used + asked > limit);
+    assert(reached, `${name} of ${subject} ${subjectId} refused ${asked} though ${used} of ${limit} were in use`);
+  }
+
+  /** Whether some limit keeps a request that is expected to take so long from some GPU. */
+  holds(spec: RequestSpec, durationMs: number, nowMs: number): boolean {
+    const { gpus } = wishesOf(spec);
+    return this.#subjects(spec.userId).some(([kind, id]) => {
+      const limits = this.limitsOf(kind, id);
+      const held = this.held(kind, id, nowMs);
+      const ofModel = this.#runningOfModel(spec.modelId, kind, id);
+      return (
+        beyond(held.running + 1, limits.concurrentRequests) ||
+        (spec.priority > DEFAULT_PRIORITY && beyond(held.priority + 1, limits.priorityRequests)) ||
+        beyond(ofModel + 1, limits.modelRequests[spec.modelId] ?? 0) ||
+        beyond(held.gpus + gpus, limits.gpus) ||
+        beyond(held.gpuUsedMs + held.reservedGpuMs + Math.ceil(durationMs) * gpus, limits.gpuTimeMs)
+      );
+    });
+  }
+
+  #runningOfModel(modelId: string, kind: "user" | "team", id: string): number {
+    return [...this.lives.values()].filter(({ spec, gpus }) => spec.modelId === modelId && gpus.length > 0 && this.#belongs(spec.userId, kind, id)).length;
   }
 
   #belongs(userId: string, kind: "user" | "team", id: string): boolean {
@@ -81,7 +129,7 @@ export class QuotaOracle {
       case "accepted": {
         const { userId } = record.spec;
         this.lives.set(record.spec.requestId, { spec: record.spec, attempt: 0, gpus: [], gpuMs: 0, placedAtMs: 0, startedAtMs: 0 });
-        this.#accepted.push({ userId, atMs: record.atMs });
+        this.#accepted.push({ userId, teamId: this.teamOf(userId), atMs: record.atMs });
         this.#judgeAcceptance(userId, record.atMs);
         return;
       }
@@ -120,17 +168,19 @@ export class QuotaOracle {
   }
 
   #judgeAcceptance(userId: string, atMs: number): void {
-    const limits = this.limitsOf("user", userId);
-    within(this.acceptedSince(userId, atMs - 60_000), limits.requestsPerMinute, "requests per minute");
-    within(this.acceptedSince(userId, atMs - 86_400_000), limits.requestsPerDay, "requests per day");
+    if (this.#settings.mode !== "enforce") return;
     for (const [kind, id] of this.#subjects(userId)) {
+      const limits = this.limitsOf(kind, id);
       const { queued, queuedBytes } = this.held(kind, id, atMs);
-      within(queued, this.limitsOf(kind, id).queuedRequests, `requests in line of ${kind} ${id}`);
-      within(queuedBytes, this.limitsOf(kind, id).queuedBytes, `bytes in line of ${kind} ${id}`);
+      within(this.acceptedSince(kind, id, atMs - MINUTE_MS), limits.requestsPerMinute, `requests per minute of ${kind} ${id}`);
+      within(this.acceptedSince(kind, id, atMs - DAY_MS), limits.requestsPerDay, `requests per day of ${kind} ${id}`);
+      within(queued, limits.queuedRequests, `requests in line of ${kind} ${id}`);
+      within(queuedBytes, limits.queuedBytes, `bytes in line of ${kind} ${id}`);
     }
   }
 
   #judgePlacement({ spec, gpus }: Life, atMs: number): void {
+    if (this.#settings.mode !== "enforce") return;
     for (const [kind, id] of this.#subjects(spec.userId)) {
       const limits = this.limitsOf(kind, id);
       const held = this.held(kind, id, atMs);
@@ -138,8 +188,7 @@ export class QuotaOracle {
       if (spec.priority > 3) within(held.priority, limits.priorityRequests, `priority requests of ${kind} ${id}`);
       const inUse = new Set([...this.lives.values()].filter((life) => life.spec !== spec && this.#belongs(life.spec.userId, kind, id)).flatMap((life) => life.gpus));
       if (gpus.some((gpu) => !inUse.has(gpu))) within(held.gpus, limits.gpus, `GPUs of ${kind} ${id}`);
-      const ofModel = [...this.lives.values()].filter((life) => life.spec.modelId === spec.modelId && life.gpus.length > 0 && this.#belongs(life.spec.userId, kind, id)).length;
-      within(ofModel, limits.modelRequests[spec.modelId] ?? 0, `requests for a model of ${kind} ${id}`);
+      within(this.#runningOfModel(spec.modelId, kind, id), limits.modelRequests[spec.modelId] ?? 0, `requests for a model of ${kind} ${id}`);
       within(held.reservedGpuMs + held.gpuUsedMs, limits.gpuTimeMs, `GPU time of ${kind} ${id}`);
     }
   }
@@ -157,10 +206,9 @@ export class QuotaOracle {
 }
 
 function within(used: number, limit: number, what: string): void {
-  assert(limit === 0 || used <= limit, `${what}: ${used} of ${limit}`);
+  assert(!beyond(used, limit), `${what}: ${used} of ${limit}`);
 }
 
-/** How many GPUs a request asks for. */
-export function gpusAsked(spec: RequestSpec): number {
-  return wishesOf(spec).gpus;
+function beyond(used: number, limit: number): boolean {
+  return limit > 0 && used > limit;
 }

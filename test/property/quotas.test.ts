@@ -7,7 +7,7 @@ import { assert } from "../../src/lib/assert.js";
 import { Engine } from "../../src/core/engine.js";
 import type { Event, Step } from "../../src/core/events.js";
 import type { AttemptRef, UserId } from "../../src/core/model/ids.js";
-import { NO_LIMITS, type QuotaOverride } from "../../src/core/model/quota.js";
+import { NO_LIMITS, type QuotaMode, type QuotaOverride } from "../../src/core/model/quota.js";
 import type { Record } from "../../src/core/records.js";
 import { DEFAULT_CORE_SETTINGS, type CoreSettings } from "../../src/core/settings.js";
 import { takeSnapshot } from "../../src/core/snapshot.js";
@@ -20,6 +20,7 @@ const runs = Number(process.env["GPU_ROUTER_PROPERTY_RUNS"] ?? 250);
 
 const USERS = ["alice", "bob", "carol"];
 const TEAMS = ["red", "blue"];
+const PERIOD_MS = 3_600_000;
 const NODES = 2;
 const GPUS_PER_NODE = 2;
 
@@ -80,14 +81,15 @@ class World {
   readonly #settings: CoreSettings;
   readonly #mutant: Mutant;
   readonly #journal: Record[] = [];
+  #tickedAtMs = 0;
   readonly oracle: QuotaOracle;
   readonly happened = new Map<string, number>();
   #engine: Engine;
   #nowMs = 10 * 86_400_000 + 5_000;
   #sent = 0;
 
-  constructor(defaults: QuotaOverride, mutant: Mutant) {
-    const quota = { ...DEFAULT_CORE_SETTINGS.quota, mode: "enforce", defaults: { ...NO_LIMITS, ...defaults }, gpuTimePeriodMs: 3_600_000, checkIntervalMs: 50 } as const;
+  constructor(defaults: QuotaOverride, mutant: Mutant, mode: QuotaMode = "enforce") {
+    const quota = { ...DEFAULT_CORE_SETTINGS.quota, mode, defaults: { ...NO_LIMITS, ...defaults }, gpuTimePeriodMs: PERIOD_MS, checkIntervalMs: 50 };
     this.#settings = settings({ quota, requestTimeoutMs: 0, maxConcurrentTasksPerGpu: 3, maxRetries: 2, retryDelayMs: 500, gpuCooldownMs: 1_000, maxWaitMs: Number.POSITIVE_INFINITY });
     this.#mutant = mutant;
     this.oracle = new QuotaOracle(quota);
@@ -99,6 +101,7 @@ class World {
 
   run(commands: readonly Command[]): void {
     for (const one of commands) this.#run(one);
+    for (const what of this.counted()) this.#tally(what);
     // A day passes, everything ends.
     for (let node = 0; node < NODES; node += 1) this.#connect(node, false);
     for (let round = 0; round < 400 && this.oracle.lives.size > 0; round += 1) {
@@ -118,6 +121,7 @@ class World {
         this.#sent += 1;
         const asked = spec(`r${this.#sent}`, { userId: USERS[one.user] as UserId, priority, model, payload: new Uint8Array(bytes), requirements: { expectedDurationMs: takesMs }, ...several });
         const { submitted } = this.step({ kind: "submit", spec: asked });
+        if (submitted && "over" in submitted) this.oracle.judgeRefusal(submitted.over, this.#nowMs);
         this.#tally(submitted && "over" in submitted ? `${submitted.kind} ${submitted.over.name} ${submitted.over.subject}` : `submit ${submitted?.kind}`);
         return;
       }
@@ -179,7 +183,7 @@ class World {
     const { quotas } = this.#engine.state;
     for (const account of [...quotas.users(), ...quotas.teams()]) {
       const { running, priority, gpus, queued, queuedBytes, reservedGpuMs, gpuUsedMs } = this.oracle.held(account.kind, account.id, this.#nowMs);
-      const known = [account.running, account.runningPriority, account.onGpu.size, account.queued, account.queuedBytes, account.reservedGpuMs, account.gpuUsedMs(this.#nowMs, 3_600_000)];
+      const known = [account.running, account.runningPriority, account.onGpu.size, account.queued, account.queuedBytes, account.reservedGpuMs, account.gpuUsedMs(this.#nowMs, PERIOD_MS)];
       const counted = [running, priority, gpus, queued, queuedBytes, reservedGpuMs, gpuUsedMs];
       assert(String(known) === String(counted), `${account.kind} ${account.id} has ${counted}, not ${known}`);
     }
@@ -187,12 +191,16 @@ class World {
 
   #checkNobodyWaitsInVain(): void {
     const { state } = this.#engine;
+    for (const [userId, heads] of state.queue.heldHeads()) {
+      // A new period is noticed with the next tick.
+      if (Math.floor(this.#nowMs / PERIOD_MS) !== Math.floor(this.#tickedAtMs / PERIOD_MS)) break;
+      for (const { spec: waiting, estimate } of heads) assert(this.oracle.holds(waiting, estimate.durationMs, this.#nowMs), `no limit keeps ${waiting.requestId} of ${userId} from its turn`);
+    }
     if (state.fleet.reservations.size > 0) return;
     for (const { spec: waiting, phase } of state.requests.values()) {
       if (phase !== "queued" || !state.queue.get(waiting.requestId)) continue;
       const [fits] = this.#engine.explain(waiting, this.#nowMs).candidates;
       assert(fits === undefined, `request ${waiting.requestId} waits though ${fits?.gpuId} could take it`);
-      if (state.queue.isHeld(waiting)) this.#tally("held");
     }
   }
 
@@ -215,7 +223,19 @@ class World {
 
   #tick(ms: number): void {
     this.#nowMs += ms;
+    this.#tickedAtMs = this.#nowMs;
     this.step({ kind: "tick" });
+  }
+
+  get journal(): readonly Record[] {
+    return this.#journal;
+  }
+
+  /** Limits that kept somebody waiting or refused him, or would have: "held gpus team". */
+  counted(): string[] {
+    const { quotas } = this.#engine.state;
+    const subjects = [...USERS.map((id) => ["user", id] as const), ...TEAMS.map((id) => ["team", id] as const)];
+    return subjects.flatMap(([kind, id]) => [...quotas.countsOf(kind, id).keys()].map((name) => `held ${name} ${kind}`));
   }
 
   #told({ state }: Engine): string {
@@ -237,21 +257,36 @@ class World {
   }
 }
 
-function runPlan({ defaults, commands }: Plan, mutant: Mutant = () => undefined): ReadonlyMap<string, number> {
-  const world = new World(defaults, mutant);
+function runPlan({ defaults, commands }: Plan, mutant: Mutant = () => undefined, mode: QuotaMode = "enforce"): World {
+  const world = new World(defaults, mutant, mode);
   world.run(commands);
-  return world.happened;
+  return world;
 }
 
 test(`no limit is exceeded, nobody waits in vain, the numbers are right (GPU_ROUTER_PROPERTY_SEED=${seed}, ${runs} runs)`, () => {
   fc.assert(fc.property(plan, (one) => void runPlan(one)), { seed, numRuns: runs });
 }, 120_000);
 
+test(`shadow mode changes nothing (GPU_ROUTER_PROPERTY_SEED=${seed}, ${runs} runs)`, () => {
+  const told: string[] = [];
+  fc.assert(
+    fc.property(plan, (one) => {
+      const [off, shadow] = [runPlan(one, undefined, "off"), runPlan(one, undefined, "shadow")];
+      expect(shadow.journal).toEqual(off.journal);
+      expect(off.counted()).toEqual([]);
+      told.push(...shadow.counted());
+    }),
+    { seed, numRuns: Math.ceil(runs / 4) },
+  );
+  expect(told.length).toBeGreaterThan(0);
+}, 120_000);
+
 test("the plans reach every limit, of users and of teams", () => {
   const reached = new Map<string, number>();
-  for (const one of fc.sample(plan, { seed: 3, numRuns: 500 })) for (const [what, count] of runPlan(one)) reached.set(what, (reached.get(what) ?? 0) + count);
+  for (const one of fc.sample(plan, { seed: 3, numRuns: 500 })) for (const [what, count] of runPlan(one).happened) reached.set(what, (reached.get(what) ?? 0) + count);
   const refusals = ["requests_per_minute", "requests_per_day", "queued_requests", "queued_bytes", "gpu_time", "gpus"].map((name) => `${name.startsWith("requests") ? "rate_limited" : "over_quota"} ${name}`);
-  const wanted = ["quota_set", "attempt_failed", "held", ...refusals.map((name) => `${name} user`), ...refusals.filter((_, place) => place % 2 === 0).map((name) => `${name} team`)];
+  const holds = ["concurrent_requests", "priority_requests", "model_requests", "gpus", "gpu_time"].flatMap((name) => [`${name} user`, `${name} team`]);
+  const wanted = ["quota_set", "attempt_failed", ...holds.map((name) => `held ${name}`), ...refusals.map((name) => `${name} user`), ...refusals.map((name) => `${name} team`)];
   for (const what of wanted) expect([what, (reached.get(what) ?? 0) > 0]).toEqual([what, true]);
 });
 
@@ -263,7 +298,9 @@ describe("the checks can fail: they catch quotas that", () => {
     ["do not count what was accepted", "has .* not|per minute", ({ state: { quotas } }) => void (quotas.accepted = (asked) => quotas.waits(asked))],
     ["do not count what is over", "has .* not", ({ state: { quotas } }) => void (quotas.ended = () => undefined)],
     ["forget in a snapshot", "a snapshot restores", ({ state: { quotas } }) => void (quotas.store = () => ({ entries: [], accounts: [] }))],
-    ["let nobody go again", "waits though|every request", ({ state: { queue } }) => void (queue.letGo = () => undefined)],
+    ["refuse who has room", "told of|though", ({ state: { quotas } }) => void (quotas.refusal = ({ userId }) => ({ name: "gpus", subject: "user", subjectId: userId, limit: quotas.user(userId)?.limits.gpus ?? 0, used: quotas.user(userId)?.onGpu.size ?? 0, asked: 0, resetAtMs: 0 }))],
+    ["hold who has room", "no limit keeps", ({ state: { quotas } }) => void (quotas.held = ({ userId }) => ({ name: "gpu_time", subject: "user", subjectId: userId, limit: 1, used: 1, asked: 1, resetAtMs: 0 }))],
+    ["let nobody go again", "no limit keeps|every request", ({ state: { queue } }) => void (queue.letGo = () => undefined)],
   ])("%s", (_, expected, mutant) => {
     const result = fc.check(fc.property(plan, (one) => void runPlan(one, mutant)), { seed: 5, numRuns: 300, endOnFailure: true });
     expect(result.failed).toBe(true);

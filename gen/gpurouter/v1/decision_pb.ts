@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file gpurouter/v1/decision.proto.
  */
 export const file_gpurouter_v1_decision: GenFile = /*@__PURE__*/
-  fileDesc("ChtncHVyb3V0ZXIvdjEvZGVjaXNpb24ucHJvdG8SDGdwdXJvdXRlci52MSI6CglTY29yZVRlcm0SDgoGc2NvcmVyGAEgASgJEg0KBXZhbHVlGAIgASgBEg4KBndlaWdodBgDIAEoASKGAQoJQ2FuZGlkYXRlEg4KBmdwdV9pZBgBIAEoCRINCgVzY29yZRgCIAEoARImCgV0ZXJtcxgDIAMoCzIXLmdwdXJvdXRlci52MS5TY29yZVRlcm0SHQoQdGVsZW1ldHJ5X2FnZV9tcxgEIAEoBEgAiAEBQhMKEV90ZWxlbWV0cnlfYWdlX21zIj4KC0ZpbHRlckNvdW50Eg4KBmZpbHRlchgBIAEoCRIPCgdyZW1vdmVkGAIgASgNEg4KBm5lZWRlZBgDIAEoCSLJAQoIRGVjaXNpb24SEAoIc3RyYXRlZ3kYASABKAkSEgoKY29uc2lkZXJlZBgCIAEoDRIqCgdmaWx0ZXJzGAMgAygLMhkuZ3B1cm91dGVyLnYxLkZpbHRlckNvdW50EisKCmNhbmRpZGF0ZXMYBCADKAsyFy5ncHVyb3V0ZXIudjEuQ2FuZGlkYXRlEgwKBHNlZWQYBSABKA0SMAoIZXN0aW1hdGUYBiABKAsyHi5ncHVyb3V0ZXIudjEuUmVzb3VyY2VFc3RpbWF0ZSJ4ChBSZXNvdXJjZUVzdGltYXRlEhIKCm1lbW9yeV9taWIYASABKA0SEwoLZHVyYXRpb25fbXMYAiABKAQSDgoGc291cmNlGAMgASgJEhQKDGlucHV0X3Rva2VucxgpIAEoDRIVCg1vdXRwdXRfdG9rZW5zGCogASgNYgZwcm90bzM");
+  fileDesc("ChtncHVyb3V0ZXIvdjEvZGVjaXNpb24ucHJvdG8SDGdwdXJvdXRlci52MSI6CglTY29yZVRlcm0SDgoGc2NvcmVyGAEgASgJEg0KBXZhbHVlGAIgASgBEg4KBndlaWdodBgDIAEoASKGAQoJQ2FuZGlkYXRlEg4KBmdwdV9pZBgBIAEoCRINCgVzY29yZRgCIAEoARImCgV0ZXJtcxgDIAMoCzIXLmdwdXJvdXRlci52MS5TY29yZVRlcm0SHQoQdGVsZW1ldHJ5X2FnZV9tcxgEIAEoBEgAiAEBQhMKEV90ZWxlbWV0cnlfYWdlX21zIj4KC0ZpbHRlckNvdW50Eg4KBmZpbHRlchgBIAEoCRIPCgdyZW1vdmVkGAIgASgNEg4KBm5lZWRlZBgDIAEoCSLJAQoIRGVjaXNpb24SEAoIc3RyYXRlZ3kYASABKAkSEgoKY29uc2lkZXJlZBgCIAEoDRIqCgdmaWx0ZXJzGAMgAygLMhkuZ3B1cm91dGVyLnYxLkZpbHRlckNvdW50EisKCmNhbmRpZGF0ZXMYBCADKAsyFy5ncHVyb3V0ZXIudjEuQ2FuZGlkYXRlEgwKBHNlZWQYBSABKA0SMAoIZXN0aW1hdGUYBiABKAsyHi5ncHVyb3V0ZXIudjEuUmVzb3VyY2VFc3RpbWF0ZSKRAQoQUmVzb3VyY2VFc3RpbWF0ZRISCgptZW1vcnlfbWliGAEgASgNEhMKC2R1cmF0aW9uX21zGAIgASgEEg4KBnNvdXJjZRgDIAEoCRIXCg9kdXJhdGlvbl9wOTBfbXMYBCABKAQSFAoMaW5wdXRfdG9rZW5zGAUgASgNEhUKDW91dHB1dF90b2tlbnMYBiABKA1iBnByb3RvMw");
 
 /**
  * One named part of a score.
@@ -204,14 +204,21 @@ export type ResourceEstimate = Message<"gpurouter.v1.ResourceEstimate"> & {
   source: string;
 
   /**
+   * Time on the GPU in milliseconds that nine of ten such requests stay within; 0 where the decision did not hang on it.
+   *
+   * @generated from field: uint64 duration_p90_ms = 4;
+   */
+  durationP90Ms: bigint;
+
+  /**
    * Prompt and expected answer in tokens; 0 for work that is not measured in tokens.
    *
-   * @generated from field: uint32 input_tokens = 41;
+   * @generated from field: uint32 input_tokens = 5;
    */
   inputTokens: number;
 
   /**
-   * @generated from field: uint32 output_tokens = 42;
+   * @generated from field: uint32 output_tokens = 6;
    */
   outputTokens: number;
 };

@@ -3,6 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { GpuHealthState, GpuSchema, GpuState, HealthStatus, type Gpu } from "../../../gen/gpurouter/v1/gpu_pb.js";
 import { GpuStatusResponseSchema, WatchGpusResponseSchema, type GpuStatusResponse, type WatchGpusResponse } from "../../../gen/gpurouter/v1/router_pb.js";
 import type { GpuHealthState as ModelHealthState, GpuHealthView, GpuState as ModelGpuState, GpuTelemetry, GpuView, HealthStatus as ModelHealthStatus, RunnerLoad } from "../../core/model/gpu.js";
+import type { EstimateAccuracy } from "../../core/model/decision.js";
 import { computeCapabilityText } from "../../core/model/request.js";
 import type { GpuChanges } from "../router-port.js";
 import { known, timestamp, uint32, uint64 } from "./scalars.js";
@@ -31,8 +32,8 @@ const HEALTH_STATES: Readonly<Record<ModelHealthState, GpuHealthState>> = {
 };
 
 /** The fleet at `nowMs` (UTC). */
-export function gpuStatusResponse(gpus: readonly GpuView[], nowMs: number): GpuStatusResponse {
-  return create(GpuStatusResponseSchema, { time: timestamp(nowMs), gpus: gpus.map(gpu) });
+export function gpuStatusResponse(gpus: readonly GpuView[], nowMs: number, estimates: readonly EstimateAccuracy[] = []): GpuStatusResponse {
+  return create(GpuStatusResponseSchema, { time: timestamp(nowMs), gpus: gpus.map(gpu), estimates: estimates.map((kind) => ({ ...kind, outcomes: uint64(kind.outcomes) })) });
 }
 
 /** One message of WatchGpus. */

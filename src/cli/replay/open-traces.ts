@@ -2,6 +2,7 @@
 import path from "node:path";
 
 import { fileFormat } from "../../sim/workload/formats/detect-format.js";
+import { TraceError } from "../../sim/workload/trace-error.js";
 import type { TraceSource } from "./schedule.js";
 
 export interface UserOptions {
@@ -18,7 +19,9 @@ export async function openTraces(files: readonly string[], { user, users, priori
   const sources: TraceSource[] = [];
   for (const [index, file] of files.entries()) {
     const priorities = Array.from({ length: users }, (_, place) => priority[(index * users + place) % priority.length] ?? 0);
-    sources.push({ path: file, format: await fileFormat(file), tenant: user ?? tenantName(file), priorities });
+    const format = await fileFormat(file);
+    if (format.of === "jobs") throw new TraceError(`${file} is a trace of jobs (${format.name}), and replay sends requests in tokens: give it to \`simulate\`, in a scenario file`);
+    sources.push({ path: file, format, tenant: user ?? tenantName(file), priorities });
   }
   return sources;
 }

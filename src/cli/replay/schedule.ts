@@ -105,7 +105,7 @@ export async function* schedule(sources: readonly TraceSource[], options: Schedu
 }
 
 function timedRows({ path, format }: TraceSource, seed: number): AsyncGenerator<TraceRow, void, undefined> {
-  const rows = readTrace(path, format);
+  const rows = readTrace(path, format, true);
   return format.gridMs === 0 ? rows : spread(rows, format.gridMs, seededRandom(hash32(fileName(path), seed)));
 }
 

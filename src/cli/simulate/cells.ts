@@ -5,7 +5,7 @@ import type { SimulatedRun } from "../../sim/result.js";
 import { PoolClosed, type TrialPool } from "../../sim/trial-pool.js";
 import { trialOf, type Study } from "../../sim/trials.js";
 
-/** A policy at a load: `measures` is null when the fleet cannot hold the models, and `trouble` says so; both null when no seed was done. */
+/** A policy at a load: `measures` is null when the fleet cannot hold the models or no request comes, and `trouble` says so; both null when no seed was done. */
 export interface Cell {
   readonly policy: string;
   readonly load: number;
@@ -49,5 +49,7 @@ async function runCell(pool: TrialPool, study: Study, policy: Policy, load: numb
     }),
   );
   measures.sort((a, b) => (a.seeds[0]?.seed ?? 0) - (b.seeds[0]?.seed ?? 0));
-  return { policy: policy.name, load, measures: measures.length === 0 ? null : pooled(measures), trouble };
+  const all = measures.length === 0 ? null : pooled(measures);
+  if (all !== null && all.interactive.requests + all.batch.requests === 0) return { policy: policy.name, load, measures: null, trouble: "no request comes in this time: give more --minutes, or a larger --load" };
+  return { policy: policy.name, load, measures: all, trouble };
 }

@@ -62,6 +62,7 @@ export function goodputText({ fluidBound, policies }: GoodputReport, style: Styl
           shareText(figures.busyShare),
         ]),
   ]);
+  const beyond = policies.some(({ load }) => load > fluidBound);
   const head = [{ title: "POLICY" }, ...["GOODPUT", "OF THE BOUND", "IN SLO", "± SEEDS", "WORST USER", "BATCH", "FIRST P95", "P99", "BUSY"].map(right)];
-  return `${textTable(head, rows, style.dim)}Goodput: the largest load with 95% of requests in their SLO, every user at least 90%, batch work 90% done; to 3%.\nThe fluid bound, which no scheduler exceeds in the long run, is at load ${fluidBound.toFixed(2)}.\n`;
+  return `${textTable(head, rows, style.dim)}Goodput: the largest load with 95% of requests in their SLO, every user at least 90%, batch work 90% done; to 3%.\nThe fluid bound, which no scheduler exceeds in the long run, is at load ${fluidBound.toFixed(2)}.\n${beyond ? "This run is so short that more seems to be carried: batch work still ends in the two minutes after it. Give more --minutes.\n" : ""}`;
 }

@@ -2,6 +2,8 @@
 import { figuresOf } from "../../sim/figures.js";
 import type { Study } from "../../sim/trials.js";
 import { plannedGpus } from "../../sim/fleets.js";
+import type { PartSource } from "../../sim/workload/build.js";
+import { isOwnSource } from "../../sim/workload/sources.js";
 import { countText, durationText, shareText } from "../quantity-text.js";
 import type { Style } from "../style.js";
 import { textTable, type Column } from "../text-table.js";
@@ -16,6 +18,17 @@ export function studyText({ scenario, fleet, durationMs, seeds, conditions }: St
   return `${style.bold(scenario.title)}\n${gpus}; ${durationText(durationMs)} of requests, ${seeds.length === 1 ? `seed ${seeds[0]}` : `${seeds.length} seeds pooled`}; ${faults}\n`;
 }
 
+/** Where requests come from: traces of one's own, and whatever is too short for the run and repeats. Nothing for the rest, which `--list` tells. */
+export function sourcesText(sources: readonly PartSource[]): string {
+  return sources
+    .filter(({ source, laps }) => isOwnSource(source) || (laps ?? 0) > 1)
+    .map(({ part, source, format, requests, leftOut, spanMs, laps }) => {
+      const what = requests === null ? `${format}, requests drawn` : `${format}, ${countText(requests)} requests`;
+      return `${part}: ${source}, ${what}, ${durationText(spanMs)}${leftOut > 0 ? `; ${countText(leftOut)} rows without work left out` : ""}${(laps ?? 0) > 1 ? `; repeats, ${Number((laps ?? 0).toPrecision(2))} times through` : ""}\n`;
+    })
+    .join("");
+}
+
 /** The table of policies and loads, then for each load the users. */
 export function cellsText(cells: readonly Cell[], style: Style): string {
   const done = cells.flatMap(({ measures }) => (measures === null ? [] : [figuresOf(measures)]));
@@ -27,8 +40,9 @@ export function cellsText(cells: readonly Cell[], style: Style): string {
       each.policy,
       String(each.load),
       countText(each.requests),
-      shareText(each.attainment),
-      ...(seeded ? [shareText(each.attainmentSpread.deviation)] : []),
+      // Without an SLO there is none to keep.
+      each.worstUserAttainment === null ? "-" : shareText(each.attainment),
+      ...(seeded ? [each.worstUserAttainment === null ? "-" : shareText(each.attainmentSpread.deviation)] : []),
       each.worstUserAttainment === null ? "-" : shareText(each.worstUserAttainment),
       each.batchCompletion === null ? "-" : shareText(each.batchCompletion),
       ...[each.firstOutput.p50Ms, each.firstOutput.p95Ms, each.firstOutput.p99Ms, each.response.meanMs, each.response.p99Ms].map(durationText),
@@ -52,7 +66,7 @@ function usersText(done: readonly ReturnType<typeof figuresOf>[], style: Style):
       each.policy,
       ...users.map((name) => {
         const user = each.users.find((one) => one.name === name);
-        return user === undefined ? "-" : user.attainment === null ? `${shareText(user.completion)} done` : shareText(user.attainment);
+        return user === undefined || user.requests === 0 ? "-" : user.attainment === null ? `${shareText(user.completion)} done` : shareText(user.attainment);
       }),
     ]);
     return `\n${style.bold(`In SLO by user, load ${load}`)}\n${textTable([{ title: "POLICY" }, ...users.map((title): Column => ({ title, align: "right" }))], rows, style.dim)}`;

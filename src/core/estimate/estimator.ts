@@ -1,7 +1,9 @@
 // The resource estimator (C3): what a request will need and how long it will take, from what it says, else from what the likes of it took.
 // What it learns is not durable: it is learned again within a few outcomes.
-import type { ResourceEstimate } from "../model/decision.js";
+import { FadingHistogram } from "../../lib/fading-histogram.js";
+import type { EstimateAccuracy, ResourceEstimate } from "../model/decision.js";
 import { wishesOf, type RequestSpec, type RunStatistics } from "../model/request.js";
+import { Accuracy } from "./accuracy.js";
 
 /** Share by which one outcome moves a learned mean. */
 const GAIN = 0.1;
@@ -13,8 +15,8 @@ const MIN_OUTCOMES = 3;
 const MAX_GROUPS = 10_000;
 /** Before anything is known. Memory 0: the model is loaded and holds what it uses. */
 const DEFAULT_DURATION_MS = { inference: 1_000, other: 60_000 } as const;
-/** Nine of ten normally distributed values lie below the mean plus so many deviations. */
-const P90_DEVIATIONS = 1.28;
+/** What is promised of a spread: so many outcomes are not above it. */
+const SPREAD_SHARE = 0.9;
 /** Before anything was learned: what a request says of itself is not far off, a guess may be. */
 const DEFAULT_SPREAD = { request: 1.3, default: 3 } as const;
 const MAX_SPREAD = 10;
@@ -29,32 +31,47 @@ interface Group {
   peakMemoryMib: number;
   inputTokens: number;
   outputTokens: number;
-  /** Run time over what was expected at the placement: mean, and mean square of its deviation. */
-  ratio: number;
-  ratioVariance: number;
+  /** Run times over what was expected of them at their placement. */
+  readonly ratios: FadingHistogram;
 }
 
 export class Estimator {
   readonly #groups = new Map<string, Group>();
+  readonly #accuracy = new Accuracy();
+  readonly #learns: boolean;
+
+  /** One that does not learn believes nothing but the request. */
+  constructor(learns = true) {
+    this.#learns = learns;
+  }
 
   /** What `spec` says itself wins; memory, time and tokens are filled in separately. */
   estimate(spec: RequestSpec): ResourceEstimate {
     const { requirements } = spec;
     const group = this.#believed(ofUser(spec)) ?? this.#believed(ofModel(spec));
+    // What other models took of work of this type is better than a guess for its time, and says nothing of memory.
+    const kin = group ?? this.#believed(ofType(spec));
     const memoryMib = requirements.memoryMib > 0 ? requirements.memoryMib : Math.ceil(group?.peakMemoryMib ?? 0);
-    const learnedMs = group && (group.msPerToken > 0 && requirements.outputTokens > 0 ? group.msPerToken * requirements.outputTokens : group.runMs);
+    const learnedMs = kin && (kin.msPerToken > 0 && requirements.outputTokens > 0 ? kin.msPerToken * requirements.outputTokens : kin.runMs);
     const durationMs = Math.round(requirements.expectedDurationMs || learnedMs || DEFAULT_DURATION_MS[spec.type === "inference" ? "inference" : "other"]);
-    const source = requirements.expectedDurationMs > 0 ? "request" : group ? "learned" : "default";
+    const source = requirements.expectedDurationMs > 0 ? "request" : kin ? "learned" : "default";
     const inputTokens = requirements.inputTokens || Math.round(group?.inputTokens ?? 0);
-    const outputTokens = requirements.outputTokens || Math.round(group?.outputTokens || (requirements.inputTokens > 0 ? DEFAULT_OUTPUT_TOKENS : 0));
+    const outputTokens = requirements.outputTokens || Math.round(group?.outputTokens || (requirements.inputTokens > 0 ? kin?.outputTokens || DEFAULT_OUTPUT_TOKENS : 0));
     return inputTokens + outputTokens > 0 ? { memoryMib, durationMs, source, inputTokens, outputTokens } : { memoryMib, durationMs, source };
   }
 
   /** How many times the expected it may take: not exceeded in nine of ten cases. */
   spread(spec: RequestSpec): number {
-    const group = this.#believed(ofUser(spec)) ?? this.#believed(ofModel(spec));
-    if (!group) return DEFAULT_SPREAD[spec.requirements.expectedDurationMs > 0 ? "request" : "default"];
-    return Math.min(MAX_SPREAD, group.ratio + P90_DEVIATIONS * Math.sqrt(group.ratioVariance));
+    const saysItself = spec.requirements.expectedDurationMs > 0;
+    const group = this.#believed(ofUser(spec)) ?? this.#believed(ofModel(spec)) ?? this.#believed(ofType(spec));
+    if (!group || group.ratios.count === 0) return DEFAULT_SPREAD[saysItself ? "request" : "default"];
+    // Who always asks for twice what it takes is known for it; a mean that was learned since is not below itself.
+    return Math.min(MAX_SPREAD, Math.max(saysItself ? 0 : 1, group.ratios.quantile(SPREAD_SHARE)));
+  }
+
+  /** How near the estimates came, by type and model: those with most outcomes first, at most `most`. */
+  accuracy(most: number): readonly EstimateAccuracy[] {
+    return this.#accuracy.all(most);
   }
 
   /**
@@ -62,6 +79,8 @@ export class Estimator {
    * more. -1 while there is nothing to compare with.
    */
   learn(spec: RequestSpec, statistics: RunStatistics, expectedMs: number = statistics.runMs): number {
+    this.#accuracy.learn(spec, { expectedMs, p90Ms: expectedMs * this.spread(spec), actualMs: statistics.runMs });
+    this.#take(ofType(spec), statistics, expectedMs);
     this.#take(ofUser(spec), statistics, expectedMs);
     return this.#take(ofModel(spec), statistics, expectedMs);
   }
@@ -79,11 +98,7 @@ export class Estimator {
     group.outcomes += 1;
     group.runMs += (statistics.runMs - group.runMs) * gain;
     if (msPerToken > 0) group.msPerToken += (msPerToken - group.msPerToken) * (group.msPerToken === 0 ? 1 : gain);
-    if (placedMs > 0) {
-      const deviation = statistics.runMs / placedMs - group.ratio;
-      group.ratio += deviation * gain;
-      group.ratioVariance += (deviation * deviation * (1 - gain) - group.ratioVariance) * gain;
-    }
+    if (placedMs > 0) group.ratios.add(statistics.runMs / placedMs);
     // Memory must not be underestimated: up at once, down slowly.
     group.peakMemoryMib = Math.max(statistics.peakMemoryMib, group.peakMemoryMib * (1 - GAIN) + statistics.peakMemoryMib * GAIN);
     group.inputTokens += (statistics.inputTokens - group.inputTokens) * lengthGain;
@@ -96,12 +111,12 @@ export class Estimator {
 
   #believed(key: string): Group | null {
     const group = this.#groups.get(key);
-    return group && group.outcomes >= MIN_OUTCOMES ? group : null;
+    return this.#learns && group && group.outcomes >= MIN_OUTCOMES ? group : null;
   }
 }
 
 function newGroup(): Group {
-  return { outcomes: 0, runMs: 0, msPerToken: 0, peakMemoryMib: 0, inputTokens: 0, outputTokens: 0, ratio: 1, ratioVariance: 0 };
+  return { outcomes: 0, runMs: 0, msPerToken: 0, peakMemoryMib: 0, inputTokens: 0, outputTokens: 0, ratios: new FadingHistogram() };
 }
 
 function ofUser(spec: RequestSpec): string {
@@ -112,4 +127,10 @@ function ofUser(spec: RequestSpec): string {
 function ofModel(spec: RequestSpec): string {
   const { gpus } = wishesOf(spec);
   return gpus > 1 ? `${spec.type}\n${spec.modelId}\n${gpus} GPUs` : `${spec.type}\n${spec.modelId}`;
+}
+
+/** Of no model: those have names. */
+function ofType(spec: RequestSpec): string {
+  const { gpus } = wishesOf(spec);
+  return gpus > 1 ? `${spec.type}\n\n${gpus} GPUs` : `${spec.type}\n`;
 }

@@ -12,6 +12,7 @@ import { newNode, type NodeEntry } from "./node-entry.js";
 import { OutcomeColumns } from "./outcome-columns.js";
 import { PrefixIndex } from "./prefix-index.js";
 import { Reservations } from "./reservations.js";
+import { SessionIndex } from "./session-index.js";
 import { noLongerServed, RunnerTables } from "./runner-tables.js";
 import { WorkLedger } from "./work-ledger.js";
 
@@ -46,6 +47,8 @@ const NO_NODE = "" as NodeId;
 
 export class Fleet extends LoadColumns {
   readonly #stateFilters: readonly StateFilter[];
+  /** The bits of `blocked` that our own requests on a GPU have nothing to do with. */
+  readonly outOfServiceMask: number;
   readonly #indexOf = new Map<GpuId, number>();
   /** Ids of GPUs that were forgotten in this life of the router, by index: for those who still show them. */
   readonly retiredIds = new Map<number, GpuId>();
@@ -63,6 +66,8 @@ export class Fleet extends LoadColumns {
   readonly health = new HealthColumns();
   /** Which prompts each GPU has lately read. */
   readonly prefixes = new PrefixIndex();
+  /** Where the contexts of sessions lie. */
+  readonly sessions = new SessionIndex();
   /** Last sample as it came, for people; null before the first. */
   readonly telemetry: (GpuTelemetry | null)[] = [];
 
@@ -86,7 +91,8 @@ export class Fleet extends LoadColumns {
     super(limits);
     assert(stateFilters.length <= 31, "at most 31 state filters fit the mask");
     this.#stateFilters = stateFilters;
-    this.work = new WorkLedger(new ServiceTimes(), limits.maxConcurrentTasksPerGpu);
+    this.outOfServiceMask = stateFilters.reduce((mask, { passesWhenIdle }, bit) => (passesWhenIdle ? mask : mask | (1 << bit)), 0);
+    this.work = new WorkLedger(new ServiceTimes(limits.maxConcurrentTasksPerGpu));
   }
 
   get size(): number {
@@ -154,7 +160,7 @@ export class Fleet extends LoadColumns {
     node.suspect = suspect;
     if (connected && instanceId !== node.instanceId) {
       // Another process of the agent, so other engines.
-      for (const gpu of node.gpus) this.prefixes.forget(gpu);
+      for (const gpu of node.gpus) this.cachesLost(gpu);
       node.instanceId = instanceId;
       node.toldUpTo = 0;
     }
@@ -168,13 +174,19 @@ export class Fleet extends LoadColumns {
   setRunners(nodeId: NodeId, runners: readonly RunnerInfo[]): void {
     const node = this.#node(nodeId);
     // What was read for a model goes with it.
-    for (const gpu of node.gpus) for (const modelId of noLongerServed(this.inventory[gpu]!.gpuId, node.runners, runners)) this.prefixes.forget(gpu, modelId);
+    for (const gpu of node.gpus) for (const modelId of noLongerServed(this.inventory[gpu]!.gpuId, node.runners, runners)) this.cachesLost(gpu, modelId);
     node.runners = runners;
     for (const { loadable = [] } of runners) for (const each of loadable) this.work.times.tell(each);
     for (const gpu of node.gpus) this.work.kvCapacityTokens[gpu] = kvCapacity(runners, this.inventory[gpu]!.gpuId);
     for (const name of node.loads.keys()) if (!runners.some((runner) => runner.name === name)) node.loads.delete(name);
     this.#reshaped();
     for (const gpu of node.gpus) this.refresh(gpu);
+  }
+
+  /** What a GPU has read is gone: for one model, or for all. */
+  cachesLost(gpu: number, modelId?: string): void {
+    this.prefixes.forget(gpu, modelId);
+    this.sessions.forget(gpu, modelId);
   }
 
   /** Counts a placement at once, before any telemetry can show it. */

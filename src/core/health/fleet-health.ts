@@ -105,7 +105,7 @@ export class FleetHealth {
 
   /** It was reset: what only a reset helps is over, it may prove itself at once, and what its cache held is gone. */
   restarted(gpu: number, reason: string, atMs: number, nowMs: number): void {
-    this.#fleet.prefixes.forget(gpu);
+    this.#fleet.cachesLost(gpu);
     const { health } = this.#entry(gpu);
     health.clear("hangs");
     health.restarted(reason, Math.max(atMs, health.sinceMs));

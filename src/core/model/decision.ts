@@ -11,6 +11,22 @@ export interface ResourceEstimate {
   readonly inputTokens?: number;
   /** Of work that is measured in tokens only, as expected. */
   readonly outputTokens?: number;
+  /** Nine times out of ten it takes at most this, ms; there where a decision hung on it, and in what is explained. */
+  readonly p90Ms?: number;
+}
+
+/** How near estimates of time came to what one kind of work took, lately. */
+export interface EstimateAccuracy {
+  readonly type: string;
+  readonly modelId: string;
+  /** Successes that it rests on. */
+  readonly outcomes: number;
+  /** Mean of |expected - actual| / actual; errors above 10 count as 10. */
+  readonly meanRelativeError: number;
+  /** Mean of actual / expected, 10 at most: above 1 it takes longer than expected. */
+  readonly meanRatio: number;
+  /** Share that stayed within what nine of ten should; 0..1. */
+  readonly withinP90: number;
 }
 
 /** GPUs that one filter removed. */

@@ -7,20 +7,28 @@ import { Heap } from "../../lib/heap.js";
 import { RankSet } from "../../lib/rank-set.js";
 import type { ListEntry } from "../../lib/linked-list.js";
 import type { GpuId, RequestId } from "../model/ids.js";
-import { wishesOf, type Priority, type RequestSpec } from "../model/request.js";
+import { DEFAULT_PRIORITY, wishesOf, type Priority, type RequestSpec } from "../model/request.js";
 import { bandOf, classKey, LATE_BAND } from "./class-key.js";
-import { EligibilityClass, isEarlier, type Standing, type Waiting } from "./eligibility-class.js";
+import { EligibilityClass, type Standing, type Waiting } from "./eligibility-class.js";
 import { FairShare } from "./fair-share.js";
+import { comesBefore, type Place } from "./place.js";
 import type { FreedGpu } from "./refused-index.js";
 import { Standings } from "./standings.js";
 
-export type { EligibilityClass, Standing, Waiting };
+export type { EligibilityClass, Place, Standing, Waiting };
 
 const PRIORITIES: readonly Priority[] = [5, 4, 3, 2, 1];
 const BANDS: readonly number[] = [...PRIORITIES, LATE_BAND];
 
+/** Which of the orders count; the others are as if all were alike in them. */
+export interface QueueOrder {
+  readonly bands: boolean;
+  readonly fairUsers: boolean;
+}
+
 export class WaitingQueue {
   readonly #maxWaitMs: number;
+  readonly #order: QueueOrder;
   readonly #weights: ReadonlyMap<string, number>;
   readonly #classes = new Map<string, EligibilityClass>();
   /** Which classes are worth trying. */
@@ -42,8 +50,9 @@ export class WaitingQueue {
    * Whose head has waited longer than `maxWaitMs` goes first, whatever its band: no band starves another for ever. `weights` are the users'
    * shares where they are not 1, as they are at any time.
    */
-  constructor(maxWaitMs = Number.POSITIVE_INFINITY, weights: ReadonlyMap<string, number> = new Map()) {
+  constructor(maxWaitMs = Number.POSITIVE_INFINITY, weights: ReadonlyMap<string, number> = new Map(), order: QueueOrder = { bands: true, fairUsers: true }) {
     this.#maxWaitMs = maxWaitMs;
+    this.#order = order;
     this.#weights = weights;
   }
 
@@ -71,7 +80,7 @@ export class WaitingQueue {
     let of = this.#classes.get(key);
     if (!of) {
       const { modelId, type, specificGpuId: pin } = waiting.spec;
-      of = new EligibilityClass(key, bandOf(waiting), { modelId, type, pin, gpus: wishesOf(waiting.spec).gpus });
+      of = new EligibilityClass(key, this.#bandOf(waiting), { modelId, type, pin, gpus: wishesOf(waiting.spec).gpus });
       this.#classes.set(key, of);
       this.standings.add(of);
       if (waiting.exclusive) this.#exclusive.add(of);
@@ -127,12 +136,12 @@ export class WaitingQueue {
     const found = this.#entries.get(requestId);
     if (!found) return;
     const { userId } = found.entry.value.spec;
-    this.#share(found.of.band).charge(userId, this.#weighted(userId, gpuMs));
+    if (this.#order.fairUsers) this.#share(found.of.band).charge(userId, this.#weighted(userId, gpuMs));
   }
 
   /** By how much a charge was too low; `late` as it was when it was charged. */
   settle(spec: RequestSpec, late: boolean, gpuMs: number): void {
-    this.#share(bandOf({ spec, late })).settle(spec.userId, this.#weighted(spec.userId, gpuMs));
+    if (this.#order.fairUsers) this.#share(this.#bandOf({ spec, late })).settle(spec.userId, this.#weighted(spec.userId, gpuMs));
   }
 
   /** Who has twice the weight is charged half for the same. */
@@ -184,7 +193,12 @@ export class WaitingQueue {
 
   /** Whose turn it is: by priority; the late before priority 1; Infinity for who has waited too long. */
   bandOf(waiting: Pick<Waiting, "spec" | "late" | "acceptedAtMs">, nowMs: number): number {
-    return nowMs - waiting.acceptedAtMs > this.#maxWaitMs ? Number.POSITIVE_INFINITY : bandOf(waiting);
+    return nowMs - waiting.acceptedAtMs > this.#maxWaitMs ? Number.POSITIVE_INFINITY : this.#bandOf(waiting);
+  }
+
+  #bandOf(waiting: Pick<Waiting, "spec" | "late">): number {
+    if (this.#order.bands) return bandOf(waiting);
+    return waiting.late ? LATE_BAND : DEFAULT_PRIORITY;
   }
 
   /** The quota of a class's head keeps him from his turn: the next user has it. True when it is news of that request. */
@@ -278,18 +292,4 @@ export class WaitingQueue {
     if (pinned > 0) this.#pinned.set(specificGpuId, pinned);
     else this.#pinned.delete(specificGpuId);
   }
-}
-
-/** A class with what its place in line hangs on. */
-export interface Place {
-  readonly of: EligibilityClass;
-  readonly band: number;
-  readonly virtualMs: number;
-  readonly head: Waiting;
-}
-
-function comesBefore(a: Place, b: Place): boolean {
-  if (a.band !== b.band) return a.band > b.band;
-  if (a.virtualMs !== b.virtualMs) return a.virtualMs < b.virtualMs;
-  return isEarlier(a.head, b.head);
 }

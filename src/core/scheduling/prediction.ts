@@ -6,6 +6,8 @@ import { BLOCK_TOKENS } from "../fleet/prefix-index.js";
 import { wishesOf } from "../model/request.js";
 import type { Ask } from "./contract.js";
 
+const NO_LENGTHS = new Int32Array(0);
+
 /** Columns by GPU index, valid for the GPUs of the list that it was made for. */
 export class Prediction {
   /** By how much an iteration becomes longer, ms. */
@@ -73,22 +75,31 @@ export class Prediction {
     return this;
   }
 
-  /** Takes what prefix caches save off the prompts. */
-  #save(fleet: Fleet, { spec, estimate }: Ask, candidates: Int32Array, count: number, prefillMsPerToken: readonly number[]): void {
+  /** Whether anything is saved anywhere, as far as the list goes that it was made for. */
+  get saves(): boolean {
+    return this.#saves;
+  }
+
+  /** Takes off the prompts what lies in caches: what others with the same beginning left there, or the session's turn before. */
+  #save(fleet: Fleet, { spec, estimate, nowMs }: Ask, candidates: Int32Array, count: number, prefillMsPerToken: readonly number[]): void {
     const { prefixHashes } = wishesOf(spec);
     const { savedMs, firstOutputAtMs } = this;
-    if (!this.#affinity || prefixHashes.length === 0) {
+    const context = this.#affinity ? fleet.sessions.contextOf(spec, nowMs) : null;
+    if (!context && (!this.#affinity || prefixHashes.length === 0)) {
       if (this.#saves) savedMs.fill(0);
       this.#saves = false;
       return;
     }
     this.#saves = true;
     const { kind, drag } = fleet.work;
-    const lengths = fleet.prefixes.lengths(spec.modelId, prefixHashes);
+    const lengths = prefixHashes.length > 0 ? fleet.prefixes.lengths(spec.modelId, prefixHashes) : NO_LENGTHS;
     const most = estimate.inputTokens ?? 0;
     for (let k = 0; k < count; k += 1) {
       const gpu = candidates[k]!;
-      const saved = Math.min(most, (lengths[gpu] ?? 0) * BLOCK_TOKENS) * prefillMsPerToken[kind[gpu]!]! * drag[gpu]!;
+      let tokens = (lengths[gpu] ?? 0) * BLOCK_TOKENS;
+      // Both tell of the same beginning.
+      if (gpu === context?.gpu && context.tokens > tokens) tokens = context.tokens;
+      const saved = Math.min(most, tokens) * prefillMsPerToken[kind[gpu]!]! * drag[gpu]!;
       savedMs[gpu] = saved;
       firstOutputAtMs[gpu]! -= saved;
     }

@@ -1,9 +1,9 @@
 // Filter -> score -> pick. Called by the engine for each request that might be placed, and by Explain; changes nothing.
 import { seededRandom } from "../../lib/random.js";
 import type { Fleet } from "../fleet/fleet.js";
-import type { Candidate, Decision, FilterCount } from "../model/decision.js";
+import type { Candidate, Decision, FilterCount, ResourceEstimate } from "../model/decision.js";
 import type { CoreSettings } from "../settings.js";
-import type { Ask } from "./contract.js";
+import type { Ask, RequestFilter } from "./contract.js";
 import { teamsOf } from "./filters/gang.js";
 import { lastFilters, requestFilters, strategies } from "./registry.js";
 import { StrategyScore } from "./strategy-score.js";
@@ -33,6 +33,7 @@ export class Scheduler {
   readonly #stateFilterCount: number;
   #healsWithTime = false;
   #refusedForSize = false;
+  #refusedBy: RequestFilter | null = null;
 
   /** Throws when settings name an unknown strategy or weight. */
   constructor(settings: CoreSettings, stateFilterCount: number) {
@@ -72,10 +73,7 @@ export class Scheduler {
 
   /** GPUs that could take it if they held none of our requests, of nodes that have enough of them. In the order of their indexes. */
   eligible(fleet: Fleet, ask: Ask): readonly number[] {
-    let mask = 0;
-    fleet.stateFilters.forEach(({ passesWhenIdle }, bit) => {
-      if (!passesWhenIdle) mask |= 1 << bit;
-    });
+    const mask = fleet.outOfServiceMask;
     const candidates = Int32Array.from({ length: fleet.size }, (_, gpu) => gpu).filter((gpu) => (fleet.blocked[gpu]! & mask) === 0);
     let count = candidates.length;
     for (const filter of this.#strategyOf(ask).filters) {
@@ -98,6 +96,11 @@ export class Scheduler {
   /** Whether what was last refused may fit with another size or deadline. */
   get refusedForSize(): boolean {
     return this.#refusedForSize;
+  }
+
+  /** The filter that left nothing of what was last refused; null when nothing came as far as filters of requests. */
+  get refusedBy(): RequestFilter | null {
+    return this.#refusedBy;
   }
 
   #decide(fleet: Fleet, ask: Ask, passed: number): Choice {
@@ -156,7 +159,7 @@ export class Scheduler {
       if (ofState) filters.push({ filter: ofState.name, removed, needed: ofState.needed });
       else if (ofRequest) filters.push({ filter: ofRequest.name, removed, needed: ofRequest.needed(ask) });
     }
-    return { strategy: name, considered, filters, scorers: strategy.weights(fleet), candidates, seed: ask.seed, estimate: ask.estimate };
+    return { strategy: name, considered, filters, scorers: strategy.weights(fleet), candidates, seed: ask.seed, estimate: withP90(ask) };
   }
 
   #strategyOf(ask: Ask): StrategyScore {
@@ -169,6 +172,7 @@ export class Scheduler {
     let count = this.#unblocked(fleet, removed, among);
     this.#healsWithTime = false;
     this.#refusedForSize = false;
+    this.#refusedBy = null;
     const { filters } = this.#strategyOf(ask);
     for (let filter = 0; filter < filters.length && count > 0; filter += 1) {
       if (!filters[filter]!.applies(ask)) continue;
@@ -176,6 +180,7 @@ export class Scheduler {
       removed[this.#stateFilterCount + filter] = count - kept;
       if (kept < count && filters[filter]!.healsWithTime) this.#healsWithTime = true;
       if (kept < count && filters[filter]!.bySize) this.#refusedForSize = true;
+      if (kept === 0) this.#refusedBy = filters[filter]!;
       count = kept;
     }
     return count;
@@ -231,6 +236,11 @@ export class Scheduler {
     for (let place = 0; place < topCount && ranked.length < DESCRIBED; place += 1) if (top[place] !== ranked[0]) ranked.push(top[place]!);
     return ranked;
   }
+}
+
+/** A decision on which nine of ten had a say tells what they were taken for. */
+function withP90({ estimate, spread }: Ask): ResourceEstimate {
+  return spread === 1 ? estimate : { ...estimate, p90Ms: Math.round(estimate.durationMs * spread) };
 }
 
 /** What counts as equal to the best; scores in seconds are negative. */

@@ -1,6 +1,6 @@
 // A recording simulated: as it was, and with something else. Gives runs of three kinds to be compared: what was measured, what the simulator
 // makes of the same, what it makes of another strategy, other settings, another fleet.
-import type { CoreSettings, HybridSettings } from "../../core/settings.js";
+import { DEFAULT_CORE_SETTINGS, type CoreSettings, type HybridSettings } from "../../core/settings.js";
 import type { GpuKind } from "../../simulated-gpu/gpu-kinds.js";
 import { MODEL_NAMES } from "../../simulated-gpu/models.js";
 import type { Recording } from "../../recording/reader.js";
@@ -62,7 +62,7 @@ export class RecordedWorld {
       // Simulated engines take their memory when they start, and look busy with one request as with a hundred.
       memoryThreshold: 1,
       utilizationThreshold: 1.1,
-      hybrid: { ...recorded.hybrid, placement: recorded.hybrid.placement && loadable },
+      hybrid: { ...DEFAULT_CORE_SETTINGS.hybrid, ...recorded.hybrid, placement: recorded.hybrid.placement && loadable },
     };
     this.notes = notesOf(traffic, this.#workload, this.#residency, told);
   }

@@ -26,6 +26,8 @@ export interface RecordedWorkload extends Workload {
 
 interface Sums {
   completed: number;
+  /** Of these, the ones whose tokens somebody counted. */
+  counted: number;
   outputTokens: number;
   workMs: number;
 }
@@ -45,19 +47,22 @@ export function recordedWorkload(traffic: RecordedTraffic, kindOf: (gpuId: strin
     }
     return place;
   });
-  const means = tenants.map((): Sums => ({ completed: 0, outputTokens: 0, workMs: 0 }));
+  const means = tenants.map((): Sums => ({ completed: 0, counted: 0, outputTokens: 0, workMs: 0 }));
   traffic.requests.forEach(({ statistics, gpuId }, index) => {
     const sums = means[tenantOf[index] ?? 0];
     if (!statistics || !sums) return;
     sums.completed += 1;
-    sums.outputTokens += statistics.outputTokens;
+    if (isCounted(statistics)) {
+      sums.counted += 1;
+      sums.outputTokens += statistics.outputTokens;
+    }
     sums.workMs += workOf(statistics.runMs, kindOf(gpuId));
   });
   let guessed = 0;
   const list = traffic.requests.map((request, index): Arrival => {
     const tenant = tenantOf[index] ?? 0;
     const sums = means[tenant];
-    const mean = sums && sums.completed > 0 ? { outputTokens: sums.outputTokens / sums.completed, workMs: sums.workMs / sums.completed } : null;
+    const mean = sums && sums.completed > 0 ? { outputTokens: sums.outputTokens / Math.max(1, sums.counted), workMs: sums.workMs / sums.completed } : null;
     if (!request.statistics) guessed += 1;
     const wishes = wishesOf(request.spec);
     const common = { atMs: request.arrivedAtMs - traffic.fromMs, tenant, prefixHashes: wishes.prefixHashes, sessionKey: wishes.sessionKey, gpus: wishes.gpus };
@@ -67,7 +72,8 @@ export function recordedWorkload(traffic: RecordedTraffic, kindOf: (gpuId: strin
       return { ...common, inputTokens: 0, outputTokens: 0, workMs: Math.max(1, workMs) };
     }
     const inputTokens = request.statistics?.inputTokens || requirements.inputTokens;
-    const outputTokens = request.statistics?.outputTokens || requirements.outputTokens || Math.round(mean?.outputTokens ?? 0) || DEFAULT_OUTPUT_TOKENS;
+    // An answer that was measured to have no tokens, such as an embedding, is not one of unknown length.
+    const outputTokens = isCounted(request.statistics) ? request.statistics.outputTokens : requirements.outputTokens || (sums && sums.counted > 0 ? Math.round(mean?.outputTokens ?? 0) : DEFAULT_OUTPUT_TOKENS);
     return { ...common, inputTokens: Math.max(1, inputTokens), outputTokens, workMs: 0 };
   });
   return { tenants, list, guessed, durationMs: (list.at(-1)?.atMs ?? 0) + 1, arrivals: () => list };
@@ -103,6 +109,11 @@ function tenantFor(request: RecordedRequest, nameOf: (model: string) => string):
 
 function inTokens({ spec, statistics }: RecordedRequest): boolean {
   return (statistics?.outputTokens ?? 0) > 0 || (statistics?.inputTokens ?? 0) > 0 || spec.requirements.inputTokens > 0 || spec.requirements.outputTokens > 0;
+}
+
+/** Whether a runner counted tokens: a prompt has some. */
+function isCounted(statistics: RecordedRequest["statistics"]): statistics is NonNullable<RecordedRequest["statistics"]> {
+  return statistics !== null && (statistics.inputTokens > 0 || statistics.outputTokens > 0);
 }
 
 /** On the kind that such work is measured on. */

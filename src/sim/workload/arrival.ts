@@ -39,6 +39,11 @@ export interface Arrival {
   readonly workMs: number;
 }
 
+/** The name of a session among those of all tenants; "" for none. */
+export function sessionName({ tenant, sessionKey }: Pick<Arrival, "tenant" | "sessionKey">): string {
+  return sessionKey === "" ? "" : `${tenant}/${sessionKey}`;
+}
+
 /** Arrivals in the order of time, made as they are asked for: a workload may be larger than memory. */
 export interface Workload {
   readonly tenants: readonly Tenant[];

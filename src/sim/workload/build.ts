@@ -4,6 +4,7 @@ import { assert } from "../../lib/assert.js";
 import { modelShape } from "../../simulated-gpu/models.js";
 import { plannedGpus } from "../fleets.js";
 import { align } from "./align.js";
+import { copiesOf } from "./amount.js";
 import type { Tenant, Workload } from "./arrival.js";
 import { compose, type Part } from "./compose.js";
 import { between, only } from "./cut.js";
@@ -11,9 +12,10 @@ import { loop, renamed, reseeded } from "./loop.js";
 import { compress, pace, superpose } from "./scale.js";
 import type { Flood, Scenario, ScenarioPart } from "./scenario.js";
 import { openSource, type OpenSource } from "./sources.js";
-import { split } from "./split.js";
 import { changed, type Stream } from "./stream.js";
-import { workRate } from "./work.js";
+import { TraceError } from "./trace-error.js";
+import { checkUsers, withUsers } from "./users.js";
+import { survey } from "./work.js";
 
 export interface BuildOptions {
   /** Multiple of the traces' own load, above 0. */
@@ -27,6 +29,7 @@ export interface BuildOptions {
 /** All that a part's source has, on its clock, by tenant. */
 interface PreparedPart {
   readonly part: ScenarioPart;
+  readonly source: OpenSource;
   readonly stream: Stream;
   /** By sender of the stream. */
   readonly tenants: readonly Tenant[];
@@ -42,9 +45,9 @@ interface PreparedPart {
 export async function buildWorkload(scenario: Scenario, folder: string | null, options: BuildOptions): Promise<Workload> {
   const durationMs = options.durationMs ?? scenario.durationMs;
   assert(options.load > 0 && durationMs > 0, "a load and a duration are above 0");
-  const prepared = await prepare(scenario, folder);
-  const parts = prepared.flatMap(({ part, stream, tenants, workRate: rate }): Part[] => {
-    const ring = superpose(loop(stream), shareOf(part, rate, prepared, plannedGpus(scenario.fleet)), "share");
+  const prepared = await prepare(scenario, folder, durationMs);
+  const parts = prepared.flatMap(({ part, stream, tenants }): Part[] => {
+    const ring = superpose(loop(stream), copiesOf(part, prepared, plannedGpus(scenario.fleet)), "share");
     const load = part.scales ? options.load : 1;
     const scaled = options.scaling === "compress" ? compress(ring, load) : superpose(ring, load, "load");
     const flooding = scenario.floods.filter((flood) => flood.part === part.name);
@@ -53,9 +56,35 @@ export async function buildWorkload(scenario: Scenario, folder: string | null, o
   return compose(parts, durationMs);
 }
 
-async function prepare(scenario: Scenario, folder: string | null): Promise<PreparedPart[]> {
+/** What a part takes its requests from. */
+export interface PartSource {
+  readonly part: string;
+  readonly source: string;
+  /** As formats are called; "drawn" for requests that no trace has. */
+  readonly format: string;
+  /** Of the source; null when they are drawn. */
+  readonly requests: number | null;
+  /** Rows of its file that are no work, and are left out. */
+  readonly leftOut: number;
+  /** How long the source goes on until it begins again, on the clock of the simulation, ms. */
+  readonly spanMs: number;
+  /** How often the run goes through the source at load 1, fractions included; what is drawn never repeats: null. */
+  readonly laps: number | null;
+}
+
+/** Where the scenario's requests come from in a run of `durationMs`. Rejects with a `TraceError`. */
+export async function sourcesOf(scenario: Scenario, folder: string | null, durationMs: number): Promise<PartSource[]> {
+  return (await prepare(scenario, folder, durationMs)).map(({ part, source: { format, requests, leftOut }, stream }) => {
+    return { part: part.name, source: part.source, format, requests, leftOut, spanMs: stream.durationMs, laps: requests === null ? null : durationMs / stream.durationMs };
+  });
+}
+
+/** Going through a trace more often than this is a flood of a few requests, and surely a mistake. */
+const MOST_LAPS = 1000;
+
+async function prepare(scenario: Scenario, folder: string | null, durationMs: number): Promise<PreparedPart[]> {
   const open: OpenSource[] = [];
-  for (const { source } of scenario.parts) open.push(await openSource(source, folder));
+  for (const { source, reading } of scenario.parts) open.push(await openSource(source, folder, reading));
   const alignments = align(open.map(({ startMs }) => startMs));
   const ends = open.map(({ spanMs }, index) => ({ group: alignments[index]?.group, endMs: (alignments[index]?.leadMs ?? 0) + spanMs }));
   return open.map((source, index) => {
@@ -64,8 +93,13 @@ async function prepare(scenario: Scenario, folder: string | null): Promise<Prepa
     assert(part !== undefined, "every source is a part's");
     // Sources of one group last equally long, so that every seed enters them at the same moment.
     const periodMs = Math.max(...ends.filter((end) => end.group === group).map(({ endMs }) => endMs));
-    const { stream, tenants } = withTenants(part, fitting(part, pace(source.stream(leadMs, periodMs), part.pace)));
-    return { part, stream, tenants, workRate: workRate(stream, tenants.map(({ modelId }) => tokenWeight(modelId))) };
+    const { stream, tenants } = withUsers(part, fitting(part, pace(source.stream(leadMs, periodMs), part.pace)));
+    const found = survey(stream, tenants.map(({ modelId }) => tokenWeight(modelId)));
+    checkUsers(part, tenants, found);
+    if (durationMs / stream.durationMs > MOST_LAPS) {
+      throw new TraceError(`${part.source} lasts ${Number(stream.durationMs.toPrecision(3))} ms, and the part "${part.name}" would repeat it ${Math.round(durationMs / stream.durationMs)} times: give a longer trace, a smaller pace or fewer minutes`);
+    }
+    return { part, source, stream, tenants, workRate: found.workRate };
   });
 }
 
@@ -74,35 +108,9 @@ function fitting({ maxWorkMs, maxGpus }: ScenarioPart, stream: Stream): Stream {
   return changed(stream, () => (request) => (request.workMs <= maxWorkMs && request.gpus <= maxGpus ? request : null));
 }
 
-/** The stream with a sender for each user and model, and the tenants that these are. */
-function withTenants({ type, users }: ScenarioPart, stream: Stream): { readonly stream: Stream; readonly tenants: readonly Tenant[] } {
-  const both = users.flatMap(({ name, priority, slo, weight, senders, models }) => {
-    const total = Object.values(models).reduce((sum, share) => sum + share, 0);
-    return Object.entries(models).map(([modelId, share]) => ({
-      tenant: { name, modelId, type, priority, slo } satisfies Tenant,
-      share: { name: `${name} ${modelId}`, weight: (weight * share) / total, senders },
-    }));
-  });
-  return { stream: split(stream, both.map(({ share }) => share)), tenants: both.map(({ tenant }) => tenant) };
-}
-
 /** How heavy a model's tokens are, against one with 8 billion active parameters. */
 function tokenWeight(modelId: string): number {
   return modelShape(modelId).activeParameters / 8e9;
-}
-
-/** How much of the source a part takes; above 1, copies of it. */
-function shareOf({ amount }: ScenarioPart, rate: number, all: readonly PreparedPart[], fleetGpus: number): number {
-  switch (amount.kind) {
-    case "share":
-      return amount.share;
-    case "work": {
-      const others = all.filter(({ part }) => amount.of.includes(part.name));
-      return (amount.ratio * others.reduce((sum, other) => sum + other.workRate, 0)) / rate;
-    }
-    case "gpus":
-      return (amount.share * fleetGpus * 1000) / rate;
-  }
 }
 
 /** What a flooding user sends beyond its usual: more of its own kind, from elsewhere in the trace. */

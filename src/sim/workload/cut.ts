@@ -4,7 +4,7 @@ import { changed, type Stream } from "./stream.js";
 /** What lies in [fromMs, toMs), on a clock that begins at `fromMs`. */
 export function cut(stream: Stream, fromMs: number, toMs: number): Stream {
   return {
-    senders: stream.senders,
+    ...stream,
     durationMs: Math.max(0, Math.min(toMs, stream.durationMs) - fromMs),
     *requests(seed, laterMs = 0) {
       for (const request of between(stream, fromMs, toMs).requests(seed, fromMs + laterMs)) yield { ...request, atMs: request.atMs - fromMs };
@@ -15,7 +15,7 @@ export function cut(stream: Stream, fromMs: number, toMs: number): Stream {
 /** What lies in [fromMs, toMs), on the stream's own clock. */
 export function between(stream: Stream, fromMs: number, toMs: number): Stream {
   return {
-    senders: stream.senders,
+    ...stream,
     durationMs: Math.min(toMs, stream.durationMs),
     *requests(seed, laterMs = 0) {
       for (const request of stream.requests(seed, Math.max(fromMs, laterMs))) {

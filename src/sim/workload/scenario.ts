@@ -2,10 +2,13 @@
 // ../fleets.ts the fleet of it. The scenarios themselves are in ../scenarios.ts.
 import type { NodeGroup } from "../fleets.js";
 import type { TenantSlo } from "./arrival.js";
-import type { SourceName } from "./sources.js";
+import type { SourceName, SourceReading } from "./sources.js";
 
 /** A fleet of alike nodes, or a cut of the openb cluster by lot in which each GPU model keeps its share. */
-export type FleetPlan = { readonly groups: readonly NodeGroup[] } | { readonly openbGpus: number };
+export type FleetPlan =
+  | { readonly groups: readonly NodeGroup[] }
+  /** `nodes`: another list of nodes than openb's; `kinds`: what its GPU models are to be taken for, beside the kinds' own names. */
+  | { readonly openbGpus: number; readonly nodes?: string; readonly kinds?: Readonly<Record<string, string>> };
 
 /** One user of a part, with the models it asks for. Each model it asks is a tenant of its own, of the user's name. */
 export interface ScenarioUser {
@@ -16,7 +19,7 @@ export interface ScenarioUser {
   readonly weight: number;
   /** The part's senders whose requests these are; without it, requests are given to users by lot. Either all users of a part have it or none. */
   readonly senders?: readonly string[];
-  /** Model to weight. */
+  /** Model to weight; of no meaning where the part has a `modelMap`. */
   readonly models: Readonly<Record<string, number>>;
 }
 
@@ -32,6 +35,10 @@ export type Amount =
 export interface ScenarioPart {
   readonly name: string;
   readonly source: SourceName;
+  /** What is said of the source's file, and which window of it is taken; found out, and all of it, when left out. */
+  readonly reading?: SourceReading;
+  /** The models that the source's requests ask for, in its words, to those that stand for them; "*" for all others. Without it, models are the users'. */
+  readonly modelMap?: Readonly<Record<string, string>>;
   readonly type: string;
   readonly users: readonly ScenarioUser[];
   readonly amount: Amount;

@@ -2,22 +2,26 @@
 import { access } from "node:fs/promises";
 import path from "node:path";
 
-import { azureCsv } from "./formats/azure-csv.js";
+import { cut } from "./cut.js";
 import { readBurstgptReplay } from "./formats/burstgpt-replay.js";
-import { fileFormat } from "./formats/detect-format.js";
-import { mooncakeJsonl } from "./formats/mooncake-jsonl.js";
-import { openbPodsCsv } from "./formats/openb-pods-csv.js";
-import { phillyCsv } from "./formats/philly-csv.js";
-import { readServegen } from "./formats/servegen.js";
-import { vllmBenchJsonl } from "./formats/vllm-bench-jsonl.js";
+import { titlesOf } from "./formats/csv-table.js";
+import { fileFormat, type ReadingOptions } from "./formats/detect-format.js";
+import { LAYOUTS } from "./formats/layouts.js";
+import { isServegen, readServegen } from "./formats/servegen.js";
 import { servegenStream } from "./servegen-stream.js";
 import type { Stream } from "./stream.js";
 import { synthetic, type SyntheticShape } from "./synthetic.js";
 import { TraceError } from "./trace-error.js";
-import { loadTrace, spanOf, startOf, traceOf, traceStream, type Trace } from "./trace.js";
+import { loadTrace, spanOf, startOf, traceOf, traceStream, type Trace, type TraceWindow } from "./trace.js";
 
 /** A source that is open: its requests on a clock of its own, or led in so that it shares one with others. */
 export interface OpenSource {
+  /** As formats are called; "drawn" for requests that no trace has. */
+  readonly format: string;
+  /** How many it has until it begins again; null when they are drawn, and others each time. */
+  readonly requests: number | null;
+  /** Rows of its file that are no work. */
+  readonly leftOut: number;
   /** UTC time of its first request, ms; null without dates. */
   readonly startMs: number | null;
   /** From its first request to where it may begin again, ms. */
@@ -26,67 +30,69 @@ export interface OpenSource {
   stream(leadMs: number, durationMs: number): Stream;
 }
 
+/** What is said of a source's file beside its name. */
+export interface SourceReading extends ReadingOptions, TraceWindow {}
+
 interface TraceSource {
   /** Under the folder of traces. */
   readonly file: string;
   /** Where to get it. */
   readonly from: string;
-  open(file: string): Promise<OpenSource>;
+  open(file: string, reading: SourceReading): Promise<OpenSource>;
 }
 
 const asSource = (trace: Trace): OpenSource => ({
+  format: trace.format,
+  requests: trace.rows.length,
+  leftOut: trace.leftOut,
   startMs: trace.calendar ? startOf(trace) : null,
   spanMs: spanOf(trace),
   stream: (leadMs, durationMs) => traceStream(trace, leadMs, durationMs),
 });
-const unled = (stream: Stream): OpenSource => ({ startMs: null, spanMs: stream.durationMs, stream: () => stream });
 
-const azure = (what: string): TraceSource => ({
-  file: `azure-llm-2023/AzureLLMInferenceTrace_${what}.csv`,
-  from: "Azure/AzurePublicDataset on GitHub, data/ (CC-BY-4.0)",
-  open: async (file) => asSource(await loadTrace(file, azureCsv)),
-});
+function drawn(whole: Stream, { fromMs = 0, toMs = Number.POSITIVE_INFINITY }: TraceWindow, format = "drawn"): OpenSource {
+  if (fromMs >= whole.durationMs) throw new TraceError(`from_minutes lies behind the end of the source, which has ${Math.round(whole.durationMs / 60_000)} minutes`);
+  const stream = fromMs > 0 || toMs < whole.durationMs ? cut(whole, fromMs, toMs) : whole;
+  return { format, requests: null, leftOut: 0, startMs: null, spanMs: stream.durationMs, stream: () => stream };
+}
+
+const openTable = async (file: string, reading: SourceReading): Promise<OpenSource> => asSource(await loadTrace(file, await fileFormat(file, reading), reading));
+const openServegen = async (file: string, reading: SourceReading): Promise<OpenSource> => drawn(servegenStream(await readServegen(file)), reading, "ServeGen clients");
+
+async function openBurstgptReplay(file: string, { fromMs = 0, toMs = Number.POSITIVE_INFINITY, gridMs = 0 }: SourceReading): Promise<OpenSource> {
+  const rows = await readBurstgptReplay(file);
+  const startMs = rows[0]?.atMs ?? 0;
+  const wanted = rows.filter(({ atMs }) => atMs - startMs >= fromMs && atMs - startMs < toMs);
+  return asSource(traceOf(file, wanted, { name: "BurstGPT replay", calendar: false, gridMs }));
+}
+
+const table = (file: string, from: string, known: ReadingOptions): TraceSource => ({ file, from, open: (found, reading) => openTable(found, { ...known, ...reading }) });
+const azure = (what: string): TraceSource => table(`azure-llm-2023/AzureLLMInferenceTrace_${what}.csv`, "Azure/AzurePublicDataset on GitHub, data/ (CC-BY-4.0)", { format: "azure", gridMs: 0 });
 const servegen = (size: string): TraceSource => ({
   file: `servegen/m-${size}.clients-10min.csv.gz`,
   from: "alibaba/ServeGen on GitHub, cut to one day and joined into one table of clients and one file of lengths (Apache-2.0)",
-  open: async (file) => unled(servegenStream(await readServegen(file))),
+  open: openServegen,
 });
 const burstgpt = (scale: number): TraceSource => ({
   file: `burstgpt-replay-telemetry/detail_log_scale${scale}.json.gz`,
   from: "liao4s/BurstGPT_test on GitHub (MIT)",
-  open: async (file) => asSource(traceOf(path.basename(file), await readBurstgptReplay(file), { calendar: false, gridMs: 0 })),
+  open: openBurstgptReplay,
 });
-const vllmBench = (run: string): TraceSource => ({
-  file: `llmservingsim-vllm/bench/${run}/requests.jsonl`,
-  from: "casys-kaist/LLMServingSim on GitHub, bench/ (MIT)",
-  open: async (file) => asSource(await loadTrace(file, vllmBenchJsonl)),
-});
+const vllmBench = (run: string): TraceSource => table(`llmservingsim-vllm/bench/${run}/requests.jsonl`, "casys-kaist/LLMServingSim on GitHub, bench/ (MIT)", { format: "vllm-bench", gridMs: 0 });
 
 const TRACES = {
   "azure-conv": azure("conv"),
   "azure-code": azure("code"),
-  mooncake: {
-    file: "mooncake-fast25/conversation_trace.jsonl.gz",
-    from: "kvcache-ai/Mooncake on GitHub, FAST25-release/traces/ (Apache-2.0)",
-    open: async (file) => asSource(await loadTrace(file, mooncakeJsonl)),
-  },
+  // Its times lie about 3 s apart.
+  mooncake: table("mooncake-fast25/conversation_trace.jsonl.gz", "kvcache-ai/Mooncake on GitHub, FAST25-release/traces/ (Apache-2.0)", { format: "mooncake", gridMs: 3000 }),
   "servegen-large": servegen("large"),
   "servegen-mid": servegen("mid"),
   "servegen-small": servegen("small"),
   "burstgpt-100": burstgpt(100),
   "burstgpt-500": burstgpt(500),
   "burstgpt-2000": burstgpt(2000),
-  philly: {
-    file: "philly/philly-2017-10.csv.gz",
-    from: "msr-fiddle/philly-traces through pkusys/ElasticFlow on GitHub, October 2017 sorted by time (CC-BY-4.0)",
-    open: async (file) => asSource(await loadTrace(file, phillyCsv)),
-  },
-  "openb-pods": {
-    file: "alibaba-openb-gpu-v2023/openb_pod_list_default.csv",
-    from: "hkust-adsl/kubernetes-scheduler-simulator on GitHub, data/csv/ (Apache-2.0)",
-    // Pods without a GPU, and those that never ran, are no work for one.
-    open: async (file) => asSource(await loadTrace(file, openbPodsCsv, { keep: ({ gpus, workMs }) => gpus !== 0 && workMs !== 0 })),
-  },
+  philly: table("philly/philly-2017-10.csv.gz", "msr-fiddle/philly-traces through pkusys/ElasticFlow on GitHub, October 2017 sorted by time (CC-BY-4.0)", { format: "philly" }),
+  "openb-pods": table("alibaba-openb-gpu-v2023/openb_pod_list_default.csv", "hkust-adsl/kubernetes-scheduler-simulator on GitHub, data/csv/ (Apache-2.0)", { format: "openb-pods" }),
   "vllm-rtx4090-llama-3.1-8b": vllmBench("RTX4090/Llama-3.1-8B"),
   "vllm-rtxpro6000-llama-3.1-8b": vllmBench("RTXPRO6000/Llama-3.1-8B"),
   "vllm-rtxpro6000-qwen3-30b-a3b": vllmBench("RTXPRO6000/Qwen3-30B-A3B-Instruct-2507"),
@@ -104,7 +110,7 @@ const SYNTHETIC = {
   "synthetic-batch": { ratePerSecond: 3.4, cv: 1.02, input: { p50: 6909, p90: 27_367, most: 85_400 }, output: { p50: 350, p90: 597, most: 1119 } },
 } satisfies Readonly<Record<string, Omit<SyntheticShape, "name" | "durationMs">>>;
 
-/** A trace of the user's own, in a format that is told from its first line: "file:" and its path. */
+/** A trace of the user's own: "file:" and its path. */
 export type OwnSource = `file:${string}`;
 
 export type SourceName = keyof typeof TRACES | keyof typeof SYNTHETIC | OwnSource;
@@ -124,15 +130,25 @@ export function sourceNames(): SourceName[] {
   return [...Object.keys(TRACES), ...Object.keys(SYNTHETIC)] as SourceName[];
 }
 
-/** Opens a source; `folder` is where the traces are, null when the caller has none. Rejects with a `TraceError` that says where to get what is missing. */
-export async function openSource(name: SourceName, folder: string | null): Promise<OpenSource> {
-  if (isSynthetic(name)) return unled(synthetic({ name, durationMs: HOUR_MS, ...SYNTHETIC[name] }));
-  if (isOwnSource(name)) {
-    const own = name.slice("file:".length);
-    return asSource(await loadTrace(own, await fileFormat(own)));
-  }
+/** The formats that a file of the user's own can have, as they are typed; which one it has is found out. */
+export const FORMAT_NAMES: readonly string[] = [...LAYOUTS.map(({ key }) => key), "servegen", "burstgpt-replay"];
+
+/**
+ * Opens a source as `reading` says; `folder` is where the traces are, null when the caller has none. Rejects with a `TraceError` that says
+ * where to get what is missing, or what in a file is wrong.
+ */
+export async function openSource(name: SourceName, folder: string | null, reading: SourceReading = {}): Promise<OpenSource> {
+  if (isSynthetic(name)) return drawn(synthetic({ name, durationMs: HOUR_MS, ...SYNTHETIC[name] }), reading);
+  if (isOwnSource(name)) return openOwn(name.slice("file:".length), reading);
   const { file, from, open }: TraceSource = TRACES[name];
-  return open(await findFile(folder, file, from));
+  return open(await findFile(folder, file, from), reading);
+}
+
+async function openOwn(file: string, reading: SourceReading): Promise<OpenSource> {
+  const { format } = reading;
+  if (format === "burstgpt-replay" || (format === undefined && /^detail_log.*\.json(\.gz)?$/.test(path.basename(file)))) return openBurstgptReplay(file, reading);
+  if (format === "servegen" || (format === undefined && isServegen(await titlesOf(file)))) return openServegen(file, reading);
+  return openTable(file, reading);
 }
 
 /** The path of a file under the folder of traces. Rejects with a `TraceError` that says where to get it when it is not there. */

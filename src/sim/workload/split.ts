@@ -9,11 +9,13 @@ export interface Share {
   readonly weight: number;
   /** Only what these senders of the stream sent, by name; undefined for what any did. */
   readonly senders?: readonly string[] | undefined;
+  /** Only what asks for these models, in the trace's words; undefined for any. */
+  readonly asked?: readonly string[] | undefined;
 }
 
 /** New senders that get the requests in proportion to their weights; what none may get is left out. Bursts stay bursts: all users share them. */
 export function split(stream: Stream, shares: readonly Share[]): Stream {
-  const choices = stream.senders.map((sender) => choiceOf(shares, sender));
+  const choices = stream.senders.map((sender, index) => choiceOf(shares, sender, stream.asked?.[index] ?? ""));
   return {
     ...changed(stream, (seed) => {
       const lots = seedFor("split", seed);
@@ -26,12 +28,13 @@ export function split(stream: Stream, shares: readonly Share[]): Stream {
       };
     }),
     senders: shares.map(({ name }) => name),
+    asked: shares.map(() => ""),
   };
 }
 
 /** Who may get a sender's requests, and the sum of their shares up to each. */
-function choiceOf(shares: readonly Share[], sender: string): { readonly places: readonly number[]; readonly upTo: readonly number[] } {
-  const places = [...shares.keys()].filter((place) => shares[place]?.senders?.includes(sender) ?? true);
+function choiceOf(shares: readonly Share[], sender: string, model: string): { readonly places: readonly number[]; readonly upTo: readonly number[] } {
+  const places = [...shares.keys()].filter((place) => (shares[place]?.senders?.includes(sender) ?? true) && (shares[place]?.asked?.includes(model) ?? true));
   const weights = places.map((place) => shares[place]?.weight ?? 0);
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   let sum = 0;

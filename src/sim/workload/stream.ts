@@ -19,6 +19,8 @@ export interface Stream {
   /** Every request lies in [0, durationMs); Infinity for one without an end. */
   readonly durationMs: number;
   readonly senders: readonly string[];
+  /** By sender, the model that its requests ask for, in the trace's words; "" where it names none. A sender that asks for several is there as often. */
+  readonly asked?: readonly string[];
   /**
    * A fresh pass in the order of time from `fromMs` (0 unless given) on. The same seed gives the same requests, wherever the pass begins.
    */

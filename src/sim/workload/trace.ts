@@ -8,44 +8,69 @@ import { TraceError } from "./trace-error.js";
 /** Rows in the order of time. */
 export interface Trace {
   readonly name: string;
+  /** As formats are called. */
+  readonly format: string;
   readonly rows: readonly TraceRow[];
+  /** Rows of the file that are no work. */
+  readonly leftOut: number;
   readonly calendar: boolean;
   /** The times were rounded down to about this, ms; 0 when they are exact. */
   readonly gridMs: number;
 }
 
-export interface LoadOptions {
-  /** Only rows at least this long after the first one, and less than `toMs` after it, ms. */
+/** Which part of a trace is wanted. */
+export interface TraceWindow {
+  /** Only rows at least this long after the earliest one, and less than `toMs` after it, ms. */
   readonly fromMs?: number;
   readonly toMs?: number;
-  /** Only rows that it is true of. */
-  readonly keep?: (row: TraceRow) => boolean;
 }
 
 // About 100 bytes each.
 const MAX_ROWS = 5_000_000;
+/** Logs that are in order write a row a little late now and then. */
+const DISORDER_MS = 60_000;
 
-/** Reads a trace. Rejects with a `TraceError` when it cannot be read, none of it is left, or more than five million rows are. */
-export async function loadTrace(path: string, format: TraceFormat, options: LoadOptions = {}): Promise<Trace> {
-  const { fromMs = Number.NEGATIVE_INFINITY, toMs = Number.POSITIVE_INFINITY, keep } = options;
-  if (!format.ordered && (options.fromMs !== undefined || options.toMs !== undefined)) throw new TraceError(`${path}: a ${format.name} trace is not in order of time and cannot be cut while it is read`);
+/**
+ * Reads a trace, or a window of it: a file in order of time no further than the window, another one twice. Rejects with a `TraceError`
+ * when it cannot be read, nothing is left, or more than five million rows are.
+ */
+export async function loadTrace(path: string, format: TraceFormat, { fromMs = 0, toMs = Number.POSITIVE_INFINITY }: TraceWindow = {}): Promise<Trace> {
+  const cut = fromMs > 0 || Number.isFinite(toMs);
   const rows: TraceRow[] = [];
-  let firstMs = Number.NaN;
+  let leftOut = 0;
+  let originMs = cut && !format.ordered ? await earliest(path, format) : Number.NaN;
+  let latestMs = Number.NEGATIVE_INFINITY;
   for await (const row of readTrace(path, format)) {
-    if (Number.isNaN(firstMs)) firstMs = row.atMs;
-    if (row.atMs - firstMs >= toMs) break;
-    if (row.atMs - firstMs < fromMs || (keep !== undefined && !keep(row))) continue;
-    if (rows.length === MAX_ROWS) throw new TraceError(`${path} has more than ${MAX_ROWS} rows: give the part of it that you want`);
+    if (Number.isNaN(originMs)) originMs = row.atMs;
+    const sinceMs = row.atMs - originMs;
+    if (cut && format.ordered) {
+      if (sinceMs < latestMs - DISORDER_MS) throw new TraceError(`${path}: a time goes back by ${Math.round((latestMs - sinceMs) / 1000)} s: sort the trace by time, to take a window of it`);
+      if (sinceMs >= toMs + DISORDER_MS) break;
+      latestMs = Math.max(latestMs, sinceMs);
+    }
+    if ((fromMs > 0 && sinceMs < fromMs) || sinceMs >= toMs) continue;
+    if (format.of === "jobs" && ((row.gpus ?? 1) === 0 || (row.workMs ?? 0) === 0)) {
+      leftOut += 1;
+      continue;
+    }
+    if (rows.length === MAX_ROWS) throw new TraceError(`${path} has more than ${MAX_ROWS} rows: take a window of it, with from_minutes and to_minutes in the scenario file`);
     rows.push(row);
   }
-  return traceOf(path.slice(path.lastIndexOf("/") + 1), rows, format);
+  return traceOf(path, rows, format, leftOut);
 }
 
-/** A trace of rows in any order; takes `rows` over. Throws a `TraceError` when there are none. */
-export function traceOf(name: string, rows: TraceRow[], format: Pick<TraceFormat, "calendar" | "gridMs">): Trace {
-  if (rows.length === 0) throw new TraceError(`${name} has no requests: give a trace with at least one`);
+async function earliest(path: string, format: TraceFormat): Promise<number> {
+  let leastMs = Number.POSITIVE_INFINITY;
+  for await (const { atMs } of readTrace(path, format)) leastMs = Math.min(leastMs, atMs);
+  return leastMs;
+}
+
+/** A trace of rows in any order; takes `rows` over. Throws a `TraceError` when there are none, or all are of one time: such a trace has no rate. */
+export function traceOf(path: string, rows: TraceRow[], format: Pick<TraceFormat, "name" | "calendar" | "gridMs">, leftOut = 0): Trace {
+  if (rows.length === 0) throw new TraceError(`${path} has no requests${leftOut > 0 ? ` (${leftOut} rows without a GPU or without time are none)` : " there"}: give a trace with some, at two times at least`);
   rows.sort((one, other) => one.atMs - other.atMs);
-  return { name, rows, calendar: format.calendar, gridMs: format.gridMs };
+  if (rows[0]?.atMs === rows.at(-1)?.atMs) throw new TraceError(`${path} has ${rows.length === 1 ? "one request" : `${rows.length} requests, all at one time`}: nobody can say how often they come; give a trace with two times at least`);
+  return { name: path.slice(path.lastIndexOf("/") + 1), format: format.name, rows, leftOut, calendar: format.calendar, gridMs: format.gridMs };
 }
 
 /** Time of the first row on the trace's own clock, ms. */
@@ -56,7 +81,7 @@ export function startOf(trace: Trace): number {
 /** How long the trace goes on: to its last row, and on for a mean gap so that an end can be followed by the start. */
 export function spanOf(trace: Trace): number {
   const spanMs = (trace.rows.at(-1)?.atMs ?? 0) - startOf(trace);
-  return spanMs + trace.gridMs + Math.max(1, spanMs / Math.max(1, trace.rows.length - 1));
+  return spanMs + trace.gridMs + spanMs / (trace.rows.length - 1);
 }
 
 /**
@@ -65,22 +90,21 @@ export function spanOf(trace: Trace): number {
  */
 export function traceStream(trace: Trace, leadMs = 0, durationMs = leadMs + spanOf(trace)): Stream {
   const shiftMs = leadMs - startOf(trace);
-  const names = new Set(trace.rows.map((row) => row.sender ?? ""));
-  const senders = [...names].sort();
-  const indexOf = new Map(senders.map((name, index) => [name, index]));
+  const { senders, asked, indexOf } = sendersOf(trace.rows);
   const request = (row: TraceRow, atMs: number): StreamRequest => ({
     atMs,
-    sender: indexOf.get(row.sender ?? "") ?? 0,
+    sender: indexOf(row),
     inputTokens: row.inputTokens,
     outputTokens: row.outputTokens,
     prefixHashes: row.prefixHashes ?? [],
-    sessionKey: "",
+    sessionKey: row.sessionKey ?? "",
     gpus: row.gpus ?? 1,
     workMs: row.workMs ?? 0,
   });
   return {
     durationMs,
     senders,
+    asked,
     *requests(seed, fromMs = 0) {
       const { rows, gridMs } = trace;
       const spread = gridMs === 0 ? null : spreadTimes(trace, seedFor(`spread ${trace.name}`, seed));
@@ -91,6 +115,18 @@ export function traceStream(trace: Trace, leadMs = 0, durationMs = leadMs + span
       }
     },
   };
+}
+
+/** Who sends in a trace: each name with each model that it asks for. */
+function sendersOf(rows: readonly TraceRow[]): { readonly senders: readonly string[]; readonly asked: readonly string[]; readonly indexOf: (row: TraceRow) => number } {
+  const pairs = new Map<string, Map<string, number>>();
+  for (const { sender = "", model = "" } of rows) {
+    const models = pairs.get(sender) ?? new Map<string, number>();
+    pairs.set(sender, models.set(model, 0));
+  }
+  const all = [...pairs].sort(([one], [other]) => (one < other ? -1 : 1)).flatMap(([sender, models]) => [...models.keys()].sort().map((model) => ({ sender, model })));
+  for (const [index, { sender, model }] of all.entries()) pairs.get(sender)?.set(model, index);
+  return { senders: all.map(({ sender }) => sender), asked: all.map(({ model }) => model), indexOf: ({ sender = "", model = "" }) => pairs.get(sender)?.get(model) ?? 0 };
 }
 
 /** Every row's time moved by a random share of the grid, and the rows' order after that. */

@@ -15,18 +15,27 @@ export function nominalWorkMs({ inputTokens, outputTokens, gpus, workMs }: Pick<
 // Enough for a mean within a percent; a day of a busy service has millions.
 const MOST_REQUESTS = 200_000;
 
-/**
- * GPU time that a stream asks for a second, ms: a thousand keeps one reference GPU busy. `factors` says by sender how heavy its
- * tokens are. Reads the first 200,000 requests at most.
- */
-export function workRate(stream: Stream, factors: readonly number[]): number {
+/** What a stream asks for. */
+export interface Survey {
+  /** GPU time a second, ms: a thousand keeps one reference GPU busy. */
+  readonly workRate: number;
+  /** By sender, the requests that were read. */
+  readonly requests: readonly number[];
+  /** Whether that was all of the stream. */
+  readonly whole: boolean;
+}
+
+/** Reads the first 200,000 requests at most. `factors` says by sender how heavy its tokens are. */
+export function survey(stream: Stream, factors: readonly number[]): Survey {
   assert(Number.isFinite(stream.durationMs), "the work of a stream without an end is not a sum");
+  const requests = stream.senders.map(() => 0);
   let sumMs = 0;
   let count = 0;
   for (const request of stream.requests(0)) {
     sumMs += nominalWorkMs(request, factors[request.sender] ?? 1);
+    requests[request.sender]! += 1;
     count += 1;
-    if (count === MOST_REQUESTS) return (sumMs / request.atMs) * 1000;
+    if (count === MOST_REQUESTS && request.atMs > 0) return { workRate: (sumMs / request.atMs) * 1000, requests, whole: false };
   }
-  return (sumMs / stream.durationMs) * 1000;
+  return { workRate: (sumMs / stream.durationMs) * 1000, requests, whole: true };
 }

@@ -130,7 +130,7 @@ export class SimulatedNode {
   /** Somebody loads all models. */
   loadModels(): void {
     const { process } = this;
-    if (!process) return;
+    if (!process || this.#servers.length === 0) return;
     this.#options.time.after(0, process, () => {
       for (const server of this.#servers) server.loadAll();
     });

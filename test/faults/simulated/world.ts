@@ -46,6 +46,7 @@ export class World {
   readonly receiver: SimulatedReceiver;
   readonly nodes: readonly SimulatedNode[];
   readonly clients: SimulatedClient[] = [];
+  readonly #specs = new Map<string, RequestSpec>();
   readonly conduct: WorkConduct = { badShare: 0, hungShare: 0, slowestStopMs: 200, badRestartShare: 0, slowestRestartMs: 2_000 };
   readonly operator: SimulatedOperator;
   readonly clientConduct: LineConduct;
@@ -165,7 +166,7 @@ export class World {
   }
 
   #specOf(requestId: string): RequestSpec | undefined {
-    return this.clients.find(({ told }) => told.spec.requestId === requestId)?.told.spec;
+    return this.#specs.get(requestId);
   }
 
   /** Another machine with the name of a node; it is not started yet, and gone when everything has healed. */
@@ -249,12 +250,14 @@ export class World {
     const times = Array.from({ length: this.#plan.requests }, () => draw.between(0, FAULTS_MS * 0.8)).sort((a, b) => a - b);
     for (const [index, atMs] of times.entries()) {
       const own = draw.of(`r${index}`);
-      const client = new SimulatedClient(specOf(index, this.#plan, gpuIds, draw), {
+      const spec = specOf(index, this.#plan, gpuIds, draw);
+      this.#specs.set(spec.requestId, spec);
+      const client = new SimulatedClient(spec, {
         time: this.time,
         draw: own,
         line: this.#line(own, "client"),
         onAnswer: (requestId, answer) => this.#onAnswer(requestId, "view" in answer ? answer.view : null),
-        onOutcome: (spec, outcome) => this.#onOutcome(spec, outcome),
+        onOutcome: (asked, outcome) => this.#onOutcome(asked, outcome),
         isPromised: (requestId) => this.#promised.has(requestId),
         onLost: (requestId) => this.#onLost(requestId),
       });

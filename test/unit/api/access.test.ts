@@ -70,6 +70,12 @@ const PATHS: Readonly<Record<string, readonly (string | undefined)[]>> = {
   "GET /api/v1/requests/{id}/result": [USER, READER, ADMIN],
 };
 
+/** Whether only admins may, and it changes something. */
+function isAdminAct(method: DescMethod): boolean {
+  const access = accessTo(method);
+  return access !== "open" && access.join() === ADMIN && !/^(Get|List)/.test(method.name);
+}
+
 /** A request of `owner`, finished, with a result. */
 function addRequest({ router }: Guarded, id: string, owner: string): void {
   const request = requestOf({ spec: specOf({ requestId: requestId(id), userId: owner as UserId }), phase: "completed" });
@@ -124,6 +130,21 @@ describe.each(METHODS.map((method) => [nameOf(method), method] as const))("%s", 
     }
     expect(served.log.entries).toEqual([]);
   });
+
+  if (isAdminAct(method))
+    test("is in the audit log when an admin did it, and when somebody else was refused it", async () => {
+      const served = await serveGuarded();
+      await served.identity.key({ roles: ["user"], user: "gone" });
+      addRequest(served, "of-admin", "admin");
+      const before = served.identity.store.entries.length;
+      expect((await callGrpc(served.grpc, method, owned(request, "admin", served), bearer(served, "admin"))).code).toBe(status.OK);
+      await callGrpc(served.grpc, method, owned(request, "user", served), bearer(served, "user"));
+      const entries = served.identity.store.entries.slice(before).filter(({ act }) => act !== "key_new_address");
+      expect(entries).toMatchObject([
+        { who: "admin", credential: expect.stringMatching(/^gr_/), outcome: "done" },
+        { who: "user", credential: expect.stringMatching(/^gr_/), outcome: "refused", subject: name },
+      ]);
+    });
 
   // gRPC alone has what agents, health checks and reflection need.
   if (![RouterService, AdminService, QuotaService, IdentityService].some((service) => service === method.parent)) return;
@@ -230,6 +251,7 @@ describe("user_id", () => {
     const served = await serveGuarded();
     expect((await callGrpc(served.grpc, method, request, bearer(served, "user"))).code).toBe(status.PERMISSION_DENIED);
     expect([served.router.specs, served.router.queries]).toEqual([[], []]);
+    expect(served.identity.store.entries.at(-1)).toMatchObject({ who: "user", act: "call", subject: "user ada", why: "speaks for another", outcome: "refused" });
     expect((await callGrpc(served.grpc, method, request, bearer(served, "admin"))).code).toBe(status.OK);
   });
 

@@ -169,6 +169,10 @@ export class FakeRouter implements RouterPort {
     if (spec.strategy === "nope") return { kind: "unknown_strategy", strategy: spec.strategy, known: ["weighted", "least_loaded"] };
     return { kind: "decision", decision };
   }
+  estimates(): ReturnType<RouterPort["estimates"]> {
+    return [{ type: "inference", modelId: "llama-2-70b", outcomes: 12, meanRelativeError: 0.25, meanRatio: 1.1, withinP90: 0.92 }];
+  }
+
   gpus(): readonly GpuView[] {
     return this.fleet;
   }

@@ -54,6 +54,13 @@ describe("reading", () => {
     expect(await idsFor(["c", "a", "c"])).toEqual(["a", "c"]);
   });
 
+  test("GpuStatus of the whole fleet tells how near estimates came", async () => {
+    router.fleet = [gpuOf("a")];
+    const all = await service.gpuStatus(create(GpuStatusRequestSchema, {}));
+    expect(all.estimates).toMatchObject([{ modelId: "llama-2-70b", type: "inference", outcomes: 12n, meanRelativeError: 0.25, meanRatio: 1.1, withinP90: 0.92 }]);
+    expect((await service.gpuStatus(create(GpuStatusRequestSchema, { gpuIds: ["a"] }))).estimates).toEqual([]);
+  });
+
   test("GpuStatus names the GPUs that it does not know", () => {
     router.fleet = [gpuOf("a")];
     expect(() => service.gpuStatus(create(GpuStatusRequestSchema, { gpuIds: ["a", "x", "y"] }))).toThrow(

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
+import type { Grant } from "../../../src/auth/authenticator.js";
 import { LOCAL_ADMIN } from "../../../src/auth/principal.js";
 import { makeKey } from "../../../src/auth/api-key.js";
 import { basic, makeIdentity, MemoryStore, OPERATOR, presenting, verdictOn, type MadeIdentity } from "./made-identity.js";
@@ -199,15 +200,28 @@ describe("certificates", () => {
   test("say who calls where the table knows their names, and turn identity on by themselves", async () => {
     const mtls = makeIdentity({ certificates });
     expect(await verdictOn(mtls, null)).toEqual(refused(/wants to know who calls/));
-    const names = { commonName: "x", subjectAltName: "DNS:n1.gpu.example" };
+    const names = { commonName: "x", subjectAltName: "DNS:n1.gpu.example", validUntilMs: Number.POSITIVE_INFINITY };
     expect(await verdictOn(mtls, null, { certificate: () => names })).toMatchObject({ principal: { name: "n1.gpu.example", roles: ["agent"], nodeIds: ["n1.gpu.example"], via: "certificate" } });
-    expect(await verdictOn(mtls, null, { certificate: () => ({ commonName: "stranger", subjectAltName: "" }) })).toEqual(refused(/has nobody with its names/));
+    expect(await verdictOn(mtls, null, { certificate: () => ({ ...names, commonName: "stranger", subjectAltName: "" }) })).toEqual(refused(/has nobody with its names/));
+    await mtls.stop();
+  });
+
+  test("of a connection that outlives them are refused to the millisecond, and what they opened is not good any more", async () => {
+    const mtls = makeIdentity({ certificates });
+    const validUntilMs = mtls.clock.atMs + 1_000;
+    const names = { commonName: "", subjectAltName: "DNS:n1.gpu.example", validUntilMs };
+    const grant = (await verdictOn(mtls, null, { certificate: () => names })) as Grant;
+    mtls.clock.atMs = validUntilMs - 1;
+    expect([grant.isGood(), (await verdictOn(mtls, null, { certificate: () => names })).kind]).toEqual([true, "granted"]);
+    mtls.clock.atMs = validUntilMs;
+    expect(grant.isGood()).toBe(false);
+    expect(await verdictOn(mtls, null, { certificate: () => names })).toEqual(refused(/^the certificate of this connection expired at \S+Z: connect anew with another one$/));
     await mtls.stop();
   });
 
   test("a header goes before the certificate, and a wrong one is not forgiven for it", async () => {
     const mtls = makeIdentity({ certificates });
-    const names = { commonName: "", subjectAltName: "DNS:n1.gpu.example" };
+    const names = { commonName: "", subjectAltName: "DNS:n1.gpu.example", validUntilMs: Number.POSITIVE_INFINITY };
     const text = await mtls.key({ roles: ["admin"] });
     expect(await verdictOn(mtls, `Bearer ${text}`, { certificate: () => names })).toEqual(granted("ada", "key"));
     expect(await verdictOn(mtls, `Bearer ${makeKey().text}`, { certificate: () => names })).toEqual(refused(/not one of this router/));

@@ -564,7 +564,7 @@ describe("learning", () => {
       world.submit(id);
       world.end(id, "succeeded", { statistics: { runMs: 400, firstOutputMs: 0, inputTokens: 0, outputTokens: 0, peakMemoryMib: 700 } });
     }
-    expect(world.engine.explain(spec("next"), world.nowMs).estimate).toEqual({ memoryMib: 700, durationMs: 400, source: "learned" });
+    expect(world.engine.explain(spec("next"), world.nowMs).estimate).toEqual({ memoryMib: 700, durationMs: 400, source: "learned", p90Ms: 400 });
   });
 
   test("raises the performance index of a GPU that is faster than its like", () => {

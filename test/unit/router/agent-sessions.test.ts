@@ -391,7 +391,9 @@ describe("What is sent", () => {
 });
 
 describe("who an agent may say that it is", () => {
-  const agentOf = (...nodeIds: string[]): Caller => ({ principal: { ...LOCAL_ADMIN, roles: ["agent"], nodeIds }, address: "", isGood: () => true });
+  const refusedTo: string[] = [];
+  beforeEach(() => void refusedTo.splice(0));
+  const agentOf = (...nodeIds: string[]): Caller => ({ principal: { ...LOCAL_ADMIN, roles: ["agent"], nodeIds }, address: "", isGood: () => true, refused: (what, why) => refusedTo.push(`${what}: ${why}`) });
   const hello = (caller: Caller): { code: number; details: string }[] => {
     const stream = new FakeStream(caller);
     const refusals: { code: number; details: string }[] = [];
@@ -413,5 +415,6 @@ describe("who an agent may say that it is", () => {
     expect(hello(agentOf("node-b"))).toEqual([{ code: status.PERMISSION_DENIED, details: "The agent's key is not for node node-a: make one with `gpu-router keys create --role agent --node node-a`." }]);
     expect(hello({ ...agentOf("node-a"), principal: { ...LOCAL_ADMIN, roles: ["admin"] } })).toHaveLength(1);
     expect([events.length, sessions.connectedNodes]).toEqual([before, 1]);
+    expect(refusedTo).toEqual(["node node-a: speaks for another", "node node-a: speaks for another"]);
   });
 });

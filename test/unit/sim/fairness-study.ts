@@ -6,13 +6,12 @@ import { simpleFleet } from "../../../src/sim/fleets.js";
 import { NO_FAULTS, simulate } from "../../../src/sim/simulation.js";
 import type { TenantSlo } from "../../../src/sim/workload/arrival.js";
 import { askedMs, backlogged, givenMs, jain, lightUsers, p95WaitMs, priceOn, sumOf, type Served } from "./fairness-measures.js";
-import { FLOODER, floodedLoad, MINUTE_MS, type FloodedLoad, type Sent } from "./flooded-load.js";
+import { FLOODER, floodedLoad, MINUTE_MS, type Sent } from "./flooded-load.js";
 
-const KIND = "A100-80GB";
-const MODEL = "llama-3.1-8b";
-const GPUS = 4;
+export const KIND = "A100-80GB";
+export const MODEL = "llama-3.1-8b";
+export const GPUS = 4;
 const SLOTS = DEFAULT_CORE_SETTINGS.maxConcurrentTasksPerGpu;
-const DURATION_MS = 10 * MINUTE_MS;
 /** By then the line has formed, and lengths are learned. */
 const FROM_MS = 2 * MINUTE_MS;
 /** What the GPUs are asked for, in nominal GPU time, when it is measured what they can do. */
@@ -22,6 +21,8 @@ const OVERLOAD = 1.3;
 export interface FairnessStage {
   readonly strategy: string;
   readonly seed: number;
+  /** How long requests arrive: minutes, from three to ten. */
+  readonly minutes?: number;
   /** What every request is promised; null for nothing. */
   readonly slo?: TenantSlo | null;
   /** Of users by their index, the busiest first; 1 for the others. */
@@ -43,18 +44,40 @@ export interface FairnessFindings {
 
 const price = priceOn(KIND, MODEL, SLOTS);
 
+/** Requests that ask for 1.3 times what the GPUs can do, in the order of time; and what they can do, GPU time a ms. */
+export interface Flood {
+  readonly users: readonly string[];
+  readonly sent: readonly Sent[];
+  readonly capacity: number;
+}
+
+/** Finds out what the GPUs can do under the stage's strategy, and asks for 1.3 times that. */
+export async function floodFor(stage: FairnessStage): Promise<Flood> {
+  const durationMs = durationOf(stage);
+  const { users, asking } = await floodedLoad(stage.seed, durationMs, price);
+  const saturated = run({ ...stage, slo: null }, users, asking(SATURATION * GPUS * durationMs), 0);
+  const capacity = sumOf(givenMs(saturated, users.length, FROM_MS, durationMs)) / (durationMs - FROM_MS);
+  return { users, sent: asking(OVERLOAD * capacity * durationMs), capacity };
+}
+
+export function withoutFlood(sent: readonly Sent[]): Sent[] {
+  return sent.filter(({ user }) => user !== FLOODER);
+}
+
+/** All of it in the simulator. */
 export async function studyFairness(stage: FairnessStage): Promise<FairnessFindings> {
-  const load = await floodedLoad(stage.seed, DURATION_MS, price);
-  const users = load.users.length;
-  const saturated = run(load, load.asking(SATURATION * GPUS * DURATION_MS), { ...stage, slo: null }, 0);
-  const capacity = sumOf(givenMs(saturated, users, FROM_MS, DURATION_MS)) / (DURATION_MS - FROM_MS);
-  const sent = load.asking(OVERLOAD * capacity * DURATION_MS);
-  const flooded = run(load, sent, stage);
-  const calm = run(load, sent.filter(({ user }) => user !== FLOODER), stage);
-  const asked = askedMs(sent, users).map((ms) => ms / DURATION_MS / capacity);
+  const flood = await floodFor(stage);
+  const [flooded, calm] = [flood.sent, withoutFlood(flood.sent)].map((sent) => run(stage, flood.users, sent)) as [Served[], Served[]];
+  return findingsOf(stage, flood, flooded, calm);
+}
+
+/** What came of the flood, and of the same without it. */
+export function findingsOf(stage: FairnessStage, { users: { length: users }, sent, capacity }: Flood, flooded: readonly Served[], calm: readonly Served[]): FairnessFindings {
+  const durationMs = durationOf(stage);
+  const asked = askedMs(sent, users).map((ms) => ms / durationMs / capacity);
   const light = lightUsers(asked, 1);
   const { weights = [] } = stage;
-  const minutes = Array.from({ length: (DURATION_MS - FROM_MS) / MINUTE_MS }, (_, minute) => {
+  const minutes = Array.from({ length: (durationMs - FROM_MS) / MINUTE_MS }, (_, minute) => {
     const fromMs = FROM_MS + minute * MINUTE_MS;
     const waiting = backlogged(flooded, users, fromMs, fromMs + MINUTE_MS);
     const given = givenMs(flooded, users, fromMs, fromMs + MINUTE_MS);
@@ -62,12 +85,12 @@ export async function studyFairness(stage: FairnessStage): Promise<FairnessFindi
   });
   return {
     minutes,
-    given: givenMs(flooded, users, FROM_MS, DURATION_MS).map((ms) => ms / (DURATION_MS - FROM_MS) / capacity),
+    given: givenMs(flooded, users, FROM_MS, durationMs).map((ms) => ms / (durationMs - FROM_MS) / capacity),
     asked,
     light,
     lightRequests: sent.filter(({ user }) => light.includes(user)).length,
-    p95FloodedMs: p95WaitMs(flooded, light, FROM_MS, DURATION_MS),
-    p95CalmMs: p95WaitMs(calm, light, FROM_MS, DURATION_MS),
+    p95FloodedMs: p95WaitMs(flooded, light, FROM_MS, durationMs),
+    p95CalmMs: p95WaitMs(calm, light, FROM_MS, durationMs),
   };
 }
 
@@ -79,7 +102,12 @@ export function fairnessText({ strategy, seed }: FairnessStage, { minutes, light
   return `${strategy}, seed ${seed}: Jain at least ${least.toFixed(3)} of ${counts.join(" to ")} backlogged; p95 wait of ${light.length} light users (${lightRequests} requests) ${waits}`;
 }
 
-function run({ users }: FloodedLoad, sent: readonly Sent[], { strategy, slo = null, seed, weights = [] }: FairnessStage, drainMs = Number.POSITIVE_INFINITY): Served[] {
+function durationOf({ minutes = 10 }: FairnessStage): number {
+  return minutes * MINUTE_MS;
+}
+
+function run(stage: FairnessStage, users: readonly string[], sent: readonly Sent[], drainMs = Number.POSITIVE_INFINITY): Served[] {
+  const { strategy, slo = null, seed, weights = [] } = stage;
   const { requests } = simulate({
     policy: strategy,
     scenario: "m-large",
@@ -89,7 +117,7 @@ function run({ users }: FloodedLoad, sent: readonly Sent[], { strategy, slo = nu
     fleet: simpleFleet([{ kind: KIND, gpus: GPUS, nodes: 1 }]),
     workload: {
       tenants: users.map((name) => ({ name, modelId: MODEL, type: "inference", priority: 3, slo })),
-      durationMs: DURATION_MS,
+      durationMs: durationOf(stage),
       arrivals: () => sent.map(({ atMs, user, inputTokens, outputTokens }) => ({ atMs, tenant: user, inputTokens, outputTokens, prefixHashes: [], sessionKey: "", gpus: 1, workMs: 0 })),
     },
     loaded: Array.from({ length: GPUS }, () => [MODEL]),

@@ -38,7 +38,7 @@ test("a stratified cut keeps each model's share, has exactly as many GPUs, and g
 
 test("a node that cannot be read is named by its line, a model that is not known by its node", async () => {
   const folder = await folderWith({ "nodes.csv": `${HEADING}\nn1,1,1,2,T4\nn2,1,1,0,T4\n`, "none.csv": `${HEADING}\n` });
-  await expect(readOpenbNodes(path.join(folder, "nodes.csv"))).rejects.toThrow(/nodes\.csv:3: not a node with GPUs .*: n2,1,1,0,T4/);
+  await expect(readOpenbNodes(path.join(folder, "nodes.csv"))).rejects.toThrow(/nodes\.csv:3: not a node with GPUs: it has sn "n2", gpu "0", model "T4"/);
   await expect(readOpenbNodes(path.join(folder, "none.csv"))).rejects.toThrow(/none\.csv has no nodes/);
   await expect(readOpenbNodes(path.join(folder, "absent.csv"))).rejects.toThrow(/cannot read the trace .*absent\.csv/);
   expect(() => openbFleet([{ name: "n1", model: "X9", gpus: 1 }])).toThrow("node n1 has GPUs of model X9");

@@ -1,5 +1,6 @@
 // The terms of `hybrid`, all in seconds: what a GPU costs this request and what this request costs the GPU's others. Predicted from the
 // work ledger and the learned rates. Work that is not measured in tokens shares its GPU evenly with what is there.
+import { isRecognizable } from "../../fleet/read-before.js";
 import { dueAtMs, isBackground, wishesOf } from "../../model/request.js";
 import type { Ask, RequestScorer } from "../contract.js";
 import type { Prediction } from "../prediction.js";
@@ -99,10 +100,11 @@ function chance(expectedMs: number, mayTakeMs: number): number {
 /**
  * A prompt that stays where it was read leaves other caches to other prompts, and the next turn of its conversation finds it there: worth
  * this many readings beside the one that it spares, and one for each request that runs there and is not stopped by it. Work in the
- * background is no conversation, and who is late needs any GPU that is free: they must not crowd one.
+ * background is no conversation, and who is late needs any GPU that is free: they must not crowd one. A session's context is read again
+ * by its own next turns only, which are a handful.
  */
 const REUSE = 64;
-const REUSE_BACKGROUND = 8;
+const REUSE_FEW = 8;
 
 /** What is read where it was read before: a gain beside the time that it spares, which the other terms have. */
 export const affinitySeconds = (prediction: Prediction): RequestScorer => ({
@@ -112,8 +114,9 @@ export const affinitySeconds = (prediction: Prediction): RequestScorer => ({
     return ((reuse(ask) + fleet.work.held[gpu]!) * prediction.makeFor(fleet, ask, gpu).savedMs[gpu]!) / 1000;
   },
   add(fleet, ask, candidates, count, weight, totals) {
-    if (ask.estimate.outputTokens === undefined || wishesOf(ask.spec).prefixHashes.length === 0) return;
-    const { savedMs } = prediction.make(fleet, ask, candidates, count);
+    if (ask.estimate.outputTokens === undefined || !isRecognizable(ask.spec)) return;
+    const { savedMs, saves } = prediction.make(fleet, ask, candidates, count);
+    if (!saves) return;
     const { held } = fleet.work;
     const perMs = weight / 1000;
     const readings = reuse(ask);
@@ -122,5 +125,5 @@ export const affinitySeconds = (prediction: Prediction): RequestScorer => ({
 });
 
 function reuse(ask: Ask): number {
-  return ask.late || isBackground(ask.spec) ? REUSE_BACKGROUND : REUSE;
+  return ask.late || isBackground(ask.spec) || wishesOf(ask.spec).prefixHashes.length === 0 ? REUSE_FEW : REUSE;
 }

@@ -1,8 +1,8 @@
 // The default: predicted seconds, promises that are kept, batch work in what is left. What it needs beside scores lies elsewhere: the
 // order of the line in queue/, the models' places in placement/, the predictions in fleet/work-ledger.ts.
 import type { Fleet } from "../../fleet/fleet.js";
-import { BLOCK_TOKENS } from "../../fleet/prefix-index.js";
-import { dueAtMs, firstOutputDueAtMs, isPromised, wishesOf } from "../../model/request.js";
+import { mostReadBefore } from "../../fleet/read-before.js";
+import { dueAtMs, firstOutputDueAtMs, isPromised } from "../../model/request.js";
 import type { CoreSettings } from "../../settings.js";
 import type { Ask, FromSettings, RequestFilter, Strategy } from "../contract.js";
 import { batchShare } from "../filters/batch-share.js";
@@ -54,9 +54,7 @@ function filtersOf(settings: CoreSettings, prediction: Prediction): readonly Req
 function tooLate(fleet: Fleet, { spec, estimate, acceptedAtMs, nowMs, gpus }: Ask, affinity: boolean): boolean {
   if (!isPromised(spec)) return false;
   const { inputTokens = 0, outputTokens = 0 } = estimate;
-  const { prefixHashes } = wishesOf(spec);
-  const cachedTokens = affinity && prefixHashes.length > 0 ? fleet.prefixes.longest(spec.modelId, prefixHashes) * BLOCK_TOKENS : 0;
-  const unread = Math.max(0, inputTokens - cachedTokens);
+  const unread = inputTokens - (affinity ? mostReadBefore(fleet, spec, inputTokens, nowMs) : 0);
   const { prefillMsPerToken, stepBaseMs, stepMsPerRequest } = fleet.work.times.of(spec.modelId);
   const { serving } = fleet.runners.for(fleet, spec.modelId, spec.type, gpus);
   let readMs = Number.POSITIVE_INFINITY;

@@ -7,8 +7,9 @@
 import path from "node:path";
 
 import { TraceError } from "../trace-error.js";
+import { isTokenCount } from "./cells.js";
 import { isRecord, readJson } from "./read-json.js";
-import { isTokenCount, type TraceRow } from "./trace-format.js";
+import type { TraceRow } from "./trace-format.js";
 
 interface LoggedRequest {
   readonly sentSeconds: number;

@@ -3,10 +3,10 @@
 // hours, of fifteen of them. servegen-stream.ts draws requests.
 import path from "node:path";
 
-import { TraceError, unreadable } from "../trace-error.js";
+import { TraceError } from "../trace-error.js";
+import { isTokenCount, span } from "./cells.js";
+import { hasColumns, readTable } from "./csv-table.js";
 import { isRecord, readJson } from "./read-json.js";
-import { readLines } from "./read-lines.js";
-import { isHeading, isTokenCount } from "./trace-format.js";
 
 /** Ten minutes of a client that sent something in them. */
 export interface ClientWindow {
@@ -43,9 +43,13 @@ export interface ServegenTrace {
 
 export const CLIENT_WINDOW_MS = 600_000;
 
-const HEADING = "client,t_s,rate_rps,cv,pattern,shape,scale";
-const ROW = /^(\w+),(\d+),([\d.eE+-]+),([\d.eE+-]+),(Gamma|Weibull),[\d.eE+-]+,[\d.eE+-]+$/;
+const COLUMNS = ["client", "t_s", "rate_rps", "cv", "pattern"] as const;
 const MAX_ROWS = 1_000_000;
+
+/** Whether a file with these titles is a table of clients. */
+export function isServegen(titles: readonly string[]): boolean {
+  return hasColumns(titles, COLUMNS);
+}
 
 /** Reads both files; the one of lengths lies beside the one of clients. Rejects with a `TraceError` that names file and line. */
 export async function readServegen(clientsPath: string): Promise<ServegenTrace> {
@@ -66,23 +70,18 @@ export async function readServegen(clientsPath: string): Promise<ServegenTrace> 
 }
 
 async function readClients(file: string): Promise<(ClientWindow & { readonly client: string })[]> {
-  const rows: (ClientWindow & { readonly client: string })[] = [];
-  let lineNumber = 0;
-  try {
-    for await (const line of readLines(file)) {
-      lineNumber += 1;
-      if (line.trim() === "" || (lineNumber === 1 && isHeading(HEADING, line))) continue;
-      const match = ROW.exec(line);
-      const [, client = "", seconds, rate, cv, pattern] = match ?? [];
-      const row = { client, atMs: Number(seconds) * 1000, ratePerSecond: Number(rate), cv: Number(cv), pattern: pattern === "Weibull" ? ("Weibull" as const) : ("Gamma" as const) };
-      if (match === null || !(row.ratePerSecond > 0) || !(row.cv > 0)) throw new TraceError(`${file}:${lineNumber}: not a row of a ServeGen client table (${HEADING}): ${line.slice(0, 80)}`);
-      if (rows.push(row) > MAX_ROWS) throw new TraceError(`${file} has more than ${MAX_ROWS} rows`);
-    }
-  } catch (error) {
-    throw error instanceof TraceError ? error : unreadable(file, error);
-  }
+  const rows = await readTable(file, "ServeGen client table", COLUMNS, MAX_ROWS);
   if (rows.length === 0) throw new TraceError(`${file} has no clients`);
-  return rows;
+  return rows.map(({ cells: { client, t_s: seconds, rate_rps: rate, cv, pattern }, where }) => {
+    const fail = (column: string, value: string, wanted: string): never => {
+      throw new TraceError(`${where}: not a row of a ServeGen client table: the column "${column}" is ${JSON.stringify(value).slice(0, 60)}, which is no ${wanted}`);
+    };
+    const row = { client: client || fail("client", client, "name"), atMs: span(seconds, "s"), ratePerSecond: span(rate, "ms"), cv: span(cv, "ms") };
+    if (Number.isNaN(row.atMs)) return fail("t_s", seconds, "number of seconds");
+    if (!(row.ratePerSecond > 0)) return fail("rate_rps", rate, "rate above 0");
+    if (!(row.cv > 0)) return fail("cv", cv, "coefficient of variation above 0");
+    return { ...row, pattern: pattern === "Gamma" || pattern === "Weibull" ? pattern : fail("pattern", pattern, "Gamma and no Weibull") };
+  });
 }
 
 function readLengths(file: string, json: Record<string, unknown>, startMs: number): Map<string, LengthWindow[]> {

@@ -5,8 +5,7 @@ import path from "node:path";
 
 import { seededRandom } from "../../../../src/lib/random.js";
 import { measureSchedule, schedule, spread, type ScheduledRequest, type ScheduleOptions, type TraceSource } from "../../../../src/cli/replay/schedule.js";
-import { azureCsv } from "../../../../src/sim/workload/formats/azure-csv.js";
-import { mooncakeJsonl } from "../../../../src/sim/workload/formats/mooncake-jsonl.js";
+import { fileFormat } from "../../../../src/sim/workload/formats/detect-format.js";
 import type { TraceRow } from "../../../../src/sim/workload/formats/trace-format.js";
 import { AZURE_CODE, AZURE_CONV, MOONCAKE, testWithTraces } from "../real-traces.js";
 
@@ -25,7 +24,7 @@ async function* from<T>(items: readonly T[]): AsyncGenerator<T> {
 async function trace(tenant: string, content: string): Promise<TraceSource> {
   const file = path.join(await mkdtemp(path.join(tmpdir(), "schedule-")), tenant);
   await writeFile(file, content);
-  return { path: file, tenant, priorities: [0], format: content.startsWith("{") ? mooncakeJsonl : azureCsv };
+  return { path: file, tenant, priorities: [0], format: await fileFormat(file) };
 }
 
 const azure = (tenant: string, ...times: string[]): Promise<TraceSource> =>
@@ -127,7 +126,7 @@ describe("schedule", () => {
   });
 
   testWithTraces("the first twenty minutes of both Azure traces are two tenants in order of time", async () => {
-    const sources = [AZURE_CONV, AZURE_CODE].map((file) => ({ path: file, tenant: path.basename(file), format: azureCsv, priorities: [0] }));
+    const sources = await Promise.all([AZURE_CONV, AZURE_CODE].map(async (file) => ({ path: file, tenant: path.basename(file), format: await fileFormat(file), priorities: [0] })));
     const requests = await collect(schedule(sources, { ...ALL, durationMs: 1_200_000, speed: 20 }));
     expect(requests.every(({ dueMs }, index) => dueMs <= 60_000 && dueMs >= (requests[index - 1]?.dueMs ?? 0))).toBe(true);
     const of = (name: string): number => requests.filter(({ tenant }) => tenant.includes(name)).length;
@@ -135,7 +134,7 @@ describe("schedule", () => {
   });
 
   testWithTraces("Mooncake, spread over its 3 s, has the inter-arrival variation of a Poisson process", async () => {
-    const requests = await collect(schedule([{ path: MOONCAKE, tenant: "m", format: mooncakeJsonl, priorities: [0] }], ALL));
+    const requests = await collect(schedule([{ path: MOONCAKE, tenant: "m", format: await fileFormat(MOONCAKE), priorities: [0] }], ALL));
     expect(requests).toHaveLength(12_031);
     const gaps = requests.slice(1).map(({ dueMs }, index) => dueMs - (requests[index]?.dueMs ?? 0));
     const mean = gaps.reduce((sum, gap) => sum + gap, 0) / gaps.length;

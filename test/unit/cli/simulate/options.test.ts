@@ -90,14 +90,32 @@ describe("scenarios", () => {
     expect(scenario.parts[0]?.source).toBe(`file:${path.join(directory, "sub/t.csv")}`);
   });
 
+  test("what a trace of one's own is like can be said, where it cannot be found out", () => {
+    const part = `{ name: chat, source: "file:t.csv", format: azure, time_unit: ms, grid_seconds: 1, from_minutes: 5, to_minutes: 65, columns: { time: when, input_tokens: in }, model_map: { "GPT-4": llama-3.1-70b, "*": mistral-7b }, users: [{ name: web }] }`;
+    const scenario = open(`name: mine\nfleet: { openb_gpus: 4, nodes: nodes.csv, kinds: { A30: A10G } }\nparts: [${part}]\n`);
+    expect(scenario.parts[0]).toMatchObject({
+      reading: { format: "azure", timeUnit: "ms", gridMs: 1000, fromMs: 300_000, toMs: 3_900_000, columns: { time: "when", inputTokens: "in" } },
+      modelMap: { "GPT-4": "llama-3.1-70b", "*": "mistral-7b" },
+    });
+    expect(scenario.models).toEqual(["llama-3.1-70b", "mistral-7b"]);
+    expect(scenario.fleet).toEqual({ openbGpus: 4, nodes: path.join(directory, "nodes.csv"), kinds: { A30: "A10G" } });
+  });
+
   test.each([
     ["name: mine", /fleet/],
+    [`name: mine\nfleet: { openb_gpus: 4 }\n${PARTS.replace(", models: { mistral-7b: 1 }", "")}`, /says not which models "web" of "chat" asks for/],
+    [`name: mine\nfleet: { openb_gpus: 4 }\n${PARTS.replace("name: chat,", "name: chat, model_map: { a: mistral-7b },")}`, /says twice which models/],
+    [`name: mine\nfleet: { openb_gpus: 4 }\n${PARTS.replace("name: chat,", "name: chat, from_minutes: 5, to_minutes: 5,")}`, /ends before it begins/],
+    [`name: mine\nfleet: { openb_gpus: 4 }\n${PARTS.replace("name: chat,", "name: chat, format: azur,")}`, /format/],
+    [`name: mine\nfleet: { openb_gpus: 4 }\n${PARTS.replace("name: chat,", "name: chat, columns: { when: a },")}`, /columns/],
     [`name: mine\nfleet: {}\n${PARTS}`, /either groups or openb_gpus/],
     [`name: mine\nfleet: { openb_gpus: 4 }\n${PARTS.replace("synthetic-conv", "nowhere")}`, /one of azure-conv/],
     [`name: mine\nfleet: { openb_gpus: 4 }\n${PARTS.replace("mistral-7b", "mistral-8b")}`, /"mistral-8b", which is not known: take one of llama/],
     [`name: mine\nfleet: { openb_gpus: 4 }\nspeed: 3\n${PARTS}`, /speed/],
     [`name: mine\nfleet: { openb_gpus: 4 }\nfloods: [{ part: chat, user: app, from_minutes: 1, to_minutes: 2, factor: 3 }]\n${PARTS}`, /flood of "app"/],
     [`name: mine\nfleet: { openb_gpus: 4 }\n${PARTS.replace("name: chat,", "name: chat, amount: { kind: work, ratio: 1, of: [code] },")}`, /part "code"/],
+    [`name: mine\nfleet: { openb_gpus: 4 }\n${PARTS.replace("name: chat,", "name: chat, amount: { kind: work, ratio: 1, of: [chat] },")}`, /as much of "chat" as of itself/],
+    [`name: mine\nfleet: { openb_gpus: 4 }\n${PARTS.replace(" }] }]", " }] }, { name: chat, source: mooncake, users: [{ name: w, models: { mistral-7b: 1 } }] }]")}`, /two parts with the name "chat"/],
     ["name: [", /not valid YAML/],
   ])("a file that is wrong says where: %s", (text, message) => {
     expect(() => open(text)).toThrow(message);

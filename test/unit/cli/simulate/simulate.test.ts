@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
-import { strategyNames } from "../../../../src/sim/policies.js";
+import { ABLATIONS, strategyNames } from "../../../../src/sim/policies.js";
 import { run, testTerminal } from "../test-terminal.js";
 
 const QUICK = ["--jobs", "0", "--minutes", "0.1", "--seeds", "1"];
@@ -44,7 +44,7 @@ describe("gpu-router simulate", () => {
 
   test("pieces and isolation make a difference to settings alone: the requests are the same", async () => {
     const runs = await simulated(...QUICK, "--policy", "ablations,round_robin@1/8", "--load", "0.5");
-    expect(runs).toHaveLength(10);
+    expect(runs).toHaveLength(ABLATIONS.length + 2);
     expect(new Set(runs.map(({ requests }) => requests)).size).toBe(1);
   }, 120_000);
 
@@ -57,6 +57,13 @@ describe("gpu-router simulate", () => {
     expect(out).toContain("In SLO by user, load 0.5");
     expect(out).toContain("synthetic-reviewer");
   }, 120_000);
+
+  test("a run without a request is refused, not praised", async () => {
+    const { code, err } = await run(["simulate", "--jobs", "0", "--seeds", "1", "--minutes", "0.00001", "--policy", "hybrid"]);
+    expect([code, err]).toEqual([1, expect.stringContaining("no request comes in this time: give more --minutes, or a larger --load")]);
+    const search = await run(["simulate", "--jobs", "0", "--seeds", "1", "--minutes", "0.00001", "--policy", "hybrid", "--goodput"]);
+    expect([search.code, search.err]).toEqual([1, expect.stringContaining("asks for nothing with seed 1")]);
+  });
 
   describe("files", () => {
     const html = path.join(directory, "report.html");

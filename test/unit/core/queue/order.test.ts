@@ -2,7 +2,7 @@
 import { describe, expect, test } from "@jest/globals";
 import * as fc from "fast-check";
 import type { EligibilityClass, Waiting } from "../../../../src/core/queue/waiting-queue.js";
-import { WaitingQueue } from "../../../../src/core/queue/waiting-queue.js";
+import { WaitingQueue, type QueueOrder } from "../../../../src/core/queue/waiting-queue.js";
 import { NO_WISHES, type Priority } from "../../../../src/core/model/request.js";
 import type { UserId } from "../../../../src/core/model/ids.js";
 import { seededRandom } from "../../../../src/lib/random.js";
@@ -38,8 +38,8 @@ function waiting(id: string, over: Over = {}): Waiting {
   };
 }
 
-function queueOf(all: readonly Waiting[], maxWaitMs?: number): WaitingQueue {
-  const queue = new WaitingQueue(maxWaitMs);
+function queueOf(all: readonly Waiting[], maxWaitMs?: number, order?: QueueOrder): WaitingQueue {
+  const queue = new WaitingQueue(maxWaitMs, new Map(), order);
   for (const one of all) queue.push(one);
   return queue;
 }
@@ -85,6 +85,29 @@ describe("within a user", () => {
     // Passing all that can wait each time takes half a minute.
     expect(performance.now() - startedMs).toBeLessThan(3_000);
     expect(first(queue).head.spec.requestId).toBe("urgent0");
+  });
+});
+
+describe("orders that are taken out, to see what they are worth", () => {
+  const mixed = (): Waiting[] => [
+    waiting("low, due first", { user: "busy", priority: 1, dueAtMs: NOW + 1 }),
+    waiting("late", { user: "busy", priority: 5, late: true, dueAtMs: NOW }),
+    waiting("high", { user: "busy", priority: 5, dueAtMs: NOW + 100 }),
+    waiting("high again", { user: "busy", priority: 5, dueAtMs: NOW + 110 }),
+    waiting("high of another", { user: "idle", priority: 5, dueAtMs: NOW + 200 }),
+  ];
+
+  test("all orders together", () => {
+    expect(served(queueOf(mixed()))).toEqual(["high", "high of another", "high again", "late", "low, due first"]);
+  });
+
+  test("without bands a low priority that is due first goes first, the late still last", () => {
+    expect(served(queueOf(mixed(), undefined, { bands: false, fairUsers: false }))).toEqual(["low, due first", "high", "high again", "high of another", "late"]);
+    expect(served(queueOf(mixed(), undefined, { bands: false, fairUsers: true }))).toEqual(["low, due first", "high of another", "high", "high again", "late"]);
+  });
+
+  test("without fairness a user's many go before another's one that is due later", () => {
+    expect(served(queueOf(mixed(), undefined, { bands: true, fairUsers: false }))).toEqual(["high", "high again", "high of another", "late", "low, due first"]);
   });
 });
 

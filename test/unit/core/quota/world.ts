@@ -1,5 +1,7 @@
 // An engine under quotas, for the tests of limits: submits for users, counts what is on GPUs.
+import { Engine } from "../../../../src/core/engine.js";
 import type { Record } from "../../../../src/core/records.js";
+import { takeSnapshot } from "../../../../src/core/snapshot.js";
 import { NO_LIMITS, type QuotaLimits, type QuotaMode, type QuotaOverride, type SubjectKind } from "../../../../src/core/model/quota.js";
 import type { UserId } from "../../../../src/core/model/ids.js";
 import type { SubmitOutcome } from "../../../../src/core/events.js";
@@ -48,6 +50,21 @@ export class QuotaWorld extends World {
     this.nowMs += ranMs;
     this.end(requestId);
     return requestId;
+  }
+
+  /** The router dies and comes back by its records or by a snapshot; its agents still have what they had. */
+  restart(as: "replay" | "snapshot"): void {
+    const before = this.engine.state;
+    const engine = new Engine(this.settings, as === "snapshot" ? structuredClone(takeSnapshot(before)) : null);
+    if (as === "replay") for (const record of this.records) engine.replay(record);
+    const nodes = [...before.fleet.nodes.values()].map(({ nodeId, gpus }) => ({
+      nodeId,
+      gpus: gpus.map((gpu) => before.fleet.inventory[gpu]!),
+      held: before.onNode(nodeId).map(({ spec: { requestId }, attempt }) => ({ requestId, attempt })),
+    }));
+    Object.assign(this, { engine });
+    this.step({ kind: "take_over", epoch: before.epoch + 1 });
+    for (const { nodeId, gpus, held } of nodes) this.connect(nodeId, gpus, { held });
   }
 
   account(user: string) {

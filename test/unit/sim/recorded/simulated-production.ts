@@ -74,6 +74,8 @@ function arrivals(count: number): Arrival[] {
     const lot = random();
     const common = { atMs: index * 250 + Math.floor(random() * 200), prefixHashes: [], sessionKey: "", gpus: 1 };
     if (lot > 0.97) return { ...common, tenant: 2, inputTokens: 0, outputTokens: 0, workMs: 2_000 };
-    return { ...common, tenant: lot > 0.7 ? 1 : 0, inputTokens: 100 + Math.floor(random() * 2_000), outputTokens: 20 + Math.floor(random() * 200), workMs: 0 };
+    const work = { inputTokens: 100 + Math.floor(random() * 2_000), outputTokens: 20 + Math.floor(random() * 200), workMs: 0 };
+    // Some answers have no tokens, as embeddings do.
+    return { ...common, tenant: lot > 0.7 ? 1 : 0, ...work, ...(lot < 0.05 && { outputTokens: 0 }) };
   });
 }

@@ -18,7 +18,7 @@ const HOUR = synthetic({ name: "synthetic", ratePerSecond: 2, cv: 2, input: { p5
 const TRACE = traceOf(
   "grid",
   Array.from({ length: 400 }, (_, index) => ({ atMs: 50_000 + Math.floor(index / 4) * 3000, inputTokens: index, outputTokens: 1, prefixHashes: [0, index], sender: index % 3 === 0 ? "a" : "b" })),
-  { calendar: false, gridMs: 3000 },
+  { name: "test", calendar: false, gridMs: 3000 },
 );
 const GRID = traceStream(TRACE);
 
@@ -145,7 +145,7 @@ describe("load", () => {
   });
 
   test("pacing keeps as many GPUs busy: jobs come faster and take less", () => {
-    const jobs = traceStream(traceOf("jobs", [0, 1, 2].map((hour) => ({ atMs: hour * 3_600_000, inputTokens: 0, outputTokens: 0, gpus: 2, workMs: 7_200_000 })), { calendar: true, gridMs: 0 }));
+    const jobs = traceStream(traceOf("jobs", [0, 1, 2].map((hour) => ({ atMs: hour * 3_600_000, inputTokens: 0, outputTokens: 0, gpus: 2, workMs: 7_200_000 })), { name: "test", calendar: true, gridMs: 0 }));
     expect([...pace(jobs, 60).requests(1)].map(({ atMs, workMs, gpus }) => [atMs, workMs, gpus])).toEqual([[0, 120_000, 2], [60_000, 120_000, 2], [120_000, 120_000, 2]]);
   });
 
