@@ -93,9 +93,7 @@ export class Engine {
   }
 
   /** How near estimates of time came, by type and model: those with most outcomes first, at most `most`. */
-  estimateAccuracy(most: number): readonly EstimateAccuracy[] {
-    return this.#estimator.accuracy(most);
-  }
+  readonly estimateAccuracy = (most: number): readonly EstimateAccuracy[] => this.#estimator.accuracy(most);
 
   get strategyNames(): readonly string[] {
     return this.#scheduler.strategyNames;

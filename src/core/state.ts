@@ -257,7 +257,7 @@ export class State {
     }
     this.batches.check([...this.requests.values()].map(({ spec }) => ({ spec, gpus: this.#holdings.get(spec.requestId)?.gpus ?? [] })));
     assert(this.queue.size + this.#retrying.size + this.#holdings.size === this.requests.size, "only live requests wait or hold a GPU");
-    assert(this.queue.bytes === queuedBytes, "the queue counts its payload bytes");
+    assert(this.queue.counts.bytes === queuedBytes, "the queue counts its payload bytes");
     for (let gpu = 0; gpu < size; gpu += 1) {
       assert(countOf[gpu] === active[gpu], "the ledger counts what is placed");
       assert(exclusiveOf[gpu] === exclusive[gpu], "the ledger counts what has its GPUs to itself");

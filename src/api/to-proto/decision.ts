@@ -22,9 +22,9 @@ export function explainResponse(decision: Decision, dryRun: boolean): ExplainRes
 }
 
 function shownEstimate(decision: Decision) {
-  const { memoryMib, inputTokens = 0, outputTokens = 0, p90Ms = 0 } = decision.estimate;
+  const { memoryMib, inputTokens = 0, outputTokens = 0 } = decision.estimate;
   const { durationMs, source } = expectedTime(decision);
-  return { memoryMib: uint32(memoryMib), durationMs: uint64(durationMs), source, inputTokens: uint32(inputTokens), outputTokens: uint32(outputTokens), durationP90Ms: uint64(p90Ms) };
+  return { memoryMib: uint32(memoryMib), durationMs: uint64(durationMs), source, inputTokens: uint32(inputTokens), outputTokens: uint32(outputTokens), durationP90Ms: uint64(decision.estimate.p90Ms ?? 0) };
 }
 
 function shownCandidate({ gpuId, score, values, telemetryAgeMs }: Candidate, scorers: Decision["scorers"]) {

@@ -17,8 +17,8 @@ export interface Batch {
   readonly size: number;
   /** Requests that have not ended. */
   live: number;
-  /** Requests that are no longer to be placed: on a GPU now, or ended. */
-  settled: number;
+  /** Requests that have. */
+  ended: number;
   /** By GPU index. */
   readonly shares: Map<number, BatchShare>;
   /** Since when one of them waits for a GPU of the batch though another could take it, ms; 0 for none. Not durable. */
@@ -30,7 +30,7 @@ export interface StoredBatch {
   readonly id: string;
   readonly size: number;
   readonly live: number;
-  readonly settled: number;
+  readonly ended: number;
   /** GPU index, given, running. */
   readonly shares: readonly (readonly [gpu: number, given: number, running: number])[];
 }
@@ -50,13 +50,12 @@ export class BatchBook {
     if (!batch) return;
     const known = this.#batches.get(batch.id);
     if (known) known.live += 1;
-    else this.#batches.set(batch.id, { size: batch.size, live: 1, settled: 0, shares: new Map(), heldSinceMs: 0 });
+    else this.#batches.set(batch.id, { size: batch.size, live: 1, ended: 0, shares: new Map(), heldSinceMs: 0 });
   }
 
   placed({ batch: ref }: RequestSpec, gpus: readonly number[]): void {
     const batch = ref && this.#batches.get(ref.id);
     if (!batch) return;
-    batch.settled += 1;
     for (const gpu of gpus) {
       const share = batch.shares.get(gpu);
       if (share) {
@@ -72,7 +71,6 @@ export class BatchBook {
   backInLine({ batch: ref }: RequestSpec, gpus: readonly number[]): void {
     const batch = ref && this.#batches.get(ref.id);
     if (!batch) return;
-    batch.settled -= 1;
     for (const gpu of gpus) {
       const share = batch.shares.get(gpu);
       if (!share) continue;
@@ -87,11 +85,11 @@ export class BatchBook {
     const batch = ref && this.#batches.get(ref.id);
     if (!batch) return;
     batch.live -= 1;
+    batch.ended += 1;
     if (batch.live === 0) {
       this.#batches.delete(ref.id);
       return;
     }
-    if (gpus.length === 0) batch.settled += 1;
     for (const gpu of gpus) {
       const share = batch.shares.get(gpu);
       if (share) share.running -= 1;
@@ -111,12 +109,12 @@ export class BatchBook {
   }
 
   stored(): readonly StoredBatch[] {
-    return [...this.#batches].map(([id, { size, live, settled, shares }]) => ({ id, size, live, settled, shares: [...shares].map(([gpu, { given, running }]) => [gpu, given, running] as const) }));
+    return [...this.#batches].map(([id, { size, live, ended, shares }]) => ({ id, size, live, ended, shares: [...shares].map(([gpu, { given, running }]) => [gpu, given, running] as const) }));
   }
 
   restore(batches: readonly StoredBatch[]): void {
-    for (const { id, size, live, settled, shares } of batches) {
-      this.#batches.set(id, { size, live, settled, shares: new Map(shares.map(([gpu, given, running]) => [gpu, { given, running }])), heldSinceMs: 0 });
+    for (const { id, size, live, ended, shares } of batches) {
+      this.#batches.set(id, { size, live, ended, shares: new Map(shares.map(([gpu, given, running]) => [gpu, { given, running }])), heldSinceMs: 0 });
     }
   }
 

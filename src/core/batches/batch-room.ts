@@ -27,8 +27,10 @@ export function batchRoom(book: BatchBook, fleet: Fleet, settings: BatchSettings
   const split = spec.batch.split ?? settings.split;
   const perGpu = Math.min(batch.size, split ? spec.batch.minPerGpu || settings.minPerGpu : batch.size);
   const { missing, begun, running } = sharesInService(batch, fleet, spec, perGpu);
-  // What is left when all that were begun have their share.
-  const spare = batch.size - batch.settled - 1 - missing;
+  let placed = 0;
+  for (const share of batch.shares.values()) placed += share.running;
+  // What is left when this one is placed and all GPUs that were begun have their share.
+  const spare = batch.size - batch.ended - placed - 1 - missing;
   const heldMs = batch.heldSinceMs === 0 ? 0 : nowMs - batch.heldSinceMs;
   // Promises and retries come first. One that shall not be split waits for its GPU as long as something of it runs there.
   const patient = heldMs <= settings.maxHoldMs || (!split && running > 0);

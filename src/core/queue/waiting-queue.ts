@@ -4,21 +4,19 @@
 // pass costs a decision per class that a freed GPU may serve and never per waiting request.
 import { ChurnMap } from "../../lib/churn-map.js";
 import { Heap } from "../../lib/heap.js";
-import { RankSet } from "../../lib/rank-set.js";
 import type { ListEntry } from "../../lib/linked-list.js";
-import type { GpuId, RequestId } from "../model/ids.js";
-import { DEFAULT_PRIORITY, wishesOf, type Priority, type RequestSpec } from "../model/request.js";
+import type { RequestId } from "../model/ids.js";
+import { DEFAULT_PRIORITY, wishesOf, type RequestSpec } from "../model/request.js";
 import { bandOf, classKey, LATE_BAND } from "./class-key.js";
-import { EligibilityClass, type Standing, type Waiting } from "./eligibility-class.js";
+import { EligibilityClass, isEarlier, type Standing, type Waiting } from "./eligibility-class.js";
 import { FairShare } from "./fair-share.js";
-import { comesBefore, type Place } from "./place.js";
 import type { FreedGpu } from "./refused-index.js";
 import { Standings } from "./standings.js";
+import { WaitingCounts } from "./waiting-counts.js";
 
-export type { EligibilityClass, Place, Standing, Waiting };
+export type { EligibilityClass, Standing, Waiting };
 
-const PRIORITIES: readonly Priority[] = [5, 4, 3, 2, 1];
-const BANDS: readonly number[] = [...PRIORITIES, LATE_BAND];
+const BANDS: readonly number[] = [5, 4, 3, 2, 1, LATE_BAND];
 
 /** Which of the orders count; the others are as if all were alike in them. */
 export interface QueueOrder {
@@ -34,8 +32,7 @@ export class WaitingQueue {
   /** Which classes are worth trying. */
   readonly standings = new Standings();
   readonly #entries = new ChurnMap<RequestId, { readonly entry: ListEntry<Waiting>; readonly of: EligibilityClass }>();
-  /** Sequences of those that wait, by priority. */
-  readonly #bands = new Map<Priority, RankSet>(PRIORITIES.map((priority) => [priority, new RankSet()]));
+  readonly counts = new WaitingCounts();
   readonly #shares = new Map<number, FairShare>(BANDS.map((band) => [band, new FairShare()]));
   /** Classes where a user's quota holds his line, by user. */
   readonly #held = new Map<string, Set<EligibilityClass>>();
@@ -43,8 +40,6 @@ export class WaitingQueue {
   readonly #exclusive = new Set<EligibilityClass>();
   /** Such requests that have come, ever. */
   exclusiveArrivals = 0;
-  readonly #pinned = new Map<GpuId, number>();
-  #bytes = 0;
 
   /**
    * Whose head has waited longer than `maxWaitMs` goes first, whatever its band: no band starves another for ever. `weights` are the users'
@@ -58,11 +53,6 @@ export class WaitingQueue {
 
   get size(): number {
     return this.#entries.size;
-  }
-
-  /** Payload bytes of all that waits. */
-  get bytes(): number {
-    return this.#bytes;
   }
 
   /** Whether some class has to be tried against every GPU. */
@@ -89,7 +79,7 @@ export class WaitingQueue {
     const share = this.#share(of.band).arrive(userId);
     const entry = of.add(waiting, share);
     this.#entries.set(requestId, { entry, of });
-    this.#count(waiting, 1);
+    this.counts.add(waiting);
     this.standings.judge(of);
   }
 
@@ -102,7 +92,7 @@ export class WaitingQueue {
     of.remove(entry);
     this.#share(of.band).leave(userId);
     this.#entries.delete(requestId);
-    this.#count(entry.value, -1);
+    this.counts.remove(entry.value);
     if (of.isEmpty) {
       this.#classes.delete(of.key);
       this.standings.drop(of);
@@ -250,46 +240,27 @@ export class WaitingQueue {
     for (const of of this.#classes.values()) if (of.hasHead) yield of.head;
   }
 
-  /** How many wait for exactly this GPU. */
-  pinnedTo(gpuId: GpuId): number {
-    return this.#pinned.get(gpuId) ?? 0;
-  }
-
-  bandSize(priority: Priority): number {
-    return this.#band(priority).size;
-  }
-
   /** Requests ahead of it: all of higher bands and the earlier ones of its own. 0 when it does not wait. */
   position(requestId: RequestId): number {
     const waiting = this.get(requestId);
-    if (!waiting) return 0;
-    const { priority } = waiting.spec;
-    return this.lengthBefore(priority) - this.bandSize(priority) + this.#band(priority).below(waiting.sequence);
-  }
-
-  /** Requests ahead of one that would join the end of a band now. */
-  lengthBefore(priority: Priority): number {
-    let ahead = 0;
-    for (const band of PRIORITIES) if (band >= priority) ahead += this.bandSize(band);
-    return ahead;
+    return waiting ? this.counts.before(waiting) : 0;
   }
 
   #share(band: number): FairShare {
     return this.#shares.get(band)!;
   }
+}
 
-  #band(priority: Priority): RankSet {
-    return this.#bands.get(priority)!;
-  }
+/** A class with what its place in line hangs on. */
+export interface Place {
+  readonly of: EligibilityClass;
+  readonly band: number;
+  readonly virtualMs: number;
+  readonly head: Waiting;
+}
 
-  #count({ spec, sequence }: Waiting, by: 1 | -1): void {
-    const { priority, specificGpuId, payload } = spec;
-    if (by === 1) this.#band(priority).add(sequence);
-    else this.#band(priority).remove(sequence);
-    this.#bytes += by * payload.byteLength;
-    if (specificGpuId === "") return;
-    const pinned = this.pinnedTo(specificGpuId) + by;
-    if (pinned > 0) this.#pinned.set(specificGpuId, pinned);
-    else this.#pinned.delete(specificGpuId);
-  }
+function comesBefore(a: Place, b: Place): boolean {
+  if (a.band !== b.band) return a.band > b.band;
+  if (a.virtualMs !== b.virtualMs) return a.virtualMs < b.virtualMs;
+  return isEarlier(a.head, b.head);
 }

@@ -201,7 +201,7 @@ test("a batch survives a restart, by snapshot and by replay: where it is and how
     expect(state.batches.stored()).toEqual(one.engine.state.batches.stored());
     expect(state.digest()).toBe(one.engine.state.digest());
   }
-  expect(snapshot.batches).toMatchObject([{ id: "batch", size: 9, live: 8 }]);
+  expect(snapshot.batches).toMatchObject([{ id: "batch", size: 9, live: 8, ended: 1 }]);
 });
 
 test("a snapshot and a journal of before know of no batches", () => {

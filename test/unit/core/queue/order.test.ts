@@ -188,7 +188,7 @@ describe("bands", () => {
     const queue = queueOf([waiting("a", { priority: 5 }), waiting("b", { priority: 2 })]);
     queue.demote(requestId("a"));
     expect(queue.get(requestId("a"))).toMatchObject({ late: true });
-    expect([queue.size, queue.bandSize(5)]).toEqual([2, 1]);
+    expect([queue.size, queue.counts.bandSize(5)]).toEqual([2, 1]);
     expect(served(queue)).toEqual(["b", "a"]);
   });
 });

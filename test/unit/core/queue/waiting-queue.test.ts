@@ -61,7 +61,7 @@ describe("the order", () => {
       waiting("high", 5, { priority: 5 }),
     );
     expect(drain(queue)).toEqual(["high", "mid-1", "mid-2", "mid-3", "low"]);
-    expect([queue.size, queue.bytes]).toEqual([0, 0]);
+    expect([queue.size, queue.counts.bytes]).toEqual([0, 0]);
   });
 
   test("puts a request that comes back at its old place", () => {
@@ -166,7 +166,7 @@ describe("what it tells", () => {
   );
 
   test("sizes and bytes", () => {
-    expect([queue.size, queue.bytes, queue.bandSize(3), queue.bandSize(2)]).toEqual([4, 130, 2, 0]);
+    expect([queue.size, queue.counts.bytes, queue.counts.bandSize(3), queue.counts.bandSize(2)]).toEqual([4, 130, 2, 0]);
   });
 
   test.each([["a", 0], ["b", 1], ["c", 2], ["d", 3], ["nobody", 0]])("%s has %i ahead", (id, ahead) => {
@@ -174,11 +174,11 @@ describe("what it tells", () => {
   });
 
   test.each<[Priority, number]>([[5, 1], [4, 1], [3, 3], [1, 4]])("a new request of priority %i would have %i ahead", (priority, ahead) => {
-    expect(queue.lengthBefore(priority)).toBe(ahead);
+    expect(queue.counts.lengthBefore(priority)).toBe(ahead);
   });
 
   test("how many wait for a GPU alone", () => {
-    expect([queue.pinnedTo(gpuId("g1")), queue.pinnedTo(gpuId("g2"))]).toEqual([2, 0]);
+    expect([queue.counts.pinnedTo(gpuId("g1")), queue.counts.pinnedTo(gpuId("g2"))]).toEqual([2, 0]);
   });
 
   test("what waits, and null for what does not", () => {
