@@ -185,10 +185,8 @@ export class Engine {
         this.state.fleet.observeRunnerLoads(event.nodeId, event.loads, nowMs);
         return;
       case "gpu_report":
-        this.#nodes.gpuReported(event, event.report, nowMs, step);
-        return;
       case "gpu_lost":
-        this.#nodes.gpuLost(event, event.reason, nowMs, step);
+        this.#nodes.toldOfGpu(event, nowMs, step);
         return;
       case "attempt_started": {
         const request = this.#attempts.present(event.nodeId, event.ref);

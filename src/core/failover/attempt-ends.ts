@@ -43,9 +43,12 @@ export function nextStep(request: Request, fate: AttemptFate, error: RequestErro
   return { kind: "retry", delayMs, reason, budgeted: !gone };
 }
 
+/** Which time was up. */
+const STAGE_CODES = { waiting: "waiting_timeout", running: "running_timeout", whole: "timeout" } as const;
+
 /** How a request ends whose stop took hold. */
 export function stopped(stop: NonNullable<Request["stop"]>): Extract<NextStep, { kind: "end" }> {
   return stop.cause === "cancel"
     ? { kind: "end", phase: "cancelled", error: stop.by ? { code: "cancelled_by_operator", message: stop.reason || "An operator has cancelled it." } : null }
-    : { kind: "end", phase: "failed", error: { code: stop.obstacle ?? (stop.stage ? `${stop.stage}_timeout` : "timeout"), message: stop.reason } };
+    : { kind: "end", phase: "failed", error: { code: stop.obstacle ?? STAGE_CODES[stop.stage ?? "whole"], message: stop.reason } };
 }

@@ -1,7 +1,7 @@
 // Nodes and their GPUs as they come, go silent and come back, and what that means for the work on them. Called by the engine.
 import type { Event, Step, ToldOfGpu } from "../events.js";
 import type { FleetHealth } from "../health/fleet-health.js";
-import type { GpuInventory, GpuReport } from "../model/gpu.js";
+import type { GpuInventory } from "../model/gpu.js";
 import type { AttemptRef, NodeId } from "../model/ids.js";
 import { gpusOf, type Request } from "../model/request.js";
 import type { Preemption } from "../placement/preemption.js";
@@ -174,22 +174,17 @@ export class Nodes {
     emit(this.#state, { kind: "gpu_registered", index: known >= 0 ? known : fleet.size, nodeId, inventory }, step);
   }
 
-  /** A node says that it has lost a GPU. */
-  gpuLost(told: ToldOfGpu, reason: string, nowMs: number, step: Step): void {
-    if (!this.#isNews(told)) return;
-    const atMs = nowMs - (told.ageMs ?? 0);
-    for (const gpu of this.#health.affectedBy(told.nodeId, told.gpuId)) {
-      this.#health.lost(gpu, reason, atMs, nowMs);
-      this.#dropWork(gpu, reason, atMs, nowMs, step);
-    }
-  }
-
-  /** What else a node says of a GPU of its own; some of it means that the work there is lost. */
-  gpuReported(told: ToldOfGpu, report: GpuReport, nowMs: number, step: Step): void {
-    if (!this.#isNews(told)) return;
-    const atMs = nowMs - (told.ageMs ?? 0);
-    for (const gpu of this.#health.affectedBy(told.nodeId, told.gpuId)) {
-      if (this.#health.report(gpu, report, atMs, nowMs)) this.#dropWork(gpu, report.kind === "xid" ? `Xid ${report.xid}` : report.reason, atMs, nowMs, step);
+  /** A node says that it has lost a GPU of its own, or what else became of it; some of that means that the work there is lost. */
+  toldOfGpu(event: Extract<Event, { kind: "gpu_lost" | "gpu_report" }>, nowMs: number, step: Step): void {
+    if (!this.#isNews(event)) return;
+    const atMs = nowMs - (event.ageMs ?? 0);
+    for (const gpu of this.#health.affectedBy(event.nodeId, event.gpuId)) {
+      if (event.kind === "gpu_lost") {
+        this.#health.lost(gpu, event.reason, atMs, nowMs);
+        this.#dropWork(gpu, event.reason, atMs, nowMs, step);
+      } else if (this.#health.report(gpu, event.report, atMs, nowMs)) {
+        this.#dropWork(gpu, event.report.kind === "xid" ? `Xid ${event.report.xid}` : event.report.reason, atMs, nowMs, step);
+      }
     }
   }
 
