@@ -22,6 +22,15 @@ export function usageFailure(message: string): CliFailure {
   return new CliFailure(message, ExitCode.usage);
 }
 
+/** What `load` gives; its error as bad usage, with its own words. */
+export function usable<T>(load: () => T): T {
+  try {
+    return load();
+  } catch (error) {
+    throw error instanceof CliFailure ? error : usageFailure(error instanceof Error ? error.message : String(error));
+  }
+}
+
 /** Whether an error is the answer of a gRPC call. */
 export function isServiceError(error: unknown): error is ServiceError {
   return error instanceof Error && "code" in error && typeof error.code === "number" && "details" in error;

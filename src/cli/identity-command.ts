@@ -9,7 +9,7 @@ import { connectIdentity, type IdentityClient } from "../api/client.js";
 import { LOCAL_CALLER } from "../api/guard.js";
 import type { Principal } from "../auth/principal.js";
 import { loadRouterConfig } from "../config/router-config.js";
-import { CliFailure, describeFailure } from "./failure.js";
+import { CliFailure, describeFailure, usable } from "./failure.js";
 import { checkedAddress, connected, credentialsOf, routerCommand, type CommandContext, type RouterOptions } from "./router-command.js";
 import { styleFor, type Style } from "./style.js";
 import type { Terminal } from "./terminal.js";
@@ -58,9 +58,9 @@ async function openFolder(directory: string, configFile: string | undefined, env
   const { openIdentity } = await import("../router/identity.js");
   const { createIdentityService } = await import("../api/identity-service.js");
   // Who may call is not asked here: of the rest only defaults count.
-  const { auth, encryptionKeyFile } = loadRouterConfig(configFile, env);
+  const { auth, encryptionKeyFile } = usable(() => loadRouterConfig(configFile, env));
   const key = readVaultKey(encryptionKeyFile);
-  mkdirSync(directory, { recursive: true });
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
   const lock = await lockDirectory(directory).catch((error: unknown) => {
     if (!(error instanceof Error && error.message.includes("is in use"))) throw error;
     throw new CliFailure(`a router runs on ${directory}: leave out --data, and say with --router and --key (an admin's) which one it is`);

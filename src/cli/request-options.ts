@@ -7,7 +7,7 @@ import { create, type JsonObject } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Option, type Command } from "commander";
 
-import { ResourceRequirementsSchema, RouteRequestSchema, WhenLate, type RouteRequest } from "../../gen/gpurouter/v1/router_pb.js";
+import { OnInterruption, ResourceRequirementsSchema, RouteRequestSchema, WhenLate, type RouteRequest } from "../../gen/gpurouter/v1/router_pb.js";
 import { usageFailure } from "./failure.js";
 import { duration, moment, wholeNumber } from "./option-parsers.js";
 
@@ -31,6 +31,11 @@ export interface RequestOptions {
   readonly gpu?: string;
   readonly strategy?: string;
   readonly timeout?: number;
+  readonly waitingTimeout?: number;
+  readonly startingTimeout?: number;
+  readonly answeringTimeout?: number;
+  readonly runningTimeout?: number;
+  readonly onInterruption?: keyof typeof ON_INTERRUPTION;
   readonly callbackUrl?: string;
   readonly idempotent?: boolean;
   readonly sloFirstOutput?: number;
@@ -45,6 +50,7 @@ export interface RequestOptions {
 }
 
 const WHEN_LATE = { demote: WhenLate.DEMOTE, fail: WhenLate.FAIL } as const;
+const ON_INTERRUPTION = { restart: OnInterruption.RESTART, fail: OnInterruption.FAIL } as const;
 
 /** Adds the options; --model is required only where `modelRequired`. */
 export function addRequestOptions(command: Command, modelRequired: boolean): Command {
@@ -68,6 +74,13 @@ export function addRequestOptions(command: Command, modelRequired: boolean): Com
     .option("--gpu <id>", "only this GPU may run it")
     .option("--strategy <name>", "scheduling strategy for this request")
     .option("--timeout <time>", "from acceptance to the end, such as 30s, 5m", duration)
+    .option("--waiting-timeout <time>", "longest time in line for a GPU; it fails then (default: as the router is configured, here and below; 0s: none)", duration)
+    .option("--starting-timeout <time>", "longest time from its dispatch until the work begins; it is tried elsewhere then", duration)
+    .option("--answering-timeout <time>", "longest time from there to its first output or progress; it is tried elsewhere then", duration)
+    .option("--running-timeout <time>", "longest time from the work's beginning to its end; it is stopped and fails then", duration)
+    .addOption(
+      new Option("--on-interruption <what>", "when its GPU or node is lost after it has given output: begin anew elsewhere, or fail and let the output stand (default: restart)").choices(Object.keys(ON_INTERRUPTION)),
+    )
     .option("--callback-url <url>", "http(s) address told of the end")
     .option("--idempotent", "running it twice is harmless")
     .option("--no-idempotent", "it must not run twice")
@@ -105,7 +118,22 @@ export async function routeRequestFrom(options: RequestOptions, stdin: Readable)
     specificGpuId: options.gpu ?? "",
     ...(options.idempotent === undefined ? {} : { idempotent: options.idempotent }),
     ...wishesFrom(options),
+    ...handlingFrom(options),
   });
+}
+
+/** What was not said is left to the router; 0 is said: no bound. */
+function handlingFrom({ waitingTimeout, startingTimeout, answeringTimeout, runningTimeout, onInterruption }: RequestOptions) {
+  const timeouts = {
+    ...(waitingTimeout !== undefined && { waitingMs: BigInt(waitingTimeout) }),
+    ...(startingTimeout !== undefined && { startingMs: BigInt(startingTimeout) }),
+    ...(answeringTimeout !== undefined && { answeringMs: BigInt(answeringTimeout) }),
+    ...(runningTimeout !== undefined && { runningMs: BigInt(runningTimeout) }),
+  };
+  return {
+    ...(Object.keys(timeouts).length > 0 && { timeouts }),
+    ...(onInterruption !== undefined && { onInterruption: ON_INTERRUPTION[onInterruption] }),
+  };
 }
 
 function wishesFrom({ sloFirstOutput = 0, sloTotal = 0, deadline, whenLate, session, gpus, preemptible, checkpoint }: RequestOptions) {
@@ -123,8 +151,8 @@ function wishesFrom({ sloFirstOutput = 0, sloTotal = 0, deadline, whenLate, sess
 /** An inline JSON object travels as such; other JSON, files and stdin travel as the bytes they are. */
 async function payloadFrom(text: string | undefined, stdin: Readable): Promise<RouteRequest["payload"]> {
   if (text === undefined) return { case: undefined };
-  if (text === "-") return { case: "payloadBytes", value: await readBounded(stdin) };
-  if (text.startsWith("@")) return { case: "payloadBytes", value: await readPayloadFile(text.slice(1)) };
+  if (text === "-") return { case: "payloadBytes", value: await bytesOf("--payload", text, stdin) };
+  if (text.startsWith("@")) return { case: "payloadBytes", value: await bytesOf("--payload", text.slice(1), stdin) };
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -136,23 +164,25 @@ async function payloadFrom(text: string | undefined, stdin: Readable): Promise<R
     : { case: "payloadBytes", value: Buffer.from(text) };
 }
 
-async function readPayloadFile(path: string): Promise<Uint8Array> {
+/** What a file holds, or stdin for "-". Throws bad usage, which names the option, for what cannot be read or is too long. */
+export async function bytesOf(option: string, path: string, stdin: Readable): Promise<Uint8Array> {
+  if (path === "-") return await readBounded(option, stdin);
   try {
     const { size } = await stat(path);
     if (size > MAX_PAYLOAD_BYTES) throw new Error(`it has ${size} bytes, more than ${MAX_PAYLOAD_BYTES}; pass a reference to the data instead`);
     return await readFile(path);
   } catch (error) {
-    throw usageFailure(`--payload @${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    throw usageFailure(`${option} ${option === "--payload" ? "@" : ""}${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 
-async function readBounded(stdin: Readable): Promise<Uint8Array> {
+async function readBounded(option: string, stdin: Readable): Promise<Uint8Array> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of stdin) {
     const bytes = Buffer.from(chunk as Uint8Array | string);
     size += bytes.length;
-    if (size > MAX_PAYLOAD_BYTES) throw usageFailure(`--payload -: stdin has more than ${MAX_PAYLOAD_BYTES} bytes; pass a reference to the data instead`);
+    if (size > MAX_PAYLOAD_BYTES) throw usageFailure(`${option} -: stdin has more than ${MAX_PAYLOAD_BYTES} bytes; pass a reference to the data instead`);
     chunks.push(bytes);
   }
   return Buffer.concat(chunks);

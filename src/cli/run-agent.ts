@@ -2,7 +2,7 @@
 import { pino } from "pino";
 import { loadAgentConfig } from "../config/agent-config.js";
 import type { AgentOptions } from "./agent.js";
-import { usable } from "./run-serve.js";
+import { usable } from "./failure.js";
 import { startAgent } from "./start-agent.js";
 import { untilStopped } from "./until-stopped.js";
 

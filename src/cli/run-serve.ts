@@ -2,7 +2,7 @@
 import { pino } from "pino";
 import { loadRouterConfig, type RouterConfig } from "../config/router-config.js";
 import { startDaemon } from "../router/daemon.js";
-import { CliFailure, usageFailure } from "./failure.js";
+import { usable, usageFailure } from "./failure.js";
 import { packageVersion } from "./package-version.js";
 import type { ServeOptions } from "./serve.js";
 import { exitOnJournalFailure, untilStopped } from "./until-stopped.js";
@@ -33,13 +33,4 @@ function portOf(text: string, option: string): number {
   const port = Number(text);
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw usageFailure(`${option} must be 0 to 65535: it is "${text}".`);
   return port;
-}
-
-/** What `load` gives; its error as bad usage, with its own words. */
-export function usable<T>(load: () => T): T {
-  try {
-    return load();
-  } catch (error) {
-    throw error instanceof CliFailure ? error : usageFailure(error instanceof Error ? error.message : String(error));
-  }
 }

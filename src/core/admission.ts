@@ -66,7 +66,7 @@ export class Admission {
     for (const request of waiting.sort((a, b) => a.sequence - b.sequence)) this.#arrive(request);
   }
 
-  /** Whether a newcomer may come in. Changes nothing. */
+  /** Whether a newcomer may come in. Changes nothing but the counts of what limits refused. */
   judge(spec: RequestSpec, durationMs: number, nowMs: number): Verdict {
     const over = this.#state.quotas.refusal(spec, gpuTimeOf(durationMs, wishesOf(spec).gpus), nowMs);
     if (over) return this.#overLimit(over, nowMs);
@@ -90,7 +90,7 @@ export class Admission {
       this.#arrived.set(priority, arrivals);
     }
     arrivals.push({ requestId, sequence });
-    if (arrivals.length > MAX_STALE + 2 * this.#state.queue.bandSize(priority)) {
+    if (arrivals.length > MAX_STALE + 2 * this.#state.queue.counts.bandSize(priority)) {
       this.#arrived.set(
         priority,
         arrivals.filter((arrival) => this.#untouched(arrival) !== null),
@@ -113,7 +113,7 @@ export class Admission {
     this.#memoryShare = share;
     const { shedAboveMemory } = this.#settings;
     if (share < (1 + shedAboveMemory) / 2) return;
-    const bytes = Math.ceil(this.#state.queue.bytes * PRESSURE_SHED_SHARE);
+    const bytes = Math.ceil(this.#state.queue.counts.bytes * PRESSURE_SHED_SHARE);
     const requests = Math.ceil(this.#state.queue.size * PRESSURE_SHED_SHARE);
     const victims = this.#victims(5, { requests: Math.min(requests, MAX_SHED_AT_ONCE), bytes });
     for (const victim of victims.found) this.#shed(victim, "the router is short of memory", nowMs, step);
@@ -134,7 +134,7 @@ export class Admission {
     const requests = queue.size + waitingForRetry;
     const requestLimit = Math.ceil(maxQueuedRequests * open);
     const byteLimit = Math.ceil(maxQueuedBytes * open);
-    const missing = { requests: Math.min(1, Math.max(0, requests + 1 - requestLimit)), bytes: Math.max(0, Math.min(byteLength, queue.bytes + byteLength - byteLimit)) };
+    const missing = { requests: Math.min(1, Math.max(0, requests + 1 - requestLimit)), bytes: Math.max(0, Math.min(byteLength, queue.counts.bytes + byteLength - byteLimit)) };
     if (missing.requests > 0) return { what: "requests", limit: requestLimit, ...missing };
     if (missing.bytes > 0) return { what: "bytes", limit: byteLimit, ...missing };
     // A payload that comes must not be larger than what goes.

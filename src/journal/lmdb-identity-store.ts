@@ -24,7 +24,7 @@ export class LmdbIdentityStore implements IdentityStore {
 
   /** Creates what is missing. Throws when the file is not one of ours, of another format, or not under `key` (null: not encrypted). */
   constructor(directory: string, key: VaultKey | null = null) {
-    mkdirSync(directory, { recursive: true });
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
     const file = path.join(directory, FILE);
     checkLmdbFile(file);
     this.#root = open({ path: file, encoding: "binary", maxDbs: 4, eventTurnBatching: false });

@@ -1,6 +1,6 @@
 // The durable log on LMDB: frames of records, one snapshot, finished requests and their results, all of a group in one
 // transaction. Called by the router's engine loop, one append at a time; reads are synchronous memory-mapped look-ups.
-import { mkdirSync } from "node:fs";
+import { chmodSync, mkdirSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import path from "node:path";
 import { open, type Database, type RootDatabase } from "lmdb";
@@ -47,7 +47,7 @@ export class LmdbJournal implements Journal {
 
   /** Creates `directory` when it is missing. Throws when it is in use, unreadable, of another format, or not under `key` (null: not encrypted). */
   static async open(directory: string, key: VaultKey | null = null): Promise<LmdbJournal> {
-    mkdirSync(directory, { recursive: true });
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
     const lock = await lockDirectory(directory);
     try {
       return new LmdbJournal(directory, lock, key);
@@ -64,6 +64,8 @@ export class LmdbJournal implements Journal {
     checkLmdbFile(file);
     // Every commit here is a batch already. The batches of an event turn would add promises that nobody can catch when they fail.
     this.#root = open({ path: file, encoding: "binary", maxDbs: 8, eventTurnBatching: false });
+    // What callers sent: nobody else on the machine reads it.
+    chmodSync(file, 0o600);
     this.#meta = this.#root.openDB({ name: "meta", encoding: "binary" });
     try {
       const format = this.#number("format");

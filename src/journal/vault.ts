@@ -29,6 +29,9 @@ const TAG_BYTES = 16;
 const NONCE_BYTES = 12;
 /** Of base64url: 132 bits. */
 const BLIND_CHARACTERS = 22;
+/** UUIDs of version 7, as the router makes them, keep their time: entries of one commit then lie together, which saves two thirds of its time. */
+const TIME_ORDERED = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+const TIME_CHARACTERS = 13;
 /** Keys of earlier lives that are remembered. */
 const MAX_LIVES = 256;
 
@@ -88,7 +91,8 @@ export class KeyVault implements Vault {
 
   /** Half of a SHA-256 that begins with a key: what is cut off is what it would take to continue it. 0.3 µs, where HMAC takes 2. */
   blind(name: string): string {
-    return hash("sha256", this.#nameKey + name, "base64url").slice(0, BLIND_CHARACTERS);
+    const blinded = hash("sha256", this.#nameKey + name, "base64url").slice(0, BLIND_CHARACTERS);
+    return TIME_ORDERED.test(name) ? name.slice(0, TIME_CHARACTERS) + blinded : blinded;
   }
 
   #keyOf(life: Buffer): KeyObject {
@@ -113,7 +117,7 @@ export class KeyVault implements Vault {
 export function vaultFor(file: string, key: VaultKey | null, sealedBy: string | null): Vault {
   const found = sealedBy ?? key?.id ?? "";
   if (found === (key?.id ?? "")) return key ? new KeyVault(key) : PLAIN;
-  if (!key) throw new Error(`${file} is encrypted, with key ${found}: name the file that holds it in journal.encryption_key_file. Commands with --data take it from --config.`);
+  if (!key) throw new Error(`${file} is encrypted, with key ${found}: name the file that holds it in journal.encryption_key_file. Commands with --data take it from --config, rekey from --key-file.`);
   if (found === "") throw new Error(`${file} is not encrypted, and journal.encryption_key_file asks for that. Make an encrypted copy of the directory (gpu-router rekey --help), or leave the key out.`);
   throw new Error(`${file} is encrypted with key ${found}, and ${key.file} holds key ${key.id}: name the right file in journal.encryption_key_file, or choose another directory with --data.`);
 }

@@ -55,7 +55,7 @@ export class Recorder {
     const { file, log } = options;
     try {
       await rename(file, `${file}.previous`).catch(unlessMissing);
-      const recorder = new Recorder(options, await open(file, "wx"));
+      const recorder = new Recorder(options, await open(file, "wx", 0o600));
       log.info({ file, maxBytes: options.maxBytes, hashUsers: options.hashUsers }, "recording");
       return recorder;
     } catch (error) {

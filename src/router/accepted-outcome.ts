@@ -1,5 +1,6 @@
 // What Route tells of a request that was accepted, now or before: where it stands and when it may begin.
 import type { RouteOutcome } from "../api/router-port.js";
+import { expectedTime } from "../core/model/decision.js";
 import { gpusOf, isTerminal, type Request, type RequestSpec } from "../core/model/request.js";
 import type { CoreSettings } from "../core/settings.js";
 import type { State } from "../core/state.js";
@@ -8,9 +9,9 @@ export function acceptedOutcome(request: Request, state: State, settings: CoreSe
   const { spec, phase } = request;
   const { queue } = state;
   const queued = phase === "queued";
-  const queuePosition = queued ? Math.max(0, queue.lengthBefore(spec.priority) - 1) : 0;
+  const queuePosition = queued ? Math.max(0, queue.counts.lengthBefore(spec.priority) - 1) : 0;
   const startAtMs = queued ? nowMs + queueDelayMs(spec, state, settings) : request.startedAtMs || request.placedAtMs;
-  const durationMs = request.decision?.estimate.durationMs ?? queue.get(spec.requestId)?.estimate.durationMs ?? 0;
+  const durationMs = (request.decision && expectedTime(request.decision).durationMs) ?? queue.get(spec.requestId)?.estimate.durationMs ?? 0;
   const message = isTerminal(phase) ? `Already ${phase}.` : queued ? waitingFor(state, spec) : "";
   return {
     kind: "accepted",
@@ -28,7 +29,7 @@ export function acceptedOutcome(request: Request, state: State, settings: CoreSe
 function queueDelayMs(spec: RequestSpec, { queue, fleet }: State, settings: CoreSettings): number {
   const slots = fleet.size * settings.maxConcurrentTasksPerGpu;
   const durationMs = queue.get(spec.requestId)?.estimate.durationMs ?? 0;
-  return slots === 0 ? 0 : Math.ceil((queue.lengthBefore(spec.priority) / slots) * durationMs);
+  return slots === 0 ? 0 : Math.ceil((queue.counts.lengthBefore(spec.priority) / slots) * durationMs);
 }
 
 function waitingFor({ queue }: State, spec: RequestSpec): string {

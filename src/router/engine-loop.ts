@@ -166,7 +166,7 @@ export class EngineLoop {
   #snapshotDue(): boolean {
     const { bytesSinceSnapshot, snapshotBytes } = this.#options.journal;
     const { requests, queue } = this.engine.state;
-    const expectedBytes = Math.max(snapshotBytes, requests.size * BYTES_PER_LIVE_REQUEST + queue.bytes);
+    const expectedBytes = Math.max(snapshotBytes, requests.size * BYTES_PER_LIVE_REQUEST + queue.counts.bytes);
     return bytesSinceSnapshot > Math.max(SNAPSHOT_AFTER_BYTES, SNAPSHOT_AFTER_SNAPSHOTS * expectedBytes);
   }
 

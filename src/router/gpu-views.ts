@@ -96,7 +96,7 @@ export class GpuViews {
       errorRate: fleet.health.errorRate[gpu]!,
       activeRequests: fleet.active[gpu]!,
       exclusive: fleet.exclusive[gpu]! > 0,
-      queuedRequests: queue.pinnedTo(inventory.gpuId),
+      queuedRequests: queue.counts.pinnedTo(inventory.gpuId),
       models: [...new Set(served.flatMap((runner) => runner.models))],
       engineLoads: served.flatMap(({ name }): RunnerLoad[] => {
         const told = node.loads.get(name);

@@ -85,7 +85,7 @@ export class RunRecorder implements JobWatcher {
     this.#busySum = 0;
     this.#busySamples = 0;
     this.#running.push(state.requests.size - state.queue.size - state.waitingForRetry);
-    PRIORITIES.forEach((priority, index) => this.#waiting[index]!.push(state.queue.bandSize(priority)));
+    PRIORITIES.forEach((priority, index) => this.#waiting[index]!.push(state.queue.counts.bandSize(priority)));
   }
 
   finish(durationMs: number, busyMs: readonly number[], wallMs: number, events: number): SimulatedRun {

@@ -1,6 +1,6 @@
 // Journal commits: groups of whole request lives through LmdbJournal, plain and encrypted, against bare LMDB puts of as many bytes, in
 // turn, on the same disk. Every commit is waited for until it is flushed.
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import path from "node:path";
 import { open } from "lmdb";
@@ -9,6 +9,12 @@ import { DEFAULT_CORE_SETTINGS } from "../../dist/src/core/settings.js";
 import { LmdbJournal } from "../../dist/src/journal/lmdb-journal.js";
 import { vaultKey } from "../../dist/src/journal/vault-key.js";
 import { benchSpec, connectNodes } from "./engine-fixture.mjs";
+
+/** As the router makes them. */
+function timeOrderedId(atMs) {
+  const time = atMs.toString(16).padStart(12, "0");
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${randomUUID().slice(15)}`;
+}
 
 /** Records and ends of `count` whole lives, as the engine makes them. */
 function livesOf(engine, count, first) {
@@ -19,7 +25,7 @@ function livesOf(engine, count, first) {
     ended.push(...step.ended);
   };
   for (let index = 0; index < count; index += 1) {
-    const spec = benchSpec(`bench-${first + index}`);
+    const spec = benchSpec(timeOrderedId(first + index));
     take(engine.step({ kind: "submit", spec }, 10));
     const { nodeId } = engine.state.requests.get(spec.requestId);
     const ref = { requestId: spec.requestId, attempt: 1 };

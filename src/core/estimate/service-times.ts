@@ -63,9 +63,15 @@ export interface MetModel {
 }
 
 export class ServiceTimes {
+  /** Requests that a GPU works on at most. */
+  readonly slots: number;
   readonly #kinds = new Map<string, number>();
   readonly #names: string[] = [];
   readonly #models = new Map<string, ModelTimes>();
+
+  constructor(slots = TYPICAL_CONCURRENCY) {
+    this.slots = slots;
+  }
 
   /** A small integer for a GPU's name; equal names are one kind. */
   kindOf(gpuName: string): number {

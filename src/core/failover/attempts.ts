@@ -4,6 +4,7 @@ import { LinkedList } from "../../lib/linked-list.js";
 import { seededRandom } from "../../lib/random.js";
 import type { Estimator } from "../estimate/estimator.js";
 import type { AttemptEnd, Step } from "../events.js";
+import { gpuTimeMs } from "../fleet/gpu-time.js";
 import type { FleetHealth } from "../health/fleet-health.js";
 import type { AttemptRef, NodeId, RequestId } from "../model/ids.js";
 import { gpusOf, type Request, type RequestError, type RunStatistics } from "../model/request.js";
@@ -181,8 +182,8 @@ export class Attempts {
     if (inputTokens + outputTokens === 0 && (decision.estimate.inputTokens ?? 0) + (decision.estimate.outputTokens ?? 0) > 0) return;
     const { work } = this.#state.fleet;
     const gpus = this.#indexesOf(request);
-    const actually = work.gpuMs(gpus, spec.modelId, { durationMs: runMs, inputTokens, outputTokens });
-    this.#state.queue.settle(spec, this.#placedLate.has(spec.requestId), actually - work.gpuMs(gpus, spec.modelId, decision.estimate));
+    const actually = gpuTimeMs(work, gpus, spec.modelId, { durationMs: runMs, inputTokens, outputTokens });
+    this.#state.queue.settle(spec, this.#placedLate.has(spec.requestId), actually - gpuTimeMs(work, gpus, spec.modelId, decision.estimate));
   }
 
   /** An attempt is over: its request ends, or goes back in line. */

@@ -1,7 +1,7 @@
 // What the requests on each GPU still have to do, as far as can be told without asking: tokens to read and to write, the time
 // of one iteration, how much later anything may end before a promise breaks. A fold of placements and ends, so two requests
 // between two telemetry samples see each other. Written by fleet.ts; read by the filters and scorers that think in seconds.
-import { prefillMs, TOKENS_PER_ITERATION, writeMsPerToken, type MetModel, type ModelTimes, type ServiceTimes } from "../estimate/service-times.js";
+import { prefillMs, TOKENS_PER_ITERATION, type MetModel, type ModelTimes, type ServiceTimes } from "../estimate/service-times.js";
 import type { RequestId } from "../model/ids.js";
 import type { RunStatistics } from "../model/request.js";
 
@@ -115,7 +115,6 @@ export class WorkLedger {
   tightTokens = new Float64Array(FIRST_CAPACITY);
   /** The most that any of those with a promise still has to write. */
   mostTokens = new Float64Array(FIRST_CAPACITY);
-  readonly #slots: number;
   readonly #held: Held[][] = [];
   /** GPUs by kind. */
   readonly #ofKind: number[] = [];
@@ -130,10 +129,8 @@ export class WorkLedger {
   /** Share of time that went into reading prompts lately, 0..1. */
   #stallShare = new Float64Array(FIRST_CAPACITY);
 
-  /** A GPU gets at most `slots` requests. */
-  constructor(times: ServiceTimes, slots: number) {
+  constructor(times: ServiceTimes) {
     this.times = times;
-    this.#slots = slots;
   }
 
   /** Enters a GPU, or renames a known one. */
@@ -237,15 +234,6 @@ export class WorkLedger {
   /** The promises on a GPU with their slack, ms; below 0 when broken. */
   *promises(gpu: number): Iterable<{ readonly requestId: RequestId; readonly slackMs: number }> {
     for (const { work, slackMs } of this.#held[gpu]!) if (slackMs < Number.POSITIVE_INFINITY) yield { requestId: work.requestId, slackMs };
-  }
-
-  /** GPU time that a request costs over all its GPUs, ms: alone on one, its prompt and its share of the iterations that write its answer. */
-  gpuMs(gpus: readonly number[], modelId: string, of: { readonly durationMs: number; readonly inputTokens?: number; readonly outputTokens?: number }): number {
-    const { inputTokens = 0, outputTokens = 0 } = of;
-    if (gpus.length > 1 || inputTokens + outputTokens === 0) return gpus.length * of.durationMs;
-    const times = this.times.of(modelId);
-    const kind = this.kind[gpus[0]!]!;
-    return inputTokens * times.prefillMsPerToken[kind]! + outputTokens * writeMsPerToken(times, kind, this.#slots);
   }
 
   /** How much longer an iteration becomes with one more request of a model that holds `tokens`, ms. */

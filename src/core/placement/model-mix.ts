@@ -9,7 +9,7 @@ export interface MixHost {
   readonly models: Set<string>;
   /** Busy share that is not the models'. */
   readonly taken: number;
-  /** The busy share that a model's whole demand would take here; Infinity where it cannot be. */
+  /** The busy share that a model's whole demand would take here; Infinity where its promises cannot be kept: nothing flows there. */
   readonly cost: ReadonlyMap<string, number>;
 }
 
@@ -58,7 +58,7 @@ export class ModelMix {
     this.#beside = new Float64Array(hosts.length + 1);
     for (const model of models) {
       this.#parts.set(model, new Float64Array(hosts.length));
-      this.#on.set(model, hosts.flatMap(({ models: held }, host) => (held.has(model) ? [host] : [])));
+      this.#on.set(model, hosts.flatMap(({ models: held, cost }, host) => (held.has(model) && cost.get(model) !== Number.POSITIVE_INFINITY ? [host] : [])));
     }
     for (let round = 0; round < ROUNDS; round += 1) {
       for (const model of models) {

@@ -1,22 +1,22 @@
 // The priority manager's queue (C2): who is next. Strict bands from priority; within a band the user with the least virtual
 // time; within a user the earliest due, else the earliest accepted. What can no longer be in time waits in a band of its own.
 // Requests that fit the same GPUs form a class: when the head of a class fits nowhere, the rest is not tried either, so a
-// pass costs a decision per class and never per waiting request.
+// pass costs a decision per class that a freed GPU may serve and never per waiting request.
 import { ChurnMap } from "../../lib/churn-map.js";
 import { Heap } from "../../lib/heap.js";
-import { RankSet } from "../../lib/rank-set.js";
 import type { ListEntry } from "../../lib/linked-list.js";
-import type { GpuId, RequestId } from "../model/ids.js";
-import { DEFAULT_PRIORITY, type Priority, type RequestSpec } from "../model/request.js";
+import type { RequestId } from "../model/ids.js";
+import { DEFAULT_PRIORITY, wishesOf, type RequestSpec } from "../model/request.js";
 import { bandOf, classKey, LATE_BAND } from "./class-key.js";
 import { EligibilityClass, isEarlier, type Standing, type Waiting } from "./eligibility-class.js";
 import { FairShare } from "./fair-share.js";
+import type { FreedGpu } from "./refused-index.js";
 import { Standings } from "./standings.js";
+import { WaitingCounts } from "./waiting-counts.js";
 
 export type { EligibilityClass, Standing, Waiting };
 
-const PRIORITIES: readonly Priority[] = [5, 4, 3, 2, 1];
-const BANDS: readonly number[] = [...PRIORITIES, LATE_BAND];
+const BANDS: readonly number[] = [5, 4, 3, 2, 1, LATE_BAND];
 
 /** Which of the orders count; the others are as if all were alike in them. */
 export interface QueueOrder {
@@ -32,8 +32,7 @@ export class WaitingQueue {
   /** Which classes are worth trying. */
   readonly standings = new Standings();
   readonly #entries = new ChurnMap<RequestId, { readonly entry: ListEntry<Waiting>; readonly of: EligibilityClass }>();
-  /** Sequences of those that wait, by priority. */
-  readonly #bands = new Map<Priority, RankSet>(PRIORITIES.map((priority) => [priority, new RankSet()]));
+  readonly counts = new WaitingCounts();
   readonly #shares = new Map<number, FairShare>(BANDS.map((band) => [band, new FairShare()]));
   /** Classes where a user's quota holds his line, by user. */
   readonly #held = new Map<string, Set<EligibilityClass>>();
@@ -41,8 +40,6 @@ export class WaitingQueue {
   readonly #exclusive = new Set<EligibilityClass>();
   /** Such requests that have come, ever. */
   exclusiveArrivals = 0;
-  readonly #pinned = new Map<GpuId, number>();
-  #bytes = 0;
 
   /**
    * Whose head has waited longer than `maxWaitMs` goes first, whatever its band: no band starves another for ever. `weights` are the users'
@@ -56,11 +53,6 @@ export class WaitingQueue {
 
   get size(): number {
     return this.#entries.size;
-  }
-
-  /** Payload bytes of all that waits. */
-  get bytes(): number {
-    return this.#bytes;
   }
 
   /** Whether some class has to be tried against every GPU. */
@@ -77,7 +69,8 @@ export class WaitingQueue {
     const key = classKey(waiting);
     let of = this.#classes.get(key);
     if (!of) {
-      of = new EligibilityClass(key, this.#bandOf(waiting));
+      const { modelId, type, specificGpuId: pin } = waiting.spec;
+      of = new EligibilityClass(key, this.#bandOf(waiting), { modelId, type, pin, gpus: wishesOf(waiting.spec).gpus });
       this.#classes.set(key, of);
       this.standings.add(of);
       if (waiting.exclusive) this.#exclusive.add(of);
@@ -86,7 +79,7 @@ export class WaitingQueue {
     const share = this.#share(of.band).arrive(userId);
     const entry = of.add(waiting, share);
     this.#entries.set(requestId, { entry, of });
-    this.#count(waiting, 1);
+    this.counts.add(waiting);
     this.standings.judge(of);
   }
 
@@ -99,7 +92,7 @@ export class WaitingQueue {
     of.remove(entry);
     this.#share(of.band).leave(userId);
     this.#entries.delete(requestId);
-    this.#count(entry.value, -1);
+    this.counts.remove(entry.value);
     if (of.isEmpty) {
       this.#classes.delete(of.key);
       this.standings.drop(of);
@@ -147,14 +140,14 @@ export class WaitingQueue {
   }
 
   /**
-   * The classes to try now, next first: who has waited too long, then by band, by virtual time, by due time. The refused
-   * ones too when `withRefused`. Taken from with `next`. O(classes).
+   * The classes to try now, next first: who has waited too long, then by band, by virtual time, by due time. Of the refused ones those that
+   * one of `freed` may serve, or all of them. Taken from with `next`. O(classes that are in it).
    */
-  line(withRefused: boolean, nowMs: number): Heap<Place> {
-    const { open, refused } = this.standings;
+  line(freed: readonly FreedGpu[] | "all", nowMs: number): Heap<Place> {
+    const { standings } = this;
     const places: Place[] = [];
-    for (const of of open) places.push(this.#place(of, nowMs));
-    if (withRefused) for (const of of refused) places.push(this.#place(of, nowMs));
+    for (const of of standings.open) places.push(this.#place(of, nowMs));
+    for (const of of freed === "all" ? standings.refused : freed.length > 0 ? standings.refusedFor(freed) : []) places.push(this.#place(of, nowMs));
     return new Heap(comesBefore, places);
   }
 
@@ -247,47 +240,14 @@ export class WaitingQueue {
     for (const of of this.#classes.values()) if (of.hasHead) yield of.head;
   }
 
-  /** How many wait for exactly this GPU. */
-  pinnedTo(gpuId: GpuId): number {
-    return this.#pinned.get(gpuId) ?? 0;
-  }
-
-  bandSize(priority: Priority): number {
-    return this.#band(priority).size;
-  }
-
   /** Requests ahead of it: all of higher bands and the earlier ones of its own. 0 when it does not wait. */
   position(requestId: RequestId): number {
     const waiting = this.get(requestId);
-    if (!waiting) return 0;
-    const { priority } = waiting.spec;
-    return this.lengthBefore(priority) - this.bandSize(priority) + this.#band(priority).below(waiting.sequence);
-  }
-
-  /** Requests ahead of one that would join the end of a band now. */
-  lengthBefore(priority: Priority): number {
-    let ahead = 0;
-    for (const band of PRIORITIES) if (band >= priority) ahead += this.bandSize(band);
-    return ahead;
+    return waiting ? this.counts.before(waiting) : 0;
   }
 
   #share(band: number): FairShare {
     return this.#shares.get(band)!;
-  }
-
-  #band(priority: Priority): RankSet {
-    return this.#bands.get(priority)!;
-  }
-
-  #count({ spec, sequence }: Waiting, by: 1 | -1): void {
-    const { priority, specificGpuId, payload } = spec;
-    if (by === 1) this.#band(priority).add(sequence);
-    else this.#band(priority).remove(sequence);
-    this.#bytes += by * payload.byteLength;
-    if (specificGpuId === "") return;
-    const pinned = this.pinnedTo(specificGpuId) + by;
-    if (pinned > 0) this.#pinned.set(specificGpuId, pinned);
-    else this.#pinned.delete(specificGpuId);
   }
 }
 

@@ -186,6 +186,19 @@ describe("new files", () => {
     expect(served.tlsLog.told).toContain("new certificate in use");
   });
 
+  testWithOpenssl("of authorities decide about client certificates on both ports from then on", async () => {
+    const next = certificates.authority("next-clients");
+    const rolled = certificates.issue("rolled", next, { commonName: "batch", alternatives: "DNS:batch.example" });
+    const trusted = certificates.file("trusted-clients.crt");
+    writeFileSync(trusted, readFileSync(clients.cert));
+    const served = await serveTls({ clientCa: trusted }, RULES);
+    const letIn = async (own: Certificate) => [(await grpcCall(served, "", trusting({ cert: own.cert, certKey: own.key }))).code, await httpsCall(served.http, "", own)];
+    expect([await letIn(batch), await letIn(rolled)]).toEqual([[status.OK, 200], [status.UNAUTHENTICATED, 401]]);
+    writeFileSync(trusted, readFileSync(next.cert));
+    await until(() => served.tlsLog.told.length > 0);
+    expect([await letIn(batch), await letIn(rolled)]).toEqual([[status.UNAUTHENTICATED, 401], [status.OK, 200]]);
+  });
+
   testWithOpenssl("that do not fit together are left, with one complaint, until they do", async () => {
     const files = certificates.issue("half", ca, { alternatives: "IP:127.0.0.1" });
     const next = certificates.issue("half-next", ca, { alternatives: "IP:127.0.0.1" });

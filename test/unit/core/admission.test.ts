@@ -62,7 +62,7 @@ describe("a full line", () => {
     expect(line.ids).toHaveLength(9);
     expect(line.send("urgent", 5, 25)).toBe("accepted");
     expect(line.ids).toEqual(["low-0", "low-1", "low-2", "low-3", "low-4", "middle", "urgent"]);
-    expect(line.engine.state.queue.bytes).toBeLessThanOrEqual(100);
+    expect(line.engine.state.queue.counts.bytes).toBeLessThanOrEqual(100);
   });
 
   test("keeps its last places for the urgent", () => {
@@ -73,9 +73,9 @@ describe("a full line", () => {
       return line.ids.length;
     };
     expect(places(1)).toBe(6);
-    expect(line.engine.state.queue.bandSize(1)).toBe(6);
+    expect(line.engine.state.queue.counts.bandSize(1)).toBe(6);
     expect(places(2)).toBe(7);
-    expect(line.engine.state.queue.bandSize(1)).toBe(0);
+    expect(line.engine.state.queue.counts.bandSize(1)).toBe(0);
   });
 
   test("knows after a restart who may make way", () => {

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import { open } from "lmdb";
@@ -37,6 +37,16 @@ describe("Appending and recovering", () => {
     expect(journal.listFinished(0, 10)).toEqual({ requests: [], nextOrder: 0 });
     expect(journal.finished("nobody" as RequestId)).toBeNull();
     expect(journal.result("nobody" as RequestId)).toBeNull();
+  });
+
+  test("a new directory, and its file wherever it lies, are closed to others on the machine", async () => {
+    const mode = (file: string): number => statSync(file).mode & 0o777;
+    const parent = await temporaryFolder();
+    for (const directory of [path.join(parent, "new"), parent]) {
+      chmodSync(parent, 0o755);
+      await (await openJournal(directory)).close();
+      expect([mode(directory), mode(path.join(directory, "journal.mdb"))]).toEqual([directory === parent ? 0o755 : 0o700, 0o600]);
+    }
   });
 
   test("what was appended is folded to the same state, and appending goes on behind it", async () => {

@@ -56,6 +56,14 @@ describe("a vault with a key", () => {
     expect(one.blind("job-1")).toMatch(/^[\w-]{22}$/);
     expect(new Set([one.blind("job-1"), one.blind("job-2"), one.blind(""), other.blind("job-1")]).size).toBe(4);
   });
+
+  test("leaves of an id that begins with a time that time alone, so that ids of one moment lie together", () => {
+    const vault = new KeyVault(KEY);
+    const [one, two] = ["018bcfe5-6800-7aaa-8bbb-cccccccccccc", "018bcfe5-6800-7aaa-8bbb-cccccccccccd"].map((id) => vault.blind(id));
+    for (const blinded of [one, two]) expect(blinded).toMatch(/^018bcfe5-6800[\w-]{22}$/);
+    expect(one).not.toBe(two);
+    for (const id of ["018bcfe5-6800-4aaa-8bbb-cccccccccccc", "018bcfe5-6800-7aaa-8bbb-cccccccccccc-bob", "018bcfe5-6800-7bob"]) expect(vault.blind(id)).toMatch(/^[\w-]{22}$/);
+  });
 });
 
 describe("the vault for a file", () => {

@@ -110,4 +110,6 @@ test("a recording that is there already is kept as FILE.previous", async () => {
   const recorder = await opened(file);
   await recorder.close(0);
   expect(await readFile(`${file}.previous`, "utf8")).toBe("the one before");
+  // Ids and users are in it.
+  expect((await stat(file)).mode & 0o777).toBe(0o600);
 });

@@ -10,7 +10,7 @@ const NOW = 1_000_000;
 const A100 = "NVIDIA A100-SXM4-80GB";
 
 function ledgerOf(gpus = 1): WorkLedger {
-  const ledger = new WorkLedger(new ServiceTimes(), 16);
+  const ledger = new WorkLedger(new ServiceTimes());
   for (let gpu = 0; gpu < gpus; gpu += 1) ledger.register(gpu, A100);
   return ledger;
 }

@@ -25,6 +25,8 @@ interface YardOptions {
   /** How long an order to unload takes, as when requests must end first. */
   readonly unloadMs?: number;
   readonly placement?: boolean;
+  /** What each GPU is; A100 when left out. */
+  readonly names?: readonly string[];
 }
 
 /** A node per GPU, whose runner loads and unloads as ordered. */
@@ -38,13 +40,13 @@ class Yard {
   #due: { atMs: number; gpu: number; order: ModelOrder }[] = [];
 
   constructor(options: YardOptions) {
-    this.#options = { loadMs: 10_000, unloadMs: 0, placement: true, ...options };
+    this.#options = { loadMs: 10_000, unloadMs: 0, placement: true, names: [], ...options };
     const all = settings({ strategy: "hybrid", hybrid: { ...DEFAULT_CORE_SETTINGS.hybrid, placement: this.#options.placement } });
     this.fleet = new Fleet([], all);
     this.placement = new ModelPlacement(this.fleet, all);
     this.#models = options.loaded.map((models) => new Set(models));
     options.loaded.forEach((_, gpu) => {
-      this.fleet.register(gpu, nodeId(`n${gpu}`), inventory(`g${gpu}`, { name: A100, memoryTotalMib: TOTAL_MIB }));
+      this.fleet.register(gpu, nodeId(`n${gpu}`), inventory(`g${gpu}`, { name: this.#options.names[gpu] ?? A100, memoryTotalMib: TOTAL_MIB }));
       this.connect(gpu);
     });
   }
@@ -115,7 +117,7 @@ const SMALL = 15_300;
 
 describe("demand", () => {
   test("that the GPUs of a model can meet moves nothing", () => {
-    const yard = new Yard({ weights: { a: SMALL, b: SMALL }, loaded: [["a"], ["b"], []] }).run(180, { a: 0.5, b: 0.5 });
+    const yard = new Yard({ weights: { a: SMALL, b: SMALL }, loaded: [["a", "b"], ["b"], ["a"]] }).run(180, { a: 0.5, b: 0.5 });
     expect(yard.moves).toEqual([]);
   });
 
@@ -129,7 +131,9 @@ describe("demand", () => {
   });
 
   test("for a model that lies nowhere loads it", () => {
-    const yard = new Yard({ weights: { a: SMALL, new: SMALL }, loaded: [["a"], ["a"]] }).run(30, { a: 0.2, new: 0.2 });
+    const yard = new Yard({ weights: { a: SMALL, new: SMALL }, loaded: [["a"], ["a"]] }).run(10, { a: 0.2, new: 0.2 });
+    expect(yard.loads).toHaveLength(1);
+    yard.run(5, { a: 0.2, new: 0.2 });
     expect(yard.copies("new")).toBe(1);
     expect(yard.copies("a")).toBe(2);
   });
@@ -140,10 +144,10 @@ describe("demand", () => {
   });
 
   test("in time that promises are missed counts whatever the rates say", () => {
-    const yard = new Yard({ weights: { a: SMALL }, loaded: [["a"], []] }).run(30, { a: 0.5 });
+    const yard = new Yard({ weights: { a: SMALL }, loaded: [["a"], ["a"], []] }).run(30, { a: 0.5 });
     expect(yard.moves).toEqual([]);
     yard.run(10, { a: 0.5 }, () => yard.placement.missed(modelId("a")));
-    expect(yard.loads).toEqual(["a on 1"]);
+    expect(yard.loads).toEqual(["a on 2"]);
   });
 
   test("that is not measured in tokens is none of its business", () => {
@@ -180,6 +184,52 @@ describe("a model that has too much", () => {
       expect(yard.copies("b")).toBeGreaterThanOrEqual(1);
     });
     expect(yard.copies("large")).toBe(1);
+  });
+});
+
+describe("a model with promises", () => {
+  test("gets a second GPU where there is room, so that the loss of one is no wait for a load", () => {
+    const yard = new Yard({ weights: { a: SMALL, b: SMALL }, loaded: [["a"], ["b"], []] }).run(60, { a: 0.1, b: 0.1 });
+    expect([yard.copies("a"), yard.copies("b")]).toEqual([2, 2]);
+    yard.disconnect(yard.models(0).includes("a") ? 0 : 2);
+    expect(yard.fleet.runners.for(yard.fleet, "a", "inference").somewhere).toBe(true);
+    const before = yard.moves.length;
+    yard.run(300, { a: 0.1, b: 0.1 });
+    expect(yard.moves.length - before).toBeLessThanOrEqual(2);
+  });
+
+  test("gets none when nothing was promised for it, nor a third one", () => {
+    const plain = new Yard({ weights: { a: SMALL }, loaded: [["a"], []] });
+    plain.run(60, {}, () => plain.placement.asked(spec("r", { model: "a" }), estimate({ inputTokens: 50, outputTokens: 50 }), plain.nowMs));
+    expect(plain.moves).toEqual([]);
+    const spare = new Yard({ weights: { a: SMALL }, loaded: [["a"], [], [], []] }).run(120, { a: 0.1 });
+    expect(spare.copies("a")).toBe(2);
+  });
+
+  test("takes the place of one that has GPUs to spare while that costs next to nothing, and leaves it while it costs more", () => {
+    const weights = { quiet: 50_000, hot: 50_000 };
+    const loaded = [["quiet"], ["hot"], ["hot"], ["hot"], ["hot"]];
+    expect(new Yard({ weights, loaded }).run(90, { quiet: 0.1, hot: 0.4 }).copies("quiet")).toBe(2);
+    expect(new Yard({ weights, loaded }).run(90, { quiet: 0.1, hot: 20 }).moves).toEqual([]);
+  });
+
+  test("never takes the spare of another, and comes to rest", () => {
+    const weights = { a: 50_000, b: 50_000, c: 50_000 };
+    const yard = new Yard({ weights, loaded: [["a"], ["a"], ["b"], ["b"], ["c"]] }).run(600, { a: 0.1, b: 0.1, c: 0.1 });
+    expect(yard.moves).toEqual([]);
+  });
+
+  test("goes only where its promises can be kept, if there is such a GPU, and does not count on others", () => {
+    const yard = new Yard({ weights: { a: SMALL, b: SMALL }, loaded: [["a"], [], ["b"]], names: ["Tesla T4", "Tesla T4", A100] });
+    yard.fleet.work.times.of("a").promise(30, yard.nowMs);
+    yard.run(40, { a: 0.1, b: 0.1 });
+    expect(yard.loads.filter((load) => load.startsWith("a"))).toEqual(["a on 2"]);
+  });
+
+  test("whose promises no GPU can keep goes anywhere", () => {
+    const yard = new Yard({ weights: { a: SMALL }, loaded: [[], []], names: ["Tesla T4", "Tesla T4"] });
+    yard.fleet.work.times.of("a").promise(1, yard.nowMs);
+    expect(yard.run(40, { a: 0.1 }).copies("a")).toBeGreaterThan(0);
   });
 });
 

@@ -40,7 +40,7 @@ function queueOf(...all: Waiting[]): WaitingQueue {
 /** Takes everything in the order in which the scheduler would. */
 function drain(queue: WaitingQueue): string[] {
   const order: string[] = [];
-  const line = queue.line(true, NOW);
+  const line = queue.line("all", NOW);
   for (let of = queue.next(line, NOW); of; of = queue.next(line, NOW)) {
     const { requestId: id } = of.head.spec;
     order.push(id);
@@ -61,7 +61,7 @@ describe("the order", () => {
       waiting("high", 5, { priority: 5 }),
     );
     expect(drain(queue)).toEqual(["high", "mid-1", "mid-2", "mid-3", "low"]);
-    expect([queue.size, queue.bytes]).toEqual([0, 0]);
+    expect([queue.size, queue.counts.bytes]).toEqual([0, 0]);
   });
 
   test("puts a request that comes back at its old place", () => {
@@ -115,12 +115,12 @@ describe("classes", () => {
   test("refused ones are tried only when something was freed, hopeless ones only after a change of the fleet", () => {
     const queue = queueOf(waiting("a", 1, { model: "a" }), waiting("b", 2, { model: "b" }), waiting("c", 3, { model: "c" }));
     const tried = (withRefused: boolean): string[] => {
-      const line = queue.line(withRefused, NOW);
+      const line = queue.line(withRefused ? "all" : [], NOW);
       const ids: string[] = [];
       for (let of = queue.next(line, NOW); of; of = queue.next(line, NOW)) ids.push(of.head.spec.requestId);
       return ids;
     };
-    const line = queue.line(false, NOW);
+    const line = queue.line([], NOW);
     queue.standings.refuse(line.pop()!.of, "refused", false);
     queue.standings.refuse(line.pop()!.of, "hopeless", false);
     expect([tried(false), tried(true), queue.hasOpen]).toEqual([["c"], ["a", "c"], true]);
@@ -142,14 +142,14 @@ describe("classes", () => {
     }, false],
   ])("%s", (_, change, open) => {
     const queue = queueOf(waiting("head", 1, { memoryMib: 1_000 }));
-    queue.standings.refuse(queue.line(false, NOW).pop()!.of, "refused", false);
+    queue.standings.refuse(queue.line([], NOW).pop()!.of, "refused", false);
     change(queue);
     expect(queue.hasOpen).toBe(open);
   });
 
   test("one that was refused and emptied starts open again", () => {
     const queue = queueOf(waiting("a", 1));
-    queue.standings.refuse(queue.line(false, NOW).pop()!.of, "refused", false);
+    queue.standings.refuse(queue.line([], NOW).pop()!.of, "refused", false);
     queue.remove(requestId("a"));
     expect(queue.hasOpen).toBe(false);
     queue.push(waiting("b", 2));
@@ -166,7 +166,7 @@ describe("what it tells", () => {
   );
 
   test("sizes and bytes", () => {
-    expect([queue.size, queue.bytes, queue.bandSize(3), queue.bandSize(2)]).toEqual([4, 130, 2, 0]);
+    expect([queue.size, queue.counts.bytes, queue.counts.bandSize(3), queue.counts.bandSize(2)]).toEqual([4, 130, 2, 0]);
   });
 
   test.each([["a", 0], ["b", 1], ["c", 2], ["d", 3], ["nobody", 0]])("%s has %i ahead", (id, ahead) => {
@@ -174,11 +174,11 @@ describe("what it tells", () => {
   });
 
   test.each<[Priority, number]>([[5, 1], [4, 1], [3, 3], [1, 4]])("a new request of priority %i would have %i ahead", (priority, ahead) => {
-    expect(queue.lengthBefore(priority)).toBe(ahead);
+    expect(queue.counts.lengthBefore(priority)).toBe(ahead);
   });
 
   test("how many wait for a GPU alone", () => {
-    expect([queue.pinnedTo(gpuId("g1")), queue.pinnedTo(gpuId("g2"))]).toEqual([2, 0]);
+    expect([queue.counts.pinnedTo(gpuId("g1")), queue.counts.pinnedTo(gpuId("g2"))]).toEqual([2, 0]);
   });
 
   test("what waits, and null for what does not", () => {
