@@ -14,7 +14,7 @@ const SEEDS = [301, 302];
 const OVERLOAD = 1.5;
 const PRIORITIES = [1, 2, 3, 4, 5] as const;
 /** Of priority 5 in its SLO; the goal is 0.99. */
-const REACHED = 0.95;
+const REACHED = 0.97;
 /** The time-out of requests that bring none, and what a tick and the network add. */
 const LONGEST_WAIT_MS = 30_000 + 200;
 const MODEL = "llama-3.1-8b";
