@@ -2,6 +2,7 @@
 //   route     Route to its answer and whole lives through the whole stack, against a bare grpc-js echo (needs h2load)
 //   decision  one scheduling decision at 10 to 10,000 GPUs, against a plain scan of the same columns
 //   journal   group commits, against bare LMDB puts of as many bytes
+//   simulate  CPU time of the simulator per million requests
 //   auth      Route with a key, and with quotas too, against Route without, three routers side by side; and the check of a known key (needs h2load)
 // Ratios are what counts: absolute figures are those of this machine at this moment. Budgets are in budgets.json.
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
@@ -11,7 +12,7 @@ import { parseArgs } from "node:util";
 
 const HELP = `Usage: npm run bench -- [options]
 
-  --only <names>   comma-separated: route, decision, journal, auth (default: all)
+  --only <names>   comma-separated: route, decision, journal, simulate, auth (default: all)
   --rounds <n>     rounds of the route benchmark (default: 5)
   --requests <n>   calls per measurement (default: 30000)
   --agents <n>     agents that share the 1,000 GPUs (default: 125, eight GPUs each)
@@ -39,7 +40,7 @@ if (!existsSync("dist/src/cli/main.js")) {
   process.exit(1);
 }
 mkdirSync(".cache", { recursive: true });
-const wanted = new Set((options.only ?? "route,decision,journal,auth").split(","));
+const wanted = new Set((options.only ?? "route,decision,journal,simulate,auth").split(","));
 const budgets = JSON.parse(readFileSync("test/bench/budgets.json", "utf8"));
 const results = {};
 
@@ -83,6 +84,13 @@ if (wanted.has("journal")) {
     line(`  CPU time, encrypted`, summary(encryptedCpuMs), "ms");
     line(`  one bare put of the same bytes`, summary(bareMs), "ms");
   }
+}
+
+if (wanted.has("simulate")) {
+  const { benchSimulate } = await import("./simulate.mjs");
+  results.simulate = await benchSimulate(options.smoke ? { minutes: 1, rounds: 1 } : { minutes: 20, rounds: 5 });
+  say("Simulator, CPU seconds per million requests (one thread; runs share the cores):");
+  for (const { policy, load, cpuSecondsPerMillion } of results.simulate) line(`${policy}, load ${load}`, summary(cpuSecondsPerMillion), "s", budgets.simulate[policy]);
 }
 
 if (wanted.has("auth")) {

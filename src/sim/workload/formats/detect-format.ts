@@ -58,7 +58,8 @@ export async function fileFormat(path: string, options: ReadingOptions = {}): Pr
 function chosen(path: string, kind: Layout["kind"], titles: readonly string[], { format, columns: named = {} }: ReadingOptions): { readonly layout: Layout; readonly columns: Columns } {
   const strange = Object.values(named).find((title) => !titles.includes(title));
   if (strange !== undefined) throw new TraceError(`${path}:1: there is no column "${strange}": there are ${titles.join(", ")}`);
-  const wanted = format === undefined ? LAYOUTS : LAYOUTS.filter(({ key }) => key === format);
+  // Whose columns have other names has a format of its own.
+  const wanted = LAYOUTS.filter(({ key, kind: of }) => (format === undefined ? Object.keys(named).length === 0 || of === "any" : key === format));
   const found = wanted
     .filter((layout) => layout.kind === "any" || layout.kind === kind)
     .map((each) => {

@@ -27,7 +27,7 @@ export function columnsOf(layout: Layout, titles: readonly string[]): Columns {
       const place = titles.findIndex((title) => plainName(title) === plainName(each) || plainName(title.replace(UNIT_BEHIND, "")) === plainName(each));
       if (place < 0) continue;
       const title = titles[place] ?? "";
-      const [, unit] = plainName(title) === plainName(each) ? [] : (UNIT_BEHIND.exec(title) ?? []);
+      const [, unit] = UNIT_BEHIND.exec(title) ?? [];
       found[field] = { title, place, unit: unit === undefined ? null : unitOf(unit) };
       break;
     }

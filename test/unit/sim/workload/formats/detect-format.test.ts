@@ -81,10 +81,11 @@ describe("columns", () => {
   });
 
   test("of other names can be told", async () => {
-    const where = await file("when,in,out\n1,7,3");
-    const format = await fileFormat(where, { columns: { time: "when", inputTokens: "in", outputTokens: "out" } });
+    const where = await file("when_ms,in,out\n1000,7,3");
+    const format = await fileFormat(where, { columns: { time: "when_ms", inputTokens: "in", outputTokens: "out" } });
+    expect(format.name).toBe("table of requests");
     for await (const row of readTrace(where, format)) expect(row).toEqual(same);
-    await expect(fileFormat(where, { columns: { time: "whence" } })).rejects.toThrow(`${where}:1: there is no column "whence": there are when, in, out`);
+    await expect(fileFormat(where, { columns: { time: "whence" } })).rejects.toThrow(`${where}:1: there is no column "whence": there are when_ms, in, out`);
   });
 });
 
