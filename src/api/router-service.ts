@@ -23,6 +23,8 @@ import {
 } from "../../gen/gpurouter/v1/router_pb.js";
 import { hasRole } from "../auth/principal.js";
 import type { RequestId } from "../core/model/ids.js";
+import type { BatchRef } from "../core/model/request.js";
+import { batchRefs } from "./batch-refs.js";
 import type { Caller } from "./guard.js";
 import { ApiError } from "./outcomes.js";
 import {
@@ -59,7 +61,8 @@ export function createRouterService(router: RouterPort, now: () => number = Date
     async batchRoute(batch, caller) {
       validate(BatchRouteRequestSchema, batch, batchRouteRequestRule);
       for (const request of batch.requests) claim(request, caller);
-      return create(BatchRouteResponseSchema, { responses: await Promise.all(batch.requests.map(routeOne)) });
+      const refs = batchRefs(batch);
+      return create(BatchRouteResponseSchema, { responses: await Promise.all(batch.requests.map((request, place) => routeOne(request, refs[place]))) });
     },
 
     async status(request, caller) {
@@ -131,8 +134,8 @@ export function createRouterService(router: RouterPort, now: () => number = Date
     return id;
   }
 
-  async function routeOne(request: RouteRequest): Promise<RouteResponse> {
-    const spec = requestSpec(request);
+  async function routeOne(request: RouteRequest, batch: BatchRef | undefined): Promise<RouteResponse> {
+    const spec = requestSpec(request, batch);
     const outcome = await router.route(spec);
     return outcome.kind === "accepted" ? routeResponse(outcome) : rejectedResponse(spec.requestId, new ApiError(outcome));
   }

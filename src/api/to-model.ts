@@ -4,7 +4,7 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { hash, randomUUID } from "node:crypto";
 import { OnInterruption, RequestState, WhenLate, type ListRequest, type RouteRequest } from "../../gen/gpurouter/v1/router_pb.js";
 import type { GpuId, ModelId, RequestId, UserId } from "../core/model/ids.js";
-import { computeCapability, DEFAULT_PRIORITY, NO_WISHES, type Handling, type Phase, type Priority, type Requirements, type RequestSpec, type Wishes } from "../core/model/request.js";
+import { computeCapability, DEFAULT_PRIORITY, NO_WISHES, type BatchRef, type Handling, type Phase, type Priority, type Requirements, type RequestSpec, type Wishes } from "../core/model/request.js";
 import type { ListQuery } from "./router-port.js";
 
 const DEFAULT_PAGE_SIZE = 100;
@@ -21,8 +21,8 @@ const NO_REQUIREMENTS: Requirements = {
   outputTokens: 0,
 };
 
-/** A validated RouteRequest as the core takes it. Owns its payload: the message's memory can go. About 2 µs. */
-export function requestSpec(message: RouteRequest): RequestSpec {
+/** A validated RouteRequest as the core takes it, in its batch if it came in one. Owns its payload: the message's memory can go. About 2 µs. */
+export function requestSpec(message: RouteRequest, batch?: BatchRef): RequestSpec {
   const type = message.type === "" ? DEFAULT_TYPE : message.type;
   const wished = wishes(message);
   const handled = handling(message);
@@ -41,9 +41,10 @@ export function requestSpec(message: RouteRequest): RequestSpec {
     payload: payloadBytes(message.payload),
   };
   const spec = wished || handled ? { ...plain, ...(wished && { wishes: wished }), ...(handled && { handling: handled }) } : plain;
+  const together = batch && { batch };
   return message.requestId === ""
-    ? { requestId: timeOrderedUuid(Date.now()) as RequestId, ...spec, contentHash: "" }
-    : { requestId: message.requestId as RequestId, ...spec, contentHash: contentHash(spec) };
+    ? { requestId: timeOrderedUuid(Date.now()) as RequestId, ...spec, ...together, contentHash: "" }
+    : { requestId: message.requestId as RequestId, ...spec, ...together, contentHash: contentHash(spec) };
 }
 
 /**

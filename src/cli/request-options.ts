@@ -151,8 +151,8 @@ function wishesFrom({ sloFirstOutput = 0, sloTotal = 0, deadline, whenLate, sess
 /** An inline JSON object travels as such; other JSON, files and stdin travel as the bytes they are. */
 async function payloadFrom(text: string | undefined, stdin: Readable): Promise<RouteRequest["payload"]> {
   if (text === undefined) return { case: undefined };
-  if (text === "-") return { case: "payloadBytes", value: await readBounded(stdin) };
-  if (text.startsWith("@")) return { case: "payloadBytes", value: await readPayloadFile(text.slice(1)) };
+  if (text === "-") return { case: "payloadBytes", value: await bytesOf("--payload", text, stdin) };
+  if (text.startsWith("@")) return { case: "payloadBytes", value: await bytesOf("--payload", text.slice(1), stdin) };
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -164,23 +164,25 @@ async function payloadFrom(text: string | undefined, stdin: Readable): Promise<R
     : { case: "payloadBytes", value: Buffer.from(text) };
 }
 
-async function readPayloadFile(path: string): Promise<Uint8Array> {
+/** What a file holds, or stdin for "-". Throws bad usage, which names the option, for what cannot be read or is too long. */
+export async function bytesOf(option: string, path: string, stdin: Readable): Promise<Uint8Array> {
+  if (path === "-") return await readBounded(option, stdin);
   try {
     const { size } = await stat(path);
     if (size > MAX_PAYLOAD_BYTES) throw new Error(`it has ${size} bytes, more than ${MAX_PAYLOAD_BYTES}; pass a reference to the data instead`);
     return await readFile(path);
   } catch (error) {
-    throw usageFailure(`--payload @${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    throw usageFailure(`${option} ${option === "--payload" ? "@" : ""}${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 
-async function readBounded(stdin: Readable): Promise<Uint8Array> {
+async function readBounded(option: string, stdin: Readable): Promise<Uint8Array> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of stdin) {
     const bytes = Buffer.from(chunk as Uint8Array | string);
     size += bytes.length;
-    if (size > MAX_PAYLOAD_BYTES) throw usageFailure(`--payload -: stdin has more than ${MAX_PAYLOAD_BYTES} bytes; pass a reference to the data instead`);
+    if (size > MAX_PAYLOAD_BYTES) throw usageFailure(`${option} -: stdin has more than ${MAX_PAYLOAD_BYTES} bytes; pass a reference to the data instead`);
     chunks.push(bytes);
   }
   return Buffer.concat(chunks);

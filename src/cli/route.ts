@@ -1,9 +1,11 @@
 // `gpu-router route`: sends one request and says where it stands, or follows it to its end.
 import type { Command } from "commander";
 
-import { RouteResponseSchema, RouteStatus, type RouteResponse } from "../../gen/gpurouter/v1/router_pb.js";
-import { ExitCode } from "./failure.js";
+import { BatchRouteResponseSchema, RouteResponseSchema, RouteStatus, type RouteResponse } from "../../gen/gpurouter/v1/router_pb.js";
+import { batchRequestFrom, batchText } from "./batch-requests.js";
+import { ExitCode, usageFailure } from "./failure.js";
 import { jsonDocument } from "./json-output.js";
+import { wholeNumber } from "./option-parsers.js";
 import { countText, printable, timeText } from "./quantity-text.js";
 import { addRequestOptions, routeRequestFrom, type RequestOptions } from "./request-options.js";
 import { CALL_DEADLINE_MS, routerCommand, withRouter, type CommandContext, type RouterOptions } from "./router-command.js";
@@ -13,6 +15,9 @@ import type { Style } from "./style.js";
 import { write } from "./terminal.js";
 
 interface RouteOptions extends RouterOptions, RequestOptions {
+  readonly batch?: string;
+  readonly batchSplit?: boolean;
+  readonly minBatchSizePerGpu?: number;
   readonly wait?: true;
   readonly follow?: true;
 }
@@ -20,6 +25,10 @@ interface RouteOptions extends RouterOptions, RequestOptions {
 /** Adds the command. */
 export function registerRoute(program: Command, context: CommandContext): void {
   addRequestOptions(routerCommand(program, "route", "Send one request to the fleet"), true)
+    .option("--batch <file|->", "many at once: each line of the file is the payload of one, JSON; the other options hold for all, and --id is numbered")
+    .option("--batch-split", "the requests of --batch may go to several GPUs (default: as the router is configured)")
+    .option("--no-batch-split", "the requests of --batch go to one GPU")
+    .option("--min-batch-size-per-gpu <n>", "fewest requests of --batch on each GPU (default: as the router is configured)", wholeNumber(1, 1_000))
     .option("-w, --wait", "follow it to its end: output on stdout, exit code 0 completed, 1 failed, 3 cancelled; Ctrl-C detaches")
     .option("-f, --follow", "the same as --wait")
     .addHelpText(
@@ -32,12 +41,24 @@ Examples:
   $ gpu-router route --model llama-2-70b --payload @turn-7.json --session chat-42 --slo-first-output 500ms --slo-total 20s
   $ gpu-router route --model resnet-train --type training --payload @job.json --gpus 4 --deadline 8h --preemptible --checkpoint
   $ gpu-router route --model llama-2-70b --payload @turn-7.json --waiting-timeout 10s --answering-timeout 5s --on-interruption fail --wait
+  $ gpu-router route --model llama-2-70b --batch prompts.jsonl --id night-1 --priority 1 --min-batch-size-per-gpu 8
   $ gpu-router route --model llama-2-70b --id order-4711 --json | jq -r .assigned_gpu`,
     )
     .action(async (options: RouteOptions) => {
+      const follow = options.wait === true || options.follow === true;
+      if (options.batch !== undefined) {
+        if (follow) throw usageFailure("--wait follows one request; with --batch see `gpu-router list`, or `gpu-router watch` for one of them");
+        const batch = await batchRequestFrom({ ...options, batch: options.batch }, context.terminal.stdin);
+        await withRouter(context, options, async ({ client, json, terminal, style }) => {
+          const response = await client.batchRoute(batch, { deadlineMs: CALL_DEADLINE_MS });
+          await write(terminal.stdout, json ? jsonDocument(BatchRouteResponseSchema, response) : batchText(response.responses, style));
+          return response.responses.some(({ status }) => status === RouteStatus.REJECTED) ? ExitCode.failed : ExitCode.ok;
+        });
+        return;
+      }
+      if (options.batchSplit !== undefined || options.minBatchSizePerGpu !== undefined) throw usageFailure("--batch-split and --min-batch-size-per-gpu need --batch: one request is not spread");
       const request = await routeRequestFrom(options, context.terminal.stdin);
       await withRouter(context, options, async (session) => {
-        const follow = options.wait === true || options.follow === true;
         const response = await session.client.route(request, { deadlineMs: CALL_DEADLINE_MS });
         if (follow) return await showWatch(session, response.requestId, true);
         await write(session.terminal.stdout, session.json ? jsonDocument(RouteResponseSchema, response) : routeText(response, session.style));

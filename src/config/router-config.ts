@@ -74,6 +74,9 @@ const schema = z.strictObject({
         .strictObject({
           max_concurrent_tasks_per_gpu: z.int().min(1).max(4096).default(defaults.maxConcurrentTasksPerGpu),
           memory_threshold: share.default(defaults.memoryThreshold),
+          batch_split: z.boolean().default(defaults.batch.split),
+          min_batch_size_per_gpu: z.int().min(1).max(1000).default(defaults.batch.minPerGpu),
+          batch_max_hold: seconds(3600).default(defaults.batch.maxHoldMs / 1000),
           utilization_threshold: share.default(defaults.utilizationThreshold),
           task_specific_mappings: z.record(z.string(), z.union([gpuName.transform((name) => [name]), z.array(gpuName).min(1).max(1024)])).default({}),
         })
@@ -169,6 +172,7 @@ function settle(file: z.output<typeof schema>): RouterConfig {
       hybrid: { ...defaults.hybrid, placement: file.load_balancer.place_models, affinity: file.load_balancer.prefix_affinity },
       exclusiveTypes: file.load_balancer.exclusive_types,
       preemption: preemptionOf(file.load_balancer.preemption),
+      batch: { split: multiGpu.batch_split, minPerGpu: multiGpu.min_batch_size_per_gpu, maxHoldMs: multiGpu.batch_max_hold * 1000 },
       maxWaitMs: file.request_router.max_wait * 1000,
       maxConcurrentTasksPerGpu: multiGpu.max_concurrent_tasks_per_gpu,
       memoryThreshold: multiGpu.memory_threshold,

@@ -66,7 +66,7 @@ export class Admission {
     for (const request of waiting.sort((a, b) => a.sequence - b.sequence)) this.#arrive(request);
   }
 
-  /** Whether a newcomer may come in. Changes nothing. */
+  /** Whether a newcomer may come in. Changes nothing but the counts of what limits refused. */
   judge(spec: RequestSpec, durationMs: number, nowMs: number): Verdict {
     const over = this.#state.quotas.refusal(spec, gpuTimeOf(durationMs, wishesOf(spec).gpus), nowMs);
     if (over) return this.#overLimit(over, nowMs);

@@ -2,6 +2,7 @@
 // the scheduler's decision, what becomes of an attempt is failover/attempts.ts's.
 import { assert } from "../lib/assert.js";
 import type { Heap } from "../lib/heap.js";
+import { batchRoom } from "./batches/batch-room.js";
 import type { Admission } from "./admission.js";
 import type { Estimator } from "./estimate/estimator.js";
 import type { Step } from "./events.js";
@@ -19,7 +20,9 @@ import { gpuTimeOf } from "./quota/quotas.js";
 import { emit } from "./records.js";
 import type { Ask } from "./scheduling/contract.js";
 import type { Scheduler } from "./scheduling/scheduler.js";
+import { batch } from "./scheduling/filters/batch.js";
 import { seedOf } from "./scheduling/seed-of.js";
+import type { BatchSettings } from "./settings.js";
 import type { State } from "./state.js";
 
 /** How many behind a head that does not fit are tried in its place. */
@@ -35,6 +38,7 @@ export interface DispatcherParts {
   readonly preemption: Preemption;
   readonly attempts: Attempts;
   readonly admission: Admission;
+  readonly batchSettings: BatchSettings;
 }
 
 export class Dispatcher {
@@ -46,13 +50,14 @@ export class Dispatcher {
   readonly #preemption: Preemption;
   readonly #attempts: Attempts;
   readonly #admission: Admission;
+  readonly #batchSettings: BatchSettings;
   /** The period of GPU time, and when to look again whether it is over. */
   #period = 0;
   #nextPeriodCheckMs = 0;
   /** The fleet's shape that the hopeless were judged by. */
   #shapeSeen = 0;
 
-  constructor({ state, scheduler, estimator, placement, reserver, preemption, attempts, admission }: DispatcherParts) {
+  constructor({ state, scheduler, estimator, placement, reserver, preemption, attempts, admission, batchSettings }: DispatcherParts) {
     this.#state = state;
     this.#scheduler = scheduler;
     this.#estimator = estimator;
@@ -61,6 +66,7 @@ export class Dispatcher {
     this.#preemption = preemption;
     this.#attempts = attempts;
     this.#admission = admission;
+    this.#batchSettings = batchSettings;
   }
 
   /** What would be decided now for somebody who waits, or might. Changes nothing. */
@@ -126,7 +132,7 @@ export class Dispatcher {
     if (freed.length > 0) this.#reopenOnOwn(freed);
     if (fleet.shapeSequence !== this.#shapeSeen) queue.standings.reopenHopeless();
     this.#shapeSeen = fleet.shapeSequence;
-    const line = queue.line(freed.length > 0, nowMs);
+    const line = queue.line(freed.map((gpu) => ({ gpuId: fleet.inventory[gpu]!.gpuId, runners: fleet.nodeOf[gpu]!.runners })), nowMs);
     // When all that was freed is full again, no refused class can follow.
     for (let of = queue.next(line, nowMs); of && (queue.hasOpen || freed.length > 0); of = queue.next(line, nowMs)) {
       if (this.#serve(of, line, freed, nowMs, step)) queue.putBack(line, of, nowMs);
@@ -150,6 +156,7 @@ export class Dispatcher {
     }
     const among = of.standing === "open" ? undefined : freed;
     if (this.#tryPlace(ask, freed, among, step)) return true;
+    this.#noteHeld(ask, among === undefined, nowMs);
     // The others of the class are not bound to the same GPUs.
     if (ask.quota) {
       this.#hold(of, ask.quota.over);
@@ -160,7 +167,7 @@ export class Dispatcher {
     const healsWithTime = this.#scheduler.healsWithTime || refusedForSize || (isPromised(head.spec) && !head.late);
     if (refusedForSize) for (const next of of.behind(LOOK_AHEAD)) if (!this.#heldBy(next, nowMs) && this.#tryPlace(this.askOf(next, this.#nextAttempt(next), nowMs), freed, among, step)) return true;
     if (of.standing === "open") queue.standings.refuse(of, this.#scheduler.hopeless(fleet, ask) ? "hopeless" : "refused", healsWithTime);
-    else if (healsWithTime) of.healsWithTime = true;
+    else if (healsWithTime) queue.standings.heals(of);
     return false;
   }
 
@@ -168,6 +175,13 @@ export class Dispatcher {
   #hold(of: EligibilityClass, over: OverLimit): void {
     const { queue, quotas } = this.#state;
     if (queue.hold(of)) quotas.countHeld(over);
+  }
+
+  /** A batch stands still for its own sake when GPUs had room that it was not allowed; not when nobody has any. */
+  #noteHeld({ spec, batch: room }: Ask, lookedEverywhere: boolean, nowMs: number): void {
+    if (!spec.batch || !room) return;
+    if (this.#scheduler.refusedBy === batch) this.#state.batches.held(spec.batch, nowMs);
+    else if (lookedEverywhere) this.#state.batches.moved(spec.batch);
   }
 
   #tryPlace(ask: Ask, freed: number[], among: readonly number[] | undefined, step: Step): boolean {
@@ -204,10 +218,11 @@ export class Dispatcher {
     const band = queue.bandOf(waiting, nowMs);
     const spread = fleet.reservations.size > 0 ? this.#estimator.spread(spec) : 1;
     const quota = this.#state.quotas.gpusOpenTo(spec);
-    return { spec, estimate, avoidGpuId, seed: seedOf(spec.requestId, attempt), acceptedAtMs, nowMs, late, gpus: wishesOf(spec).gpus, exclusive, band, spread, quota };
+    const room = batchRoom(this.#state.batches, fleet, this.#batchSettings, waiting, nowMs);
+    return { spec, estimate, avoidGpuId, seed: seedOf(spec.requestId, attempt), acceptedAtMs, nowMs, late, gpus: wishesOf(spec).gpus, exclusive, band, spread, quota, batch: room };
   }
 
-  #place({ spec, estimate, nowMs, late }: Ask, gpus: readonly number[], decision: Decision, step: Step): void {
+  #place({ spec, estimate, nowMs, late, batch: room }: Ask, gpus: readonly number[], decision: Decision, step: Step): void {
     const { fleet, queue } = this.#state;
     const { requestId, modelId, type } = spec;
     const request = this.#state.requests.get(requestId)!;
@@ -221,6 +236,7 @@ export class Dispatcher {
     assert(runner !== undefined, "a GPU that was chosen has a runner");
     this.#attempts.placed(attempt, nowMs);
     if (late) this.#attempts.placedLate(requestId);
+    if (spec.batch && room?.allows(first)) this.#state.batches.moved(spec.batch);
     queue.charge(requestId, gpuTimeMs(fleet.work, gpus, modelId, estimate));
     this.#state.quotas.countShadow(spec, gpus, gpuTimeOf(estimate.durationMs, gpus.length), nowMs);
     this.#admission.placed(nowMs);

@@ -70,7 +70,7 @@ export class Engine {
     this.#nodes = new Nodes(state, settings, attempts, preemption, health);
     this.#maintenance = new Maintenance(state, attempts, preemption, health);
     this.#admission = new Admission(state, settings, attempts);
-    this.#dispatcher = new Dispatcher({ state, scheduler, estimator, placement, reserver, preemption, attempts, admission: this.#admission });
+    this.#dispatcher = new Dispatcher({ state, scheduler, estimator, placement, reserver, preemption, attempts, admission: this.#admission, batchSettings: settings.batch });
   }
 
   /** Results of superseded attempts that were refused; for metrics. */
@@ -93,9 +93,7 @@ export class Engine {
   }
 
   /** How near estimates of time came, by type and model: those with most outcomes first, at most `most`. */
-  estimateAccuracy(most: number): readonly EstimateAccuracy[] {
-    return this.#estimator.accuracy(most);
-  }
+  readonly estimateAccuracy = (most: number): readonly EstimateAccuracy[] => this.#estimator.accuracy(most);
 
   get strategyNames(): readonly string[] {
     return this.#scheduler.strategyNames;

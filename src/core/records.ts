@@ -147,6 +147,7 @@ export function apply(state: State, record: Record): void {
     case "attempt_failed": {
       const request = live(state, record.requestId);
       assert(request.phase !== "queued" && request.attempt === record.attempt, "only the present attempt fails");
+      state.batches.backInLine(request.spec, state.heldBy(request));
       state.release(request, record.atMs, null);
       if (request.phase === "running") request.begun = true;
       request.phase = "queued";
@@ -164,6 +165,7 @@ export function apply(state: State, record: Record): void {
     }
     case "ended": {
       const request = live(state, record.requestId);
+      state.batches.ended(request.spec, state.heldBy(request));
       state.release(request, record.atMs, record.phase === "completed" ? record.statistics : null);
       state.leaveQueue(record.requestId);
       if (request.attempt === 0) state.quotas.leaves(request.spec);
@@ -253,6 +255,7 @@ function applyAccepted(state: State, record: Extract<Record, { kind: "accepted" 
   state.nextSequence = record.sequence + 1;
   if (record.deadlineAtMs > 0) state.deadlines.schedule(spec.requestId, record.deadlineAtMs);
   state.quotas.accepted(spec, record.atMs);
+  state.batches.accepted(spec);
   state.wait(request, record.estimate);
 }
 
@@ -271,6 +274,7 @@ function applyPlaced(state: State, record: Extract<Record, { kind: "placed" }>):
   request.placedAtMs = record.atMs;
   request.startedAtMs = 0;
   request.decision = record.decision;
+  state.batches.placed(request.spec, gpus);
   state.hold(request, gpus, record.memoryMib, record.decision.estimate, record.atMs);
 }
 

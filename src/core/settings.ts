@@ -46,6 +46,16 @@ export interface PreemptionSettings {
   readonly patienceMs: number;
 }
 
+/** How batches are spread over GPUs. */
+export interface BatchSettings {
+  /** Whether they go to several GPUs, where they do not say. */
+  readonly split: boolean;
+  /** Fewest of a batch on each GPU. */
+  readonly minPerGpu: number;
+  /** How long a batch that is split may stand still beside a free GPU for the sake of that, ms. */
+  readonly maxHoldMs: number;
+}
+
 /** 0 for none. */
 export interface ConfiguredTimeouts extends StageTimeouts {
   /** From acceptance to the end, ms. */
@@ -87,6 +97,7 @@ export interface CoreSettings {
   /** Request types that have their GPUs to themselves; whatever runs on several GPUs at once has so anyway. */
   readonly exclusiveTypes: readonly string[];
   readonly preemption: PreemptionSettings;
+  readonly batch: BatchSettings;
   /** A request that has waited this long goes before all others, whatever its priority, ms. */
   readonly maxWaitMs: number;
   /** Most requests that one GPU holds at a time. */
@@ -153,6 +164,7 @@ export const DEFAULT_CORE_SETTINGS: CoreSettings = {
   },
   exclusiveTypes: ["training", "fine-tuning"],
   preemption: { enabled: true, priorityGap: 2, minRunMs: 60_000, nodeIntervalMs: 10_000, patienceMs: 10_000 },
+  batch: { split: true, minPerGpu: 4, maxHoldMs: 2_000 },
   maxWaitMs: 600_000,
   priorityHeadroom: 0.5,
   taskMappings: {},

@@ -1,5 +1,6 @@
 // The durable half of the state as one plain value, so that recovery need not fold the log from its beginning.
 import { assert } from "../lib/assert.js";
+import type { StoredBatch } from "./batches/batch-book.js";
 import type { StateFilter } from "./fleet/fleet.js";
 import type { StoredMaintenance } from "./maintenance/maintenance-book.js";
 import type { ResourceEstimate } from "./model/decision.js";
@@ -23,6 +24,8 @@ export interface Snapshot {
   readonly quotas?: StoredQuotas;
   /** Absent when nothing was ever taken out of service. */
   readonly maintenance?: StoredMaintenance;
+  /** Batches under way; absent when there are none. */
+  readonly batches?: readonly StoredBatch[];
   readonly digest: number;
 }
 
@@ -51,6 +54,7 @@ export function takeSnapshot(state: State): Snapshot {
     }),
     quotas: state.quotas.store(),
     ...(!state.maintenance.empty && { maintenance: state.maintenance.stored() }),
+    ...(!state.batches.empty && { batches: state.batches.stored() }),
     digest: state.digest(),
   };
 }
@@ -66,6 +70,7 @@ export function restoreSnapshot(snapshot: Snapshot, stateFilters: readonly State
     if (inventory.gpuId === "") state.fleet.retire(index);
   });
   if (snapshot.quotas) state.quotas.restore(snapshot.quotas);
+  if (snapshot.batches) state.batches.restore(snapshot.batches);
   if (snapshot.maintenance) state.maintenance.restore(snapshot.maintenance);
   const held: { readonly request: Request; readonly reservedMib: number }[] = [];
   for (const { request, reservedMib, waiting } of snapshot.requests) {

@@ -5,6 +5,7 @@ import { TimerWheel } from "../lib/timer-wheel.js";
 import { assert } from "../lib/assert.js";
 import { Fleet, type StateFilter } from "./fleet/fleet.js";
 import type { LoadLimits } from "./fleet/load-columns.js";
+import { BatchBook } from "./batches/batch-book.js";
 import { readBefore } from "./fleet/read-before.js";
 import { MaintenanceBook } from "./maintenance/maintenance-book.js";
 import type { ResourceEstimate } from "./model/decision.js";
@@ -55,6 +56,8 @@ export class State {
   readonly queue: WaitingQueue;
   /** What users and teams may have, have and have had. */
   readonly quotas: Quotas;
+  /** What has become of the requests of batches. */
+  readonly batches = new BatchBook();
   /** What operators have taken out of service. */
   readonly maintenance: MaintenanceBook;
   readonly #exclusiveTypes: readonly string[];
@@ -94,6 +97,11 @@ export class State {
   /** MiB that the request's live attempt reserves on each of its GPUs; 0 without one. */
   reservedMib(request: Request): number {
     return this.#holdings.get(request.spec.requestId)?.memoryMib ?? 0;
+  }
+
+  /** The GPUs that a request's live attempt holds; none without one. */
+  heldBy(request: Request): readonly number[] {
+    return this.#holdings.get(request.spec.requestId)?.gpus ?? [];
   }
 
   get waitingForRetry(): number {
@@ -217,6 +225,7 @@ export class State {
       else for (const gpu of this.#holdings.get(request.spec.requestId)!.gpus) digest = fold(digest, gpu);
       digest = fold(digest, request.attempt * 4 + (request.phase === "running" ? 2 : 0) + (request.stop ? 1 : 0));
     }
+    if (!this.batches.empty) digest = fold(digest, this.batches.digest());
     if (!this.maintenance.empty) digest = fold(digest, this.maintenance.digest());
     return digest;
   }
@@ -246,6 +255,7 @@ export class State {
         reservedOf[gpu]! += holding.memoryMib;
       }
     }
+    this.batches.check([...this.requests.values()].map(({ spec }) => ({ spec, gpus: this.#holdings.get(spec.requestId)?.gpus ?? [] })));
     assert(this.queue.size + this.#retrying.size + this.#holdings.size === this.requests.size, "only live requests wait or hold a GPU");
     assert(this.queue.bytes === queuedBytes, "the queue counts its payload bytes");
     for (let gpu = 0; gpu < size; gpu += 1) {

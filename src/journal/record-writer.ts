@@ -3,7 +3,7 @@
 // msgpackr as it is, so that a new field costs time until it is added here, nothing else.
 import type { Packr } from "msgpackr";
 import type { Candidate, Decision, FilterCount, ResourceEstimate, ScorerWeight } from "../core/model/decision.js";
-import type { Request, RequestSpec, Requirements, ResultInfo, RunStatistics, Wishes } from "../core/model/request.js";
+import type { BatchRef, Request, RequestSpec, Requirements, ResultInfo, RunStatistics, Wishes } from "../core/model/request.js";
 import type { Record } from "../core/records.js";
 import type { MessagePackWriter } from "./message-pack.js";
 import { SHAPES } from "./shapes.js";
@@ -28,6 +28,9 @@ const CANDIDATE = 14;
 const ESTIMATE_WITH_TOKENS = 15;
 const SPEC_WITH_WISHES = 16;
 const WISHES = 17;
+const SPEC_WITH_BATCH = 18;
+const SPEC_WITH_WISHES_AND_BATCH = 19;
+const BATCH = 20;
 const FIELDS = SHAPES.map((keys) => keys.length);
 
 export class RecordWriter {
@@ -132,8 +135,8 @@ export class RecordWriter {
 
   #spec(spec: RequestSpec, payload: Uint8Array): void {
     const out = this.#out;
-    const { wishes } = spec;
-    const shape = wishes ? SPEC_WITH_WISHES : SPEC;
+    const { wishes, batch } = spec;
+    const shape = batch ? (wishes ? SPEC_WITH_WISHES_AND_BATCH : SPEC_WITH_BATCH) : wishes ? SPEC_WITH_WISHES : SPEC;
     if (!has(spec, shape)) return this.#other({ ...spec, payload });
     out.shape(shape);
     out.text(spec.requestId);
@@ -149,7 +152,19 @@ export class RecordWriter {
     out.flag(spec.idempotent);
     out.bytes(payload);
     if (wishes) this.#wishes(wishes);
+    if (batch) this.#batch(batch);
     out.text(spec.contentHash);
+  }
+
+  #batch(batch: BatchRef): void {
+    const out = this.#out;
+    if (!has(batch, BATCH)) return this.#other(batch);
+    out.shape(BATCH);
+    out.text(batch.id);
+    out.number(batch.size);
+    if (batch.split === null) out.nil();
+    else out.flag(batch.split);
+    out.number(batch.minPerGpu);
   }
 
   #wishes(wishes: Wishes): void {

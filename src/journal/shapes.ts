@@ -26,4 +26,9 @@ export const SHAPES: readonly (readonly string[])[] = [
   // prettier-ignore
   ["requestId", "userId", "modelId", "type", "priority", "requirements", "timeoutMs", "callbackUrl", "strategy", "specificGpuId", "idempotent", "payload", "wishes", "contentHash"],
   ["firstOutputMs", "totalMs", "deadlineAtMs", "whenLate", "sessionKey", "prefixHashes", "gpus", "preemptible", "checkpoint"],
+  // prettier-ignore
+  ["requestId", "userId", "modelId", "type", "priority", "requirements", "timeoutMs", "callbackUrl", "strategy", "specificGpuId", "idempotent", "payload", "batch", "contentHash"],
+  // prettier-ignore
+  ["requestId", "userId", "modelId", "type", "priority", "requirements", "timeoutMs", "callbackUrl", "strategy", "specificGpuId", "idempotent", "payload", "wishes", "batch", "contentHash"],
+  ["id", "size", "split", "minPerGpu"],
 ];

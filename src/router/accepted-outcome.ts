@@ -1,5 +1,6 @@
 // What Route tells of a request that was accepted, now or before: where it stands and when it may begin.
 import type { RouteOutcome } from "../api/router-port.js";
+import { expectedTime } from "../core/model/decision.js";
 import { gpusOf, isTerminal, type Request, type RequestSpec } from "../core/model/request.js";
 import type { CoreSettings } from "../core/settings.js";
 import type { State } from "../core/state.js";
@@ -10,7 +11,7 @@ export function acceptedOutcome(request: Request, state: State, settings: CoreSe
   const queued = phase === "queued";
   const queuePosition = queued ? Math.max(0, queue.lengthBefore(spec.priority) - 1) : 0;
   const startAtMs = queued ? nowMs + queueDelayMs(spec, state, settings) : request.startedAtMs || request.placedAtMs;
-  const durationMs = request.decision?.estimate.durationMs ?? queue.get(spec.requestId)?.estimate.durationMs ?? 0;
+  const durationMs = (request.decision && expectedTime(request.decision).durationMs) ?? queue.get(spec.requestId)?.estimate.durationMs ?? 0;
   const message = isTerminal(phase) ? `Already ${phase}.` : queued ? waitingFor(state, spec) : "";
   return {
     kind: "accepted",

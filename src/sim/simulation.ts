@@ -271,12 +271,13 @@ class Simulation {
         const row = this.#rowOf.get(effect.request.spec.requestId)!;
         const gpus = gpusOf(effect).map((gpuId) => this.#gpuOf.get(gpuId)!);
         const gpu = gpus[0]!;
-        const { atMs: _, tenant, ...arrival } = this.#arrivalOf.get(row)!;
-        const session = sessionName({ tenant, sessionKey: arrival.sessionKey });
+        const arrival = this.#arrivalOf.get(row)!;
         this.#recorder.placed(row, this.#nowMs, gpu);
-        const ref = { requestId: effect.request.spec.requestId, attempt: effect.attempt };
-        const workMs = (this.#workLeftMs.get(row) ?? arrival.workMs) / workSpeed(this.#gpus[gpu]!.options.kind);
-        this.#at(this.#nowMs + NETWORK_MS, () => this.#begin(gpus, { ...arrival, session, ref, row, modelId: effect.request.spec.modelId, workMs }));
+        const { requestId, modelId } = effect.request.spec;
+        const { inputTokens, outputTokens, prefixHashes } = arrival;
+        const workMs = arrival.workMs === 0 ? 0 : (this.#workLeftMs.get(row) ?? arrival.workMs) / workSpeed(this.#gpus[gpu]!.options.kind);
+        const job: SimulatedJob = { ref: { requestId, attempt: effect.attempt }, row, modelId, inputTokens, outputTokens, prefixHashes, session: sessionName(arrival), workMs };
+        this.#at(this.#nowMs + NETWORK_MS, () => this.#begin(gpus, job));
         return;
       }
       case "cancel_attempt": {

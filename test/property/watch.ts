@@ -130,7 +130,7 @@ export class Watch {
 
   #lookFor(suspects: Set<string>, state: State, nowMs: number): void {
     if (state.fleet.reservations.size > 0) return;
-    const line = state.queue.line(true, nowMs);
+    const line = state.queue.line("all", nowMs);
     for (let of: EligibilityClass | undefined = line.pop()?.of; of; of = line.pop()?.of) {
       const { head } = of;
       if (head.estimate.outputTokens === undefined) continue;

@@ -13,7 +13,7 @@ test("every service, method, message and enum of gpurouter has a comment", () =>
 });
 
 /** Counts and names of things, which have no unit. */
-const UNITLESS = /^(priority|index|attempt|attempts|epoch|highest_epoch|pid|seed|sequence|considered|removed|weight|value|score|fraction|progress|xid|ecc_corrected|ecc_uncorrected|clock_event_reasons|performance_index|error_rate|exit_code|queue_position|page_size|max_batch_size|compute_units|multiprocessor_count|(active|queued)_requests|offset|data|gpus|running|waiting|kv_use|beat|heard_beat|callback_id|tries|pending|retried|limit|used|remaining|completed|failed|cancelled|refused|(concurrent|priority)_requests|requests|requests_per_(minute|day)|\w+_limit)$/;
+const UNITLESS = /^(priority|index|attempt|attempts|epoch|highest_epoch|pid|seed|sequence|considered|removed|weight|value|score|fraction|progress|xid|ecc_corrected|ecc_uncorrected|clock_event_reasons|performance_index|error_rate|exit_code|queue_position|page_size|max_batch_size|compute_units|multiprocessor_count|(active|queued)_requests|offset|data|gpus|running|waiting|kv_use|beat|heard_beat|callback_id|tries|pending|retried|limit|used|remaining|completed|failed|cancelled|refused|(concurrent|priority)_requests|requests|requests_per_(minute|day)|\w+_limit|min_batch_size_per_gpu|outcomes|mean_relative_error|within_p90)$/;
 
 test("a number says its unit in its name: _ms, _mib, _percent, _celsius, _watts, _seconds, _bytes", () => {
   const bare = filesLike(/^proto\/gpurouter\/.*\.proto$/).flatMap((file) =>

@@ -2,7 +2,7 @@
 // Called by `router-service.ts`; computes nothing that the decision does not hold.
 import { create } from "@bufbuild/protobuf";
 import { ExplainResponseSchema, type ExplainResponse } from "../../../gen/gpurouter/v1/router_pb.js";
-import type { Candidate, Decision } from "../../core/model/decision.js";
+import { expectedTime, type Candidate, type Decision } from "../../core/model/decision.js";
 import { uint32, uint64 } from "./scalars.js";
 
 /** The answer of Explain. */
@@ -21,21 +21,10 @@ export function explainResponse(decision: Decision, dryRun: boolean): ExplainRes
   });
 }
 
-/** The scorer whose value is the time from the placement to the end, in seconds. */
-const OWN_TIME = "own_seconds";
-
-/** Work in tokens takes as long as its strategy has predicted, where it has: nothing else may be known of its time. */
-function shownEstimate({ estimate, candidates, scorers }: Decision) {
-  const { memoryMib, durationMs, source, inputTokens = 0, outputTokens = 0 } = estimate;
-  const ownSeconds = candidates[0]?.values[scorers.findIndex(({ scorer }) => scorer === OWN_TIME)];
-  const predicted = source === "default" && inputTokens + outputTokens > 0 && ownSeconds !== undefined;
-  return {
-    memoryMib: uint32(memoryMib),
-    ...(predicted ? { durationMs: uint64(Math.round(ownSeconds * 1_000)), source: "predicted" } : { durationMs: uint64(durationMs), source }),
-    inputTokens: uint32(inputTokens),
-    outputTokens: uint32(outputTokens),
-    durationP90Ms: uint64(estimate.p90Ms ?? 0),
-  };
+function shownEstimate(decision: Decision) {
+  const { memoryMib, inputTokens = 0, outputTokens = 0 } = decision.estimate;
+  const { durationMs, source } = expectedTime(decision);
+  return { memoryMib: uint32(memoryMib), durationMs: uint64(durationMs), source, inputTokens: uint32(inputTokens), outputTokens: uint32(outputTokens), durationP90Ms: uint64(decision.estimate.p90Ms ?? 0) };
 }
 
 function shownCandidate({ gpuId, score, values, telemetryAgeMs }: Candidate, scorers: Decision["scorers"]) {

@@ -47,6 +47,8 @@ const NO_NODE = "" as NodeId;
 
 export class Fleet extends LoadColumns {
   readonly #stateFilters: readonly StateFilter[];
+  /** The bits of `blocked` that our own requests on a GPU have nothing to do with. */
+  readonly outOfServiceMask: number;
   readonly #indexOf = new Map<GpuId, number>();
   /** Ids of GPUs that were forgotten in this life of the router, by index: for those who still show them. */
   readonly retiredIds = new Map<number, GpuId>();
@@ -89,6 +91,7 @@ export class Fleet extends LoadColumns {
     super(limits);
     assert(stateFilters.length <= 31, "at most 31 state filters fit the mask");
     this.#stateFilters = stateFilters;
+    this.outOfServiceMask = stateFilters.reduce((mask, { passesWhenIdle }, bit) => (passesWhenIdle ? mask : mask | (1 << bit)), 0);
     this.work = new WorkLedger(new ServiceTimes(limits.maxConcurrentTasksPerGpu));
   }
 

@@ -64,3 +64,14 @@ export interface Decision {
   readonly seed: number;
   readonly estimate: ResourceEstimate;
 }
+
+/** The scorer whose value is the time from the placement to the end, in seconds. */
+const OWN_TIME = "own_seconds";
+
+/** How long the work should take on the GPU that was chosen: work in tokens of which nothing was learned as long as its strategy has predicted. */
+export function expectedTime({ estimate, candidates, scorers }: Decision): { readonly durationMs: number; readonly source: ResourceEstimate["source"] | "predicted" } {
+  const { durationMs, source, inputTokens = 0, outputTokens = 0 } = estimate;
+  const ownSeconds = candidates[0]?.values[scorers.findIndex(({ scorer }) => scorer === OWN_TIME)];
+  const predicted = source === "default" && inputTokens + outputTokens > 0 && ownSeconds !== undefined;
+  return predicted ? { durationMs: Math.round(ownSeconds * 1_000), source: "predicted" } : { durationMs, source };
+}

@@ -55,6 +55,18 @@ export interface StageTimeouts {
   readonly answeringMs?: number;
 }
 
+/** The batch that a request came in: others of the same model and type, with the same needs of hardware, which are spread over GPUs together. */
+export interface BatchRef {
+  /** The same for all of them and nobody else. */
+  readonly id: string;
+  /** How many came, itself among them. */
+  readonly size: number;
+  /** Whether it may go to several GPUs; null as configured. */
+  readonly split: boolean | null;
+  /** Fewest on each GPU; 0 as configured. */
+  readonly minPerGpu: number;
+}
+
 /** What a request wants done when things go wrong. Most leave that to the configuration: the field is left out then. */
 export interface Handling {
   /** When an attempt is interrupted that has given output. */
@@ -132,8 +144,9 @@ export interface RequestSpec {
   readonly idempotent: boolean;
   readonly wishes?: Wishes;
   readonly handling?: Handling;
+  readonly batch?: BatchRef;
   readonly payload: Uint8Array;
-  /** Hash of all the above but the id: tells a repeat from a clash; "" when the router made the id. */
+  /** Hash of all the above but the id and the batch, which is the call's and not the request's: tells a repeat from a clash; "" when the router made the id. */
   readonly contentHash: string;
 }
 

@@ -49,12 +49,17 @@ export class ModelMix {
   readonly #scratch: Float64Array;
   /** How many GPUs were looked at to spread a demand: the work that was done. */
   looks = 0;
+  /** Of the hosts that a model is spread over, in their order: what it costs there, and what is there beside it. */
+  readonly #costs: Float64Array;
+  readonly #beside: Float64Array;
 
   constructor(hosts: readonly MixHost[], models: readonly string[]) {
     this.#hosts = hosts;
     this.#busy = Float64Array.from(hosts, ({ taken }) => taken);
     this.#trial = new Float64Array(hosts.length);
     this.#scratch = new Float64Array(hosts.length);
+    this.#costs = new Float64Array(hosts.length + 1);
+    this.#beside = new Float64Array(hosts.length + 1);
     for (const model of models) {
       this.#parts.set(model, new Float64Array(hosts.length));
       this.#on.set(model, hosts.flatMap(({ models: held, cost }, host) => (held.has(model) && cost.get(model) !== Number.POSITIVE_INFINITY ? [host] : [])));
@@ -117,19 +122,24 @@ export class ModelMix {
     return cheapest === Number.POSITIVE_INFINITY ? 0 : cheapest * NOWHERE;
   }
 
-  /** Writes into `parts` what a model takes of each host of `on` when it goes where it adds least, beside `busy`. */
+  /** Writes into `parts` what a model takes of each host of `on` when it goes where it adds least, beside `busy`. Most of a plan is spent here. */
   #spread(model: string, on: readonly number[], busy: Float64Array, parts: Float64Array): void {
-    if (on.length === 0) return;
-    this.looks += on.length;
-    const costs = on.map((host) => this.#hosts[host]!.cost.get(model) ?? 0);
+    const { length } = on;
+    if (length === 0) return;
+    this.looks += length;
+    const costs = this.#costs;
+    const beside = this.#beside;
     let low = Number.POSITIVE_INFINITY;
     let high = 0;
-    on.forEach((host, place) => {
-      const cost = costs[place]!;
+    for (let place = 0; place < length; place += 1) {
+      const host = on[place]!;
+      const cost = this.#hosts[host]!.cost.get(model) ?? 0;
+      costs[place] = cost;
+      beside[place] = busy[host]!;
       low = Math.min(low, cost);
       const full = busy[host]! + cost;
       high = Math.max(high, cost * (full < STEEP_FROM ? 1 / (1 - full) ** 2 : SLOPE_THERE + (full - STEEP_FROM) * CURVE_THERE));
-    });
+    }
     if (high === 0) {
       for (const host of on) parts[host] = 0;
       return;
@@ -138,16 +148,20 @@ export class ModelMix {
     for (let halving = 0; halving < HALVINGS; halving += 1) {
       const price = Math.sqrt(low * high);
       let placed = 0;
-      for (let place = 0; place < on.length; place += 1) placed += Math.max(0, busyAt(price / costs[place]!) - busy[on[place]!]!) / costs[place]!;
+      // No more than enough has to be counted.
+      for (let place = 0; place < length && placed <= 1; place += 1) {
+        const room = busyAt(price / costs[place]!) - beside[place]!;
+        if (room > 0) placed += room / costs[place]!;
+      }
       if (placed > 1) high = price;
       else low = price;
     }
     let placed = 0;
-    for (let place = 0; place < on.length; place += 1) {
-      const part = Math.max(0, busyAt(high / costs[place]!) - busy[on[place]!]!) / costs[place]!;
+    for (let place = 0; place < length; place += 1) {
+      const part = Math.max(0, busyAt(high / costs[place]!) - beside[place]!) / costs[place]!;
       placed += part;
       parts[on[place]!] = part;
     }
-    for (let place = 0; place < on.length; place += 1) parts[on[place]!] = (parts[on[place]!]! / Math.max(placed, 1e-12)) * costs[place]!;
+    for (let place = 0; place < length; place += 1) parts[on[place]!] = (parts[on[place]!]! / Math.max(placed, 1e-12)) * costs[place]!;
   }
 }

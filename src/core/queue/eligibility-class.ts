@@ -29,6 +29,15 @@ export interface Waiting {
  */
 export type Standing = "open" | "refused" | "hopeless" | "held";
 
+/** What all requests of a class need of a GPU alike. */
+export interface ClassNeeds {
+  readonly modelId: string;
+  readonly type: string;
+  /** The only GPU that may have them; "" for any. */
+  readonly pin: GpuId | "";
+  readonly gpus: number;
+}
+
 /** One user's requests. */
 interface Line {
   readonly waiting: LinkedList<Waiting>;
@@ -52,6 +61,7 @@ const MAX_STALE_TURNS = 64;
 export class EligibilityClass {
   readonly key: string;
   readonly band: number;
+  readonly needs: ClassNeeds;
   standing: Standing = "open";
   /** What was refused may fit later without any GPU changing: promises are judged by the clock. */
   healsWithTime = false;
@@ -63,9 +73,10 @@ export class EligibilityClass {
   /** One turn per line, lowest virtual time first. Turns of lines that are gone, or of an earlier virtual time, stay until they come up. */
   #turns = new Heap<Turn>(isEarlierTurn);
 
-  constructor(key: string, band: number) {
+  constructor(key: string, band: number, needs: ClassNeeds) {
     this.key = key;
     this.band = band;
+    this.needs = needs;
   }
 
   get isEmpty(): boolean {

@@ -1,16 +1,17 @@
 // The priority manager's queue (C2): who is next. Strict bands from priority; within a band the user with the least virtual
 // time; within a user the earliest due, else the earliest accepted. What can no longer be in time waits in a band of its own.
 // Requests that fit the same GPUs form a class: when the head of a class fits nowhere, the rest is not tried either, so a
-// pass costs a decision per class and never per waiting request.
+// pass costs a decision per class that a freed GPU may serve and never per waiting request.
 import { ChurnMap } from "../../lib/churn-map.js";
 import { Heap } from "../../lib/heap.js";
 import { RankSet } from "../../lib/rank-set.js";
 import type { ListEntry } from "../../lib/linked-list.js";
 import type { GpuId, RequestId } from "../model/ids.js";
-import { DEFAULT_PRIORITY, type Priority, type RequestSpec } from "../model/request.js";
+import { DEFAULT_PRIORITY, wishesOf, type Priority, type RequestSpec } from "../model/request.js";
 import { bandOf, classKey, LATE_BAND } from "./class-key.js";
 import { EligibilityClass, isEarlier, type Standing, type Waiting } from "./eligibility-class.js";
 import { FairShare } from "./fair-share.js";
+import type { FreedGpu } from "./refused-index.js";
 import { Standings } from "./standings.js";
 
 export type { EligibilityClass, Standing, Waiting };
@@ -77,7 +78,8 @@ export class WaitingQueue {
     const key = classKey(waiting);
     let of = this.#classes.get(key);
     if (!of) {
-      of = new EligibilityClass(key, this.#bandOf(waiting));
+      const { modelId, type, specificGpuId: pin } = waiting.spec;
+      of = new EligibilityClass(key, this.#bandOf(waiting), { modelId, type, pin, gpus: wishesOf(waiting.spec).gpus });
       this.#classes.set(key, of);
       this.standings.add(of);
       if (waiting.exclusive) this.#exclusive.add(of);
@@ -147,14 +149,14 @@ export class WaitingQueue {
   }
 
   /**
-   * The classes to try now, next first: who has waited too long, then by band, by virtual time, by due time. The refused
-   * ones too when `withRefused`. Taken from with `next`. O(classes).
+   * The classes to try now, next first: who has waited too long, then by band, by virtual time, by due time. Of the refused ones those that
+   * one of `freed` may serve, or all of them. Taken from with `next`. O(classes that are in it).
    */
-  line(withRefused: boolean, nowMs: number): Heap<Place> {
-    const { open, refused } = this.standings;
+  line(freed: readonly FreedGpu[] | "all", nowMs: number): Heap<Place> {
+    const { standings } = this;
     const places: Place[] = [];
-    for (const of of open) places.push(this.#place(of, nowMs));
-    if (withRefused) for (const of of refused) places.push(this.#place(of, nowMs));
+    for (const of of standings.open) places.push(this.#place(of, nowMs));
+    for (const of of freed === "all" ? standings.refused : freed.length > 0 ? standings.refusedFor(freed) : []) places.push(this.#place(of, nowMs));
     return new Heap(comesBefore, places);
   }
 

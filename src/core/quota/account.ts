@@ -92,7 +92,6 @@ export class Account {
     this.running += by;
     if (priority) this.runningPriority += by;
     this.reservedGpuMs += by * gpuMs;
-    if (this.running === 0) this.reservedGpuMs = 0;
     for (const gpu of gpus) count(this.onGpu, gpu, by);
     count(this.onModel, modelId, by);
   }

@@ -1,6 +1,7 @@
 // The plug-in contract of scheduling: what a filter, a scorer and a strategy are.
 // A pass over a thousand GPUs must stay within microseconds, so each plug-in gets the whole candidate list and loops over
 // the fleet's columns itself; nothing is allocated per GPU.
+import type { BatchRoom } from "../batches/batch-room.js";
 import type { Fleet, StateFilter } from "../fleet/fleet.js";
 import type { ResourceEstimate } from "../model/decision.js";
 import type { GpuId } from "../model/ids.js";
@@ -33,6 +34,8 @@ export interface Ask {
   readonly spread: number;
   /** The GPUs that the quota leaves it, where not all; absent or null for all. */
   readonly quota?: GpuRoom | null;
+  /** What the others of its batch leave it; absent or null for a request of none. */
+  readonly batch?: BatchRoom | null;
 }
 
 /**

@@ -2,6 +2,7 @@
 import type { CoreSettings } from "../settings.js";
 import type { RequestFilter, StateFilter, Strategy } from "./contract.js";
 import { avoid } from "./filters/avoid.js";
+import { batch } from "./filters/batch.js";
 import { capability } from "./filters/capability.js";
 import { empty } from "./filters/empty.js";
 import { exclusive } from "./filters/exclusive.js";
@@ -46,8 +47,8 @@ export function requestFilters(settings: CoreSettings): readonly RequestFilter[]
   return [quota, pin, model, probe, capability, empty, memory(settings), reserved()];
 }
 
-/** Those that judge what all others, a strategy's own too, have left: `avoid` yields when it would leave nothing. */
-export const lastFilters: readonly RequestFilter[] = [avoid, gang];
+/** Those that judge what all others, a strategy's own too, have left: `avoid` and `batch` yield when they would leave nothing. */
+export const lastFilters: readonly RequestFilter[] = [avoid, gang, batch];
 
 export function strategies(settings: CoreSettings): readonly Strategy[] {
   return [

@@ -3,7 +3,7 @@ import { seededRandom } from "../../lib/random.js";
 import type { Fleet } from "../fleet/fleet.js";
 import type { Candidate, Decision, FilterCount, ResourceEstimate } from "../model/decision.js";
 import type { CoreSettings } from "../settings.js";
-import type { Ask } from "./contract.js";
+import type { Ask, RequestFilter } from "./contract.js";
 import { teamsOf } from "./filters/gang.js";
 import { lastFilters, requestFilters, strategies } from "./registry.js";
 import { StrategyScore } from "./strategy-score.js";
@@ -33,6 +33,7 @@ export class Scheduler {
   readonly #stateFilterCount: number;
   #healsWithTime = false;
   #refusedForSize = false;
+  #refusedBy: RequestFilter | null = null;
 
   /** Throws when settings name an unknown strategy or weight. */
   constructor(settings: CoreSettings, stateFilterCount: number) {
@@ -72,10 +73,7 @@ export class Scheduler {
 
   /** GPUs that could take it if they held none of our requests, of nodes that have enough of them. In the order of their indexes. */
   eligible(fleet: Fleet, ask: Ask): readonly number[] {
-    let mask = 0;
-    fleet.stateFilters.forEach(({ passesWhenIdle }, bit) => {
-      if (!passesWhenIdle) mask |= 1 << bit;
-    });
+    const mask = fleet.outOfServiceMask;
     const candidates = Int32Array.from({ length: fleet.size }, (_, gpu) => gpu).filter((gpu) => (fleet.blocked[gpu]! & mask) === 0);
     let count = candidates.length;
     for (const filter of this.#strategyOf(ask).filters) {
@@ -98,6 +96,11 @@ export class Scheduler {
   /** Whether what was last refused may fit with another size or deadline. */
   get refusedForSize(): boolean {
     return this.#refusedForSize;
+  }
+
+  /** The filter that left nothing of what was last refused; null when nothing came as far as filters of requests. */
+  get refusedBy(): RequestFilter | null {
+    return this.#refusedBy;
   }
 
   #decide(fleet: Fleet, ask: Ask, passed: number): Choice {
@@ -169,6 +172,7 @@ export class Scheduler {
     let count = this.#unblocked(fleet, removed, among);
     this.#healsWithTime = false;
     this.#refusedForSize = false;
+    this.#refusedBy = null;
     const { filters } = this.#strategyOf(ask);
     for (let filter = 0; filter < filters.length && count > 0; filter += 1) {
       if (!filters[filter]!.applies(ask)) continue;
@@ -176,6 +180,7 @@ export class Scheduler {
       removed[this.#stateFilterCount + filter] = count - kept;
       if (kept < count && filters[filter]!.healsWithTime) this.#healsWithTime = true;
       if (kept < count && filters[filter]!.bySize) this.#refusedForSize = true;
+      if (kept === 0) this.#refusedBy = filters[filter]!;
       count = kept;
     }
     return count;

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 
 import { GpuState } from "../../../gen/gpurouter/v1/gpu_pb.js";
-import { EstimateAccuracySchema, ExplainResponseSchema, OnInterruption, RequestState, WhenLate } from "../../../gen/gpurouter/v1/router_pb.js";
+import { EstimateAccuracySchema, ExplainResponseSchema, OnInterruption, RequestState, RouteStatus, WhenLate } from "../../../gen/gpurouter/v1/router_pb.js";
 import { FakeRouter, fakeGpu } from "./fake-router.js";
 import { run, testTerminal } from "./test-terminal.js";
 
@@ -113,6 +113,11 @@ describe("route", () => {
     [["route", "--model", "m", "--payload", "{oops"], /--payload is not JSON .*use @FILE or -/],
     [["route", "--model", "m", "--payload", "@/does/not/exist"], /--payload @\/does\/not\/exist cannot be read/],
     [["route", "--model", "m", "--router", "http://x:1"], /--router http:\/\/x:1 is not an address: give host:port/],
+    [["route", "--model", "m", "--no-batch-split"], /need --batch: one request is not spread/],
+    [["route", "--model", "m", "--batch", "/does/not/exist"], /--batch \/does\/not\/exist cannot be read/],
+    [["route", "--model", "m", "--batch", "-", "--payload", "{}"], /--payload is for one request/],
+    [["route", "--model", "m", "--batch", "-", "--wait"], /--wait follows one request/],
+    [["route", "--model", "m", "--batch", "-"], /there is no request in it/],
     [["frobnicate"], /unknown command 'frobnicate'/],
     [["explain"], /explain needs a request/],
     [["explain", "id", "--dry-run"], /not both/],
@@ -220,6 +225,38 @@ describe("status, list, watch, cancel", () => {
     await run(here("route", "--model", "m", "--id", "c"));
     expect((await run(here("cancel", "c", "--reason", "enough"))).out).toMatch(/^c cancelled on gpu-sim-0 after/);
     expect((await run(here("watch", "c"))).code).toBe(3);
+  });
+});
+
+describe("route --batch", () => {
+  const payloads = (): unknown[] => router.batches[0]?.requests.map(({ payload }) => (payload.case === "payloadBytes" ? Buffer.from(payload.value).toString() : payload.value)) ?? [];
+
+  test("sends each line of the file as one request, the other options with all, and says what came of them", async () => {
+    const stdin = '{"prompt":"one"}\n\n "two" \n{"prompt":"three"}\n';
+    const { code, out } = await run(here("route", "--model", "m", "--priority", "1", "--id", "night", "--batch", "-", "--no-batch-split", "--min-batch-size-per-gpu", "8"), testTerminal({ stdin }));
+    expect(code).toBe(0);
+    expect(router.batches).toMatchObject([{ batchSplit: false, minBatchSizePerGpu: 8 }]);
+    expect(router.batches[0]?.requests.map(({ requestId, modelId, priority }) => [requestId, modelId, priority])).toEqual([["night-1", "m", 1], ["night-3", "m", 1], ["night-4", "m", 1]]);
+    expect(payloads()).toEqual([{ prompt: "one" }, '"two"', { prompt: "three" }]);
+    expect(out).toMatch(/^night-1 accepted on gpu-sim-0\nnight-3 accepted on gpu-sim-1\nnight-4 accepted on gpu-sim-0\n3 requests: 3 accepted on 2 GPUs, 0 queued, 0 rejected\n$/);
+  });
+
+  test("leaves to the router what is not asked for, and fails when one of them is refused", async () => {
+    router.batchOutcome = (_, index) => (index === 0 ? { requestId: "a", status: RouteStatus.REJECTED, message: "the queue is full" } : { requestId: "b", status: RouteStatus.QUEUED, queuePosition: 7 });
+    const file = path.join(await mkdtemp(path.join(tmpdir(), "batch-")), "prompts.jsonl");
+    await writeFile(file, "1\n2");
+    const { code, out } = await run(here("route", "--model", "m", "--batch", file));
+    expect(code).toBe(1);
+    expect(router.batches[0]?.batchSplit).toBeUndefined();
+    expect(router.batches).toMatchObject([{ minBatchSizePerGpu: 0, requests: [{ requestId: "" }, { requestId: "" }] }]);
+    expect(out).toMatch(/^a rejected: the queue is full\nb queued, 7 ahead\n2 requests: 0 accepted on 0 GPUs, 1 queued, 1 rejected\n$/);
+    expect(JSON.parse((await run(here("route", "--model", "m", "--batch", file, "--json"))).out)).toMatchObject({ responses: [{ request_id: "a" }, { request_id: "b" }] });
+  });
+
+  test("names the line that is no JSON, and refuses more than one call takes", async () => {
+    expect((await run(here("route", "--model", "m", "--batch", "-"), testTerminal({ stdin: "1\n{oops\n" }))).err).toMatch(/--batch: line 2 is not JSON/);
+    expect((await run(here("route", "--model", "m", "--batch", "-"), testTerminal({ stdin: "1\n".repeat(1_001) }))).err).toMatch(/1,001 requests are more than the 1,000 of one call/);
+    expect(router.batches).toEqual([]);
   });
 });
 

@@ -8,6 +8,7 @@ import { Server, ServerCredentials, status, type sendUnaryData, type ServerUnary
 
 import { GpuSchema, GpuState, HealthStatus, type Gpu } from "../../../gen/gpurouter/v1/gpu_pb.js";
 import {
+  BatchRouteResponseSchema,
   CancelResponseSchema,
   ExplainResponseSchema,
   GpuStatusResponseSchema,
@@ -25,6 +26,7 @@ import {
   type CancelRequest,
   type ExplainRequest,
   type ExplainResponse,
+  type BatchRouteRequest,
   type EstimateAccuracy,
   type GpuStatusRequest,
   type ListRequest,
@@ -66,6 +68,13 @@ export class FakeRouter {
   readonly watchGpusRequests: WatchGpusRequest[] = [];
   readonly gpus: Gpu[] = [fakeGpu("gpu-sim-0", 0), fakeGpu("gpu-sim-1", 1)];
   readonly estimates: EstimateAccuracy[] = [];
+  readonly batches: BatchRouteRequest[] = [];
+  batchOutcome = (request: RouteRequest, index: number): MessageInitShape<typeof RouteResponseSchema> => ({
+    requestId: request.requestId || `made-${index}`,
+    status: RouteStatus.ACCEPTED,
+    assignedGpu: `gpu-sim-${index % 2}`,
+    assignedGpus: [`gpu-sim-${index % 2}`],
+  });
   readonly fleetWatchers = new Set<ServerWritableStream<WatchGpusRequest, WatchGpusResponse>>();
   explanation: ExplainResponse = create(ExplainResponseSchema, { summary: "nothing" });
   explained: ExplainRequest | null = null;
@@ -89,7 +98,11 @@ export class FakeRouter {
     const server = new Server({ "grpc.enable_channelz": 0 });
     server.addService(grpcServiceDefinition(RouterService), {
       route: ((call, callback) => this.#route(call.request, callback)) satisfies Handler<RouteRequest>,
-      batchRoute: unimplemented,
+      batchRoute: ((call, callback) => {
+        this.batches.push(call.request);
+        const responses = call.request.requests.map((request, index) => this.batchOutcome(request, index));
+        callback(null, create(BatchRouteResponseSchema, { responses }) as never);
+      }) satisfies Handler<BatchRouteRequest>,
       status: ((call, callback) => {
         const held = this.requests.get(call.request.requestId);
         if (held === undefined) callback(notFound(call.request.requestId));
@@ -250,7 +263,6 @@ function notFound(requestId: string) {
   return { code: status.NOT_FOUND, details: `no request ${requestId}`, name: "NotFound", message: "not found" };
 }
 
-const unimplemented: Handler<unknown> = (_call, callback) => callback({ code: status.UNIMPLEMENTED, details: "not in the fake" });
 
 /** An idle, healthy GPU. */
 export function fakeGpu(gpuId: string, index: number, change: Omit<Exclude<MessageInitShape<typeof GpuSchema>, Gpu>, "$typeName"> = {}): Gpu {

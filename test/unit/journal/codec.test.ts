@@ -4,7 +4,7 @@ import { Packr } from "msgpackr";
 import type { Decision } from "../../../src/core/model/decision.js";
 import type { GpuInventory } from "../../../src/core/model/gpu.js";
 import type { GpuId, ModelId, NodeId, RequestId, UserId } from "../../../src/core/model/ids.js";
-import type { Handling, Phase, Priority, Request, RequestSpec, Wishes } from "../../../src/core/model/request.js";
+import type { BatchRef, Handling, Phase, Priority, Request, RequestSpec, Wishes } from "../../../src/core/model/request.js";
 import type { Record } from "../../../src/core/records.js";
 import type { Snapshot } from "../../../src/core/snapshot.js";
 import { CorruptJournalError, decodeFinished, decodeFrame, decodeSnapshot, encodeFinished, encodeFrame, encodeSnapshot } from "../../../src/journal/codec.js";
@@ -41,6 +41,8 @@ const handling: fc.Arbitrary<Handling> = fc.record({
   onInterruption: fc.constantFrom("restart" as const, "fail" as const),
   timeouts: fc.record({ waitingMs: count, startingMs: count, runningMs: count, answeringMs: count }, { requiredKeys: [] }),
 });
+
+const batch: fc.Arbitrary<BatchRef> = fc.record({ id: text, size: count, split: fc.option(fc.boolean(), { nil: null }), minPerGpu: count });
 
 const decision: fc.Arbitrary<Decision> = fc.record({
   strategy: text,
@@ -79,6 +81,10 @@ const spec: fc.Arbitrary<RequestSpec> = fc.oneof(
   fc.record({ ...specFields, wishes, contentHash: text }),
   fc.record({ ...specFields, wishes, handling, contentHash: text }),
   fc.record({ ...specFields, handling, contentHash: text }),
+  fc.record({ ...specFields, batch, contentHash: text }),
+  fc.record({ ...specFields, wishes, batch, contentHash: text }),
+  fc.record({ ...specFields, handling, batch, contentHash: text }),
+  fc.record({ ...specFields, wishes, handling, batch, contentHash: text }),
 );
 
 const error = fc.option(fc.oneof(fc.record({ code: text, message: text }), fc.record({ code: text, message: text, exitCode: fc.integer({ min: -1, max: 255 }) })), { nil: null });

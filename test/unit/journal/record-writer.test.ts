@@ -1,6 +1,7 @@
 import { expect, test } from "@jest/globals";
 import type { Event, Step } from "../../../src/core/events.js";
-import type { NodeId } from "../../../src/core/model/ids.js";
+import type { NodeId, RequestId } from "../../../src/core/model/ids.js";
+import { NO_WISHES } from "../../../src/core/model/request.js";
 import type { Record } from "../../../src/core/records.js";
 import { encodeFinished, encodeFrame } from "../../../src/journal/codec.js";
 import { specOf, STARTED_AT_MS, Story } from "./story.js";
@@ -23,6 +24,12 @@ test("every object of a usual life has a numbered shape", () => {
 
   expect(records.map(({ kind }) => kind)).toEqual(["accepted", "placed", "started", "ended"]);
   for (const stored of [encodeFrame(records), ...over.ended.map(encodeFinished)]) expect(stored.toString("latin1")).not.toContain(NAMED_KEYS);
+
+  for (const wishes of [undefined, NO_WISHES]) {
+    const { contentHash, ...alone } = spec;
+    const inBatch = { ...alone, requestId: `b-${wishes ? 1 : 0}` as RequestId, ...(wishes && { wishes }), batch: { id: "b", size: 2, split: null, minPerGpu: 0 }, contentHash };
+    expect(encodeFrame(step({ kind: "submit", spec: inBatch }).records).toString("latin1")).not.toContain(NAMED_KEYS);
+  }
 
   const [accepted, ...others] = records;
   expect(encodeFrame([{ ...accepted!, addedLater: 1 } as unknown as Record, ...others]).toString("latin1")).toContain(NAMED_KEYS);

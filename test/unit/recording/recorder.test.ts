@@ -1,4 +1,4 @@
-import { mkdir, open, readFile, stat, writeFile, type FileHandle, stat } from "node:fs/promises";
+import { mkdir, open, readFile, stat, writeFile, type FileHandle } from "node:fs/promises";
 import path from "node:path";
 import { afterEach, describe, expect, jest, test } from "@jest/globals";
 import { Recording } from "../../../src/recording/reader.js";

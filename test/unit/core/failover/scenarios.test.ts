@@ -90,6 +90,24 @@ describe("A restarted GPU", () => {
     expect(held.map((id) => world.request(id).attempt)).toEqual(held.map(() => 2));
     allComplete(world, 16);
   });
+
+  test("whose agent lives on is out while it is away, takes one request to prove itself, and is given its share again", () => {
+    const world = fleet(16);
+    const moved = onGpu(world, "g2a").map(({ spec }) => spec.requestId);
+    lose(world, "g2a");
+    expect(moved.map((id) => world.request(id).attempt)).toEqual(moved.map(() => 2));
+    const restored = (gpu: string) => world.step({ kind: "gpu_report", nodeId: nodeId("n2"), gpuId: gpuId(gpu), report: { kind: "restored", reason: "it answers again" } });
+    world.nowMs += 1_000;
+    world.observe("n2", [sample("g2a")]);
+    restored("g2a");
+    for (const id of ["probe", "beside"]) world.submit(id, { gpu: "g2a" });
+    expect(["probe", "beside"].map((id) => world.request(id).phase)).toEqual(["placed", "queued"]);
+    world.end("probe");
+    ticks(world, world.settings.health.slowStartMs + 1_000);
+    expect(world.request("beside").gpuId).toBe("g2a");
+    world.end("beside");
+    allComplete(world, 16);
+  });
 });
 
 describe("A loss of the network", () => {
@@ -164,6 +182,20 @@ describe("A shortage of", () => {
     world.submit("high", { priority: 5 });
     world.end("first");
     expect(["low", "high"].map((id) => world.request(id).phase)).toEqual(["queued", "placed"]);
+  });
+
+  test("the router's own memory: the newcomer is refused, and when it is nearly gone the lowest priority makes way, what has been on a GPU never", () => {
+    const world = new World({ requestTimeoutMs: 0, maxConcurrentTasksPerGpu: 1 });
+    world.connect("n0", ["g0"]);
+    world.submit("runs", { priority: 1 });
+    for (const [id, priority] of [["low", 1], ["high", 5]] as const) world.submit(id, { priority });
+    world.step({ kind: "memory", share: world.settings.shedAboveMemory });
+    expect(world.submit("newcomer", { priority: 1 }).submitted).toMatchObject({ kind: "queue_full", what: "memory" });
+    world.step({ kind: "memory", share: 0.999 });
+    expect(world.ended("low").error?.code).toBe("shed");
+    expect(["runs", "high"].map((id) => world.isLive(id))).toEqual([true, true]);
+    world.step({ kind: "memory", share: 0.1 });
+    expect(world.submit("welcome").submitted?.kind).toBe("accepted");
   });
 
   test("the router's own room: a full queue refuses the new and keeps all that was accepted", () => {

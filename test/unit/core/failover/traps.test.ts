@@ -1,6 +1,10 @@
 // Traps that routers of others were seen in: each is a test that names it. What is not of the core has its test where it lives.
 import { describe, expect, test } from "@jest/globals";
-import { gpuId, modelId, nodeId, ref, runner, sample, told, wishes, World } from "../build.js";
+import { Engine } from "../../../../src/core/engine.js";
+import { NO_LIMITS } from "../../../../src/core/model/quota.js";
+import { DEFAULT_CORE_SETTINGS } from "../../../../src/core/settings.js";
+import { takeSnapshot } from "../../../../src/core/snapshot.js";
+import { gpuId, modelId, nodeId, ref, runner, sample, spec as specOf, told, wishes, World } from "../build.js";
 
 const live = (world: World) => [...world.engine.state.requests.values()];
 
@@ -82,6 +86,22 @@ test("Capacity of the whole fleet hides that one model is saturated: here each m
   made.submit("cold", { model: "cold", priority: 1 });
   expect(made.request("cold").phase).toBe("placed");
   expect(made.engine.state.queue.size).toBe(3);
+});
+
+test("A limiter that is switched on is not on the path of requests: here it refuses the newcomer, and no retry or restart gets past it", () => {
+  const quota = { ...DEFAULT_CORE_SETTINGS.quota, mode: "enforce" as const, defaults: { ...NO_LIMITS, concurrentRequests: 2, queuedRequests: 3 } };
+  const made = new World({ requestTimeoutMs: 0, quota });
+  made.connect("n0", ["g0", "g1"]);
+  const outcomes = Array.from({ length: 8 }, (_, index) => made.submit(`r${index}`).submitted?.kind);
+  expect(outcomes).toEqual([...Array.from({ length: 5 }, () => "accepted"), ...Array.from({ length: 3 }, () => "over_quota")]);
+  const onGpus = (): number => live(made).filter(({ phase }) => phase !== "queued").length;
+  expect(onGpus()).toBe(2);
+  made.step({ kind: "gpu_lost", nodeId: nodeId("n0"), gpuId: gpuId("g0"), reason: "Xid 79" });
+  made.pass(1_000);
+  expect(onGpus()).toBe(2);
+  const successor = new Engine(made.settings, takeSnapshot(made.engine.state));
+  successor.step({ kind: "take_over", epoch: 2 }, made.nowMs);
+  expect(successor.step({ kind: "submit", spec: specOf("one-more") }, made.nowMs).submitted?.kind).toBe("over_quota");
 });
 
 test("Flow control holds work back while GPUs idle: here nothing waits that a free GPU could take", () => {

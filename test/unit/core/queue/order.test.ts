@@ -47,7 +47,7 @@ function queueOf(all: readonly Waiting[], maxWaitMs?: number, order?: QueueOrder
 /** Serves all that wait, each costing what `costMs` says; the ids in order. */
 function served(queue: WaitingQueue, costMs: (id: string) => number = () => 100, nowMs = NOW): string[] {
   const order: string[] = [];
-  const line = queue.line(true, nowMs);
+  const line = queue.line("all", nowMs);
   for (let of = queue.next(line, nowMs); of; of = queue.next(line, nowMs)) {
     const { requestId: id } = of.head.spec;
     order.push(id);
@@ -59,7 +59,7 @@ function served(queue: WaitingQueue, costMs: (id: string) => number = () => 100,
 }
 
 function first(queue: WaitingQueue, nowMs = NOW): EligibilityClass {
-  return queue.next(queue.line(true, nowMs), nowMs)!;
+  return queue.next(queue.line("all", nowMs), nowMs)!;
 }
 
 describe("within a user", () => {

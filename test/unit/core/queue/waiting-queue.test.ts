@@ -40,7 +40,7 @@ function queueOf(...all: Waiting[]): WaitingQueue {
 /** Takes everything in the order in which the scheduler would. */
 function drain(queue: WaitingQueue): string[] {
   const order: string[] = [];
-  const line = queue.line(true, NOW);
+  const line = queue.line("all", NOW);
   for (let of = queue.next(line, NOW); of; of = queue.next(line, NOW)) {
     const { requestId: id } = of.head.spec;
     order.push(id);
@@ -115,12 +115,12 @@ describe("classes", () => {
   test("refused ones are tried only when something was freed, hopeless ones only after a change of the fleet", () => {
     const queue = queueOf(waiting("a", 1, { model: "a" }), waiting("b", 2, { model: "b" }), waiting("c", 3, { model: "c" }));
     const tried = (withRefused: boolean): string[] => {
-      const line = queue.line(withRefused, NOW);
+      const line = queue.line(withRefused ? "all" : [], NOW);
       const ids: string[] = [];
       for (let of = queue.next(line, NOW); of; of = queue.next(line, NOW)) ids.push(of.head.spec.requestId);
       return ids;
     };
-    const line = queue.line(false, NOW);
+    const line = queue.line([], NOW);
     queue.standings.refuse(line.pop()!.of, "refused", false);
     queue.standings.refuse(line.pop()!.of, "hopeless", false);
     expect([tried(false), tried(true), queue.hasOpen]).toEqual([["c"], ["a", "c"], true]);
@@ -142,14 +142,14 @@ describe("classes", () => {
     }, false],
   ])("%s", (_, change, open) => {
     const queue = queueOf(waiting("head", 1, { memoryMib: 1_000 }));
-    queue.standings.refuse(queue.line(false, NOW).pop()!.of, "refused", false);
+    queue.standings.refuse(queue.line([], NOW).pop()!.of, "refused", false);
     change(queue);
     expect(queue.hasOpen).toBe(open);
   });
 
   test("one that was refused and emptied starts open again", () => {
     const queue = queueOf(waiting("a", 1));
-    queue.standings.refuse(queue.line(false, NOW).pop()!.of, "refused", false);
+    queue.standings.refuse(queue.line([], NOW).pop()!.of, "refused", false);
     queue.remove(requestId("a"));
     expect(queue.hasOpen).toBe(false);
     queue.push(waiting("b", 2));
