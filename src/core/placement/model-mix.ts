@@ -47,11 +47,11 @@ export class ModelMix {
   readonly #on = new Map<string, readonly number[]>();
   readonly #trial: Float64Array;
   readonly #scratch: Float64Array;
+  /** How many GPUs were looked at to spread a demand: the work that was done. */
+  looks = 0;
   /** Of the hosts that a model is spread over, in their order: what it costs there, and what is there beside it. */
   readonly #costs: Float64Array;
   readonly #beside: Float64Array;
-  /** How many GPUs were looked at to spread a demand: the work that was done. */
-  looks = 0;
 
   constructor(hosts: readonly MixHost[], models: readonly string[]) {
     this.#hosts = hosts;

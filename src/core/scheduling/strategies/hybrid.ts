@@ -1,5 +1,7 @@
 // The default: predicted seconds, promises that are kept, batch work in what is left. What it needs beside scores lies elsewhere: the
 // order of the line in queue/, the models' places in placement/, the predictions in fleet/work-ledger.ts.
+// No score has a term for loading a model: only GPUs that serve it now are chosen among. Loading on demand of single requests never
+// paid; the placement loads for demand, within a second or two of it where a model lies nowhere, and requests wait for that.
 import type { Fleet } from "../../fleet/fleet.js";
 import { mostReadBefore } from "../../fleet/read-before.js";
 import { dueAtMs, firstOutputDueAtMs, isPromised } from "../../model/request.js";
