@@ -12,8 +12,8 @@ export const PROMISE_MEMORY_MS = 60_000;
 /**
  * What it is worth that a model with promises lies on a second GPU, of another node or of the same: when its only one breaks, its callers wait
  * for a load. GPUs break about once in 50,000 hours (419 interruptions in 54 days on 16,384: Llama 3, 2024) and a load takes seconds, so what
- * is lost on average is far below what a plan can tell from noise: a spare may cost what cannot be told, and no more. With twice the noise, it
- * comes when it loses less than the noise, and goes again only for a gain of three times as much.
+ * is lost on average is far below what a plan can tell from noise: a spare may cost what cannot be told, and takes no other model's place.
+ * (Where it did, 16 GPUs carried less than half as much.)
  */
 const SPARE = 2 * NOISE;
 const SPARE_ON_THE_SAME_NODE = 1.5 * NOISE;

@@ -146,7 +146,8 @@ export class ModelPlacement {
       const short = demand.missedShare > MISPLACED_ABOVE + MISPLACED_TIMES * elsewhere && !this.#isLoading(modelId);
       const floorMs = short ? -leastMs : leastMs;
       for (const { host, victims } of this.#places(demand, leastBusyFirst, hosts, mix, nowMs)) {
-        const spareMs = HORIZON_MS * (hosts.spare(modelId, host) - victims.reduce((sum, victim) => sum + this.#lost(victim, host, hosts), 0));
+        // A spare takes no other model's place.
+        const spareMs = victims.length === 0 ? HORIZON_MS * hosts.spare(modelId, host) : 0;
         const savingMs = this.#saving(host, modelId, victims, mix, floorMs - spareMs, nowMs) + spareMs + (short ? URGENT_MS : 0);
         if (savingMs > (best?.savingMs ?? floorMs)) best = { host, demand, victims, savingMs };
         if (mix.looks < mostLooks) continue;
@@ -168,11 +169,6 @@ export class ModelPlacement {
       tried.add(host.alike);
       yield { host, victims };
     }
-  }
-
-  /** What is lost when a model that has one spare goes from a host, in GPUs' worth of work. */
-  #lost(modelId: string, host: ModelHost, hosts: ModelHosts): number {
-    return hosts.serving(modelId).includes(host) ? hosts.spare(modelId, host) : 0;
   }
 
   #isLoading(modelId: string): boolean {
