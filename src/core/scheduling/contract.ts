@@ -52,6 +52,8 @@ export interface RequestFilter {
   keep(fleet: Fleet, ask: Ask, candidates: Int32Array, count: number): number;
   /** The same as if the GPUs held none of our requests; left out where that makes no difference. For what is to come. */
   keepWhenIdle?(fleet: Fleet, ask: Ask, candidates: Int32Array, count: number): number;
+  /** By how much a GPU that it removes falls short, as in "4,000 MiB short"; for Explain. Left out where there is no degree of it. */
+  readonly shortfall?: { readonly unit: string; by(fleet: Fleet, ask: Ask, gpu: number): number };
   /** True when a GPU that it removes may pass later though nothing happens to it: it judges by the clock. */
   readonly healsWithTime?: boolean;
   /** True when it judges by what classes of waiting requests do not go by: where one of them is refused, the next may pass. */

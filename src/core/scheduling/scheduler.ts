@@ -6,6 +6,7 @@ import type { CoreSettings } from "../settings.js";
 import type { Ask, RequestFilter } from "./contract.js";
 import { teamsOf } from "./filters/gang.js";
 import { lastFilters, requestFilters, strategies } from "./registry.js";
+import { shortfalls } from "./shortfalls.js";
 import { StrategyScore } from "./strategy-score.js";
 
 /** The choice and three runners-up are described. */
@@ -63,7 +64,10 @@ export class Scheduler {
   /** The decision that `choose` makes, or why there is none. */
   explain(fleet: Fleet, ask: Ask): Decision {
     const count = this.#filter(fleet, ask);
-    return count === 0 ? this.#describe(fleet, ask, count, []) : this.#decide(fleet, ask, count).decision;
+    const decision = count === 0 ? this.#describe(fleet, ask, count, []) : this.#decide(fleet, ask, count).decision;
+    const unblocked = Array.from({ length: fleet.size }, (_, gpu) => gpu).filter((gpu) => fleet.blocked[gpu] === 0);
+    const lacking = shortfalls(fleet, ask, this.#strategyOf(ask).filters, unblocked);
+    return { ...decision, filters: decision.filters.map((each) => ({ ...each, needed: [each.needed, lacking.get(each.filter) ?? ""].filter((text) => text !== "").join("; ") })) };
   }
 
   /** Whether no GPU of the fleet can take this, not even when all are idle: only a new GPU or runner helps. */

@@ -14,6 +14,14 @@ export const batchShare =
     bySize: true,
     applies: ({ spec, late, estimate }) => (late || isBackground(spec)) && estimate.outputTokens !== undefined,
     needed: () => "a GPU whose interactive requests leave room for work without a deadline",
+    shortfall: {
+      unit: "ms too much for an iteration of its, or for the prompt to be read",
+      by(fleet, ask, gpu) {
+        const { addedStepMs, firstOutputAtMs } = prediction.makeFor(fleet, ask, gpu);
+        const { stepMs, batchStepLimitMs } = fleet.work;
+        return Math.max(stepMs[gpu]! + addedStepMs[gpu]! - batchStepLimitMs[gpu]!, firstOutputAtMs[gpu]! - ask.nowMs - hybrid.batchPrefillMs);
+      },
+    },
     keep(fleet, ask, candidates, count) {
       const { addedStepMs, firstOutputAtMs } = prediction.make(fleet, ask, candidates, count);
       const { stepMs, batchStepLimitMs, held } = fleet.work;

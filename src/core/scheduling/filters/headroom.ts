@@ -15,6 +15,7 @@ export const headroom: FromSettings<RequestFilter> = ({ maxConcurrentTasksPerGpu
     name: "headroom",
     applies: (ask) => limits[ask.spec.priority]! < maxConcurrentTasksPerGpu,
     needed: (ask) => `a GPU with fewer than ${limits[ask.spec.priority]} requests; the other slots are kept for higher priorities`,
+    shortfall: { unit: "too many on it", by: (fleet, ask, gpu) => fleet.active[gpu]! - limits[ask.spec.priority]! + 1 },
     keep(fleet, ask, candidates, count) {
       const limit = limits[ask.spec.priority]!;
       const { active } = fleet;

@@ -8,6 +8,7 @@ export const memory: FromSettings<RequestFilter> = (settings) => ({
   name: "memory",
   applies: (ask) => ask.estimate.memoryMib > 0,
   needed: (ask) => `${ask.estimate.memoryMib} MiB free with at most ${settings.memoryThreshold * 100} % of the memory in use afterwards`,
+  shortfall: { unit: "MiB short", by: (fleet, ask, gpu) => ask.estimate.memoryMib - fleet.roomMib[gpu]! },
   keep(fleet, ask, candidates, count) {
     const { memoryMib } = ask.estimate;
     const { roomMib } = fleet;

@@ -1,4 +1,4 @@
-import { keepAll, type RequestFilter } from "../contract.js";
+import { keepAll, type Ask, type RequestFilter } from "../contract.js";
 import type { Prediction } from "../prediction.js";
 
 /** Share of the others' slack that each step of priority below 5 leaves alone: predictions err, and the most urgent should not pay for it. */
@@ -11,10 +11,18 @@ export const othersPromises = (prediction: Prediction): RequestFilter => ({
   bySize: true,
   applies: ({ estimate }) => estimate.outputTokens !== undefined,
   needed: () => "a GPU whose running requests can bear one more and still be in time",
+  shortfall: {
+    unit: "ms more than the tightest of its requests can bear",
+    by(fleet, ask, gpu) {
+      const { readMs, savedMs, addedStepMs } = prediction.makeFor(fleet, ask, gpu);
+      const { slackMs, tightTokens, stretch } = fleet.work;
+      return readMs[gpu]! - savedMs[gpu]! + tightTokens[gpu]! * addedStepMs[gpu]! * stretch[gpu]! - slackMs[gpu]! * spared(ask);
+    },
+  },
   keep(fleet, ask, candidates, count) {
     const { readMs, savedMs, addedStepMs } = prediction.make(fleet, ask, candidates, count);
     const { slackMs, tightTokens, mostTokens, stretch } = fleet.work;
-    const share = 1 - HOLDBACK * (5 - ask.spec.priority);
+    const share = spared(ask);
     let kept = 0;
     for (let k = 0; k < count; k += 1) {
       const gpu = candidates[k]!;
@@ -30,3 +38,8 @@ export const othersPromises = (prediction: Prediction): RequestFilter => ({
   keepWhenIdle: keepAll,
   everPasses: () => true,
 });
+
+/** The share of the others' slack that a request may use. */
+function spared({ spec: { priority } }: Ask): number {
+  return 1 - HOLDBACK * (5 - priority);
+}

@@ -12,6 +12,14 @@ export const ownPromise = (prediction: Prediction): RequestFilter => ({
     const { firstOutputMs = 0, totalMs = 0 } = spec.wishes ?? {};
     return `a GPU that begins to answer within ${firstOutputMs || "any"} ms and is done within ${totalMs || "any"} ms of acceptance`;
   },
+  shortfall: {
+    unit: "ms late",
+    by(fleet, ask, gpu) {
+      const { firstOutputAtMs, writeMs } = prediction.makeFor(fleet, ask, gpu);
+      const firstMs = firstOutputAtMs[gpu]!;
+      return Math.max(firstMs - firstOutputDueAtMs(ask.spec, ask.acceptedAtMs), firstMs + writeMs[gpu]! - dueAtMs(ask.spec, ask.acceptedAtMs));
+    },
+  },
   keep(fleet, ask, candidates, count) {
     const { firstOutputAtMs, writeMs } = prediction.make(fleet, ask, candidates, count);
     const firstDueMs = firstOutputDueAtMs(ask.spec, ask.acceptedAtMs);

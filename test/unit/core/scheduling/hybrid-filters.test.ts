@@ -29,7 +29,10 @@ function put(on: Fleet, gpu: number, id: string, over: Partial<Work> = {}): void
 
 function kept(filter: RequestFilter, on: Fleet, wanted: Ask): number[] {
   const candidates = Int32Array.from(on.inventory, (_, gpu) => gpu);
-  return [...candidates.subarray(0, filter.keep(on, wanted, candidates, candidates.length))];
+  const passed = [...candidates.subarray(0, filter.keep(on, wanted, candidates, candidates.length))];
+  // Who is refused is short of something, and Explain says by how much; but of the others' promises it knows only the tightest.
+  for (const gpu of on.inventory.keys()) if (!passed.includes(gpu) && filter.name !== "others_promises") expect(filter.shortfall?.by(on, wanted, gpu) ?? 1).toBeGreaterThan(0);
+  return passed;
 }
 
 /** A request with tokens and a time. */
