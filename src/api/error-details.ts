@@ -15,12 +15,13 @@ export interface ErrorDetail {
 /** Of the words that ErrorInfo gives as reasons. */
 const DOMAIN = "gpurouter.v1";
 
-/** At least which outcome it is: several share a status code. */
+/** At least which outcome it is, since several share a status code; it comes last, where callers who look at the first detail do not miss what they know. */
 export function errorDetails({ kind, violations, retryAfterMs, over }: ApiError): readonly ErrorDetail[] {
-  const details: ErrorDetail[] = [{ desc: ErrorInfoSchema, value: create(ErrorInfoSchema, { reason: kind.toUpperCase(), domain: DOMAIN }) }];
+  const details: ErrorDetail[] = [];
   if (violations) details.push({ desc: ViolationsSchema, value: violations });
   if (retryAfterMs > 0) details.push({ desc: RetryInfoSchema, value: create(RetryInfoSchema, { retryDelay: durationFromMs(Math.ceil(retryAfterMs)) }) });
   if (over) details.push({ desc: QuotaFailureSchema, value: quotaFailure(over) });
+  details.push({ desc: ErrorInfoSchema, value: create(ErrorInfoSchema, { reason: kind.toUpperCase(), domain: DOMAIN }) });
   return details;
 }
 

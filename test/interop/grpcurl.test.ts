@@ -178,7 +178,7 @@ describe("errors", () => {
     expect(refused.exitCode).toBe(EXIT.invalidArgument);
     const error = JSON.parse(refused.stderr) as Message;
     expect(error.message).toMatch(/model_id: .*priority: .*callback_url: /);
-    const fields = error.details.find(({ violations }: Message) => violations).violations.map((violation: Message) => violation.field.elements[0].fieldName);
+    const fields = error.details[0].violations.map((violation: Message) => violation.field.elements[0].fieldName);
     expect(fields).toEqual(["model_id", "priority", "callback_url"]);
   });
 });
