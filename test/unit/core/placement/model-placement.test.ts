@@ -239,7 +239,7 @@ describe("the last copy of a model in demand", () => {
     expect(yard.moves).toEqual([]);
   });
 
-  test.each(Array.from({ length: 40 }, (_, seed) => seed + 1))("stays whatever is asked for, though unloading takes a while (seed %i)", (seed) => {
+  test.each(Array.from({ length: 15 }, (_, seed) => seed + 1))("stays whatever is asked for, though unloading takes a while (seed %i)", (seed) => {
     const random = seededRandom(seed);
     const weights = Object.fromEntries(["a", "b", "c", "d", "e"].map((model) => [model, 10_000 + Math.floor(random() * 45_000)]));
     const names = Object.keys(weights);
