@@ -22,7 +22,10 @@ const SLOPE_THERE = 1 / (1 - STEEP_FROM) ** 2;
 const CURVE_THERE = 2 / (1 - STEEP_FROM) ** 3;
 /** Rounds in which each model's demand is spread anew beside the others'. */
 const ROUNDS = 3;
-const HALVINGS = 18;
+const ROOT_THERE = 1 - STEEP_FROM;
+/** A demand is handed out to so small a share of it; most of the time that takes three steps. */
+const ENOUGH = 1e-6;
+const MOST_STEPS = 30;
 /** Each second's worth of demand for a model that lies nowhere counts like so much work, times its cost. */
 const NOWHERE = 1_000;
 
@@ -33,10 +36,15 @@ function content(busy: number): number {
   return VALUE_THERE + over * (SLOPE_THERE + (over * CURVE_THERE) / 2);
 }
 
-/** The busy share at which one more costs `slope`. */
-function busyAt(slope: number): number {
-  if (slope <= 1) return 0;
-  return slope < SLOPE_THERE ? 1 - 1 / Math.sqrt(slope) : STEEP_FROM + (slope - SLOPE_THERE) / CURVE_THERE;
+/** What one more costs at a busy share. */
+function slopeAt(busy: number): number {
+  return busy < STEEP_FROM ? 1 / (1 - busy) ** 2 : SLOPE_THERE + (busy - STEEP_FROM) * CURVE_THERE;
+}
+
+/** The busy share at which one more costs 1 / root^2. */
+function busyAt(root: number): number {
+  if (root >= 1) return 0;
+  return root > ROOT_THERE ? 1 - root : STEEP_FROM + (1 / (root * root) - SLOPE_THERE) / CURVE_THERE;
 }
 
 export class ModelMix {
@@ -49,8 +57,9 @@ export class ModelMix {
   readonly #scratch: Float64Array;
   /** How many GPUs were looked at to spread a demand: the work that was done. */
   looks = 0;
-  /** Of the hosts that a model is spread over, in their order: what it costs there, and what is there beside it. */
+  /** Of the hosts that a model is spread over, in their order: what it costs there, the root of that, and what is there beside it. */
   readonly #costs: Float64Array;
+  readonly #roots: Float64Array;
   readonly #beside: Float64Array;
 
   constructor(hosts: readonly MixHost[], models: readonly string[]) {
@@ -59,6 +68,7 @@ export class ModelMix {
     this.#trial = new Float64Array(hosts.length);
     this.#scratch = new Float64Array(hosts.length);
     this.#costs = new Float64Array(hosts.length + 1);
+    this.#roots = new Float64Array(hosts.length + 1);
     this.#beside = new Float64Array(hosts.length + 1);
     for (const model of models) {
       this.#parts.set(model, new Float64Array(hosts.length));
@@ -128,37 +138,44 @@ export class ModelMix {
     if (length === 0) return;
     this.looks += length;
     const costs = this.#costs;
+    const roots = this.#roots;
     const beside = this.#beside;
-    let low = Number.POSITIVE_INFINITY;
-    let high = 0;
+    let price = Number.POSITIVE_INFINITY;
     for (let place = 0; place < length; place += 1) {
       const host = on[place]!;
       const cost = this.#hosts[host]!.cost.get(model) ?? 0;
       costs[place] = cost;
+      roots[place] = Math.sqrt(cost);
       beside[place] = busy[host]!;
-      low = Math.min(low, cost);
-      const full = busy[host]! + cost;
-      high = Math.max(high, cost * (full < STEEP_FROM ? 1 / (1 - full) ** 2 : SLOPE_THERE + (full - STEEP_FROM) * CURVE_THERE));
+      price = Math.min(price, cost * slopeAt(busy[host]! + cost));
     }
-    if (high === 0) {
+    if (price === 0) {
       for (const host of on) parts[host] = 0;
       return;
     }
-    // The price of one more is the same wherever the model goes: the one at which all of its demand has gone.
-    for (let halving = 0; halving < HALVINGS; halving += 1) {
-      const price = Math.sqrt(low * high);
-      let placed = 0;
-      // No more than enough has to be counted.
-      for (let place = 0; place < length && placed <= 1; place += 1) {
-        const room = busyAt(price / costs[place]!) - beside[place]!;
-        if (room > 0) placed += room / costs[place]!;
-      }
-      if (placed > 1) high = price;
-      else low = price;
-    }
+    // The price of one more is the same wherever the model goes: the one at which all of its demand has gone. At this one a single host would
+    // take it all. What is placed is convex in 1 / sqrt(price), so that Newton's steps from here come down to it and never pass it.
+    let thrift = 1 / Math.sqrt(price);
     let placed = 0;
+    for (let step = 0; step < MOST_STEPS; step += 1) {
+      placed = 0;
+      let fall = 0;
+      for (let place = 0; place < length; place += 1) {
+        const root = roots[place]! * thrift;
+        if (root >= 1) continue;
+        const slope = root > ROOT_THERE ? 0 : 1 / (root * root);
+        const room = (slope === 0 ? 1 - root : STEEP_FROM + (slope - SLOPE_THERE) / CURVE_THERE) - beside[place]!;
+        if (room <= 0) continue;
+        placed += room / costs[place]!;
+        fall += (slope === 0 ? root : (2 * slope) / CURVE_THERE) / costs[place]!;
+      }
+      if (placed <= 1 + ENOUGH || fall === 0) break;
+      thrift *= 1 + (placed - 1) / fall;
+    }
+    placed = 0;
     for (let place = 0; place < length; place += 1) {
-      const part = Math.max(0, busyAt(high / costs[place]!) - beside[place]!) / costs[place]!;
+      const root = roots[place]! * thrift;
+      const part = Math.max(0, busyAt(root) - beside[place]!) / costs[place]!;
       placed += part;
       parts[on[place]!] = part;
     }

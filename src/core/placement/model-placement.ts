@@ -38,7 +38,7 @@ const MAX_WEIGHT_SHARE = 0.65;
 const MAX_WEIGHT_SHARE_ALONE = 0.82;
 const MAX_MODELS = 1_000;
 /** A plan ends when it has looked at so many GPUs, and the next goes on: a few ms at most. A thousand GPUs with a dozen models take several. */
-const MOST_LOOKS = 10_000;
+const MOST_LOOKS = 4_000;
 type OrderModel = Extract<Effect, { kind: "order_model" }>;
 
 interface PlannedMove {
