@@ -19,6 +19,8 @@ const FINALISTS = 3;
 const GUESS = 0.25;
 /** Loads at which GPUs are counted: the real one, and one that is too much for a small fleet. */
 const GPU_LOADS = [1, 2.5] as const;
+/** A policy that does not carry them with so many times the GPUs does not carry them. */
+const MOST_TIMES_GPUS = 6;
 
 export interface PolicyGoodput {
   readonly policy: string;
@@ -34,7 +36,7 @@ export interface Duel {
   readonly hybrid: Figures | null;
 }
 
-/** The fewest GPUs, in the scenario's mix, that carry a load within the SLO; null when even thousands do not. */
+/** The fewest GPUs, in the scenario's mix, that carry a load within the SLO; null when six times as many as the scenario has do not. */
 export interface GpusForLoad {
   readonly load: number;
   readonly hybrid: number | null;
@@ -131,7 +133,7 @@ async function gpusForLoad(pool: TrialPool, study: Study, goal: Goal, load: numb
     const policy = typeof policies === "string" ? undefined : policies[0];
     assert(policy !== undefined, "a policy that was searched can be named");
     const guess = Math.max(1, Math.round((plannedGpus(plan) * load) / carries));
-    return (await gpusNeeded((gpus) => evaluate(pool, { ...study, fleet: scaledFleet(plan, gpus) }, policy, load), goal, guess)).gpus;
+    return (await gpusNeeded((gpus) => evaluate(pool, { ...study, fleet: scaledFleet(plan, gpus) }, policy, load), goal, guess, MOST_TIMES_GPUS * plannedGpus(plan))).gpus;
   };
   const [hybrid, leastLoaded, bestPeer] = await Promise.all([fewest(found.hybrid), fewest(found.leastLoaded), fewest(found.bestPeer)]);
   return { load, hybrid, leastLoaded, bestPeer };

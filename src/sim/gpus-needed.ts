@@ -5,10 +5,11 @@ import type { Measures } from "./measure.js";
 import { lastThatHolds } from "./step-search.js";
 import type { FleetPlan } from "./workload/scenario.js";
 
+/** More than this is not tried, unless the caller says otherwise. */
 const MOST_GPUS = 4096;
 
 export interface GpusNeeded {
-  /** null when even 4,096 do not carry the load. */
+  /** null when even the most that was tried does not carry the load. */
   readonly gpus: number | null;
   /** With that many. */
   readonly measures: Measures | null;
@@ -16,7 +17,7 @@ export interface GpusNeeded {
 }
 
 /** Searches from `guess`. `measure` simulates the load on so many GPUs (null: they cannot hold the models); each number is asked once. */
-export async function gpusNeeded(measure: (gpus: number) => Promise<Measures | null>, goal: Goal, guess: number): Promise<GpusNeeded> {
+export async function gpusNeeded(measure: (gpus: number) => Promise<Measures | null>, goal: Goal, guess: number, mostGpus = MOST_GPUS): Promise<GpusNeeded> {
   const tried = new Map<number, Measures | null>();
   const tooFew = async (gpus: number): Promise<boolean> => {
     const measures = await measure(gpus);
@@ -24,8 +25,8 @@ export async function gpusNeeded(measure: (gpus: number) => Promise<Measures | n
     return measures === null || !meets(measures, goal);
   };
   const stride = Math.max(1, Math.round(guess / 5));
-  const most = await lastThatHolds(tooFew, { from: guess, least: 1, most: MOST_GPUS, stride });
-  const gpus = most === MOST_GPUS ? null : (most ?? 0) + 1;
+  const most = await lastThatHolds(tooFew, { from: guess, least: 1, most: mostGpus, stride });
+  const gpus = most === mostGpus ? null : (most ?? 0) + 1;
   return { gpus, measures: gpus === null ? null : (tried.get(gpus) ?? null), tried: [...tried].toSorted(([one], [other]) => one - other).map(([count, measures]) => ({ gpus: count, measures })) };
 }
 

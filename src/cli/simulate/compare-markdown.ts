@@ -36,7 +36,7 @@ export function compareMarkdown(comparisons: readonly Comparison[]): string {
   ];
   for (const each of comparisons.filter(({ gpusFor }) => gpusFor.length > 0)) {
     const head = [`GPUs for ${each.scenario}, in its mix`, "hybrid", each.leastLoaded.rival.policy, each.bestPeer.rival.policy];
-    lines.push("", table(head, each.gpusFor.map(({ load, ...counted }) => [`load ${load}`, ...[counted.hybrid, counted.leastLoaded, counted.bestPeer].map((gpus) => (gpus === null ? "-" : String(gpus)))])));
+    lines.push("", table(head, each.gpusFor.map(({ load, ...counted }) => [`load ${load}`, ...[counted.hybrid, counted.leastLoaded, counted.bestPeer].map((gpus) => (gpus === null ? "more than six times the fleet" : String(gpus)))])));
   }
   for (const each of comparisons.filter(({ ablations }) => ablations.length > 0)) {
     lines.push("", table([`${each.scenario} without`, "goodput", "of hybrid's", "in SLO ± seeds", "worst user", "batch", "first p95 / p99", "busy"], each.ablations.map((one) => [one.policy.replace("hybrid-", ""), String(one.load), shareText(one.load / Math.max(1e-9, each.hybrid.load)), ...quality(one.figures)])));

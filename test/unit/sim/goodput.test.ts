@@ -51,6 +51,12 @@ describe("the search for the goodput", () => {
 });
 
 describe("the search for the fewest GPUs", () => {
+  test("ends at the most that may be tried", async () => {
+    const asked: number[] = [];
+    expect(await gpusNeeded(async (gpus) => (asked.push(gpus), BAD), DEFAULT_GOAL, 16, 100)).toMatchObject({ gpus: null, measures: null });
+    expect(Math.max(...asked)).toBe(100);
+  });
+
   test.each([1, 2, 17, 32, 1000])("finds %d", async (enough) => {
     for (const guess of [1, 16, 300]) {
       const found = await gpusNeeded(async (gpus) => (gpus >= enough ? GOOD : BAD), DEFAULT_GOAL, guess);
