@@ -14,7 +14,7 @@ export function shortfalls(fleet: Fleet, ask: Ask, filters: readonly RequestFilt
     const passed = new Set(kept.subarray(0, filter.keep(fleet, ask, kept, kept.length)));
     const removed = left.filter((gpu) => !passed.has(gpu));
     if (removed.length > 0) {
-      const words = [nearest(fleet, ask, filter, removed), passed.size === 0 && !filter.everPasses(fleet, ask) ? "no GPU of this fleet ever could" : ""].filter((each) => each !== "").join("; ");
+      const words = [nearest(fleet, ask, filter, removed), passed.size === 0 && !filter.everPasses(fleet, ask) ? "no GPU of this fleet could, even idle" : ""].filter((each) => each !== "").join("; ");
       if (words !== "") found.set(filter.name, words);
     }
     left = left.filter((gpu) => passed.has(gpu));

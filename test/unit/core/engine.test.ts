@@ -597,7 +597,7 @@ describe("explain", () => {
     expect(world.engine.explain(spec("r1"), world.nowMs)).toMatchObject({
       considered: 1,
       candidates: [],
-      filters: [{ filter: "model", removed: 1, needed: "a runner that serves m for inference" }],
+      filters: [{ filter: "model", removed: 1, needed: "a runner that serves m for inference; no GPU of this fleet could, even idle" }],
     });
   });
 });

@@ -118,7 +118,7 @@ describe("filter counts", () => {
   test("choose gives null where explain gives the reasons", () => {
     const fleet = fleetOf([inventory("g0")]);
     expect(schedulerOf(fleet).choose(fleet, ask({ gpu: "g7", nowMs: NOW }))).toBeNull();
-    expect(schedulerOf(fleet).explain(fleet, ask({ gpu: "g7", nowMs: NOW }))).toMatchObject({ candidates: [], filters: [{ filter: "pin", removed: 1, needed: "GPU g7; no GPU of this fleet ever could" }] });
+    expect(schedulerOf(fleet).explain(fleet, ask({ gpu: "g7", nowMs: NOW }))).toMatchObject({ candidates: [], filters: [{ filter: "pin", removed: 1, needed: "GPU g7; no GPU of this fleet could, even idle" }] });
   });
 
   test("explain says which GPU comes nearest and by how much, and whether any ever could", () => {
@@ -126,7 +126,7 @@ describe("filter counts", () => {
     fleet.observe(2, sample("busy", { memoryUsedMib: 30_000 }), NOW - 100);
     const lacking = (memoryMib: number): string => schedulerOf(fleet).explain(fleet, ask({ memoryMib, nowMs: NOW })).filters.find(({ filter }) => filter === "memory")?.needed ?? "";
     expect(lacking(20_000)).toMatch(/^20000 MiB free .*; large comes nearest, 2,000 MiB short$/);
-    expect(lacking(900_000)).toMatch(/; large comes nearest, 882,000 MiB short; no GPU of this fleet ever could$/);
+    expect(lacking(900_000)).toMatch(/; large comes nearest, 882,000 MiB short; no GPU of this fleet could, even idle$/);
     expect(lacking(15_000)).toMatch(/; small comes nearest, 6,000 MiB short$/);
   });
 
