@@ -1,5 +1,5 @@
 // One client floods at 1.3 times what the GPUs can do: with more seeds and the other strategies in the simulator, and through real routers to
-// the same GPUs, twice as fast. What is asked and what the words mean is that of test/unit/sim/fairness.test.ts.
+// the same GPUs, twice as fast. What is asked and what the words mean is that of test/unit/sim/fairness.slow.ts.
 import { existsSync } from "node:fs";
 import { loadavg } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";

@@ -1,4 +1,5 @@
-// What makes the fairness test worth something: weights count, and without shares both of its figures are far off.
+// One client floods at 1.3 times what the GPUs can do: who waits gets his share, who asks for little hardly waits; weights count; and without shares
+// both figures are far off. More seeds, other strategies and real processes: test/e2e/fairness.slow.ts.
 import { expect } from "@jest/globals";
 import { WaitingQueue } from "../../../src/core/queue/waiting-queue.js";
 import { fairnessText, studyFairness, type FairnessFindings, type FairnessStage } from "./fairness-study.js";
@@ -12,6 +13,22 @@ async function study(stage: FairnessStage): Promise<FairnessFindings> {
   process.stderr.write(`${fairnessText(stage, findings)}\n`);
   return findings;
 }
+
+testWithTraces(
+  "whoever waits is given what the others who wait are, and a flood makes light users wait at most twice as long",
+  async () => {
+    const { minutes, light, lightRequests, p95FloodedMs, p95CalmMs } = await study({ strategy: "hybrid", seed: 1 });
+    expect(light.length).toBeGreaterThan(20);
+    expect(lightRequests).toBeGreaterThan(1_000);
+    for (const minute of minutes) {
+      expect(minute.backlogged).toContain(FLOODER);
+      expect(minute.backlogged.length).toBeGreaterThan(1);
+      expect(minute.jain).toBeGreaterThanOrEqual(0.95);
+    }
+    expect(p95FloodedMs).toBeLessThanOrEqual(2 * p95CalmMs);
+  },
+  LONG_MS,
+);
 
 testWithTraces(
   "of two who wait, the one with twice the weight is given twice as much",
