@@ -109,8 +109,8 @@ export type Effect =
   | { readonly kind: "output_void"; readonly requestId: RequestId; readonly attempt: number; readonly reason: string }
   /** The health of a GPU changed, with the evidence. */
   | { readonly kind: "health_changed"; readonly transition: GpuTransition }
-  /** Its agent is to run the operator's command for that GPU. */
-  | { readonly kind: "restart_gpu"; readonly nodeId: NodeId; readonly restartId: string; readonly gpuId: GpuId }
+  /** That process of its agent, and no other, is to run the operator's command for that GPU. */
+  | { readonly kind: "restart_gpu"; readonly nodeId: NodeId; readonly instanceId: string; readonly restartId: string; readonly gpuId: GpuId }
   /** Somebody who watches the request should be told. */
   | { readonly kind: "changed"; readonly requestId: RequestId };
 

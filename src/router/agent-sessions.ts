@@ -106,14 +106,14 @@ export class AgentSessions {
   /** Performs an effect that concerns an agent. What cannot be sent now is settled when the node says hello again. */
   perform(effect: Extract<Effect, { nodeId: NodeId }>): void {
     const entry = this.#byNode.get(effect.nodeId);
-    if (!entry) return;
+    // An effect is performed when its records are durable, and another process may have come in the place of the one that it is for. That
+    // one is thought to have it until it has certainly stopped.
+    if (!entry || ("instanceId" in effect && effect.instanceId !== entry.session.instanceId)) return;
     switch (effect.kind) {
       case "dispatch": {
         const { request, attempt } = effect;
         const isWanted = (): boolean => request.phase === "placed" && request.attempt === attempt;
-        // The node may have come back since the placement and made it void: only the present attempt is sent, and never to another process
-        // than it was for. That one is thought to run it until it has certainly stopped.
-        if (effect.instanceId !== entry.session.instanceId) return;
+        // The node may have come back since the placement and made it void: only the present attempt is sent.
         entry.session.dispatch(dispatchOf(effect, this.#options.clock.now()), isWanted);
         break;
       }

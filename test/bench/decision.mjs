@@ -96,11 +96,11 @@ function strategies(gpus, calls) {
   for (let gpu = 0; gpu < gpus; gpu += 1) {
     fleet.outcomes.ended(gpu, 200 + ((gpu * 37) % 900), false, 1);
     fleet.work.kvCapacityTokens[gpu] = 400_000;
-    fleet.work.place(gpu, { requestId: `held-${gpu}`, modelId: "llama-2-70b", inputTokens: (gpu * 97) % 8_000, outputTokens: 200, dueAtMs: Infinity }, 1);
+    fleet.work.place(gpu, { requestId: `held-${gpu}`, modelId: "llama-2-70b", inputTokens: (gpu * 97) % 8_000, outputTokens: 200, cachedTokens: 0, firstDueAtMs: Infinity, dueAtMs: Infinity }, 1);
     fleet.place(gpu, 0);
   }
   const prompts = Array.from({ length: PROMPTS }, (_, prompt) => [1, ...Array.from({ length: PROMPT_BLOCKS - 1 }, (_block, block) => 1_000 * (prompt + 1) + block)]);
-  for (let gpu = 0; gpu < gpus; gpu += 1) fleet.prefixes.placed(gpu, prompts[gpu % PROMPTS].slice(0, gpu < 3 * PROMPTS ? PROMPT_BLOCKS : 1));
+  for (let gpu = 0; gpu < gpus; gpu += 1) fleet.prefixes.placed(gpu, "llama-2-70b", prompts[gpu % PROMPTS].slice(0, gpu < 3 * PROMPTS ? PROMPT_BLOCKS : 1));
   let turn = 0;
   return measure(
     engine.strategyNames.map((strategy) => {

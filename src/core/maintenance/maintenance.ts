@@ -74,7 +74,7 @@ export class Maintenance {
     for (const restart of maintenance.restarts) {
       if (restart.state !== "ordered" || this.#nodeOf(restart)?.nodeId !== nodeId) continue;
       // The same process may not have got the order; it knows the id if it has. Another one may come of the restart itself: never again.
-      if (restart.instanceId === instanceId) this.#order(nodeId, restart, step);
+      if (restart.instanceId === instanceId) this.#order(nodeId, instanceId, restart, step);
       else this.#end(restart, "agent_restarted", "The agent's process was replaced before it told how the command went.", nowMs, step);
     }
     this.#drain(nowMs, step);
@@ -102,7 +102,7 @@ export class Maintenance {
       if (!node?.connected || (busy && !overdue)) continue;
       const { restartId, gpuId } = restart;
       emit(this.#state, { kind: "gpu_restart_ordered", restartId, gpuId, instanceId: node.instanceId, atMs: nowMs }, step);
-      this.#order(node.nodeId, restart, step);
+      this.#order(node.nodeId, node.instanceId, restart, step);
     }
   }
 
@@ -112,8 +112,8 @@ export class Maintenance {
     return gpu === undefined ? null : fleet.nodeOf[gpu]!;
   }
 
-  #order(nodeId: NodeId, { restartId, gpuId }: GpuRestart, step: Step): void {
-    step.effects.push({ kind: "restart_gpu", nodeId, restartId, gpuId });
+  #order(nodeId: NodeId, instanceId: string, { restartId, gpuId }: GpuRestart, step: Step): void {
+    step.effects.push({ kind: "restart_gpu", nodeId, instanceId, restartId, gpuId });
   }
 
   #withdraw(gpuId: GpuId, message: string, nowMs: number, step: Step): void {

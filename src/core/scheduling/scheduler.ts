@@ -61,10 +61,11 @@ export class Scheduler {
     return count === 0 ? null : this.#decide(fleet, ask, count);
   }
 
-  /** The decision that `choose` makes, or why there is none. */
+  /** The decision that `choose` makes, or why there is none and what is lacking. */
   explain(fleet: Fleet, ask: Ask): Decision {
     const count = this.#filter(fleet, ask);
-    const decision = count === 0 ? this.#describe(fleet, ask, count, []) : this.#decide(fleet, ask, count).decision;
+    if (count > 0) return this.#decide(fleet, ask, count).decision;
+    const decision = this.#describe(fleet, ask, count, []);
     const unblocked = Array.from({ length: fleet.size }, (_, gpu) => gpu).filter((gpu) => fleet.blocked[gpu] === 0);
     const lacking = shortfalls(fleet, ask, this.#strategyOf(ask).filters, unblocked);
     return { ...decision, filters: decision.filters.map((each) => ({ ...each, needed: [each.needed, lacking.get(each.filter) ?? ""].filter((text) => text !== "").join("; ") })) };

@@ -1,5 +1,5 @@
 // What refused GPUs lack, in figures: for each filter the GPU that comes nearest and by how much it falls short, and whether any GPU ever
-// could. Asked for by Explain alone, so it may cost more than a decision: filters are applied once more, and what they remove is kept.
+// could. Asked for by Explain alone, where nothing fits, so it may cost more than a decision: filters are applied once more, and what they remove is kept.
 import type { Fleet } from "../fleet/fleet.js";
 import type { Ask, RequestFilter } from "./contract.js";
 

@@ -1,3 +1,4 @@
+import { gpuId, nodeId } from "../core/build.js";
 import { afterEach, beforeEach, describe, expect, jest, test } from "@jest/globals";
 import { status } from "@grpc/grpc-js";
 import { AttemptOutcome, ModelAction } from "../../../gen/gpurouter/v1/agent_pb.js";
@@ -387,6 +388,14 @@ describe("What is sent", () => {
     if (effect) sessions.perform(effect);
     await turn();
     expect([dispatched(first.stream), dispatched(second.stream)]).toEqual([[], []]);
+  });
+
+  test("nor an order to restart a GPU: the first one may have run it", async () => {
+    connect({ instanceId: "1" }).stream.emit("end");
+    const { stream } = connect({ instanceId: "2" });
+    for (const instanceId of ["1", "2"]) sessions.perform({ kind: "restart_gpu", nodeId: nodeId("node-a"), instanceId, restartId: `of ${instanceId}`, gpuId: gpuId("GPU-0") });
+    await turn();
+    expect(stream.sent.flatMap(({ restartOrders }) => restartOrders.map(({ restartId }) => restartId))).toEqual(["of 2"]);
   });
 });
 
