@@ -19,6 +19,7 @@ import { ReloadingCredentials } from "./grpc-tls.js";
 import { OPEN_GUARD, type Guard } from "./guard.js";
 import { guardListeners } from "./guarded-listeners.js";
 import { createServerHealth, type ServerHealth } from "./health.js";
+import { listenFailure } from "./listen-failure.js";
 import { hostAndPort, requireSafeAddress } from "./loopback.js";
 import { ApiError } from "./outcomes.js";
 import { createReflection } from "./reflection.js";
@@ -129,7 +130,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
       return new Promise((resolve, reject) => {
         server.bindAsync(address, tls ? new ReloadingCredentials(tls) : ServerCredentials.createInsecure(), (error, port) => {
           if (error) {
-            reject(new Error(`cannot listen on ${address} for gRPC: ${error.message}`, { cause: error }));
+            reject(listenFailure(address, "gRPC", "--grpc-port", error));
             return;
           }
           boundAddress = hostAndPort(options.host, port);

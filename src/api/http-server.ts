@@ -17,6 +17,7 @@ import { peerNames } from "./certificate-names.js";
 import { connectMethods, type BoundService } from "./connect-listener.js";
 import type { Binding } from "./grpc-handlers.js";
 import { OPEN_GUARD, type Caller, type Guard } from "./guard.js";
+import { listenFailure } from "./listen-failure.js";
 import { hostAndPort, isLoopback, requireSafeAddress } from "./loopback.js";
 import { ApiError } from "./outcomes.js";
 import { isRequestId } from "./request-rules.js";
@@ -68,6 +69,9 @@ const ROUTES = "GET /health, GET /api/v1/requests/{id}/result and, by Connect or
 const CHALLENGE = 'Bearer realm="gpu-router", Basic realm="gpu-router", charset="UTF-8"';
 const MEDIA_TYPE = /^[\w.+-]+\/[\w.+-]+(?:\s*;\s*[\w.+-]+=(?:[\w.+-]+|"[\w .+-]*"))*$/;
 
+/** What a call of Connect, gRPC-Web or gRPC says its message is; everything else would be refused without a word. */
+const CALL_TYPE = /^application\/(json|proto|connect|grpc)/i;
+
 /** A path beside the methods. */
 interface Route {
   /** As in `access.ts`: no path without a rule. */
@@ -111,7 +115,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     listen() {
       const { host, port } = options;
       return new Promise((resolve, reject) => {
-        server.once("error", (error) => reject(new Error(`cannot listen on ${hostAndPort(host, port)} for HTTP: ${error.message}`, { cause: error })));
+        server.once("error", (error) => reject(listenFailure(hostAndPort(host, port), "HTTP", "--http-port", error)));
         server.listen(port, host, () => resolve((server.address() as AddressInfo).port));
       });
     },
@@ -135,6 +139,8 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     const path = pathOf(request);
     const method = methods.get(path);
     if (method) {
+      if (request.method === "GET") return json(response, 405, { error: `${path} is called by POST, with a message as JSON` });
+      if (!CALL_TYPE.test(request.headers["content-type"] ?? "")) return json(response, 415, { error: "a call needs the header content-type: application/json and a message as JSON, such as {}" });
       const admitted = guard.admit(accessTo(method.method), path.slice(1), presented(request));
       method.serve(request, response, admitted instanceof Promise ? await admitted : admitted);
       return;

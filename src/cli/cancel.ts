@@ -7,8 +7,7 @@ import { ExitCode } from "./failure.js";
 import { jsonDocument } from "./json-output.js";
 import { printable } from "./quantity-text.js";
 import { standingText } from "./request-text.js";
-import { CALL_DEADLINE_MS, routerCommand, withRouter, type CommandContext, type RouterOptions } from "./router-command.js";
-import type { Style } from "./style.js";
+import { CALL_DEADLINE_MS, nextCommand, routerCommand, withRouter, type CommandContext, type RouterOptions, type RouterSession } from "./router-command.js";
 import { write } from "./terminal.js";
 import { isFinal } from "./watch-to-end.js";
 
@@ -33,23 +32,25 @@ Examples:
   $ gpu-router cancel order-4711 --admin --reason "its job floods the cluster"`,
     )
     .action(async (requestId: string, options: CancelOptions) => {
-      await withRouter(context, options, async ({ client, json, terminal, style }) => {
+      await withRouter(context, options, async (session) => {
+        const { client, json, terminal } = session;
         if (options.admin === true) {
           const answer = await client.admin.cancelRequest({ requestId, reason: options.reason ?? "" }, { deadlineMs: CALL_DEADLINE_MS });
-          await write(terminal.stdout, json ? jsonDocument(CancelRequestResponseSchema, answer) : cancelText(answer, style));
+          await write(terminal.stdout, json ? jsonDocument(CancelRequestResponseSchema, answer) : cancelText(answer, session));
           return ExitCode.ok;
         }
         const response = await client.cancel({ requestId, reason: options.reason ?? "" }, { deadlineMs: CALL_DEADLINE_MS });
-        await write(terminal.stdout, json ? jsonDocument(CancelResponseSchema, response) : cancelText(response, style));
+        await write(terminal.stdout, json ? jsonDocument(CancelResponseSchema, response) : cancelText(response, session));
         return ExitCode.ok;
       });
     });
 }
 
-function cancelText({ request }: Pick<CancelResponse, "request">, style: Style): string {
+function cancelText({ request }: Pick<CancelResponse, "request">, session: RouterSession): string {
   if (request === undefined) return "";
+  const { style } = session;
   const id = printable(request.requestId);
   const standing = standingText(request, style);
   if (isFinal(request.state)) return `${style.bold(id)} ${standing}\n`;
-  return `${style.bold(id)} asked to end; now ${standing}\n${style.dim(`  see it end: gpu-router watch ${id}`)}\n`;
+  return `${style.bold(id)} asked to end; now ${standing}\n${style.dim(`  see it end: ${nextCommand(`watch ${id}`, session)}`)}\n`;
 }

@@ -69,6 +69,7 @@ function serviceErrorText(error: ServiceError, address: string): string {
       return `you may not: ${details}`;
     case status.NOT_FOUND:
       if (/^no (key|user)/.test(error.details)) return details;
+      if (error.details.startsWith("gpu_ids:")) return `${printable(error.details.slice("gpu_ids:".length).trim().split(";")[0] ?? "")}: see all with \`gpu-router gpus\``;
       return `${details}: see what the router knows with \`gpu-router list\``;
     case status.INVALID_ARGUMENT:
       return `the router refused the request: ${details}`;

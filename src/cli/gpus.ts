@@ -61,6 +61,7 @@ async function watchFleet(session: RouterSession, wanted: ReadonlySet<string>, i
   const show = session.json ? showLines(session) : showTable(session);
   let resumeToken = "";
   let failures = 0;
+  let away = false;
   try {
     while (!stop.signal.aborted) {
       try {
@@ -68,6 +69,8 @@ async function watchFleet(session: RouterSession, wanted: ReadonlySet<string>, i
         for await (const message of stream) {
           ({ resumeToken } = message);
           failures = 0;
+          if (away) await show(null, "connected again");
+          away = false;
           if (wanted.size > 0) {
             message.gpus = message.gpus.filter((gpu) => wanted.has(gpu.gpuId));
             message.removedGpuIds = message.removedGpuIds.filter((gpuId) => wanted.has(gpuId));
@@ -77,7 +80,9 @@ async function watchFleet(session: RouterSession, wanted: ReadonlySet<string>, i
       } catch (error) {
         if (stop.signal.aborted) break;
         if (resumeToken === "" || !isServiceError(error)) throw error;
-        await show(null, `${statusName(error.code)}: connection to ${session.address} lost, trying again`);
+        // Once for each time that it is away, however often it is tried.
+        if (!away) await show(null, `${statusName(error.code)}: connection to ${session.address} lost, trying again`);
+        away = true;
       }
       failures += 1;
       await systemClock.sleep(backOffMs(failures, random), stop.signal);

@@ -52,7 +52,7 @@ export async function withIdentity(context: CommandContext, options: IdentityOpt
 
 /** The service itself over the folder, with its lock held. Loaded only when it is asked for: it brings the database along. */
 async function openFolder(directory: string, configFile: string | undefined, env: NodeJS.ProcessEnv): Promise<Omit<IdentityClient, "close"> & { close(): Promise<void> }> {
-  const { mkdirSync } = await import("node:fs");
+  const { makeDataDirectory } = await import("../journal/data-directory.js");
   const { lockDirectory } = await import("../journal/directory-lock.js");
   const { readVaultKey } = await import("../journal/vault-key.js");
   const { openIdentity } = await import("../router/identity.js");
@@ -60,7 +60,7 @@ async function openFolder(directory: string, configFile: string | undefined, env
   // Who may call is not asked here: of the rest only defaults count.
   const { auth, encryptionKeyFile } = usable(() => loadRouterConfig(configFile, env));
   const key = readVaultKey(encryptionKeyFile);
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  makeDataDirectory(directory);
   const lock = await lockDirectory(directory).catch((error: unknown) => {
     if (!(error instanceof Error && error.message.includes("is in use"))) throw error;
     throw new CliFailure(`a router runs on ${directory}: leave out --data, and say with --router and --key (an admin's) which one it is`);

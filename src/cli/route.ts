@@ -6,12 +6,11 @@ import { batchRequestFrom, batchText } from "./batch-requests.js";
 import { ExitCode, usageFailure } from "./failure.js";
 import { jsonDocument } from "./json-output.js";
 import { wholeNumber } from "./option-parsers.js";
-import { countText, printable, timeText } from "./quantity-text.js";
+import { countText, durationText, printable, timeMs, timeText } from "./quantity-text.js";
 import { addRequestOptions, routeRequestFrom, type RequestOptions } from "./request-options.js";
-import { CALL_DEADLINE_MS, routerCommand, withRouter, type CommandContext, type RouterOptions } from "./router-command.js";
+import { CALL_DEADLINE_MS, nextCommand, routerCommand, withRouter, type CommandContext, type RouterOptions, type RouterSession } from "./router-command.js";
 import { onText } from "./request-text.js";
 import { showWatch } from "./show-watch.js";
-import type { Style } from "./style.js";
 import { write } from "./terminal.js";
 
 interface RouteOptions extends RouterOptions, RequestOptions {
@@ -61,21 +60,30 @@ Examples:
       await withRouter(context, options, async (session) => {
         const response = await session.client.route(request, { deadlineMs: CALL_DEADLINE_MS });
         if (follow) return await showWatch(session, response.requestId, true);
-        await write(session.terminal.stdout, session.json ? jsonDocument(RouteResponseSchema, response) : routeText(response, session.style));
+        await write(session.terminal.stdout, session.json ? jsonDocument(RouteResponseSchema, response) : routeText(response, session));
         return ExitCode.ok;
       });
     });
 }
 
-function routeText(response: RouteResponse, style: Style): string {
+function routeText(response: RouteResponse, session: RouterSession): string {
+  const { style } = session;
   const id = printable(response.requestId);
+  const queued = response.status === RouteStatus.QUEUED;
   const standing =
-    response.status === RouteStatus.QUEUED
+    queued
       ? `queued, ${countText(response.queuePosition)} ahead`
       : `accepted${onText(response)}`;
   const lines = [`${style.bold(id)} ${standing}`];
-  if (response.estimatedCompletionTime !== undefined) lines.push(`  expected to end ${timeText(response.estimatedCompletionTime)}`);
+  if (response.estimatedCompletionTime !== undefined) lines.push(`  expected to end ${timeText(response.estimatedCompletionTime)}${fromNow(response.estimatedCompletionTime)}`);
   if (response.message !== "") lines.push(`  ${printable(response.message)}`);
-  lines.push(style.dim(`  follow it: gpu-router watch ${id}`));
+  if (queued) lines.push(style.dim(`  see why it waits: ${nextCommand(`explain ${id}`, session)}`));
+  lines.push(style.dim(`  follow it: ${nextCommand(`watch ${id}`, session)}`));
   return `${lines.join("\n")}\n`;
+}
+
+/** " (in 1.0 s)"; "" for what is over, or was by this machine's clock. */
+function fromNow(time: RouteResponse["estimatedCompletionTime"]): string {
+  const leftMs = (timeMs(time) ?? 0) - Date.now();
+  return leftMs > 0 ? ` (in ${durationText(leftMs)})` : "";
 }

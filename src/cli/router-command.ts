@@ -10,6 +10,8 @@ import type { Terminal } from "./terminal.js";
 /** How long a call that answers once may take, ms. */
 export const CALL_DEADLINE_MS = 30_000;
 
+const DEFAULT_ADDRESS = "127.0.0.1:50051";
+
 /** What commands are registered with. `exitCode` is what the process will end with. */
 export interface CommandContext {
   readonly terminal: Terminal;
@@ -40,7 +42,7 @@ export function routerCommand(program: Command, usage: string, description: stri
   return program
     .command(usage)
     .description(description)
-    .addOption(new Option("--router <address>", "router to talk to, host:port").env("GPU_ROUTER_ADDRESS").default("127.0.0.1:50051"))
+    .addOption(new Option("--router <address>", "router to talk to, host:port").env("GPU_ROUTER_ADDRESS").default(DEFAULT_ADDRESS))
     .addOption(new Option("--key <key>", "who you are, where the router wants to know; the environment is the better place for it").env("GPU_ROUTER_API_KEY"))
     .addOption(new Option("--ca <file>", "speak TLS; authority of the router's certificate in PEM, or \"system\" for those that this machine trusts").env("GPU_ROUTER_CA"))
     .addOption(new Option("--cert <file>", "a client certificate in PEM, with --cert-key").env("GPU_ROUTER_CERT"))
@@ -63,6 +65,12 @@ export async function withRouter(context: CommandContext, options: RouterOptions
   }
 }
 
+/** A command to type next, at the same router. */
+export function nextCommand(command: string, { address, terminal }: Pick<RouterSession, "address" | "terminal">): string {
+  const usual = terminal.env["GPU_ROUTER_ADDRESS"] ?? DEFAULT_ADDRESS;
+  return `gpu-router ${command}${address === usual ? "" : ` --router ${address}`}`;
+}
+
 /** What the options say of who is calling. */
 export function credentialsOf({ key = "", ca = "", cert = "", certKey = "" }: RouterOptions): CredentialSources {
   if ((cert === "") !== (certKey === "")) throw usageFailure("--cert and --cert-key belong together: give both, or none");
@@ -81,6 +89,7 @@ export function connected<T>(connect: () => T): T {
 
 /** host:port, [v6]:port or unix:path as they are; anything else is bad usage. */
 export function checkedAddress(address: string): string {
-  if (/^unix:.+/.test(address) || /^(\[[0-9a-fA-F:.%\w]+\]|[^\s:/[\]]+):\d{1,5}$/.test(address)) return address;
+  const [, port] = /^(?:\[[0-9a-fA-F:.%\w]+\]|[^\s:/[\]]+):(\d{1,5})$/.exec(address) ?? [];
+  if (/^unix:.+/.test(address) || (port !== undefined && Number(port) >= 1 && Number(port) <= 65_535)) return address;
   throw usageFailure(`--router ${address} is not an address: give host:port, such as 127.0.0.1:50051, without http://`);
 }

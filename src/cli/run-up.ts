@@ -26,7 +26,7 @@ export async function runUp(options: UpOptions): Promise<void> {
   // Signals are listened to before anybody is told that there is something to stop.
   const stopped = untilStopped(
     async () => {
-      await started.agent.stop(Number(options.grace) * 1000);
+      await started.agent.stop(options.grace);
       await daemon.stop(1_000);
     },
     (text) => process.stderr.write(`${text}\n`),
@@ -48,10 +48,8 @@ function wayToRouter(daemon: Daemon, { nodeId, routerAddress, credentials }: Age
 }
 
 /** `--simulate N` over the agent's configuration. */
-function withSimulated(config: AgentConfig, simulate: string | undefined): AgentConfig {
-  if (simulate === undefined) return config;
-  const gpus = Number(simulate);
-  if (!Number.isInteger(gpus) || gpus < 1 || gpus > 1_024) throw usageFailure(`--simulate must be 1 to 1024 GPUs: it is "${simulate}".`);
+function withSimulated(config: AgentConfig, gpus: number | undefined): AgentConfig {
+  if (gpus === undefined) return config;
   return { ...config, probe: { ...config.probe, mode: "simulated", recordedPath: "", simulated: { ...config.probe.simulated, gpus } } };
 }
 
@@ -64,6 +62,7 @@ function readyText(daemon: Daemon, { notes, simulated, runnerNames }: StartedAge
   const port = daemon.grpcAddress.split(":").pop();
   const host = `localhost:${port}`;
   const model = simulated ? "demo" : "YOUR-MODEL";
+  const router = port === "50051" ? "" : ` --router ${host}`;
   const route = `{"model_id":"${model}","payload_json":{"prompt":"hello"}}`;
   return [
     "",
@@ -80,8 +79,8 @@ function readyText(daemon: Daemon, { notes, simulated, runnerNames }: StartedAge
     `  grpcurl -plaintext ${host} list`,
     `  grpcurl -plaintext -d '${route}' ${host} gpurouter.v1.RouterService/Route`,
     `  curl -s http://${daemon.httpAddress}/gpurouter.v1.RouterService/GpuStatus -H 'content-type: application/json' -d '{}'`,
-    `  npx gpu-router route --model ${model} --payload '{"prompt":"hello"}' --wait`,
-    "  npx gpu-router gpus --watch",
+    `  npx gpu-router route --model ${model} --payload '{"prompt":"hello"}' --wait${router}`,
+    `  npx gpu-router gpus --watch${router}`,
     "",
     "Ctrl-C drains and stops.",
     "",

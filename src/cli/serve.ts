@@ -1,14 +1,16 @@
 // `gpu-router serve`: the options of the router alone. What it does is in run-serve.ts, loaded only when it is asked for.
-import type { Command } from "commander";
+import { Option, type Command } from "commander";
+import { duration, wholeNumber } from "./option-parsers.js";
 
 export interface ServeOptions {
   readonly config?: string;
   readonly data?: string;
-  readonly grpcPort?: string;
-  readonly httpPort?: string;
+  readonly grpcPort?: number;
+  readonly httpPort?: number;
   readonly record?: string;
   readonly hashUsers?: true;
-  readonly grace: string;
+  /** Milliseconds. */
+  readonly grace: number;
 }
 
 /** Adds the command. */
@@ -17,12 +19,12 @@ export function registerServe(program: Command): void {
     .command("serve")
     .description("Run the router alone; agents connect to it")
     .option("-c, --config <file>", "configuration (default: $CONFIG_PATH, else config.yaml where there is one)")
-    .option("--data <folder>", "where the journal lies")
-    .option("--grpc-port <port>", "gRPC port")
-    .option("--http-port <port>", "HTTP port")
+    .option("--data <folder>", "where the journal lies (default: as configured, else data)")
+    .option("--grpc-port <port>", "gRPC port (default: as configured, else 50051; 0: any that is free)", wholeNumber(0, 65_535))
+    .option("--http-port <port>", "HTTP port (default: as configured, else 8000; 0: any that is free)", wholeNumber(0, 65_535))
     .option("--record <file>", "record what comes and what is decided, without payloads, for `gpu-router whatif`")
     .option("--hash-users", "record users and sessions under other names")
-    .option("--grace <seconds>", "how long calls under way may take when stopping", "5")
+    .addOption(new Option("--grace <time>", "how long calls under way may take when stopping").argParser(duration).default(5_000, "5s"))
     .addHelpText(
       "after",
       `

@@ -5,9 +5,9 @@ import { seededRandom } from "../lib/random.js";
 import { systemClock } from "./clock.js";
 import { ExitCode } from "./failure.js";
 import { jsonLine } from "./json-output.js";
-import { printable, shareText } from "./quantity-text.js";
+import { durationText, printable, shareText } from "./quantity-text.js";
 import { standingText } from "./request-text.js";
-import type { RouterSession } from "./router-command.js";
+import { nextCommand, type RouterSession } from "./router-command.js";
 import { styleFor } from "./style.js";
 import { write } from "./terminal.js";
 import { isFinal, watchToEnd } from "./watch-to-end.js";
@@ -26,6 +26,7 @@ export async function showWatch(session: RouterSession, requestId: string, known
   const output = new OutputPrinter(session, note);
   let last: RequestInfo | undefined;
   let lastLine = "";
+  let away = false;
   try {
     const events = watchToEnd(session.client, requestId, {
       clock: systemClock,
@@ -33,9 +34,15 @@ export async function showWatch(session: RouterSession, requestId: string, known
       giveUpMs: GIVE_UP_MS,
       firstGiveUpMs: known ? GIVE_UP_MS : 0,
       signal: detach.signal,
-      onRetry: () => void note(style.yellow(`connection to ${session.address} lost, trying again`)),
+      onRetry: () => {
+        // Once for each time that it is away, however often it is tried.
+        if (!away) void note(style.yellow(`connection to ${session.address} lost, trying again for ${durationText(GIVE_UP_MS)}`));
+        away = true;
+      },
     });
     for await (const message of events) {
+      if (away) await note("connected again");
+      away = false;
       if (message.event.case === "request") last = message.event.value;
       if (json) {
         await write(terminal.stdout, jsonLine(WatchResponseSchema, message));
@@ -56,7 +63,7 @@ export async function showWatch(session: RouterSession, requestId: string, known
     stopListening();
   }
   if (last === undefined || !isFinal(last.state)) {
-    await write(terminal.stderr, `Detached; ${name} goes on. Follow it with \`gpu-router watch ${name}\`, end it with \`gpu-router cancel ${name}\`.\n`);
+    await write(terminal.stderr, `Detached; ${name} goes on. Follow it with \`${nextCommand(`watch ${name}`, session)}\`, end it with \`${nextCommand(`cancel ${name}`, session)}\`.\n`);
     return ExitCode.interrupted;
   }
   if (!json) await output.finish(last);

@@ -4,6 +4,7 @@
 import { hostname } from "node:os";
 import { isAbsolute } from "node:path";
 import { z } from "zod";
+import { configTrouble } from "./config-trouble.js";
 import { readYaml } from "./read-yaml.js";
 
 /** As in `simulated-gpu/gpu-kinds.ts`, which config/ does not import; a test holds the two together. */
@@ -199,13 +200,13 @@ export class AgentConfigError extends Error {
 export function loadAgentConfig(filePath: string | undefined, env: NodeJS.ProcessEnv): AgentConfig {
   const over = overrides(env);
   const names = Object.keys(over).map((key) => (key === "node_id" ? "GPU_ROUTER_NODE_ID" : "GPU_ROUTER_ADDRESS"));
-  const source = [filePath ?? "the agent's configuration", ...names.map((name) => `with ${name} over it`)].join(", ");
   const fail = (trouble: string): never => {
-    throw new AgentConfigError(`${source}: ${trouble}\nSee deploy/agent.example.yaml for every key.`);
+    throw new AgentConfigError(`${filePath ?? "the agent's configuration"}: ${trouble}\nSee deploy/agent.example.yaml for every key.`);
   };
   const written = filePath === undefined ? {} : readYaml(filePath, fail);
-  const parsed = agentConfig.safeParse({ ...written, ...over });
-  if (!parsed.success) return fail(`cannot be used:\n${z.prettifyError(parsed.error)}`);
+  const all = { ...written, ...over };
+  const parsed = agentConfig.safeParse(all);
+  if (!parsed.success) return fail(configTrouble(agentConfig, all, parsed.error, names));
   const keyless = parsed.data.runners.openai.find(({ apiKeyEnv }) => apiKeyEnv !== "" && !env[apiKeyEnv]);
   if (keyless !== undefined) {
     return fail(`runners.openai "${keyless.name}" takes its key from ${keyless.apiKeyEnv}, which is not set. Set it, or remove api_key_env.`);

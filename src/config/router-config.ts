@@ -6,6 +6,7 @@ import { DEFAULT_CORE_SETTINGS, type CoreSettings } from "../core/settings.js";
 import { agentsSection, agentTermsOf, leasesOf, type AgentTerms } from "./agents-section.js";
 import { authOf, authSection, tlsOf, tlsSection, type AuthConfig, type TlsConfig } from "./auth-config.js";
 import { quotaOf, quotaSection } from "./quota-section.js";
+import { configTrouble } from "./config-trouble.js";
 import { callbackSection, callbacksOf, type CallbackConfig } from "./callback-config.js";
 import { errorHandler, gpuMonitoring, healthSettings } from "./health-sections.js";
 import { readYaml } from "./read-yaml.js";
@@ -145,9 +146,12 @@ export function loadRouterConfig(filePath: string | undefined, env: NodeJS.Proce
   };
   const written = (chosen === undefined ? {} : readYaml(chosen, fail)) as { api?: object };
   const { API_HOST: host, API_PORT: apiPort } = env;
-  const over = { ...(host ? { host } : {}), ...(apiPort ? { port: Number(apiPort) } : {}) };
-  const parsed = schema.safeParse(Object.keys(over).length > 0 ? { ...written, api: { ...written.api, ...over } } : written);
-  return parsed.success ? settle(parsed.data) : fail(`cannot be used:\n${z.prettifyError(parsed.error)}`);
+  const names = [...(host ? ["API_HOST"] : []), ...(apiPort ? ["API_PORT"] : [])];
+  const over = { ...(host ? { host } : {}), ...(apiPort ? { port: /^\d+$/.test(apiPort) ? Number(apiPort) : apiPort } : {}) };
+  const all = names.length > 0 ? { ...written, api: { ...written.api, ...over } } : written;
+  const parsed = schema.safeParse(all);
+  if (parsed.success) return settle(parsed.data);
+  return fail(configTrouble(schema, all, parsed.error, names));
 }
 
 /** From the file's names and seconds to ours and milliseconds. */

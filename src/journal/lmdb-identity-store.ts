@@ -1,9 +1,10 @@
 // Users, keys and the audit log on LMDB, in a file of their own beside the journal: backed up, moved and guarded apart from it.
 // Implements the port of `auth/`. Whoever opens it must hold the lock of the directory.
-import { chmodSync, mkdirSync } from "node:fs";
+import { chmodSync } from "node:fs";
 import path from "node:path";
 import { open, type Database, type RootDatabase } from "lmdb";
 import type { AuditEntry, IdentityChange, IdentityStore, KeyRecord, UserRecord } from "../auth/identity-store.js";
+import { makeDataDirectory } from "./data-directory.js";
 import { checkLmdbFile } from "./lmdb-file.js";
 import { SealedTable } from "./sealed-table.js";
 import { vaultFor, type Vault } from "./vault.js";
@@ -24,7 +25,7 @@ export class LmdbIdentityStore implements IdentityStore {
 
   /** Creates what is missing. Throws when the file is not one of ours, of another format, or not under `key` (null: not encrypted). */
   constructor(directory: string, key: VaultKey | null = null) {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDataDirectory(directory);
     const file = path.join(directory, FILE);
     checkLmdbFile(file);
     this.#root = open({ path: file, encoding: "binary", maxDbs: 4, eventTurnBatching: false });

@@ -1,6 +1,6 @@
 // The durable log on LMDB: frames of records, one snapshot, finished requests and their results, all of a group in one
 // transaction. Called by the router's engine loop, one append at a time; reads are synchronous memory-mapped look-ups.
-import { chmodSync, mkdirSync } from "node:fs";
+import { chmodSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import path from "node:path";
 import { open, type Database, type RootDatabase } from "lmdb";
@@ -9,6 +9,7 @@ import type { Request } from "../core/model/request.js";
 import type { Record } from "../core/records.js";
 import { decodeFinished, decodeFrame, decodeSnapshot, encodeFinished, encodeFrame, encodeSnapshot } from "./codec.js";
 import type { Batch, FinishedPage, Journal, Recovered } from "./journal.js";
+import { makeDataDirectory } from "./data-directory.js";
 import { lockDirectory, type DirectoryLock } from "./directory-lock.js";
 import { checkLmdbFile } from "./lmdb-file.js";
 import { OutboxTable } from "./outbox-table.js";
@@ -47,7 +48,7 @@ export class LmdbJournal implements Journal {
 
   /** Creates `directory` when it is missing. Throws when it is in use, unreadable, of another format, or not under `key` (null: not encrypted). */
   static async open(directory: string, key: VaultKey | null = null): Promise<LmdbJournal> {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDataDirectory(directory);
     const lock = await lockDirectory(directory);
     try {
       return new LmdbJournal(directory, lock, key);

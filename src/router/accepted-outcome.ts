@@ -10,7 +10,8 @@ export function acceptedOutcome(request: Request, state: State, settings: CoreSe
   const { queue } = state;
   const queued = phase === "queued";
   const queuePosition = queued ? Math.max(0, queue.counts.lengthBefore(spec.priority) - 1) : 0;
-  const startAtMs = queued ? nowMs + queueDelayMs(spec, state, settings) : request.startedAtMs || request.placedAtMs;
+  // Of what nobody can take no time is known.
+  const startAtMs = queued ? (queue.isHopeless(spec.requestId) ? 0 : nowMs + queueDelayMs(spec, state, settings)) : request.startedAtMs || request.placedAtMs;
   const durationMs = (request.decision && expectedTime(request.decision).durationMs) ?? queue.get(spec.requestId)?.estimate.durationMs ?? 0;
   const message = isTerminal(phase) ? `Already ${phase}.` : queued ? waitingFor(state, spec) : "";
   return {

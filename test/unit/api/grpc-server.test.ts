@@ -270,7 +270,7 @@ describe("listening and refusing", () => {
     grpc.setLogVerbosity(grpc.logVerbosity.NONE);
     afterThisTest(() => grpc.setLogVerbosity(grpc.logVerbosity.ERROR));
     const second = createGrpcServer({ host: "127.0.0.1", port, router: createRouterService(new FakeRouter()), log: new ErrorLog() });
-    await expect(second.listen()).rejects.toThrow(new RegExp(`^cannot listen on 127.0.0.1:${port} for gRPC: .*EADDRINUSE`));
+    await expect(second.listen()).rejects.toThrow(new RegExp(`^cannot listen on 127.0.0.1:${port} for gRPC: EADDRINUSE, .* --grpc-port`));
   });
 
   test("a method that does not exist is UNIMPLEMENTED", async () => {

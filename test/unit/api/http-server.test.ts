@@ -196,6 +196,16 @@ describe("plain HTTP", () => {
     expect((await fetch(`${baseUrl}/health`)).status).toBe(200);
   });
 
+  test.each([
+    ["without a content type that a message can have", { method: "POST", body: "{}", headers: { "content-type": "application/x-www-form-urlencoded" } }, 415, "content-type: application/json"],
+    ["by GET", { method: "GET" }, 405, "by POST"],
+  ])("a call %s is told what it lacks", async (_what, init, status, words) => {
+    const { baseUrl } = await serveHttp();
+    const response = await fetch(`${baseUrl}/gpurouter.v1.RouterService/List`, init);
+    expect(response.status).toBe(status);
+    expect(((await response.json()) as { error: string }).error).toContain(words);
+  });
+
   test("other origins get no access", async () => {
     const { baseUrl } = await serveHttp();
     const response = await fetch(`${baseUrl}/gpurouter.v1.RouterService/Route`, {
@@ -215,6 +225,6 @@ describe("plain HTTP", () => {
   test("a port that is taken is an error that names it", async () => {
     const { port, router } = await serveHttp();
     const second = createHttpServer({ host: "127.0.0.1", port, router: createRouterService(router), results: router, log: new ErrorLog() });
-    await expect(second.listen()).rejects.toThrow(`cannot listen on 127.0.0.1:${port} for HTTP: listen EADDRINUSE`);
+    await expect(second.listen()).rejects.toThrow(`cannot listen on 127.0.0.1:${port} for HTTP: EADDRINUSE, another program has this port, perhaps another gpu-router: stop it, or take another one with --http-port`);
   });
 });

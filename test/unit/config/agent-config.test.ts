@@ -89,7 +89,7 @@ runners:
   test("every kind of GPU that can be simulated can be configured, and no other", () => {
     for (const kind of GPU_KIND_NAMES) expect(load(`probe: {mode: simulated, simulated: {kind: ${kind}}}`).probe.simulated.kind).toBe(kind);
     const message = refusal("probe: {mode: simulated, simulated: {kind: Z9000}}");
-    expect(message.match(/"[A-Z0-9][A-Z0-9a-z-]+"/g)).toEqual(GPU_KIND_NAMES.map((kind) => `"${kind}"`));
+    expect(message.split("; it is")[0]?.match(/"[A-Z0-9][A-Z0-9a-z-]+"/g)).toEqual(GPU_KIND_NAMES.map((kind) => `"${kind}"`));
   });
 
   test("the environment wins over the file", () => {
