@@ -19,19 +19,27 @@ export interface BatchOptions extends RequestOptions {
   readonly minBatchSizePerGpu?: number;
 }
 
+/** The call, and which line of the file each of its requests came from, counted from 1. */
+export interface Batch {
+  readonly call: BatchRouteRequest;
+  readonly lines: readonly number[];
+}
+
 /** One request per line of the file: its payload as JSON. Ids are --id and the number of the line. Throws bad usage for what cannot be read. */
-export async function batchRequestFrom(options: BatchOptions, stdin: Readable): Promise<BatchRouteRequest> {
+export async function batchFrom(options: BatchOptions, stdin: Readable): Promise<Batch> {
   if (options.payload !== undefined) throw usageFailure("--payload is for one request; with --batch each line of the file is a payload");
   const common = await routeRequestFrom(options, stdin);
   const text = new TextDecoder().decode(await bytesOf("--batch", options.batch, stdin));
-  const requests = text.split("\n").flatMap((line, index) => (line.trim() === "" ? [] : [requestOf(common, line, index + 1)]));
+  const entries = text.split("\n").flatMap((line, index) => (line.trim() === "" ? [] : [{ line: index + 1, request: requestOf(common, line, index + 1) }]));
+  const requests = entries.map(({ request }) => request);
   if (requests.length === 0) throw usageFailure("--batch: there is no request in it; write one JSON payload per line");
   if (requests.length > MAX_REQUESTS) throw usageFailure(`--batch: ${countText(requests.length)} requests are more than the ${countText(MAX_REQUESTS)} of one call; send it in parts`);
-  return create(BatchRouteRequestSchema, {
+  const call = create(BatchRouteRequestSchema, {
     requests,
     ...(options.batchSplit !== undefined && { batchSplit: options.batchSplit }),
     minBatchSizePerGpu: options.minBatchSizePerGpu ?? 0,
   });
+  return { call, lines: entries.map(({ line }) => line) };
 }
 
 function requestOf(common: RouteRequest, line: string, number: number): RouteRequest {

@@ -68,14 +68,20 @@ function serviceErrorText(error: ServiceError, address: string): string {
     case status.PERMISSION_DENIED:
       return `you may not: ${details}`;
     case status.NOT_FOUND:
-      if (/^no (key|user)/.test(error.details)) return details;
-      if (error.details.startsWith("gpu_ids:")) return `${printable(error.details.slice("gpu_ids:".length).trim().split(";")[0] ?? "")}: see all with \`gpu-router gpus\``;
-      return `${details}: see what the router knows with \`gpu-router list\``;
+      return notFoundText(details);
     case status.INVALID_ARGUMENT:
       return `the router refused the request: ${details}`;
     default:
       return `${statusName(error.code)}: ${details}`;
   }
+}
+
+/** Who calls the API reads of its fields and methods; who types reads of commands. */
+function notFoundText(details: string): string {
+  if (details.startsWith("no request")) return `${details}: see what the router knows with \`gpu-router list\``;
+  const [what = details] = details.replace(/^(gpu_ids|target): /, "").split("; ");
+  if (/^(no GPU|the fleet has no)/.test(what)) return `${what}: see all with \`gpu-router gpus\``;
+  return what.startsWith("no failed callback") ? `${what}: see all with \`gpu-router callbacks failed\`` : details;
 }
 
 /** The line to print and the exit code for anything that was thrown. `address` is the router that was called. */

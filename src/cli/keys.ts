@@ -2,8 +2,8 @@
 import { Option, type Command } from "commander";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 
-import { CreateKeyResponseSchema, ListKeysResponseSchema, RevokeKeyResponseSchema, type Key, type Role } from "../../gen/gpurouter/v1/identity_pb.js";
-import { ExitCode } from "./failure.js";
+import { CreateKeyResponseSchema, ListKeysResponseSchema, RevokeKeyResponseSchema, Role, type Key } from "../../gen/gpurouter/v1/identity_pb.js";
+import { ExitCode, usageFailure } from "./failure.js";
 import { identityCommand, withIdentity, type IdentityOptions } from "./identity-command.js";
 import { collect, collectRole, KEY_ROLES, rolesText } from "./identity-text.js";
 import { jsonDocument } from "./json-output.js";
@@ -58,6 +58,8 @@ Examples:
   $ gpu-router keys create --role agent --node gpu-node-1 > agent.key`,
     )
     .action(async (options: CreateOptions) => {
+      if (options.role.includes(Role.AGENT) && options.node === undefined) throw usageFailure("role agent needs --node NAME for each node that it may speak for, or --node '*' for any");
+      if (options.user === undefined && !options.role.some((role) => role === Role.AGENT || role === Role.ADMIN)) throw usageFailure("say with --user NAME whose key it is");
       await withIdentity(context, options, async ({ client, json, terminal }) => {
         const made = await client.createKey(
           {

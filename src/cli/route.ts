@@ -2,8 +2,9 @@
 import type { Command } from "commander";
 
 import { BatchRouteResponseSchema, RouteResponseSchema, RouteStatus, type RouteResponse } from "../../gen/gpurouter/v1/router_pb.js";
-import { batchRequestFrom, batchText } from "./batch-requests.js";
+import { batchFrom, batchText } from "./batch-requests.js";
 import { ExitCode, usageFailure } from "./failure.js";
+import { followBatch } from "./follow-batch.js";
 import { jsonDocument } from "./json-output.js";
 import { wholeNumber } from "./option-parsers.js";
 import { countText, durationText, printable, timeMs, timeText } from "./quantity-text.js";
@@ -28,7 +29,7 @@ export function registerRoute(program: Command, context: CommandContext): void {
     .option("--batch-split", "the requests of --batch may go to several GPUs (default: as the router is configured)")
     .option("--no-batch-split", "the requests of --batch go to one GPU")
     .option("--min-batch-size-per-gpu <n>", "fewest requests of --batch on each GPU (default: as the router is configured)", wholeNumber(1, 1_000))
-    .option("-w, --wait", "follow it to its end: output on stdout, exit code 0 completed, 1 failed, 3 cancelled; Ctrl-C detaches")
+    .option("-w, --wait", "follow it to its end: output on stdout (of --batch a line of JSON for each as it ends), exit code 0 completed, 1 failed, 3 cancelled; Ctrl-C detaches")
     .option("-f, --follow", "the same as --wait")
     .addHelpText(
       "after",
@@ -40,16 +41,17 @@ Examples:
   $ gpu-router route --model llama-2-70b --payload @turn-7.json --session chat-42 --slo-first-output 500ms --slo-total 20s
   $ gpu-router route --model resnet-train --type training --payload @job.json --gpus 4 --deadline 8h --preemptible --checkpoint
   $ gpu-router route --model llama-2-70b --payload @turn-7.json --waiting-timeout 10s --answering-timeout 5s --on-interruption fail --wait
-  $ gpu-router route --model llama-2-70b --batch prompts.jsonl --id night-1 --priority 1 --min-batch-size-per-gpu 8
+  $ gpu-router route --model llama-2-70b --batch prompts.jsonl --id night-1 --priority 1 --timeout 8h --wait > results.jsonl
   $ gpu-router route --model llama-2-70b --id order-4711 --json | jq -r .assigned_gpu`,
     )
     .action(async (options: RouteOptions) => {
       const follow = options.wait === true || options.follow === true;
       if (options.batch !== undefined) {
-        if (follow) throw usageFailure("--wait follows one request; with --batch see `gpu-router list`, or `gpu-router watch` for one of them");
-        const batch = await batchRequestFrom({ ...options, batch: options.batch }, context.terminal.stdin);
-        await withRouter(context, options, async ({ client, json, terminal, style }) => {
-          const response = await client.batchRoute(batch, { deadlineMs: CALL_DEADLINE_MS });
+        const batch = await batchFrom({ ...options, batch: options.batch }, context.terminal.stdin);
+        await withRouter(context, options, async (session) => {
+          const { client, json, terminal, style } = session;
+          const response = await client.batchRoute(batch.call, { deadlineMs: CALL_DEADLINE_MS });
+          if (follow) return await followBatch(session, response.responses.map((each, index) => ({ line: batch.lines[index] ?? 0, response: each })));
           await write(terminal.stdout, json ? jsonDocument(BatchRouteResponseSchema, response) : batchText(response.responses, style));
           return response.responses.some(({ status }) => status === RouteStatus.REJECTED) ? ExitCode.failed : ExitCode.ok;
         });

@@ -76,6 +76,7 @@ function readyText(daemon: Daemon, { notes, simulated, runnerNames }: StartedAge
     `  Journal:  ${data}${daemon.liveRequests > 0 ? `, ${daemon.liveRequests} requests taken up again` : ""}`,
     "",
     style.bold("Try it:"),
+    ...(daemon.wantsKeys ? ["  export GPU_ROUTER_API_KEY=…     first: this router has users or keys; grpcurl and curl need -H 'authorization: Bearer …'"] : []),
     `  grpcurl -plaintext ${host} list`,
     `  grpcurl -plaintext -d '${route}' ${host} gpurouter.v1.RouterService/Route`,
     `  curl -s http://${daemon.httpAddress}/gpurouter.v1.RouterService/GpuStatus -H 'content-type: application/json' -d '{}'`,

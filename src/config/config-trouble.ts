@@ -1,4 +1,5 @@
-// What is wrong with a configuration, in words for the person who wrote it: each key, what is there, what may be there. Called by both loaders.
+// What is wrong with a configuration, in words for the person who wrote it: each key, what is there, what may be there. Called by those
+// who read YAML that people write: both loaders, and the reader of scenarios.
 import { z } from "zod";
 import { closestWord } from "../lib/closest-word.js";
 
@@ -6,14 +7,19 @@ import { closestWord } from "../lib/closest-word.js";
 const MAX_SHOWN = 60;
 const TIME_WITH_UNIT = /^\d+(\.\d+)?\s*(ms|s|sec|m|min|h|d)$/i;
 
-/** One line for each trouble and one for its place. `written` is what `schema` refused, the variables of the environment named in `over` included. */
+/** That it cannot be used, and why. `written` is what `schema` refused, the variables of the environment named in `over` included. */
 export function configTrouble(schema: z.ZodType, written: unknown, error: z.ZodError, over: readonly string[]): string {
+  const source = over.length === 0 ? "" : `with ${over.join(" and ")} of the environment over it, `;
+  return `${source}cannot be used:\n${schemaTrouble(schema, written, error)}`;
+}
+
+/** One line for each trouble and one for its place. `written` is what `schema` refused. */
+export function schemaTrouble(schema: z.ZodType, written: unknown, error: z.ZodError): string {
   const lines = error.issues.flatMap((issue) => {
     const place = z.core.toDotPath(issue.path);
     return wordsOf(schema, written, issue).map((words) => `✖ ${words}${place === "" ? "" : `\n  → at ${place}`}`);
   });
-  const source = over.length === 0 ? "" : `with ${over.join(" and ")} of the environment over it, `;
-  return [`${source}cannot be used:`, ...lines].join("\n");
+  return lines.join("\n");
 }
 
 function wordsOf(schema: z.ZodType, written: unknown, issue: z.core.$ZodIssue): readonly string[] {

@@ -36,6 +36,8 @@ export interface Daemon {
   /** host:port of the HTTP port. */
   readonly httpAddress: string;
   readonly epoch: number;
+  /** Whether every call must say who it is from. */
+  readonly wantsKeys: boolean;
   readonly liveRequests: number;
   /** A key for another part of this process, such as its agent; known to this process alone. */
   ownKey(principal: Principal): string;
@@ -117,6 +119,9 @@ export async function startDaemon(config: RouterConfig, version: string, log: Lo
       grpcAddress,
       httpAddress,
       epoch: router.epoch,
+      get wantsKeys() {
+        return guard.on;
+      },
       get liveRequests() {
         return router.liveRequests;
       },

@@ -49,6 +49,6 @@ function summary({ strategy, considered, filters, candidates, scorers }: Decisio
   const costs = scorers.length > 0 && scorers.every(({ weight }) => weight < 0);
   const unit = costs && scorers.every(({ scorer }) => scorer.endsWith("_seconds")) ? " s" : "";
   const worth = ({ score }: Candidate): string => (costs ? -score : score).toFixed(2) + unit;
-  const ahead = next ? `, ahead of ${next.gpuId} with ${worth(next)}` : "";
+  const ahead = !next ? "" : worth(next) === worth(best) ? `, as good as ${next.gpuId}` : `, ahead of ${next.gpuId} with ${worth(next)}`;
   return `${strategy} chose ${best.gpuId} ${costs ? "at a cost of" : "with score"} ${worth(best)}${ahead}${ruledOut}`;
 }

@@ -2,6 +2,7 @@
 import path from "node:path";
 import { z } from "zod";
 
+import { schemaTrouble } from "../../config/config-trouble.js";
 import { readYaml } from "../../config/read-yaml.js";
 import { SCENARIOS, scenarioNamed } from "../../sim/scenarios.js";
 import type { FleetPlan, Scenario } from "../../sim/workload/scenario.js";
@@ -92,8 +93,9 @@ function readScenario(file: string): Scenario {
   const fail = (trouble: string): never => {
     throw new CliFailure(`${file} ${trouble}\nSee docs/simulator.md for a scenario file.`);
   };
-  const parsed = schema.safeParse(readYaml(file, fail));
-  if (!parsed.success) return fail(`is no scenario:\n${z.prettifyError(parsed.error)}`);
+  const written = readYaml(file, fail);
+  const parsed = schema.safeParse(written);
+  if (!parsed.success) return fail(`is no scenario:\n${schemaTrouble(schema, written, parsed.error)}`);
   const { data } = parsed;
   const beside = (place: string): string => path.resolve(path.dirname(file), place);
   const modelsOf = ({ users, model_map }: z.infer<typeof part>): string[] => [...new Set([...Object.values(model_map ?? {}), ...users.flatMap((each) => Object.keys(each.models ?? {}))])];

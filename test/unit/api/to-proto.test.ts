@@ -213,6 +213,11 @@ describe("a decision", () => {
     expect(shown({ estimate: tokens, scorers: hybrid, candidates: [] })).toMatchObject({ source: "default" });
   });
 
+  test("of two that are as good does not call one better", () => {
+    const candidates = ["sim-1", "sim-0"].map((gpuId) => ({ gpuId: gpuId as GpuId, score: 0.9, values: [0.9], telemetryAgeMs: -1 }));
+    expect(explainResponse({ ...decision, filters: [], candidates }, false).summary).toBe("least_loaded chose sim-1 with score 0.90, as good as sim-0");
+  });
+
   test("of costs says what it costs, and in seconds where they are that", () => {
     const candidates = [
       { gpuId: "sim-1" as GpuId, score: -1.204, values: [1.5, -0.296], telemetryAgeMs: -1 },

@@ -117,7 +117,6 @@ describe("route", () => {
     [["route", "--model", "m", "--no-batch-split"], /need --batch: one request is not spread/],
     [["route", "--model", "m", "--batch", "/does/not/exist"], /--batch \/does\/not\/exist cannot be read/],
     [["route", "--model", "m", "--batch", "-", "--payload", "{}"], /--payload is for one request/],
-    [["route", "--model", "m", "--batch", "-", "--wait"], /--wait follows one request/],
     [["route", "--model", "m", "--batch", "-"], /there is no request in it/],
     [["frobnicate"], /unknown command 'frobnicate'/],
     [["explain"], /explain needs a request/],
@@ -203,6 +202,11 @@ describe("status, list, watch, cancel", () => {
     expect(request).toMatchObject({ request_id: "s", user_id: "bob", state: "REQUEST_STATE_PROCESSING", queue_position: 0 });
   });
 
+  test("a GPU that is not there is told in the words of the command line", async () => {
+    router.behaviour.refuse = () => ({ code: status.NOT_FOUND, details: 'gpu_ids: no GPU with id "x"; leave gpu_ids empty to see all' });
+    expect((await run(here("route", "--model", "m"))).err).toBe('gpu-router: no GPU with id "x": see all with `gpu-router gpus`\n');
+  });
+
   test("an unknown id is one clear line and exit code 1", async () => {
     for (const command of ["status", "watch", "cancel"]) {
       expect(await run(here(command, "nope"))).toEqual({
@@ -255,6 +259,81 @@ describe("route --batch", () => {
     expect(router.batches).toMatchObject([{ minBatchSizePerGpu: 0, requests: [{ requestId: "" }, { requestId: "" }] }]);
     expect(out).toMatch(/^a rejected: the queue is full\nb queued, 7 ahead\n2 requests: 0 accepted on 0 GPUs, 1 queued, 1 rejected\n$/);
     expect(JSON.parse((await run(here("route", "--model", "m", "--batch", file, "--json"))).out)).toMatchObject({ responses: [{ request_id: "a" }, { request_id: "b" }] });
+  });
+
+  /** Requests w-1 to w-n that the batch of `n` lines is answered with; `end` ends them. */
+  const sendBefore = async (n: number): Promise<void> => {
+    router.behaviour.runMs = () => Number.POSITIVE_INFINITY;
+    for (let line = 1; line <= n; line += 1) await run(here("route", "--model", "m", "--id", `w-${line}`));
+  };
+  const waiting = (...more: string[]): string[] => here("route", "--model", "m", "--id", "w", "--batch", "-", "--wait", ...more);
+  const stdinOf = (n: number): string => Array.from({ length: n }, () => "{}\n").join("");
+
+  test("--wait prints each end as a line of JSON, with its line and its result, as it comes", async () => {
+    await sendBefore(3);
+    router.behaviour.result = "an answer";
+    const terminal = testTerminal({ stdin: stdinOf(3) });
+    const ended = run(waiting(), terminal);
+    await expectEventually(() => router.batches.length === 1);
+    router.end("w-2", RequestState.COMPLETED);
+    await terminal.stdout.seen(/w-2/);
+    router.end("w-1", RequestState.COMPLETED);
+    await terminal.stdout.seen(/w-1/);
+    router.end("w-3", RequestState.COMPLETED);
+    const { code, out, err } = await ended;
+    expect(code).toBe(0);
+    const lines = out.trimEnd().split("\n").map((line) => JSON.parse(line) as object);
+    expect(lines).toMatchObject([2, 1, 3].map((line) => ({ line, request_id: `w-${line}`, state: "completed", result: "an answer" })));
+    expect(err).toMatch(/^batch: 3 of 3 ended, /m);
+  });
+
+  test("--wait fails when one fails or was rejected, and says which and why", async () => {
+    await sendBefore(2);
+    router.batchOutcome = (request, index) => (index === 2 ? { requestId: request.requestId, status: RouteStatus.REJECTED, rejection: "queue_full", message: "the queue is full" } : { requestId: request.requestId, status: RouteStatus.ACCEPTED });
+    const terminal = testTerminal({ stdin: stdinOf(3) });
+    const ended = run(waiting(), terminal);
+    await expectEventually(() => router.batches.length === 1);
+    router.end("w-1", RequestState.FAILED);
+    router.end("w-2", RequestState.COMPLETED);
+    const { code, out, err } = await ended;
+    expect(code).toBe(1);
+    expect(out.trimEnd().split("\n").map((line) => JSON.parse(line) as { line: number }).toSorted((a, b) => a.line - b.line)).toMatchObject([
+      { line: 1, state: "failed", error: { code: "runner_failed", message: "it broke", exit_code: 7 } },
+      { line: 2, state: "completed" },
+      { line: 3, state: "rejected", error: { code: "queue_full", message: "the queue is full" } },
+    ]);
+    expect(err).toContain("3 of 3 ended, 2 failed");
+  });
+
+  test("--wait goes on across a restart of the router, tells of each end once, and ends with 3 when one was cancelled", async () => {
+    await sendBefore(2);
+    const terminal = testTerminal({ stdin: stdinOf(2) });
+    const ended = run(waiting("--json"), terminal);
+    await expectEventually(() => router.batches.length === 1);
+    router.end("w-1", RequestState.COMPLETED);
+    await terminal.stdout.seen(/w-1/);
+    router.crash();
+    await router.start();
+    router.end("w-2", RequestState.CANCELLED);
+    const { code, out } = await ended;
+    expect(code).toBe(3);
+    const states = out.trimEnd().split("\n").map((line) => (JSON.parse(line) as { request: { request_id: string; state: string } }).request);
+    expect(states).toMatchObject([{ request_id: "w-1", state: "REQUEST_STATE_COMPLETED" }, { request_id: "w-2", state: "REQUEST_STATE_CANCELLED" }]);
+  });
+
+  test("--wait detaches at Ctrl-C, says how many go on, and cancels nothing", async () => {
+    await sendBefore(2);
+    const terminal = testTerminal({ stdin: stdinOf(2), tty: true });
+    const ended = run(waiting(), terminal);
+    await expectEventually(() => router.batches.length === 1);
+    router.end("w-2", RequestState.COMPLETED);
+    await terminal.stdout.seen(/w-2/);
+    terminal.pressInterrupt();
+    const { code, err } = await ended;
+    expect(code).toBe(130);
+    expect(err).toMatch(/█+░+ 1 of 2 ended/);
+    expect(err).toContain(`Detached; 1 of 2 requests go on. See them with \`gpu-router list --router ${router.address}\`.`);
+    expect(router.requests.get("w-1")?.info.state).toBe(RequestState.PROCESSING);
   });
 
   test("names the line that is no JSON, and refuses more than one call takes", async () => {

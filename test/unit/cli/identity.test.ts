@@ -74,8 +74,12 @@ describe("on the folder of a router that is stopped", () => {
     );
     expect(errors).toEqual([2, 2, 2, 2, 2]);
     for (const [args, said] of [
-      [["keys", "create", "--role", "user"], "user_id: must say whose key it is"],
-      [["keys", "create", "--role", "agent", "--user", "x"], "node_ids: must name the nodes of an agent"],
+      [["keys", "create", "--role", "user"], "say with --user NAME whose key it is"],
+      [["keys", "create", "--role", "agent", "--user", "x"], "role agent needs --node NAME"],
+    ] as const) {
+      expect(await offline(...args)).toMatchObject({ code: 2, err: expect.stringContaining(said) });
+    }
+    for (const [args, said] of [
       [["keys", "create", "--role", "user", "--user", "a:b"], "user_id: must be 1 to 128 characters"],
       [["users", "put", "a", "--role", "user", "--password-file", path.join(folder, "short")], "password: must have at least 12 characters"],
     ] as const) {

@@ -5,7 +5,9 @@ import path from "node:path";
 import { makeDataDirectory } from "../../../src/journal/data-directory.js";
 
 let root = "";
-beforeEach(() => (root = mkdtempSync(path.join(tmpdir(), "gpu-router-folder-"))));
+beforeEach(() => {
+  root = mkdtempSync(path.join(tmpdir(), "gpu-router-folder-"));
+});
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
 describe("the data directory", () => {

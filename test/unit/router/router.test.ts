@@ -86,6 +86,10 @@ describe("Route", () => {
     expect(stream.sent.flatMap(({ dispatches }) => dispatches)).toHaveLength(1);
   });
 
+  test("tells no times of what no GPU can take", async () => {
+    expect(await router.route(specOf("hopeless"))).toMatchObject({ kind: "accepted", phase: "queued", estimatedStartAtMs: 0, estimatedCompletionAtMs: 0, message: expect.stringContaining("No connected GPU can take it") });
+  });
+
   test("answers with the place in the queue, and refuses when the queue is full", async () => {
     for (let index = 0; index < 20; index += 1) expect(await router.route(specOf(`r${index}`))).toMatchObject({ kind: "accepted", phase: "queued", queuePosition: index });
     expect(await router.route(specOf("more"))).toMatchObject({ kind: "queue_full", what: "requests", limit: 20 });
