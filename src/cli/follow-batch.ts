@@ -10,7 +10,7 @@ import { countText, durationText, printable } from "./quantity-text.js";
 import { gpusText, stateName } from "./request-text.js";
 import { nextCommand, type RouterSession } from "./router-command.js";
 import { styleFor } from "./style.js";
-import { isRedrawable, write, type Terminal } from "./terminal.js";
+import { isRedrawable, widthOf, write, type Terminal } from "./terminal.js";
 import { truncate } from "./text-table.js";
 import { isFinal, watchToEnd } from "./watch-to-end.js";
 
@@ -139,7 +139,7 @@ function showProgress({ stdout, stderr, env }: Terminal, now: () => { readonly c
     const text = printable([`${countText(done)} of ${countText(total)} ended`, ...bad, durationText(Math.floor((systemClock.now() - startMs) / 1000) * 1000), ...(counts.away ? ["connection lost, trying again"] : [])].join(", "));
     const filled = Math.round((BAR_WIDTH * done) / total);
     const bar = `${"█".repeat(filled)}${"░".repeat(BAR_WIDTH - filled)} `;
-    stderr.write(redraw ? `\r${style.dim(truncate(bar + text, (stderr.columns ?? 100) - 1))}\u001B[K` : `batch: ${text}\n`);
+    stderr.write(redraw ? `\r${style.dim(truncate(bar + text, widthOf(stderr) - 1))}\u001B[K` : `batch: ${text}\n`);
   };
   const timer = setInterval(show, redraw ? REDRAW_MS : LOG_MS);
   return {

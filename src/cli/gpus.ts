@@ -12,7 +12,7 @@ import { jsonDocument, jsonLine } from "./json-output.js";
 import { duration } from "./option-parsers.js";
 import { printable } from "./quantity-text.js";
 import { CALL_DEADLINE_MS, routerCommand, withRouter, type CommandContext, type RouterOptions, type RouterSession } from "./router-command.js";
-import { isRedrawable, write } from "./terminal.js";
+import { isRedrawable, widthOf, write } from "./terminal.js";
 import { truncateStyled } from "./text-table.js";
 
 interface GpusOptions extends RouterOptions {
@@ -121,7 +121,7 @@ function showTable({ terminal, style }: RouterSession): Show {
     const room = Math.max(3, (stdout.rows ?? 24) - 2);
     const shown = lines.length <= room ? lines : [...lines.slice(0, room - 1), style.dim(`… ${lines.length - room} more lines; see all with gpu-router gpus`)];
     if (notice !== "") shown.push(style.yellow(notice));
-    const width = stdout.columns ?? 80;
+    const width = widthOf(stdout);
     const frame = shown.map((line) => `${truncateStyled(line, width)}\u001B[K\n`).join("");
     await write(stdout, `${drawnLines > 0 ? `\u001B[${drawnLines}A` : ""}${frame}\u001B[J`);
     drawnLines = shown.length;

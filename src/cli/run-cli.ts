@@ -25,7 +25,7 @@ import { registerServe } from "./serve.js";
 import { registerSimulate } from "./simulate.js";
 import { registerStatus } from "./status.js";
 import { styleFor } from "./style.js";
-import type { Terminal } from "./terminal.js";
+import { widthOf, type Terminal } from "./terminal.js";
 import { registerUp } from "./up.js";
 import { registerUsage } from "./usage.js";
 import { registerUsers } from "./users.js";
@@ -56,8 +56,8 @@ function createProgram(context: CommandContext): Command {
     .configureOutput({
       writeOut: (text) => void stdout.write(text),
       writeErr: (text) => void stderr.write(text),
-      getOutHelpWidth: () => stdout.columns ?? 100,
-      getErrHelpWidth: () => stderr.columns ?? 100,
+      getOutHelpWidth: () => widthOf(stdout),
+      getErrHelpWidth: () => widthOf(stderr),
       outputError: (text, print) => print(text.replace(/^error: /, "gpu-router: ")),
     })
     .showHelpAfterError("(add --help to see what it takes)")

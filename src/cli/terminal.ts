@@ -44,3 +44,8 @@ export async function write(stream: Writable, chunk: string | Uint8Array): Promi
 export function isRedrawable(stream: TerminalStream, env: Terminal["env"]): boolean {
   return stream.isTTY === true && env["TERM"] !== "dumb";
 }
+
+/** How many characters fit on a line; 100 where nobody can say, as in a pipe or a terminal of no size. */
+export function widthOf({ columns }: TerminalStream): number {
+  return columns === undefined || columns === 0 ? 100 : columns;
+}

@@ -3,6 +3,8 @@ import type { GpuKind } from "../../simulated-gpu/gpu-kinds.js";
 import { ExecRunner, privateParent, type ExecCommand } from "./exec.js";
 import type { RunAs } from "./exec/account.js";
 import { Confinement } from "./exec/confinement.js";
+import { searchPath } from "./exec/environment.js";
+import { missingProgram } from "./exec/missing-program.js";
 import { ProcessGuard } from "./exec/process-guard.js";
 import { NO_LIMITS, type ResourceLimits } from "./exec/resource-limits.js";
 import { OpenAiRunner, type OpenAiRunnerOptions } from "./openai.js";
@@ -62,7 +64,11 @@ export function createRunners(
       const apiKey = apiKeyEnv === "" ? "" : (env[apiKeyEnv] ?? "");
       return new OpenAiRunner({ ...server, apiKey, onTrouble: (trouble) => onTrouble(server.name, trouble) });
     }),
-    ...exec.map((command) => new ExecRunner(command, env, guard, confinementOf(command, env))),
+    ...exec.map((command) => {
+      const missing = missingProgram(command.argv[0], searchPath(command.env, env, command.runAs !== null));
+      if (missing !== "") onTrouble(command.name, missing);
+      return new ExecRunner(command, env, guard, confinementOf(command, env));
+    }),
     ...(withSimulated ? [new SimulatedRunner({ devices, gpuKind, speed })] : []),
   ];
 }

@@ -1,6 +1,6 @@
 // How far a replay is, on stderr: one line redrawn on a terminal, a plain line now and then in a log.
 import { countText, durationText, rateText } from "../quantity-text.js";
-import { isRedrawable, type Terminal } from "../terminal.js";
+import { isRedrawable, widthOf, type Terminal } from "../terminal.js";
 import { truncate } from "../text-table.js";
 import type { RunCounters } from "./run.js";
 
@@ -42,7 +42,7 @@ export function showProgress(terminal: Terminal, progress: () => Progress): () =
     const filled = Math.round((BAR_WIDTH * ended) / Math.max(1, now.total));
     const sent = Math.round((BAR_WIDTH * now.counters.sent) / Math.max(1, now.total));
     const bar = "█".repeat(filled) + "▒".repeat(Math.max(0, sent - filled)) + "░".repeat(Math.max(0, BAR_WIDTH - Math.max(sent, filled)));
-    stderr.write(`\r${truncate(`${bar} ${text}`, (stderr.columns ?? 100) - 1)}\u001B[K`);
+    stderr.write(`\r${truncate(`${bar} ${text}`, widthOf(stderr) - 1)}\u001B[K`);
   };
   const timer = setInterval(show, redraw ? REDRAW_MS : LOG_MS);
   let ended = false;

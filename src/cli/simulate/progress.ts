@@ -1,7 +1,7 @@
 // How far simulations are, on stderr: one line redrawn on a terminal, a plain line now and then in a log.
 import type { PoolProgress } from "../../sim/trial-pool.js";
 import { durationText } from "../quantity-text.js";
-import { isRedrawable, type Terminal } from "../terminal.js";
+import { isRedrawable, widthOf, type Terminal } from "../terminal.js";
 import { truncate } from "../text-table.js";
 
 const REDRAW_MS = 200;
@@ -40,7 +40,7 @@ export function showProgress(terminal: Terminal, progress: () => SimulationProgr
     const total = pool.done + pool.running.length + pool.waiting;
     const filled = Math.round((BAR_WIDTH * (pool.done + pool.running.reduce((sum, share) => sum + share, 0))) / Math.max(1, total));
     const bar = now.foreseen ? `${"█".repeat(filled)}${"░".repeat(BAR_WIDTH - filled)} ` : "";
-    stderr.write(`\r${truncate(`${bar}${progressText(now)}`, (stderr.columns ?? 100) - 1)}\u001B[K`);
+    stderr.write(`\r${truncate(`${bar}${progressText(now)}`, widthOf(stderr) - 1)}\u001B[K`);
   };
   const timer = setInterval(show, redraw ? REDRAW_MS : LOG_MS);
   let ended = false;

@@ -8,6 +8,11 @@ const INHERITED = ["PATH", "HOME", "LANG"];
 const INHERITED_BY_OTHERS = ["LANG"];
 const DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin";
 
+/** Where the programs of commands are looked up; `otherAccount`: it runs as somebody else than the agent. */
+export function searchPath(listed: Readonly<Record<string, string>>, agentEnv: NodeJS.ProcessEnv, otherAccount: boolean): string {
+  return listed["PATH"] ?? (otherAccount ? undefined : agentEnv["PATH"]) ?? DEFAULT_PATH;
+}
+
 /**
  * The whole environment of an attempt. `directory` is its private temporary directory; `resultFile` is where a result may be
  * written; `account` is the other one under which it runs, if it does. What pins the GPU and names the attempt comes last and cannot
