@@ -56,6 +56,8 @@ function serviceErrorText(error: ServiceError, address: string): string {
   switch (error.code) {
     case status.UNAVAILABLE:
       if (NOT_TRUSTED.test(error.details)) return `the router at ${address} and this command do not agree on TLS (${details}): check --ca, and the name in --router`;
+      if (error.details.includes("Protocol error")) return `what listens at ${address} does not speak gRPC: give --router the router's gRPC port (50051 unless configured otherwise), not its HTTP port`;
+      if (error.details.startsWith("Name resolution failed")) return `the name in --router ${address} cannot be resolved: check its spelling, or give an address such as 127.0.0.1:50051`;
       return NOT_CONNECTED.test(error.details)
         ? `cannot reach the router at ${address}: start it with \`gpu-router up\`, or pass --router ADDRESS`
         : `the router at ${address} is not taking this now: ${details}. Try again in a moment`;

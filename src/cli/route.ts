@@ -8,6 +8,7 @@ import { followBatch } from "./follow-batch.js";
 import { jsonDocument } from "./json-output.js";
 import { wholeNumber } from "./option-parsers.js";
 import { countText, durationText, printable, timeMs, timeText } from "./quantity-text.js";
+import { closestWord } from "../lib/closest-word.js";
 import { addRequestOptions, routeRequestFrom, type RequestOptions } from "./request-options.js";
 import { CALL_DEADLINE_MS, nextCommand, routerCommand, withRouter, type CommandContext, type RouterOptions, type RouterSession } from "./router-command.js";
 import { onText } from "./request-text.js";
@@ -62,7 +63,7 @@ Examples:
       await withRouter(context, options, async (session) => {
         const response = await session.client.route(request, { deadlineMs: CALL_DEADLINE_MS });
         if (follow) return await showWatch(session, response.requestId, true);
-        await write(session.terminal.stdout, session.json ? jsonDocument(RouteResponseSchema, response) : routeText(response, session));
+        await write(session.terminal.stdout, session.json ? jsonDocument(RouteResponseSchema, response) : routeText(response, session) + (await strangeModelText(request.modelId, response, session)));
         return ExitCode.ok;
       });
     });
@@ -88,4 +89,14 @@ function routeText(response: RouteResponse, session: RouterSession): string {
 function fromNow(time: RouteResponse["estimatedCompletionTime"]): string {
   const leftMs = (timeMs(time) ?? 0) - Date.now();
   return leftMs > 0 ? ` (in ${durationText(leftMs)})` : "";
+}
+
+/** Of a request that nobody can take: whether it asks for a model that nobody serves, and which one may have been meant; else "". */
+async function strangeModelText(model: string, { status, estimatedStartTime }: RouteResponse, { client, style }: RouterSession): Promise<string> {
+  if (status !== RouteStatus.QUEUED || estimatedStartTime !== undefined) return "";
+  const { gpus } = await client.gpuStatus({}, { deadlineMs: CALL_DEADLINE_MS });
+  const served = Array.from(new Set(gpus.flatMap(({ models }) => models)));
+  if (served.length === 0 || served.includes(model) || served.includes("*")) return "";
+  const meant = closestWord(model, served);
+  return style.yellow(`  no GPU serves ${printable(model)} now${meant === null ? "; see MODELS of gpu-router gpus" : `; did you mean ${printable(meant)}?`}\n`);
 }

@@ -1,6 +1,6 @@
 // A router and an agent for this machine's GPUs in one process. What `npm start` runs.
 import { pino, type Logger } from "pino";
-import { loadAgentConfig, type AgentConfig } from "../config/agent-config.js";
+import { loadAgentConfig, SIMULATED_RUNNER, type AgentConfig } from "../config/agent-config.js";
 import type { RouterConfig } from "../config/router-config.js";
 import type { Principal } from "../auth/principal.js";
 import { startDaemon, type Daemon } from "../router/daemon.js";
@@ -61,7 +61,8 @@ function readyJson(daemon: Daemon, started: StartedAgent, data: string): string 
 function readyText(daemon: Daemon, { notes, simulated, runnerNames }: StartedAgent, data: string, style: Style): string {
   const port = daemon.grpcAddress.split(":").pop();
   const host = `localhost:${port}`;
-  const model = simulated ? "demo" : "YOUR-MODEL";
+  const madeUp = simulated && runnerNames.includes(SIMULATED_RUNNER);
+  const model = madeUp ? "demo" : "YOUR-MODEL";
   const router = port === "50051" ? "" : ` --router ${host}`;
   const route = `{"model_id":"${model}","payload_json":{"prompt":"hello"}}`;
   return [
@@ -69,7 +70,7 @@ function readyText(daemon: Daemon, { notes, simulated, runnerNames }: StartedAge
     style.bold("gpu-router is up."),
     "",
     ...notes.map((note) => `  ${note}`),
-    ...(simulated ? [style.yellow("  Simulated GPUs answer with made-up results. Give real runners with --agent-config.")] : []),
+    ...(madeUp ? [style.yellow("  Simulated GPUs answer with made-up results. Give real runners with --agent-config.")] : []),
     `  Runners:  ${runnerNames.length > 0 ? runnerNames.join(", ") : "none yet: name some in an agent configuration (deploy/agent.example.yaml)"}`,
     `  gRPC:     ${daemon.grpcAddress}`,
     `  HTTP:     http://${daemon.httpAddress}   (Connect, gRPC-Web, /health)`,

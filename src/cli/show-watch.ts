@@ -22,7 +22,10 @@ export async function showWatch(session: RouterSession, requestId: string, known
   const detach = new AbortController();
   const stopListening = terminal.onInterrupt(() => detach.abort());
   const name = printable(requestId);
-  const note = (text: string): Promise<void> => write(terminal.stderr, `${style.bold(name)} ${text}\n`);
+  const note = async (text: string): Promise<void> => {
+    await output.endLine();
+    await write(terminal.stderr, `${style.bold(name)} ${text}\n`);
+  };
   const output = new OutputPrinter(session, note);
   let last: RequestInfo | undefined;
   let lastLine = "";
@@ -96,6 +99,14 @@ class OutputPrinter {
     this.#nextOffset = offset + output.data.length;
     this.#endsLine = fresh.at(-1) === 0x0a;
     await write(this.session.terminal.stdout, fresh);
+  }
+
+  /** Where output and notes share a screen, a note begins a line of its own. */
+  async endLine(): Promise<void> {
+    const { stdout, stderr } = this.session.terminal;
+    if (this.#endsLine || stdout.isTTY !== true || stderr.isTTY !== true) return;
+    this.#endsLine = true;
+    await write(stdout, "\n");
   }
 
   /** Without streamed output the result is shown instead; bytes that are no text only into a pipe. */

@@ -26,7 +26,8 @@ const GPU_KINDS = [
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 const PROBE_MODES = ["auto", "nvml", "nvidia-smi", "recorded", "simulated"] as const;
 /** The name of the one simulated runner. */
-const SIMULATED_RUNNER = "simulated";
+/** The name of the runner that makes results up; no other has it. */
+export const SIMULATED_RUNNER = "simulated";
 
 const id = z.string().min(1).max(128);
 const ids = z.array(id).max(1024).default([]);

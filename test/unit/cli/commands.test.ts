@@ -9,6 +9,7 @@ import path from "node:path";
 
 import { GpuState } from "../../../gen/gpurouter/v1/gpu_pb.js";
 import { EstimateAccuracySchema, ExplainResponseSchema, OnInterruption, RequestState, RouteStatus, WhenLate } from "../../../gen/gpurouter/v1/router_pb.js";
+import { describeFailure } from "../../../src/cli/failure.js";
 import { FakeRouter, fakeGpu } from "./fake-router.js";
 import { run, testTerminal } from "./test-terminal.js";
 
@@ -173,6 +174,42 @@ describe("route", () => {
     expect(code).toBe(130);
     expect(err).toContain("gpu-router cancel long");
     expect(router.requests.get("long")?.info.state).toBe(RequestState.PROCESSING);
+  });
+
+  test("--wait on a terminal tells what happens on lines of its own, also behind output that ended within one", async () => {
+    router.behaviour.runMs = () => Number.POSITIVE_INFINITY;
+    router.behaviour.output = ["no end of line"];
+    const terminal = testTerminal({ tty: true });
+    const both: string[] = [];
+    for (const stream of [terminal.stdout, terminal.stderr]) {
+      const written = stream._write.bind(stream);
+      stream._write = (chunk: Buffer, encoding, callback) => {
+        both.push(chunk.toString());
+        written(chunk, encoding, callback);
+      };
+    }
+    const ended = run(here("route", "--model", "m", "--id", "r", "--wait"), terminal);
+    await terminal.stdout.seen(/no end of line/);
+    router.end("r", RequestState.COMPLETED);
+    await ended;
+    // oxlint-disable-next-line no-control-regex
+    expect(both.join("").replaceAll(/\u001B\[\d+m/g, "")).toMatch(/no end of line\nr completed .*\n$/);
+  });
+
+  test("of a model that nobody serves tells so, with the one that was meant", async () => {
+    router.behaviour.hopeless = true;
+    router.gpus.splice(0, 2, fakeGpu("gpu-sim-0", 0, { models: ["llama-3-8b", "whisper"] }));
+    expect((await run(here("route", "--model", "lama-3-8b"))).out).toContain("no GPU serves lama-3-8b now; did you mean llama-3-8b?");
+    expect((await run(here("route", "--model", "colour"))).out).toContain("no GPU serves colour now; see MODELS of gpu-router gpus");
+    expect((await run(here("route", "--model", "whisper"))).out).not.toContain("no GPU serves");
+  });
+
+  test.each([
+    ["an HTTP port", "Protocol error", /does not speak gRPC: give --router the router's gRPC port/],
+    ["a name that does not exist", "Name resolution failed for target dns:x", /cannot be resolved: check its spelling/],
+  ])("%s is told from a router that is away", (_what, details, message) => {
+    const error = Object.assign(new Error(details), { code: status.UNAVAILABLE, details });
+    expect(describeFailure(error, "x:1").message).toMatch(message);
   });
 
   test("--wait goes on across a restart of the router and prints no output twice", async () => {

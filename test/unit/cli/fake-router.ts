@@ -58,6 +58,8 @@ export interface Behaviour {
   result: string;
   /** Sends the final state twice. */
   doubleEnd: boolean;
+  /** Route answers as for what no GPU can take. */
+  hopeless: boolean;
 }
 
 type Handler<I> = (call: ServerUnaryCall<I, unknown>, callback: sendUnaryData<never>) => void;
@@ -86,7 +88,7 @@ export class FakeRouter {
   #timers = new Set<NodeJS.Timeout>();
 
   constructor(behaviour: Partial<Behaviour> = {}) {
-    this.behaviour = { runMs: () => 1, refuse: () => null, fate: () => RequestState.COMPLETED, output: [], result: "", doubleEnd: false, ...behaviour };
+    this.behaviour = { runMs: () => 1, refuse: () => null, fate: () => RequestState.COMPLETED, output: [], result: "", doubleEnd: false, hopeless: false, ...behaviour };
   }
 
   get address(): string {
@@ -219,6 +221,7 @@ export class FakeRouter {
         this.#timers.add(timer);
       }
     }
+    if (this.behaviour.hopeless) return callback(null, create(RouteResponseSchema, { requestId, status: RouteStatus.QUEUED }) as never);
     const { info } = this.requests.get(requestId) as Held;
     callback(null, create(RouteResponseSchema, { requestId, status: RouteStatus.ACCEPTED, assignedGpu: info.assignedGpu, message: "placed" }) as never);
   }
