@@ -7,7 +7,7 @@ import { ExitCode } from "./failure.js";
 import { jsonDocument } from "./json-output.js";
 import { wholeNumber } from "./option-parsers.js";
 import { durationText, printable, timeText } from "./quantity-text.js";
-import { errorText, gpusText, stateText } from "./request-text.js";
+import { gpusText, stateText, whyText } from "./request-text.js";
 import { CALL_DEADLINE_MS, routerCommand, withRouter, type CommandContext, type RouterOptions, type RouterSession } from "./router-command.js";
 import type { Style } from "./style.js";
 import { write } from "./terminal.js";
@@ -86,7 +86,7 @@ function listTable(requests: readonly RequestInfo[], style: Style): string {
       { title: "GPU" },
       { title: "ACCEPTED" },
       { title: "RAN", align: "right" },
-      { title: "ERROR" },
+      { title: "WHY" },
     ],
     requests.map((request) => [
       printable(request.requestId),
@@ -97,7 +97,7 @@ function listTable(requests: readonly RequestInfo[], style: Style): string {
       truncate(gpusText(request), 40) || "-",
       timeText(request.acceptedTime),
       request.startTime === undefined ? "-" : durationText(Number(request.durationMs)),
-      truncate(errorText(request), 60),
+      truncate(whyText(request), 60),
     ]),
     style.bold,
   );

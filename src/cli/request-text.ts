@@ -25,6 +25,12 @@ export function errorText(request: RequestInfo): string {
   return printable(`${error.code}: ${error.message}`) + exit;
 }
 
+/** Why it ended as it did, in one line: its error, or the words of who cancelled it; "" for neither. */
+export function whyText(request: RequestInfo): string {
+  if (request.error !== undefined) return errorText(request);
+  return request.state === RequestState.CANCELLED ? printable(request.cancelReason) : "";
+}
+
 /** From acceptance to the start of the last attempt, ms; null before that. */
 export function queueWaitMs(request: RequestInfo): number | null {
   const accepted = timeMs(request.acceptedTime);
@@ -43,6 +49,8 @@ export function standingText(request: RequestInfo, style: Style): string {
       return `${state}${on}${request.attempts > 1 ? `, attempt ${request.attempts}` : ""}`;
     case RequestState.FAILED:
       return `${state}${on} after ${durationText(Number(request.durationMs))}: ${errorText(request)}`;
+    case RequestState.CANCELLED:
+      return `${state}${on} after ${durationText(Number(request.durationMs))}${whyText(request) === "" ? "" : `: ${whyText(request)}`}`;
     default:
       return `${state}${on} after ${durationText(Number(request.durationMs))}`;
   }
@@ -85,6 +93,7 @@ export function requestDetails(request: RequestInfo, style: Style): string {
   if (request.completionTime !== undefined) rows.push(["ended", `${timeText(request.completionTime)} (ran ${durationText(Number(request.durationMs))})`]);
   if (request.state === RequestState.PROCESSING) rows.push(["progress", shareText(request.progress)]);
   if (request.error !== undefined) rows.push(["error", style.red(errorText(request))]);
+  if (request.cancelReason !== "" && request.error === undefined) rows.push([request.state === RequestState.CANCELLED ? "cancelled for" : "asked to end for", printable(request.cancelReason)]);
   if (request.resultSize > 0n) rows.push(["result", `${countText(Number(request.resultSize))} bytes of ${printable(request.resultContentType) || "unknown type"}`]);
   if (request.resultUrl !== "") rows.push(["result at", printable(request.resultUrl)]);
   const statistics = request.statistics;

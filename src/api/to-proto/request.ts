@@ -93,6 +93,7 @@ function withoutResult(view: RequestView, nowMs: number): Omit<MessageInitShape<
     resultContentType: result?.contentType ?? "",
     resultSize: uint64(result?.sizeBytes ?? 0),
     ...(error && { error: { code: error.code, message: error.message, ...(error.exitCode !== undefined && { exitCode: error.exitCode }) } }),
+    cancelReason: request.stop?.cause === "cancel" ? request.stop.reason : "",
     attempts: uint32(request.attempt),
     queuePosition: uint32(view.queuePosition),
     ...(statistics && {

@@ -54,6 +54,11 @@ describe("a request", () => {
     });
   });
 
+  test("says why its end was asked for, and nothing of the wishes of time-outs", () => {
+    const wished = (cause: "cancel" | "timeout") => requestInfo(viewOf({ phase: "cancelled", stop: { cause, reason: "changed my mind", atMs: 1 } }), 9_000).cancelReason;
+    expect([wished("cancel"), wished("timeout"), requestInfo(viewOf({}), 9_000).cancelReason]).toEqual(["changed my mind", "", ""]);
+  });
+
   test("that waits has no times and no duration", () => {
     const info = requestInfo(viewOf({}, { queuePosition: 4 }), 9_000);
     expect(info).toMatchObject({ durationMs: 0n, queuePosition: 4, attempts: 0 });

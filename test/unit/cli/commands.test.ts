@@ -268,8 +268,12 @@ describe("status, list, watch, cancel", () => {
   test("cancel ends a request and says where it stands", async () => {
     router.behaviour.runMs = () => Number.POSITIVE_INFINITY;
     await run(here("route", "--model", "m", "--id", "c"));
-    expect((await run(here("cancel", "c", "--reason", "enough"))).out).toMatch(/^c cancelled on gpu-sim-0 after/);
-    expect((await run(here("watch", "c"))).code).toBe(3);
+    expect((await run(here("cancel", "c", "--reason", "enough"))).out).toMatch(/^c cancelled on gpu-sim-0 after .*: enough\n/);
+    const { code, err } = await run(here("watch", "c"));
+    expect(code).toBe(3);
+    expect(err).toMatch(/c cancelled .*: enough\n/);
+    expect((await run(here("status", "c"))).out).toMatch(/cancelled for +enough\n/);
+    expect((await run(here("list"))).out).toMatch(/ WHY\n.* enough\n/);
   });
 });
 

@@ -114,6 +114,7 @@ export class FakeRouter {
       cancel: ((call, callback) => {
         const held = this.requests.get(call.request.requestId);
         if (held === undefined) return callback(notFound(call.request.requestId));
+        held.info.cancelReason ||= call.request.reason;
         this.end(call.request.requestId, RequestState.CANCELLED);
         callback(null, create(CancelResponseSchema, { request: held.info }) as never);
       }) satisfies Handler<CancelRequest>,
