@@ -1,15 +1,9 @@
 // What the commands about users and keys share: they talk to a running router, or with --data work on the folder of one that is stopped.
 import { Option, type Command } from "commander";
-import { create, type Message } from "@bufbuild/protobuf";
-import { pino } from "pino";
-import { userInfo } from "node:os";
 
-import { IdentityService } from "../../gen/gpurouter/v1/identity_pb.js";
 import { connectIdentity, type IdentityClient } from "../api/client.js";
-import { LOCAL_CALLER } from "../api/guard.js";
-import type { Principal } from "../auth/principal.js";
-import { loadRouterConfig } from "../config/router-config.js";
-import { CliFailure, describeFailure, usable } from "./failure.js";
+import type { FolderIdentity } from "./identity-folder.js";
+import { CliFailure, describeFailure } from "./failure.js";
 import { checkedAddress, connected, credentialsOf, routerCommand, type CommandContext, type RouterOptions } from "./router-command.js";
 import { styleFor, type Style } from "./style.js";
 import type { Terminal } from "./terminal.js";
@@ -39,7 +33,7 @@ export function identityCommand(parent: Command, usage: string, description: str
 export async function withIdentity(context: CommandContext, options: IdentityOptions, work: (session: IdentitySession) => Promise<number>): Promise<void> {
   const { terminal } = context;
   const address = checkedAddress(options.router);
-  const client = options.data === undefined ? connected(() => connectIdentity(address, credentialsOf(options))) : await openFolder(options.data, options.config, terminal.env);
+  const client = options.data === undefined ? connected(() => connectIdentity(address, credentialsOf(options))) : await folderClient(options.data, options.config, terminal.env);
   try {
     context.exitCode = await work({ client, json: options.json === true, terminal, style: styleFor(terminal.stdout, terminal.env) });
   } catch (error) {
@@ -50,40 +44,8 @@ export async function withIdentity(context: CommandContext, options: IdentityOpt
   }
 }
 
-/** The service itself over the folder, with its lock held. Loaded only when it is asked for: it brings the database along. */
-async function openFolder(directory: string, configFile: string | undefined, env: NodeJS.ProcessEnv): Promise<Omit<IdentityClient, "close"> & { close(): Promise<void> }> {
-  const { makeDataDirectory } = await import("../journal/data-directory.js");
-  const { lockDirectory } = await import("../journal/directory-lock.js");
-  const { readVaultKey } = await import("../journal/vault-key.js");
-  const { openIdentity } = await import("../router/identity.js");
-  const { createIdentityService } = await import("../api/identity-service.js");
-  // Who may call is not asked here: of the rest only defaults count.
-  const { auth, encryptionKeyFile } = usable(() => loadRouterConfig(configFile, env));
-  const key = readVaultKey(encryptionKeyFile);
-  makeDataDirectory(directory);
-  const lock = await lockDirectory(directory).catch((error: unknown) => {
-    if (!(error instanceof Error && error.message.includes("is in use"))) throw error;
-    throw new CliFailure(`a router runs on ${directory}: leave out --data, and say with --router and --key (an admin's) which one it is`);
-  });
-  try {
-    const { book, audit, close } = openIdentity(directory, key, auth, pino({ level: "silent" }));
-    const handlers = createIdentityService(book, audit);
-    const name = `${userInfo().username} on the router's machine` as Principal["name"];
-    const caller = { ...LOCAL_CALLER, principal: { ...LOCAL_CALLER.principal, name } };
-    type Handle = (message: Message, by: typeof caller) => Promise<Message> | Message;
-    const calls = IdentityService.methods.map((method) => [
-      method.localName,
-      async (request: Readonly<Record<string, unknown>>) => ((handlers as Readonly<Record<string, unknown>>)[method.localName] as Handle)(create(method.input, request), caller),
-    ]);
-    return {
-      ...(Object.fromEntries(calls) as Omit<IdentityClient, "close">),
-      async close() {
-        await close();
-        await lock.release();
-      },
-    };
-  } catch (error) {
-    await lock.release();
-    throw error;
-  }
+/** Loaded only when it is asked for: it brings the database, the configuration and half of the router along. */
+async function folderClient(directory: string, configFile: string | undefined, env: NodeJS.ProcessEnv): Promise<FolderIdentity> {
+  const { openFolder } = await import("./identity-folder.js");
+  return await openFolder(directory, configFile, env);
 }

@@ -7,7 +7,6 @@ import { registerAgent } from "./agent.js";
 import { registerAudit } from "./audit.js";
 import { registerCallbacks } from "./callbacks.js";
 import { registerCancel } from "./cancel.js";
-import { registerCapacity } from "./capacity.js";
 import { registerExplain } from "./explain.js";
 import { describeFailure, ExitCode } from "./failure.js";
 import { registerGpus } from "./gpus.js";
@@ -15,6 +14,7 @@ import { registerKeys } from "./keys.js";
 import { registerList } from "./list.js";
 import { registerMaintenance } from "./maintenance.js";
 import { packageVersion } from "./package-version.js";
+import { registerPlanCommands } from "./plan-commands.js";
 import { registerQuota } from "./quota.js";
 import { registerRekey } from "./rekey.js";
 import { registerReplay } from "./replay.js";
@@ -22,7 +22,6 @@ import { registerRestartGpu } from "./restart-gpu.js";
 import { registerRoute } from "./route.js";
 import type { CommandContext } from "./router-command.js";
 import { registerServe } from "./serve.js";
-import { registerSimulate } from "./simulate.js";
 import { registerStatus } from "./status.js";
 import { styleFor } from "./style.js";
 import { widthOf, type Terminal } from "./terminal.js";
@@ -30,14 +29,13 @@ import { registerUp } from "./up.js";
 import { registerUsage } from "./usage.js";
 import { registerUsers } from "./users.js";
 import { registerWatch } from "./watch.js";
-import { registerWhatif } from "./whatif.js";
 import { registerWhoami } from "./whoami.js";
 
 /** Runs `gpu-router` with the arguments behind its name. Resolves with the exit code: 0 ok, 1 failed, 2 bad usage; see each command for more. */
 export async function runCli(args: readonly string[], terminal: Terminal): Promise<number> {
   const context: CommandContext = { terminal, exitCode: ExitCode.ok };
   try {
-    await createProgram(context).parseAsync(args, { from: "user" });
+    await (await createProgram(context, args)).parseAsync(args, { from: "user" });
     return context.exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
@@ -47,7 +45,7 @@ export async function runCli(args: readonly string[], terminal: Terminal): Promi
   }
 }
 
-function createProgram(context: CommandContext): Command {
+async function createProgram(context: CommandContext, args: readonly string[]): Promise<Command> {
   const { stdout, stderr } = context.terminal;
   const program = new Command("gpu-router")
     .description("Routes inference and training work to a fleet of GPUs.")
@@ -98,8 +96,6 @@ Exit codes: 0 done, 1 failed, 2 bad usage, 3 the request was cancelled, 130 inte
   registerQuota(program, context);
   registerUsage(program, context);
   program.commandsGroup("Plan it:");
-  registerSimulate(program, context);
-  registerCapacity(program, context);
-  registerWhatif(program, context);
+  await registerPlanCommands(program, context, args);
   return program;
 }

@@ -10,6 +10,7 @@ import path from "node:path";
 import { GpuState } from "../../../gen/gpurouter/v1/gpu_pb.js";
 import { EstimateAccuracySchema, ExplainResponseSchema, OnInterruption, RequestState, RouteStatus, WhenLate } from "../../../gen/gpurouter/v1/router_pb.js";
 import { describeFailure } from "../../../src/cli/failure.js";
+import { PLAN_COMMANDS } from "../../../src/cli/plan-commands.js";
 import { FakeRouter, fakeGpu } from "./fake-router.js";
 import { run, testTerminal } from "./test-terminal.js";
 
@@ -558,6 +559,12 @@ describe("help", () => {
     for (const command of ["up", "serve", "agent", "route", "status", "list", "watch", "cancel", "gpus", "explain", "replay"]) {
       expect(out).toMatch(new RegExp(`^  ${command}\\b`, "m"));
     }
+  });
+
+  test("commands that are loaded when they are asked for have the same line before", async () => {
+    const names = Object.keys(PLAN_COMMANDS);
+    expect((await run(["--help", ...names])).out).toBe((await run(["--help"])).out);
+    for (const name of names) expect((await run([name, "--help"])).out).toContain(`Usage: gpu-router ${name} [options]`);
   });
 
   test("every command that calls the router has examples, --router and --json", async () => {
