@@ -6,6 +6,7 @@ export interface AgentOptions {
   readonly config?: string;
   readonly router?: string;
   readonly nodeId?: string;
+  readonly check?: true;
   /** Milliseconds. */
   readonly grace: number;
 }
@@ -18,6 +19,7 @@ export function registerAgent(program: Command): void {
     .option("-c, --config <file>", "configuration; see deploy/agent.example.yaml")
     .option("--router <address>", "host:port of the router (default: $GPU_ROUTER_ADDRESS, the configuration, 127.0.0.1:50051)")
     .option("--node-id <name>", "name of this node (default: $GPU_ROUTER_NODE_ID, the configuration, the host's name)")
+    .option("--check", "say whether the configuration can be used, and end")
     .addOption(new Option("--grace <time>", "how long running work may take when stopping").argParser(duration).default(30_000, "30s"))
     .addHelpText(
       "after",

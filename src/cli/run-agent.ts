@@ -13,6 +13,10 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     ...(options.nodeId === undefined ? {} : { GPU_ROUTER_NODE_ID: options.nodeId }),
   };
   const config = usable(() => loadAgentConfig(options.config, env));
+  if (options.check) {
+    process.stdout.write(`${options.config ?? "The configuration"} can be used.\n`);
+    return;
+  }
   const log = pino({ level: config.logLevel, timestamp: pino.stdTimeFunctions.isoTime, base: { name: "gpu-router-agent", node: config.nodeId } });
   const { agent, notes, simulated, runnerNames } = await startAgent(config, log, { maySimulate: false });
   for (const note of notes) log.info({ simulated }, note);

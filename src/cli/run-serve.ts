@@ -1,6 +1,7 @@
 // The router alone, for production. Logs JSON lines to stdout.
 import { pino } from "pino";
 import { loadRouterConfig, type RouterConfig } from "../config/router-config.js";
+import { readVaultKey } from "../journal/vault-key.js";
 import { startDaemon } from "../router/daemon.js";
 import { usable } from "./failure.js";
 import { packageVersion } from "./package-version.js";
@@ -9,6 +10,12 @@ import { exitOnJournalFailure, untilStopped } from "./until-stopped.js";
 
 export async function runServe(options: ServeOptions): Promise<void> {
   const config = routerConfig(options);
+  if (options.check) {
+    // A key that cannot be read would stop the start, too.
+    readVaultKey(config.encryptionKeyFile);
+    process.stdout.write(`${options.config ?? process.env["CONFIG_PATH"] ?? "The configuration"} can be used.\n`);
+    return;
+  }
   const log = pino({ level: config.logLevel, timestamp: pino.stdTimeFunctions.isoTime, base: { name: "gpu-router" } });
   const daemon = await startDaemon(config, packageVersion(), log, exitOnJournalFailure((text) => process.stderr.write(text)));
   const stopped = untilStopped(() => daemon.stop(options.grace), (text) => log.info(text));

@@ -9,6 +9,7 @@ export interface ServeOptions {
   readonly httpPort?: number;
   readonly record?: string;
   readonly hashUsers?: true;
+  readonly check?: true;
   /** Milliseconds. */
   readonly grace: number;
 }
@@ -24,12 +25,14 @@ export function registerServe(program: Command): void {
     .option("--http-port <port>", "HTTP port (default: as configured, else 8000; 0: any that is free)", wholeNumber(0, 65_535))
     .option("--record <file>", "record what comes and what is decided, without payloads, for `gpu-router whatif`")
     .option("--hash-users", "record users and sessions under other names")
+    .option("--check", "say whether the configuration can be used, and end")
     .addOption(new Option("--grace <time>", "how long calls under way may take when stopping").argParser(duration).default(5_000, "5s"))
     .addHelpText(
       "after",
       `
 Examples:
   $ gpu-router serve --config /etc/gpu-router/router.yaml
+  $ gpu-router serve --config /etc/gpu-router/router.yaml --check
   $ gpu-router serve --data /var/lib/gpu-router | jq .
   $ gpu-router agent --router 127.0.0.1:50051        in another terminal`,
     )

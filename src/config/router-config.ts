@@ -9,6 +9,7 @@ import { quotaOf, quotaSection } from "./quota-section.js";
 import { configTrouble } from "./config-trouble.js";
 import { callbackSection, callbacksOf, type CallbackConfig } from "./callback-config.js";
 import { errorHandler, gpuMonitoring, healthSettings } from "./health-sections.js";
+import { schedulingTrouble } from "./scheduling-trouble.js";
 import { readYaml } from "./read-yaml.js";
 import { wholeMs } from "./whole-ms.js";
 import { requestTimeouts, timeoutsOf } from "./request-timeouts.js";
@@ -150,8 +151,10 @@ export function loadRouterConfig(filePath: string | undefined, env: NodeJS.Proce
   const over = { ...(host ? { host } : {}), ...(apiPort ? { port: /^\d+$/.test(apiPort) ? Number(apiPort) : apiPort } : {}) };
   const all = names.length > 0 ? { ...written, api: { ...written.api, ...over } } : written;
   const parsed = schema.safeParse(all);
-  if (parsed.success) return settle(parsed.data);
-  return fail(configTrouble(schema, all, parsed.error, names));
+  if (!parsed.success) return fail(configTrouble(schema, all, parsed.error, names));
+  const config = settle(parsed.data);
+  const trouble = schedulingTrouble(config.core);
+  return trouble === "" ? config : fail(trouble);
 }
 
 /** From the file's names and seconds to ours and milliseconds. */

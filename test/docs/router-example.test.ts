@@ -1,10 +1,12 @@
 // deploy/router.example.yaml is the reference of the configuration: all keys, with their defaults.
 import { expect, test } from "@jest/globals";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { parse, parseDocument, isMap, type Node } from "yaml";
 import { loadRouterConfig } from "../../src/config/router-config.js";
+import { CLI } from "../interop/real-fleet.js";
 
 const EXAMPLE = path.resolve("deploy/router.example.yaml");
 
@@ -44,6 +46,23 @@ test("every key counts: without it the schema fills in the same, and another val
 
 test("a key that is not in it does not exist", () => {
   expect(() => configOf("api: { colour: red }")).toThrow(/colour[\s\S]*deploy\/router\.example\.yaml/);
+});
+
+test.each([
+  ["serve", "router.example.yaml", "load_balancer: { stategy: hybrid }", 'did you mean "strategy"'],
+  ["agent", "agent.example.yaml", "router_adress: a:1", 'did you mean "router_address"'],
+])("%s --check says whether a file can be used, and starts nothing", (command, example, wrong, words) => {
+  const directory = mkdtempSync(path.join(tmpdir(), "gpu-router-check-"));
+  try {
+    const check = (file: string) => spawnSync(process.execPath, [CLI, command, "--check", "--config", file], { cwd: directory, encoding: "utf8", env: { PATH: process.env["PATH"] } });
+    const file = path.resolve("deploy", example);
+    expect(check(file)).toMatchObject({ status: 0, stdout: `${file} can be used.\n`, stderr: "" });
+    writeFileSync(path.join(directory, "wrong.yaml"), wrong);
+    expect(check("wrong.yaml")).toMatchObject({ status: 2, stdout: "", stderr: expect.stringContaining(words) });
+    expect(readdirSync(directory)).toEqual(["wrong.yaml"]);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 });
 
 test("the schema has no key that it lacks", () => {

@@ -43,6 +43,15 @@ describe("a key that does not exist", () => {
   });
 });
 
+describe("what only the scheduler knows", () => {
+  test.each([
+    ["load_balancer: { strategy: hybird }", /There is no strategy "hybird"; did you mean "hybrid"\? There are hybrid, weighted[^]*→ at load_balancer\.strategy/],
+    ["load_balancer: { weights: { speed: 1 } }", /Unknown weight "speed": use usage[^]*→ at load_balancer\.weights/],
+  ])("%s is an error of the file", (yaml, words) => {
+    expect(refusal(loadRouterConfig, yaml)).toMatch(words);
+  });
+});
+
 describe("a value that is not allowed", () => {
   test("is shown", () => {
     expect(refusal(loadRouterConfig, "api: { port: 123456 }")).toMatch(/it is 123456\n {2}→ at api\.port/);
