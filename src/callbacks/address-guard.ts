@@ -57,7 +57,9 @@ export class AddressGuard {
     const port = url.port === "" ? (secure ? 443 : 80) : Number(url.port);
     if (!this.#ports.has(port)) throw new RefusedAddress(`port ${port} is not one of callbacks.ports`);
     const name = url.hostname.replace(/^\[|\]$/g, "").replace(/\.$/, "").toLowerCase();
-    const addresses = isIP(name) > 0 ? [name] : await this.#resolve(name);
+    // Some DNS servers know these names and some do not; they are always this machine (RFC 6761).
+    const isHere = /(^|\.)localhost$/.test(name) && !this.#names.has(name);
+    const addresses = isIP(name) > 0 ? [name] : isHere ? ["127.0.0.1"] : await this.#resolve(name);
     if (addresses.length === 0) throw new Error(`${name} has no address`);
     for (const address of addresses) {
       const refused = this.refusal(name, address, secure);

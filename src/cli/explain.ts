@@ -22,6 +22,11 @@ export function registerExplain(program: Command, context: CommandContext): void
     .addHelpText(
       "after",
       `
+FILTER is what ruled GPUs out. The CANDIDATES are the best of the rest, the chosen one first, with a column for each term of the strategy's
+score; the highest score wins. Of hybrid: OWN_SECONDS is from now to its end there, RISK_SECONDS the promised time as far as the promise may
+break, DELAY_SECONDS what others lose by it, AFFINITY_SECONDS what is gained by prompts read there before; HEALTH and UNWELL prefer GPUs that
+are well. TELEMETRY is the age of what was known of the GPU.
+
 Examples:
   $ gpu-router explain order-4711
   $ gpu-router explain --recording friday.rec order-4711

@@ -67,7 +67,8 @@ Start here:
   $ gpu-router gpus               what they found
   $ gpu-router route --model any --payload '{"prompt":"hello"}' --wait
 
-Exit codes: 0 done, 1 failed, 2 bad usage, 3 the request was cancelled, 130 interrupted.`,
+Exit codes: 0 done, 1 failed, 2 bad usage, 3 the request was cancelled, 74 the router could not write its
+journal, 130 interrupted.`,
     );
   program.commandsGroup("Run it:");
   registerUp(program);

@@ -36,6 +36,8 @@ describe("addresses that are refused", () => {
     "224.0.0.1", "255.255.255.255", "192.0.2.1", "198.18.0.1", "240.0.0.1", "[ff02::1]", "[2001:db8::1]", "[100::1]", "[5f00::1]", "[4000::1]",
     // By name.
     "private.example", "mapped.example", "nat64.example", "mixed.example",
+    // This machine, though no DNS server knows it.
+    "hooks.localhost",
   ])("https://%s/", async (host) => {
     await expect(guard.addressesFor(new URL(`https://${host}/`))).rejects.toThrow(RefusedAddress);
   });
