@@ -2,7 +2,7 @@
 import type { GpuChanges } from "../api/router-port.js";
 import type { Engine } from "../core/engine.js";
 import type { NodeEntry } from "../core/fleet/node-entry.js";
-import type { GpuState, GpuView, RunnerLoad } from "../core/model/gpu.js";
+import { reaches, type GpuState, type GpuView, type RunnerLoad } from "../core/model/gpu.js";
 import type { GpuId } from "../core/model/ids.js";
 import type { Clock } from "./clock.js";
 
@@ -79,7 +79,7 @@ export class GpuViews {
       ? [fleet.active[gpu]! > 0 ? ("draining" as const) : ("maintenance" as const), maintenance.reason]
       : stateOf(node, fleet.health.isOut(gpu), healthDetails.signs[0] ?? "");
     const sampledAtMs = fleet.sampleAtMs[gpu]!;
-    const served = node.runners.filter((runner) => runner.gpuIds.length === 0 || runner.gpuIds.includes(inventory.gpuId));
+    const served = node.runners.filter((runner) => reaches(runner, inventory.gpuId));
     return {
       inventory,
       index: gpu,

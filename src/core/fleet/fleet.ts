@@ -3,7 +3,7 @@
 // `apply` in records.ts, the engine and its health write it; filters and scorers read the columns. It decides nothing.
 import { assert } from "../../lib/assert.js";
 import { ServiceTimes } from "../estimate/service-times.js";
-import type { GpuInventory, GpuTelemetry, RunnerInfo, RunnerLoad } from "../model/gpu.js";
+import { reaches, type GpuInventory, type GpuTelemetry, type RunnerInfo, type RunnerLoad } from "../model/gpu.js";
 import type { GpuId, NodeId } from "../model/ids.js";
 import { HealthColumns, type HealthVerdict } from "./health-columns.js";
 import { FIRST_CAPACITY, LoadColumns, widerFloats, type LoadLimits } from "./load-columns.js";
@@ -215,7 +215,7 @@ export class Fleet extends LoadColumns {
       const runner = node.runners.find(({ name }) => name === load.runner);
       if (!runner) continue;
       node.loads.set(load.runner, { load, atMs: nowMs - load.ageMs });
-      for (const gpu of node.gpus) if (runner.gpuIds.length === 0 || runner.gpuIds.includes(this.inventory[gpu]!.gpuId)) this.refresh(gpu, false);
+      for (const gpu of node.gpus) if (reaches(runner, this.inventory[gpu]!.gpuId)) this.refresh(gpu, false);
     }
   }
 
