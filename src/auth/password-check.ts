@@ -1,6 +1,7 @@
 // Checks name and password against the book, a few at a time, and remembers what was right under a keyed hash: a call with Basic costs
 // a quarter of a second of one core once in a while, not every time.
 import { createHmac, randomBytes } from "node:crypto";
+import { putLast } from "../lib/put-last.js";
 import type { UserRecord } from "./identity-store.js";
 import { isPassword, MAX_PASSWORD_BYTES, nobodysHash, type ScryptCost } from "./password.js";
 
@@ -40,7 +41,7 @@ export class PasswordCheck {
     if (underWay) return underWay;
     if (this.#underWay.size >= MAX_WAITING) return "busy";
     const verdict = this.#verify(password, stored, user !== undefined).then((right) => {
-      if (right) this.#remember(memory);
+      if (right) putLast(this.#right, memory, this.#now() + REMEMBER_MS, MAX_REMEMBERED);
       return right ? "right" : "wrong";
     });
     const settled = verdict.finally(() => this.#underWay.delete(memory));
@@ -57,13 +58,5 @@ export class PasswordCheck {
       this.#running -= 1;
       this.#waiting.shift()?.();
     }
-  }
-
-  #remember(memory: string): void {
-    this.#right.delete(memory);
-    this.#right.set(memory, this.#now() + REMEMBER_MS);
-    if (this.#right.size <= MAX_REMEMBERED) return;
-    const [oldest = ""] = this.#right.keys();
-    this.#right.delete(oldest);
   }
 }

@@ -1,6 +1,7 @@
 // The resource estimator (C3): what a request will need and how long it will take, from what it says, else from what the likes of it took.
 // What it learns is not durable: it is learned again within a few outcomes.
 import { FadingHistogram } from "../../lib/fading-histogram.js";
+import { putLast } from "../../lib/put-last.js";
 import type { EstimateAccuracy, ResourceEstimate } from "../model/decision.js";
 import { wishesOf, type RequestSpec, type RunStatistics } from "../model/request.js";
 import { Accuracy } from "./accuracy.js";
@@ -101,9 +102,7 @@ export class Estimator {
     group.peakMemoryMib = Math.max(statistics.peakMemoryMib, group.peakMemoryMib * (1 - GAIN) + statistics.peakMemoryMib * GAIN);
     group.inputTokens += (statistics.inputTokens - group.inputTokens) * lengthGain;
     group.outputTokens += (tokens - group.outputTokens) * lengthGain;
-    this.#groups.delete(key);
-    this.#groups.set(key, group);
-    if (this.#groups.size > MAX_GROUPS) this.#groups.delete(this.#groups.keys().next().value!);
+    putLast(this.#groups, key, group, MAX_GROUPS);
     return relativeSpeed;
   }
 
