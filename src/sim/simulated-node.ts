@@ -80,7 +80,7 @@ export class SimulatedGpuWork {
     for (const modelId of options.loaded) this.residency.preload(modelId);
     this.engine = new BatchingEngine({ times: (modelId) => this.#times(modelId), maxSeqs: MAX_SEQS, tokenBudget: TOKEN_BUDGET, slowdown: options.slowdown });
     const kvMibPerToken = serviceTimes(options.kind, options.models[0] ?? "").kvMibPerToken;
-    this.#prefixes = new PrefixCache({ capacityTokens: options.prefixCacheTokens ?? this.residency.kvMib / kvMibPerToken });
+    this.#prefixes = new PrefixCache(options.prefixCacheTokens ?? this.residency.kvMib / kvMibPerToken);
   }
 
   /** When something happens here next, ms. */
@@ -232,7 +232,7 @@ export class SimulatedGpuWork {
 }
 
 /** The inventory of a simulated GPU as its agent would report it. */
-export function inventoryOf(gpuId: string, kind: GpuKind): GpuInventory {
+function inventoryOf(gpuId: string, kind: GpuKind): GpuInventory {
   const figures = GPU_KINDS[kind];
   return {
     gpuId: gpuId as GpuId,

@@ -6,9 +6,9 @@ import { relativeSpeed } from "../estimate/gpu-speeds.js";
 import { FIRST_CAPACITY } from "./load-columns.js";
 
 /** Time in which a latency loses all but 1/e of its weight, ms; linkerd's. */
-export const PEAK_EWMA_TAU_MS = 10_000;
+const PEAK_EWMA_TAU_MS = 10_000;
 /** A failure counts as at least this long, so that a GPU that refuses at once attracts nobody, ms. */
-export const FAILURE_MS = 5_000;
+const FAILURE_MS = 5_000;
 /** The latency of a GPU that has not ended anything yet, ms. */
 export const UNKNOWN_LATENCY_MS = 1_000;
 /** Time constants after which the latencies are scaled anew, far from where numbers overflow. */
