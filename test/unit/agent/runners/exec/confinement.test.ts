@@ -13,7 +13,8 @@ import { ExecRunner, type ExecCommand } from "../../../../../src/agent/runners/e
 import { createRunners } from "../../../../../src/agent/runners/index.js";
 import type { Job, JobOutcome } from "../../../../../src/agent/runners/runner.js";
 import { testWith } from "../../probes/requirement.js";
-import { aJob, eventually, NO_GUARD, RecordingSink } from "../fixtures.js";
+import { aJob, NO_GUARD, RecordingSink } from "../fixtures.js";
+import { eventually } from "../../../eventually.js";
 
 const isLinux = process.platform === "linux";
 const isRoot = isLinux && process.geteuid?.() === 0;
