@@ -1,4 +1,4 @@
-// Collects a simulated run in columns as it happens. Written by simulation.ts; what it gives is all that reports see.
+// Collects a simulated run in columns as it happens. Written by simulation.ts and simulated-fleet.ts; what it gives is all that reports see.
 import type { Phase } from "../core/model/request.js";
 import type { State } from "../core/state.js";
 import { wider } from "../lib/wider.js";

@@ -1,5 +1,5 @@
 // A node of the simulation: its GPUs work in virtual time, load models when told to, fail when they are to fail. Takes what a router
-// sends to an agent and gives what an agent sends to a router. Driven by simulation.ts, which owns the clock and the network.
+// sends to an agent and gives what an agent sends to a router. Driven by simulated-fleet.ts, which is the network.
 import type { Event } from "../core/events.js";
 import type { GpuInventory, GpuTelemetry, ModelOrder, RunnerInfo } from "../core/model/gpu.js";
 import type { AttemptRef, GpuId, ModelId, NodeId } from "../core/model/ids.js";
