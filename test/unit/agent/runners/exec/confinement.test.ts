@@ -241,7 +241,6 @@ describe("limits", () => {
     expect(limitReached(exited(1), "OSError: [Errno 24] Too many open files", { ...all, openFiles: 0 })).toBe("");
     expect(limitReached(exited(152), "", NO_LIMITS)).toBe("");
     expect(limitReached({ kind: "signalled", signal: "SIGXCPU", stopped: false }, "", { ...all, cpuS: 0 })).toBe("");
-    expect(limitReached({ kind: "not_spawned", error: new Error("no") }, "Too many open files", all)).toBe("");
   });
 
   onLinux("that this machine cannot set are refused at the start", () => {
