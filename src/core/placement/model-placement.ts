@@ -4,7 +4,7 @@
 import type { Effect } from "../events.js";
 import type { Fleet } from "../fleet/fleet.js";
 import type { ResourceEstimate } from "../model/decision.js";
-import type { LoadableModel, RunnerInfo } from "../model/gpu.js";
+import { reaches, type LoadableModel, type RunnerInfo } from "../model/gpu.js";
 import type { ModelId } from "../model/ids.js";
 import { isBackground, isPromised, type RequestSpec } from "../model/request.js";
 import type { CoreSettings } from "../settings.js";
@@ -108,9 +108,9 @@ export class ModelPlacement {
       for (const gpu of node.gpus) {
         let limit = Number.POSITIVE_INFINITY;
         const { gpuId } = inventory[gpu]!;
-        for (const { gpuIds, models } of node.runners) {
-          if (gpuIds.length > 0 && !gpuIds.includes(gpuId)) continue;
-          for (const modelId of models.includes("*") ? this.#demands.keys() : models) {
+        for (const runner of node.runners) {
+          if (!reaches(runner, gpuId)) continue;
+          for (const modelId of runner.models.includes("*") ? this.#demands.keys() : runner.models) {
             const { bearableStepMs, promisedAtMs } = work.times.of(modelId);
             if (nowMs - promisedAtMs >= PROMISE_MEMORY_MS) continue;
             if (share < 1) limit = Math.min(limit, bearableStepMs * share);
