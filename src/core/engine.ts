@@ -68,7 +68,7 @@ export class Engine {
     this.#attempts = attempts;
     this.#timeOuts = new TimeOuts(state, settings);
     this.#nodes = new Nodes(state, settings, attempts, preemption, health);
-    this.#maintenance = new Maintenance(state, attempts, preemption, health);
+    this.#maintenance = new Maintenance(state, settings, attempts, preemption, health);
     this.#admission = new Admission(state, settings, attempts);
     this.#dispatcher = new Dispatcher({ state, scheduler, estimator, placement, reserver, preemption, attempts, admission: this.#admission, batchSettings: settings.batch });
   }
