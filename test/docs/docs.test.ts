@@ -142,6 +142,7 @@ const OUTCOMES: { readonly [K in Exclude<Outcome["kind"], "accepted">]: Extract<
   unknown_user: { kind: "unknown_user", userId: "a" },
   first_not_admin: { kind: "first_not_admin" },
   book_full: { kind: "book_full", what: "keys", limit: 1 },
+  quotas_full: { kind: "quotas_full", what: "quotas", limit: 1 },
   internal: { kind: "internal" },
 };
 

@@ -6,7 +6,7 @@ import { Account, type StoredAccount } from "./account.js";
 import { heldBy, isFull, nextPeriodMs, overLimit, refusedBy } from "./limit-checks.js";
 import { NO_LIMITS, type LimitName, type OverLimit, type QuotaEntry, type QuotaOverride, type QuotaSettings, type SubjectKind } from "../model/quota.js";
 
-/** Bound on accounts; above it those that are idle are forgotten, first those that forgetting gives nothing back. */
+/** Bound on accounts of users for whom nothing is set; above it those that are idle are forgotten, first those that forgetting gives nothing back. */
 const MAX_ACCOUNTS = 100_000;
 
 /** Which GPUs a request may go to where not all of them, and for which limit. */
@@ -123,6 +123,11 @@ export class Quotas {
     return this.#entries.values();
   }
 
+  /** Whether something may be set for one more user or team; whoever has an entry keeps it. */
+  hasRoomFor(subject: SubjectKind, subjectId: string): boolean {
+    return this.#entries.size < this.settings.maxEntries || this.#entries.has(keyOf(subject, subjectId));
+  }
+
   /** When the period of GPU time after that of `nowMs` begins, UTC ms. */
   nextPeriodMs(nowMs: number): number {
     return nextPeriodMs(nowMs, this.settings.gpuTimePeriodMs);
@@ -191,6 +196,11 @@ export class Quotas {
 
   /** Replaces what is set for a user or team; an empty override forgets it. */
   set(entry: QuotaEntry): void {
+    this.#put(entry);
+    if (this.#teams.size > this.settings.maxEntries) this.#forgetTeams();
+  }
+
+  #put(entry: QuotaEntry): void {
     const { subject, subjectId, override, atMs } = entry;
     const key = keyOf(subject, subjectId);
     if (Object.keys(override).length === 0) this.#entries.delete(key);
@@ -220,7 +230,7 @@ export class Quotas {
   #open(userId: string, atMs: number): Account {
     let user = this.#users.get(userId);
     if (user) return user;
-    if (this.#users.size >= MAX_ACCOUNTS) this.#forget(atMs);
+    if (this.#users.size >= MAX_ACCOUNTS + this.#entries.size) this.#forget(atMs);
     user = new Account("user", userId, this.settings.defaults, atMs);
     this.#users.set(userId, user);
     return user;
@@ -241,8 +251,14 @@ export class Quotas {
       for (const [userId, user] of this.#users) {
         if (user.isIdle && !this.#entries.has(keyOf("user", userId)) && (!spentOnly || user.isSpent(nowMs, gpuTimePeriodMs))) this.#users.delete(userId);
       }
-      if (this.#users.size < MAX_ACCOUNTS / 2) return;
+      if (this.#users.size < MAX_ACCOUNTS / 2 + this.#entries.size) return;
     }
+  }
+
+  /** Those for whom nothing is set any more and of whom nobody is. */
+  #forgetTeams(): void {
+    const peopled = new Set([...this.#users.values()].map(({ team }) => team));
+    for (const [teamId, team] of this.#teams) if (!peopled.has(team) && !this.#entries.has(keyOf("team", teamId))) this.#teams.delete(teamId);
   }
 
   store(): StoredQuotas {
@@ -251,11 +267,13 @@ export class Quotas {
 
   /** Puts back what `store` gave. Only into new quotas, and before any request. */
   restore({ entries, accounts }: StoredQuotas): void {
+    // First, so that whoever has one is not forgotten for being one too many.
+    for (const entry of entries) this.#entries.set(keyOf(entry.subject, entry.subjectId), entry);
     for (const stored of accounts) {
       const account = stored.kind === "user" ? this.#open(stored.id, stored.sinceMs) : this.#openTeam(stored.id, stored.sinceMs);
       account.restore(stored);
     }
-    for (const entry of entries) this.set(entry);
+    for (const entry of entries) this.#put(entry);
   }
 
   // -- Limits -----------------------------------------------------------------------------------------------------------
