@@ -4,7 +4,8 @@
 import { DEFAULT_PRIORITY, gpusOf, wishesOf, type Request, type RequestSpec } from "../model/request.js";
 import { Account, type StoredAccount } from "./account.js";
 import { heldBy, isFull, nextPeriodMs, overLimit, refusedBy } from "./limit-checks.js";
-import { NO_LIMITS, type LimitName, type OverLimit, type QuotaEntry, type QuotaOverride, type QuotaSettings, type SubjectKind } from "../model/quota.js";
+import { LimitTally, type LimitCounts } from "./limit-tally.js";
+import { NO_LIMITS, type OverLimit, type QuotaEntry, type QuotaOverride, type QuotaSettings, type SubjectKind } from "../model/quota.js";
 
 /** Bound on accounts of users for whom nothing is set; above it those that are idle are forgotten, first those that forgetting gives nothing back. */
 const MAX_ACCOUNTS = 100_000;
@@ -14,9 +15,6 @@ export interface GpuRoom {
   readonly over: OverLimit;
   allows(gpu: number): boolean;
 }
-
-/** How often a limit refused a request or kept one waiting, or would have in shadow mode, since the router started. */
-export type LimitCounts = ReadonlyMap<LimitName, number>;
 
 /** Plain data for a snapshot: in the order of the maps, so that replay and snapshot forget alike. */
 export interface StoredQuotas {
@@ -34,7 +32,7 @@ export class Quotas {
   readonly weights = new Map<string, number>();
   /** Has nothing and the default limits: stands for users that were never seen. */
   readonly #nobody: Account;
-  readonly #counts = new Map<string, Map<LimitName, number>>();
+  readonly #tally = new LimitTally();
 
   constructor(settings: QuotaSettings) {
     this.settings = settings;
@@ -83,19 +81,12 @@ export class Quotas {
   }
 
   /** Counts that a limit kept a request waiting. */
-  countHeld({ name, subject, subjectId }: Pick<OverLimit, "name" | "subject" | "subjectId">): void {
-    const key = keyOf(subject, subjectId);
-    let counts = this.#counts.get(key);
-    if (!counts) {
-      if (this.#counts.size >= MAX_ACCOUNTS) this.#counts.clear();
-      counts = new Map();
-      this.#counts.set(key, counts);
-    }
-    counts.set(name, (counts.get(name) ?? 0) + 1);
+  countHeld(over: Pick<OverLimit, "name" | "subject" | "subjectId">): void {
+    this.#tally.count(over);
   }
 
   countsOf(subject: SubjectKind, subjectId: string): LimitCounts {
-    return this.#counts.get(keyOf(subject, subjectId)) ?? new Map<LimitName, number>();
+    return this.#tally.of(subject, subjectId);
   }
 
   user(userId: string): Account | null {
