@@ -9,7 +9,7 @@ export async function benchEncryption(options) {
   const folder = mkdtempSync(path.join(process.cwd(), ".cache", "bench-key-"));
   try {
     const key = path.join(folder, "data.key");
-    writeFileSync(key, randomBytes(32), { mode: 0o600 });
+    writeFileSync(key, randomBytes(32).toString("base64"), { mode: 0o600 });
     return await compareRouters({ without: {}, encrypted: { config: [`journal: { encryption_key_file: ${JSON.stringify(key)} }`] } }, options);
   } finally {
     rmSync(folder, { recursive: true, force: true });
