@@ -14,6 +14,8 @@ export interface Caller extends Actor {
   isGood(): boolean;
   /** Writes to the audit log that he was refused what is another's. */
   refused(what: string, why: string): void;
+  /** Writes to the audit log what he did with what is another's. Resolves when it is on the disk. */
+  did(act: string, subject: string, why: string): Promise<void>;
 }
 
 export interface Guard {
@@ -26,7 +28,7 @@ export interface Guard {
 }
 
 /** Everybody, as long as there is no identity: for servers on loopback. */
-export const LOCAL_CALLER: Caller = { principal: LOCAL_ADMIN, address: "", isGood: () => true, refused: () => {} };
+export const LOCAL_CALLER: Caller = { principal: LOCAL_ADMIN, address: "", isGood: () => true, refused: () => {}, did: async () => {} };
 const UNKNOWN_CALLER: Caller = { ...LOCAL_CALLER, principal: NOBODY };
 
 /** Of a server without identity: everybody may do everything. */
@@ -119,5 +121,9 @@ class KnownCaller implements Caller {
 
   refused(what: string, why: string): void {
     this.#audit.note(this, { act: "call", subject: what, why, outcome: "refused" });
+  }
+
+  did(act: string, subject: string, why: string): Promise<void> {
+    return this.#audit.record(this, { act, subject, why });
   }
 }
