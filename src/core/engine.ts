@@ -141,6 +141,7 @@ export class Engine {
       case "take_over":
         emit(this.state, { kind: "epoch_started", epoch: event.epoch, atMs: nowMs }, step);
         this.#nodes.takenOver(nowMs);
+        this.#attempts.takenOver(nowMs);
         this.#admission.takenOver();
         this.#timeOuts.takenOver();
         this.#preemption.restUntil(nowMs + this.#settings.takeoverGraceMs);
