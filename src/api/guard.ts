@@ -25,6 +25,8 @@ export interface Guard {
   admit(access: Access, what: string, presented: Presented): Caller | Promise<Caller>;
   /** Calls `end` when an open call must not go on; the returned function lets go. */
   hold(caller: Caller, end: () => void): () => void;
+  /** The same for a stream of a user, who may have so many open. Throws ApiError for one too many. */
+  holdStream(caller: Caller, end: () => void): () => void;
 }
 
 /** Everybody, as long as there is no identity: for servers on loopback. */
@@ -32,7 +34,7 @@ export const LOCAL_CALLER: Caller = { principal: LOCAL_ADMIN, address: "", isGoo
 const UNKNOWN_CALLER: Caller = { ...LOCAL_CALLER, principal: NOBODY };
 
 /** Of a server without identity: everybody may do everything. */
-export const OPEN_GUARD: Guard = { on: false, admit: () => LOCAL_CALLER, hold: () => () => {} };
+export const OPEN_GUARD: Guard = { on: false, admit: () => LOCAL_CALLER, hold: () => () => {}, holdStream: () => () => {} };
 
 /** How often open calls are looked at for credentials that have expired. */
 const LOOK_EVERY_MS = 5_000;
@@ -48,11 +50,15 @@ export class IdentityGuard implements Guard {
   readonly #log: Pick<Logger, "error">;
   #lastTrouble = "";
   readonly #open = new LinkedList<OpenCall>();
+  readonly #maxStreamsPerUser: number;
+  /** Open streams by user. */
+  readonly #streams = new Map<string, number>();
   readonly #timer: NodeJS.Timeout;
   readonly #unlisten: () => void;
 
   /** `onTakenAway` calls back whenever somebody may have lost a right; `log` hears why callers cannot be checked, once per kind of trouble. */
-  constructor(authenticator: Authenticator, audit: AuditLog, log: Pick<Logger, "error">, onTakenAway: (listener: () => void) => () => void) {
+  constructor(authenticator: Authenticator, audit: AuditLog, log: Pick<Logger, "error">, onTakenAway: (listener: () => void) => () => void, maxStreamsPerUser: number) {
+    this.#maxStreamsPerUser = maxStreamsPerUser;
     this.#authenticator = authenticator;
     this.#audit = audit;
     this.#log = log;
@@ -74,6 +80,20 @@ export class IdentityGuard implements Guard {
   hold(caller: Caller, end: () => void): () => void {
     const entry = this.#open.append({ caller, end });
     return () => this.#open.remove(entry);
+  }
+
+  holdStream(caller: Caller, end: () => void): () => void {
+    const { name } = caller.principal;
+    const others = this.#streams.get(name) ?? 0;
+    if (others >= this.#maxStreamsPerUser) throw new ApiError({ kind: "too_many_streams", limit: this.#maxStreamsPerUser });
+    this.#streams.set(name, others + 1);
+    const letGo = this.hold(caller, end);
+    return () => {
+      letGo();
+      const left = (this.#streams.get(name) ?? 0) - 1;
+      if (left > 0) this.#streams.set(name, left);
+      else this.#streams.delete(name);
+    };
   }
 
   stop(): void {

@@ -22,6 +22,7 @@ export type ApiOutcome =
   | { readonly kind: "unauthenticated"; readonly why: string }
   | { readonly kind: "permission_denied"; readonly why: string }
   | { readonly kind: "too_many_attempts"; readonly retryAfterMs: number }
+  | { readonly kind: "too_many_streams"; readonly limit: number }
   | { readonly kind: "identity_unavailable"; readonly why: string }
   | { readonly kind: "unknown_key"; readonly keyId: string }
   | { readonly kind: "unknown_user"; readonly userId: string }
@@ -127,6 +128,7 @@ const TABLE = {
     text: (o) => `too many failed attempts to sign in; try again in ${o.retryAfterMs} ms, with a credential that is right`,
     retryAfterMs: (o) => o.retryAfterMs,
   },
+  too_many_streams: { code: status.RESOURCE_EXHAUSTED, http: 429, text: (o) => `you have ${o.limit} streams open, which is the limit (auth.max_streams_per_user); end one first, or ask by Status` },
   identity_unavailable: {
     code: status.UNAVAILABLE,
     http: 503,
