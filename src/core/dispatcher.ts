@@ -163,6 +163,7 @@ export class Dispatcher {
       return true;
     }
     const { refusedForSize } = this.#scheduler;
+    if (refusedForSize) this.#reserver.keepRoom(ask);
     // The clock may also tell that it is too late for it; and somebody smaller may come who waits behind it.
     const healsWithTime = this.#scheduler.healsWithTime || refusedForSize || (isPromised(head.spec) && !head.late);
     if (refusedForSize) for (const next of of.behind(LOOK_AHEAD)) if (!this.#heldBy(next, nowMs) && this.#tryPlace(this.askOf(next, this.#nextAttempt(next), nowMs), freed, among, step)) return true;
@@ -216,7 +217,7 @@ export class Dispatcher {
     const { spec, estimate, avoidGpuId, acceptedAtMs, late, exclusive } = waiting;
     const { fleet, queue } = this.#state;
     const band = queue.bandOf(waiting, nowMs);
-    const spread = fleet.reservations.size > 0 ? this.#estimator.spread(spec) : 1;
+    const spread = fleet.reservations.hasWhole ? this.#estimator.spread(spec) : 1;
     const quota = this.#state.quotas.gpusOpenTo(spec);
     const room = batchRoom(this.#state.batches, fleet, this.#batchSettings, waiting, nowMs);
     return { spec, estimate, avoidGpuId, seed: seedOf(spec.requestId, attempt), acceptedAtMs, nowMs, late, gpus: wishesOf(spec).gpus, exclusive, band, spread, quota, batch: room };

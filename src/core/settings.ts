@@ -29,7 +29,10 @@ export interface HybridSettings {
   readonly fairUsers: boolean;
   /** Lengths and durations are what the likes of a request took; false: what it says itself, else a fixed guess. */
   readonly learnedEstimates: boolean;
-  /** Share of the delay caused to others that counts against a GPU; 1 counts it like one's own. */
+  /**
+   * Share of the delay caused to others that counts against a GPU; 1 counts it like one's own. All of it is too much: most of the others have
+   * time to spare, and GPUs that are fast would be shunned for what waits there.
+   */
   readonly delayWeight: number;
 }
 
@@ -160,7 +163,7 @@ export const DEFAULT_CORE_SETTINGS: CoreSettings = {
     bands: true,
     fairUsers: true,
     learnedEstimates: true,
-    delayWeight: 1,
+    delayWeight: 0.5,
   },
   exclusiveTypes: ["training", "fine-tuning"],
   preemption: { enabled: true, priorityGap: 2, minRunMs: 60_000, nodeIntervalMs: 10_000, patienceMs: 10_000 },

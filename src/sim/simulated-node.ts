@@ -118,7 +118,7 @@ export class SimulatedGpuWork {
     const job = row === undefined ? undefined : this.jobs.get(row);
     const removed = job ? this.engine.remove(job.row, nowMs) : null;
     if (!job || !removed) return null;
-    this.#forget(job);
+    this.#forget(job, nowMs);
     return { ...job, workMs: removed.workLeftMs };
   }
 
@@ -133,10 +133,10 @@ export class SimulatedGpuWork {
     return { events: this.engine.advance(nowMs), changed };
   }
 
-  /** A job has ended; true when a model went with it. */
+  /** A job has ended; true when models are other ones than before. */
   ended(job: RunningJob, nowMs: number): boolean {
-    this.#forget(job);
-    return this.#wanted.length > 0 && this.#loadWanted(nowMs);
+    const freed = this.#forget(job, nowMs);
+    return (this.#wanted.length > 0 && this.#loadWanted(nowMs)) || freed;
   }
 
   order({ modelId, action }: ModelOrder, nowMs: number): void {
@@ -198,10 +198,13 @@ export class SimulatedGpuWork {
     };
   }
 
-  #forget(job: RunningJob): void {
+  /** True when it was the last of a model on its way out: the others have its memory. */
+  #forget(job: RunningJob, nowMs: number): boolean {
     this.jobs.delete(job.row);
     this.#rows.delete(job.ref.requestId);
-    if (job.workMs === 0) this.residency.end(job.modelId);
+    const freed = job.workMs === 0 && this.residency.end(job.modelId);
+    if (freed) this.engine.retime(nowMs);
+    return freed;
   }
 
   /** Loads what was ordered as far as there is room. */

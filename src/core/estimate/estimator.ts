@@ -9,6 +9,11 @@ import { Accuracy } from "./accuracy.js";
 const GAIN = 0.1;
 /** Answer lengths scatter much more than the rest: the mean takes more outcomes. */
 const LENGTH_GAIN = 0.02;
+/**
+ * What is guessed of the length of answers counts like so many of them. The first to end are the short ones: a mean of them alone lets in
+ * far more requests than can be kept, for minutes.
+ */
+const GUESSED_OUTCOMES = 16;
 /** Outcomes before a group is believed. */
 const MIN_OUTCOMES = 3;
 /** Bound on groups; the least recently learned goes first. */
@@ -80,12 +85,19 @@ export class Estimator {
    */
   learn(spec: RequestSpec, statistics: RunStatistics, expectedMs: number = statistics.runMs): number {
     this.#accuracy.learn(spec, { expectedMs, p90Ms: expectedMs * this.spread(spec), actualMs: statistics.runMs });
-    this.#take(ofType(spec), statistics, expectedMs);
-    this.#take(ofUser(spec), statistics, expectedMs);
-    return this.#take(ofModel(spec), statistics, expectedMs);
+    const ofLikes = this.#lengthOf(ofType(spec), DEFAULT_OUTPUT_TOKENS);
+    this.#take(ofUser(spec), statistics, expectedMs, this.#lengthOf(ofModel(spec), ofLikes));
+    this.#take(ofType(spec), statistics, expectedMs, DEFAULT_OUTPUT_TOKENS);
+    return this.#take(ofModel(spec), statistics, expectedMs, ofLikes);
   }
 
-  #take(key: string, statistics: RunStatistics, placedMs: number): number {
+  /** How long the answers of a group are, known well or not; `otherwise` before the first. */
+  #lengthOf(key: string, otherwise: number): number {
+    return this.#groups.get(key)?.outputTokens || otherwise;
+  }
+
+  /** `guessedTokens`: how long its answers are taken to be before the first. */
+  #take(key: string, statistics: RunStatistics, placedMs: number, guessedTokens: number): number {
     const group = this.#groups.get(key) ?? newGroup();
     const tokens = statistics.outputTokens;
     const msPerToken = tokens > 0 ? statistics.runMs / tokens : 0;
@@ -94,14 +106,15 @@ export class Estimator {
 
     const first = 1 / (group.outcomes + 1);
     const gain = Math.max(GAIN, first);
-    const lengthGain = Math.max(LENGTH_GAIN, first);
+    const lengthGain = Math.max(LENGTH_GAIN, 1 / (group.outcomes + 1 + GUESSED_OUTCOMES));
+    if (group.outputTokens === 0 && tokens > 0) group.outputTokens = guessedTokens;
     group.outcomes += 1;
     group.runMs += (statistics.runMs - group.runMs) * gain;
     if (msPerToken > 0) group.msPerToken += (msPerToken - group.msPerToken) * (group.msPerToken === 0 ? 1 : gain);
     if (placedMs > 0) group.ratios.add(statistics.runMs / placedMs);
     // Memory must not be underestimated: up at once, down slowly.
     group.peakMemoryMib = Math.max(statistics.peakMemoryMib, group.peakMemoryMib * (1 - GAIN) + statistics.peakMemoryMib * GAIN);
-    group.inputTokens += (statistics.inputTokens - group.inputTokens) * lengthGain;
+    group.inputTokens += (statistics.inputTokens - group.inputTokens) * Math.max(LENGTH_GAIN, first);
     group.outputTokens += (tokens - group.outputTokens) * lengthGain;
     this.#groups.delete(key);
     this.#groups.set(key, group);

@@ -28,8 +28,8 @@ const MISPLACED_TIMES = 2;
 const URGENT_MS = 1e12;
 /** A model may go from a GPU only after this long: loading it was not for nothing. */
 const MIN_RESIDENCY_MS = 30_000;
-/** GPUs that load at the same time, as a share of the fleet. */
-const LOADING_SHARE = 1 / 8;
+/** GPUs that load at the same time, as a share of the fleet: a burst takes several to be caught, one after the other it is over before. */
+const LOADING_SHARE = 1 / 4;
 /** An order that nothing came of is forgotten after this long, ms; loading takes at most so long. */
 const ORDER_LOST_AFTER_MS = 300_000;
 /** Share of a GPU's memory that weights may take: the rest is for key-value caches. */

@@ -1,8 +1,9 @@
 // Keeps GPUs for the first in each band that needs more than is free at once: several GPUs, or whole ones. They run empty until it fits;
-// meanwhile they take what ends before (backfill). Without it, small work would pass by for ever. Called by the engine after each pass
-// over the queue. Decides nothing about anybody's placement: the filter `reserved` reads what is kept here.
+// meanwhile they take what ends before (backfill). For a large request of the highest priority it keeps room on one GPU. Without it,
+// small work would pass by for ever. Called by the dispatcher. Decides nothing about anybody's placement: the filter `reserved` reads what is kept here.
 import type { Fleet } from "../fleet/fleet.js";
 import type { Reservation } from "../fleet/reservations.js";
+import { dueAtMs, firstOutputDueAtMs, isPromised, type RequestSpec } from "../model/request.js";
 import type { Waiting } from "../queue/waiting-queue.js";
 import type { Ask } from "../scheduling/contract.js";
 import { teamsOf } from "../scheduling/filters/gang.js";
@@ -14,6 +15,13 @@ import { Forecast } from "./forecast.js";
 const MAX_RESERVATIONS = 4;
 /** A plan is made again this often: something else may be free sooner. */
 const PLAN_EVERY_MS = 1_000;
+
+/** Room is kept for this priority only: kept for lower ones too it helped them little and cost those below much (scenario `main`). */
+const KEPT_FOR = 5;
+/** Of the GPUs that may serve a request, this share at most is kept for the likes of it; one always may. */
+const KEPT_SHARE = 0.25;
+/** Where nothing comes free so soon, nothing need be kept, ms. */
+const LEAST_KEPT_MS = 300;
 
 /** GPUs that would be free together, and when. */
 interface Plan {
@@ -27,6 +35,8 @@ export class Reserver {
   #nextPlanMs = 0;
   /** Arrivals of such requests that the last plan knew of. */
   #seenArrivals = -1;
+  /** When room may be looked for again for who found none, ms. */
+  readonly #nextRoomMs = new WeakMap<RequestSpec, number>();
 
   constructor(state: State, scheduler: Scheduler) {
     this.#state = state;
@@ -43,7 +53,8 @@ export class Reserver {
     let letGo = false;
     for (const reservation of fleet.reservations.all()) {
       const waiting = queue.get(reservation.requestId);
-      if (waiting && !queue.isHopeless(reservation.requestId) && !queue.isHeld(waiting.spec)) continue;
+      const waits = waiting && !queue.isHopeless(reservation.requestId) && !queue.isHeld(waiting.spec);
+      if (waits && (reservation.whole || (!waiting.late && nowMs <= reservation.startAtMs))) continue;
       this.#drop(reservation);
       letGo = true;
     }
@@ -58,7 +69,7 @@ export class Reserver {
   /** One per band, highest first: who has GPUs kept for him, even when somebody has come before him since, or who is next. */
   #first(nowMs: number, askOf: (waiting: Waiting) => Ask): Ask[] {
     const { queue, fleet } = this.#state;
-    const asks = fleet.reservations.all().map(({ requestId }) => askOf(queue.get(requestId)!));
+    const asks = fleet.reservations.all().flatMap(({ requestId, whole }) => (whole ? [askOf(queue.get(requestId)!)] : []));
     const line = queue.exclusiveLine(nowMs);
     for (let place = line.pop(); place; place = line.pop()) {
       const { band, head } = place;
@@ -111,15 +122,44 @@ export class Reserver {
       this.#drop(lower);
       letGo = true;
     }
-    reservations.add({ requestId, band: ask.band, gpus: chosen.gpus, startAtMs: chosen.startAtMs });
+    reservations.add({ requestId, band: ask.band, gpus: chosen.gpus, whole: true, startAtMs: chosen.startAtMs });
     return letGo;
+  }
+
+  /**
+   * Keeps the room of a GPU for a request of the highest priority that nothing has room for now: work of lower priority, which needs less,
+   * would take each bit that comes free, until it is too late. The GPU is the one where least is missing.
+   */
+  keepRoom(ask: Ask): void {
+    const { spec, estimate, band, nowMs } = ask;
+    const { fleet } = this.#state;
+    const { reservations, work } = fleet;
+    if (band < KEPT_FOR || ask.late || !isPromised(spec) || estimate.outputTokens === undefined || ask.exclusive || reservations.of(spec.requestId)) return;
+    if (nowMs < (this.#nextRoomMs.get(spec) ?? 0)) return;
+    this.#nextRoomMs.set(spec, nowMs + LEAST_KEPT_MS);
+    const eligible = this.#scheduler.eligible(fleet, ask);
+    const { prefillMsPerToken } = work.times.of(spec.modelId);
+    const firstDueMs = firstOutputDueAtMs(spec, ask.acceptedAtMs);
+    let kept = 0;
+    let best: { readonly gpu: number; readonly missingMs: number; readonly untilMs: number } | null = null;
+    for (const gpu of eligible) {
+      if (reservations.at(gpu)) {
+        kept += 1;
+        continue;
+      }
+      const readMs = (estimate.inputTokens ?? 0) * prefillMsPerToken[work.kind[gpu]!]! * work.drag[gpu]!;
+      const untilMs = Math.min(firstDueMs - readMs, dueAtMs(spec, ask.acceptedAtMs) - estimate.durationMs);
+      const missingMs = readMs - work.slackMs[gpu]!;
+      if (untilMs >= nowMs + LEAST_KEPT_MS && (!best || missingMs < best.missingMs)) best = { gpu, missingMs, untilMs };
+    }
+    if (best && kept < Math.max(1, eligible.length * KEPT_SHARE)) reservations.add({ requestId: spec.requestId, band, gpus: [best.gpu], whole: false, startAtMs: best.untilMs });
   }
 
   /** Keeps `gpus` for a request from now on. Nobody who comes before it may have them kept. */
   claim({ spec, band, nowMs }: Ask, gpus: readonly number[]): void {
     const { reservations } = this.#state.fleet;
     for (const before of [reservations.of(spec.requestId), ...gpus.map((gpu) => reservations.at(gpu))]) if (before) this.#drop(before);
-    reservations.add({ requestId: spec.requestId, band, gpus, startAtMs: nowMs });
+    reservations.add({ requestId: spec.requestId, band, gpus, whole: true, startAtMs: nowMs });
   }
 
   #stillPossible({ gpus }: Reservation, ask: Ask): boolean {

@@ -1,4 +1,4 @@
-// A GPU of the simulation: what its prefix cache counts as read.
+// A GPU of the simulation: what its prefix cache counts as read, and what its models leave for the key-value cache.
 import { describe, expect, test } from "@jest/globals";
 import type { ModelId, RequestId } from "../../../src/core/model/ids.js";
 import { SimulatedGpuWork } from "../../../src/sim/simulated-node.js";
@@ -49,5 +49,21 @@ describe("the prefix cache of a simulated GPU", () => {
     expect([bench.ask("mistral-7b"), bench.ask("llama-3.1-8b")]).toEqual([0, 1_536]);
     bench.breakDown();
     expect(bench.ask("llama-3.1-8b")).toBe(0);
+  });
+});
+
+describe("the key-value cache of a simulated GPU", () => {
+  test("grows as soon as a model that was ordered to go has ended its last request, also for those that run", () => {
+    const gpu = new SimulatedGpuWork({ gpuId: "g", kind: "A100-80GB", slowdown: 1, types: [], models: MODELS, loaded: MODELS, prefixCacheTokens: 0, loadSpeed: 1 });
+    const begin = (row: number, modelId: string): boolean =>
+      gpu.begin({ ref: { requestId: `r${row}` as RequestId, attempt: 1 }, row, modelId, inputTokens: 10_000, outputTokens: 1_000, prefixHashes: [], workMs: 0 }, 0, { cached: () => undefined, firstOutput: () => undefined });
+    expect([begin(1, "llama-3.1-8b"), begin(2, "mistral-7b")]).toEqual([true, true]);
+    gpu.advance(5_000);
+    gpu.order({ runner: "simulated-g", modelId: "mistral-7b" as ModelId, action: "unload" }, 5_000);
+    const [useBefore, roomBefore] = [gpu.engine.kvUse, gpu.residency.kvMib];
+    expect(gpu.ended(gpu.jobs.get(2)!, 5_000)).toBe(true);
+    expect(gpu.residency.kvMib).toBeGreaterThan(1.2 * roomBefore);
+    // The same tokens in a larger cache.
+    expect(gpu.engine.kvUse / useBefore).toBeCloseTo(roomBefore / gpu.residency.kvMib, 1);
   });
 });

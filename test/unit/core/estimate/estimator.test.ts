@@ -61,10 +61,31 @@ describe("an estimate", () => {
   });
 
   test("of an answer to a model that nobody has used is as long as those of others", () => {
-    const estimator = taught(...Array.from({ length: 3 }, () => ({ inputTokens: 50, outputTokens: 700 })));
-    expect(estimator.estimate(spec("r", { model: "new", requirements: { inputTokens: 40 } })).outputTokens).toBe(700);
+    const estimator = taught(...Array.from({ length: 300 }, () => ({ inputTokens: 50, outputTokens: 700 })));
+    const { outputTokens } = estimator.estimate(spec("r", { model: "new", requirements: { inputTokens: 40 } }));
+    expect(outputTokens).toBeGreaterThan(690);
     // Whether its work is measured in tokens at all is not known.
     expect(estimator.estimate(spec("r", { model: "new" })).outputTokens).toBeUndefined();
+  });
+
+  test("of an answer is not as short as the first that end: those are the short ones, and what was guessed counts like sixteen", () => {
+    const first = Array.from({ length: 4 }, () => ({ inputTokens: 50, outputTokens: 10 }));
+    // 200 is the guess where nothing is known.
+    expect(taught(...first).estimate(spec("r")).outputTokens).toBe(Math.round((16 * 200 + 4 * 10) / 20));
+    const settled = Array.from({ length: 400 }, () => ({ inputTokens: 50, outputTokens: 10 }));
+    expect(taught(...settled).estimate(spec("r")).outputTokens).toBe(10);
+  });
+
+  test("of an answer to one user begins with what is known of the model", () => {
+    const estimator = new Estimator();
+    const answers = (user: string, outputTokens: number, count: number): void => {
+      for (let turn = 0; turn < count; turn += 1) estimator.learn(spec("r", { userId: user as UserId }), ran({ runMs: 1_000, inputTokens: 50, outputTokens }));
+    };
+    answers("ann", 1_000, 400);
+    answers("bob", 900, 3);
+    const { outputTokens = 0 } = estimator.estimate(spec("r", { userId: "bob" as UserId }));
+    expect(outputTokens).toBeGreaterThan(950);
+    expect(outputTokens).toBeLessThan(1_000);
   });
 
   test("follows a lasting change, a tenth of the way each time", () => {

@@ -257,7 +257,7 @@ describe("the last copy of a model in demand", () => {
 
 describe("moves", () => {
   test("are one at a time, and few at once for the size of the fleet", () => {
-    for (const [gpus, most] of [[4, 1], [32, 4]] as const) {
+    for (const [gpus, most] of [[4, 1], [32, 8]] as const) {
       const yard = new Yard({ weights: { a: SMALL }, loaded: [["a"], ...Array.from({ length: gpus - 1 }, () => [])], loadMs: 20_000 });
       let before = 0;
       yard.run(100, { a: 200 }, () => {

@@ -1,7 +1,7 @@
 // GPUs that are kept for work that needs more than is free at once, through the engine: who gets them kept, who may use them meanwhile,
 // and when they are let go.
 import { describe, expect, test } from "@jest/globals";
-import type { Priority } from "../../../../src/core/model/request.js";
+import type { Priority, Wishes } from "../../../../src/core/model/request.js";
 import { inventory, nodeId, gpuId, sample, told, wishes, World } from "../build.js";
 
 /** Work of a known length that shares its GPU with others. */
@@ -111,5 +111,65 @@ describe("the first in a band that needs more than is free", () => {
     world.pass(11_000);
     world.submit("after", takes(60_000, 5, "a1"));
     expect(world.request("after").phase).toBe("queued");
+  });
+});
+
+describe("a large request of the highest priority", () => {
+  const promised = (priority: Priority, inputTokens: number, over: Partial<Wishes> = {}) => ({ priority, requirements: { inputTokens, outputTokens: 100 }, wishes: wishes({ firstOutputMs: 20_000, totalMs: 60_000, whenLate: "demote", ...over }) });
+
+  /** One GPU with room for 10,000 tokens, of which the first three requests take 9,300. */
+  function fullWorld(): World {
+    const world = new World({ strategy: "hybrid" });
+    world.connect("a", ["a0"]);
+    world.engine.state.fleet.work.kvCapacityTokens[0] = 10_000;
+    for (const id of ["one", "two", "three"]) world.submit(id, promised(3, 3_000));
+    // By then it is known that the model's callers were promised something: caches are not overbooked.
+    world.pass(1_000);
+    return world;
+  }
+
+  test("has room kept: what is smaller and less urgent does not take what comes free, what is as urgent does", () => {
+    const world = fullWorld();
+    world.submit("large", promised(5, 6_000));
+    world.submit("small", promised(4, 1_000));
+    expect(told(world.end("one"))).toEqual(["acknowledge one#1 on a"]);
+    expect(world.engine.explain(world.request("small").spec, world.nowMs).filters.at(-1)).toMatchObject({ filter: "reserved", removed: 1 });
+    world.submit("urgent", { ...promised(5, 500), model: "other" });
+    expect(world.request("urgent").phase).toBe("placed");
+    world.end("urgent");
+    expect(told(world.end("two"))).toContain("dispatch large#1 to a0");
+    expect(kept(world)).toEqual({});
+  });
+
+  test("has none kept when it is of lower priority: those below would lose more than it gains", () => {
+    const world = fullWorld();
+    world.submit("large", promised(4, 6_000));
+    world.submit("small", promised(3, 1_000));
+    expect(told(world.end("one"))).toContain("dispatch small#1 to a0");
+  });
+
+  test("has none kept any more when it cannot be in time with it, nor when it is cancelled", () => {
+    const world = fullWorld();
+    world.submit("large", promised(5, 6_000, { firstOutputMs: 3_000 }));
+    world.submit("small", promised(4, 1_000));
+    world.end("one");
+    expect(Object.keys(kept(world))).toEqual(["large"]);
+    world.pass(3_000);
+    expect([kept(world), world.request("small").phase]).toEqual([{}, "placed"]);
+    world.submit("larger", promised(5, 8_000));
+    world.submit("smaller", promised(4, 1_000));
+    world.end("small");
+    expect(world.request("smaller").phase).toBe("queued");
+    expect(told(world.cancel("larger"))).toEqual(["dispatch smaller#1 to a0"]);
+  });
+
+  test("leaves three GPUs of four to others, however many wait", () => {
+    const world = new World({ strategy: "hybrid" });
+    world.connect("a", ["a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7"]);
+    for (let gpu = 0; gpu < 8; gpu += 1) world.engine.state.fleet.work.kvCapacityTokens[gpu] = 10_000;
+    for (let gpu = 0; gpu < 8; gpu += 1) world.submit(`on-a${gpu}`, { ...promised(3, 9_000), gpu: `a${gpu}` });
+    world.pass(1_000);
+    for (let turn = 0; turn < 6; turn += 1) world.submit(`large-${turn}`, { ...promised(5, 5_000), model: `m${turn}` });
+    expect(Object.keys(kept(world))).toEqual(["large-0", "large-1"]);
   });
 });

@@ -165,7 +165,7 @@ describe("reserved", () => {
   const filter = reserved();
   const fleet = fleetOf([inventory("g0"), inventory("g1")]);
   const now = 1_000_000;
-  fleet.reservations.add({ requestId: requestId("large"), band: 3, gpus: [1], startAtMs: now + 10_000 });
+  fleet.reservations.add({ requestId: requestId("large"), band: 3, gpus: [1], whole: true, startAtMs: now + 10_000 });
   const render = (durationMs: number, over: Partial<Ask> = {}): Ask => ({ ...ask({ nowMs: now }), estimate: estimate({ durationMs }), ...over });
 
   test.each<[string, Ask, number[]]>([
@@ -179,6 +179,17 @@ describe("reserved", () => {
     ["not a long one", render(1, { estimate: estimate({ durationMs: 1, inputTokens: 100, outputTokens: 5_000 }) }), [0]],
   ])("lets through %s", (_, wanted, expected) => {
     expect(kept(filter, fleet, wanted)).toEqual(expected);
+  });
+
+  test.each<[string, Ask, number[]]>([
+    ["what comes before in line", render(1, { band: 5 }), [0, 1]],
+    ["what comes as early", render(1, { band: 4 }), [0, 1]],
+    ["not what comes after, however short", render(1, { band: 3 }), [0]],
+    ["whom it is kept for", render(60_000, { band: 3, spec: spec("large") }), [0, 1]],
+  ])("lets through %s, where room is kept", (_, wanted, expected) => {
+    const roomy = fleetOf([inventory("g0"), inventory("g1")]);
+    roomy.reservations.add({ requestId: requestId("large"), band: 4, gpus: [1], whole: false, startAtMs: now + 10_000 });
+    expect(kept(filter, roomy, wanted)).toEqual(expected);
   });
 
   test("has nothing against anybody once nothing is kept", () => {
