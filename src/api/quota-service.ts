@@ -27,7 +27,7 @@ const DEFAULT_PAGE_SIZE = 100;
 const MINUTE_MS = 60_000;
 
 /** The handlers of QuotaService over `quotas`; what was set is told to `audit`. Everybody sees his own and his team's, admins and readers all. */
-export function createQuotaService(quotas: QuotaPort, audit: Pick<Audit, "record">, validate: Validate = createValidation()): ServiceHandlers<typeof QuotaService> {
+export function createQuotaService(quotas: QuotaPort, audit: Audit, validate: Validate = createValidation()): ServiceHandlers<typeof QuotaService> {
   return {
     getQuota(request, caller) {
       validate(GetQuotaRequestSchema, request);
@@ -44,6 +44,7 @@ export function createQuotaService(quotas: QuotaPort, audit: Pick<Audit, "record
       const { reset, reason } = request;
       const override = request.limits ? overrideOf(request.limits, subject) : {};
       const quota = await quotas.setQuota({ ...subject, override, reset, by: caller.principal.name, reason });
+      if ("kind" in quota) throw new ApiError(quota);
       await audit.record(caller, { act: "set quota", subject: `${subject.subject}:${subject.subjectId}`, why: reason });
       return create(SetQuotaResponseSchema, { quota: quotaMessage(quota) });
     },

@@ -1,13 +1,12 @@
 // `gpu-router agent`: the options of the agent of one GPU node. What it does is in run-agent.ts, loaded only when it is asked for.
-import { Option, type Command } from "commander";
-import { duration } from "./option-parsers.js";
+import type { Command } from "commander";
+import { grace } from "./option-parsers.js";
 
 export interface AgentOptions {
   readonly config?: string;
   readonly router?: string;
   readonly nodeId?: string;
   readonly check?: true;
-  /** Milliseconds. */
   readonly grace: number;
 }
 
@@ -20,7 +19,7 @@ export function registerAgent(program: Command): void {
     .option("--router <address>", "host:port of the router (default: $GPU_ROUTER_ADDRESS, the configuration, 127.0.0.1:50051)")
     .option("--node-id <name>", "name of this node (default: $GPU_ROUTER_NODE_ID, the configuration, the host's name)")
     .option("--check", "say whether the configuration can be used, and end")
-    .addOption(new Option("--grace <time>", "how long running work may take when stopping").argParser(duration).default(30_000, "30s"))
+    .option("--grace <seconds>", "how long running work may take when stopping", grace, 30)
     .addHelpText(
       "after",
       `

@@ -16,10 +16,11 @@ import { readVaultKey } from "../journal/vault-key.js";
 import { openIdentity } from "../router/identity.js";
 import { CliFailure, usable } from "./failure.js";
 
-export type FolderIdentity = Omit<IdentityClient, "close"> & { close(): Promise<void> };
+/** Closed with a wait. */
+export type FolderClient = Omit<IdentityClient, "close"> & { close(): void | Promise<void> };
 
 /** The service itself over the folder, with its lock held. */
-export async function openFolder(directory: string, configFile: string | undefined, env: NodeJS.ProcessEnv): Promise<FolderIdentity> {
+export async function openFolder(directory: string, configFile: string | undefined, env: NodeJS.ProcessEnv): Promise<FolderClient> {
   // Who may call is not asked here: of the rest only defaults count.
   const { auth, encryptionKeyFile } = usable(() => loadRouterConfig(configFile, env));
   const key = readVaultKey(encryptionKeyFile);

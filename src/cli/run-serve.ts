@@ -18,7 +18,7 @@ export async function runServe(options: ServeOptions): Promise<void> {
   }
   const log = pino({ level: config.logLevel, timestamp: pino.stdTimeFunctions.isoTime, base: { name: "gpu-router" } });
   const daemon = await startDaemon(config, packageVersion(), log, exitOnJournalFailure((text) => process.stderr.write(text)));
-  const stopped = untilStopped(() => daemon.stop(options.grace), (text) => log.info(text));
+  const stopped = untilStopped(() => daemon.stop(options.grace * 1000), (text) => log.info(text));
   log.info({ grpc: daemon.grpcAddress, http: daemon.httpAddress, epoch: daemon.epoch, data: config.dataDirectory }, "listening");
   await stopped;
   log.info("stopped");

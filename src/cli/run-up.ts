@@ -26,7 +26,7 @@ export async function runUp(options: UpOptions): Promise<void> {
   // Signals are listened to before anybody is told that there is something to stop.
   const stopped = untilStopped(
     async () => {
-      await started.agent.stop(options.grace);
+      await started.agent.stop(options.grace * 1000);
       await daemon.stop(1_000);
     },
     (text) => process.stderr.write(`${text}\n`),

@@ -1,6 +1,6 @@
 // `gpu-router serve`: the options of the router alone. What it does is in run-serve.ts, loaded only when it is asked for.
-import { Option, type Command } from "commander";
-import { duration, wholeNumber } from "./option-parsers.js";
+import type { Command } from "commander";
+import { grace, port } from "./option-parsers.js";
 
 export interface ServeOptions {
   readonly config?: string;
@@ -10,7 +10,6 @@ export interface ServeOptions {
   readonly record?: string;
   readonly hashUsers?: true;
   readonly check?: true;
-  /** Milliseconds. */
   readonly grace: number;
 }
 
@@ -21,12 +20,12 @@ export function registerServe(program: Command): void {
     .description("Run the router alone; agents connect to it")
     .option("-c, --config <file>", "configuration (default: $CONFIG_PATH, else config.yaml where there is one)")
     .option("--data <folder>", "where the journal lies (default: as configured, else data)")
-    .option("--grpc-port <port>", "gRPC port (default: as configured, else 50051; 0: any that is free)", wholeNumber(0, 65_535))
-    .option("--http-port <port>", "HTTP port (default: as configured, else 8000; 0: any that is free)", wholeNumber(0, 65_535))
+    .option("--grpc-port <port>", "gRPC port (default: as configured, else 50051; 0: any that is free)", port)
+    .option("--http-port <port>", "HTTP port (default: as configured, else 8000; 0: any that is free)", port)
     .option("--record <file>", "record what comes and what is decided, without payloads, for `gpu-router whatif`")
     .option("--hash-users", "record users and sessions under other names")
     .option("--check", "say whether the configuration can be used, and end")
-    .addOption(new Option("--grace <time>", "how long calls under way may take when stopping").argParser(duration).default(5_000, "5s"))
+    .option("--grace <seconds>", "how long calls under way may take when stopping", grace, 5)
     .addHelpText(
       "after",
       `

@@ -1,6 +1,6 @@
 // `gpu-router up`: the options of router and agent in one process. What it does is in run-up.ts, loaded only when it is asked for.
-import { Option, type Command } from "commander";
-import { duration, wholeNumber } from "./option-parsers.js";
+import type { Command } from "commander";
+import { grace, port, wholeNumber } from "./option-parsers.js";
 
 export interface UpOptions {
   readonly config?: string;
@@ -12,7 +12,6 @@ export interface UpOptions {
   readonly hashUsers?: true;
   readonly simulate?: number;
   readonly json?: true;
-  /** Milliseconds. */
   readonly grace: number;
 }
 
@@ -24,13 +23,13 @@ export function registerUp(program: Command): void {
     .option("-c, --config <file>", "the router's configuration (default: $CONFIG_PATH, else config.yaml where there is one)")
     .option("--agent-config <file>", "the agent's configuration; see deploy/agent.example.yaml")
     .option("--data <folder>", "where the journal lies (default: as configured, else data)")
-    .option("--grpc-port <port>", "gRPC port (default: as configured, else 50051; 0: any that is free)", wholeNumber(0, 65_535))
-    .option("--http-port <port>", "HTTP port (default: as configured, else 8000; 0: any that is free)", wholeNumber(0, 65_535))
+    .option("--grpc-port <port>", "gRPC port (default: as configured, else 50051; 0: any that is free)", port)
+    .option("--http-port <port>", "HTTP port (default: as configured, else 8000; 0: any that is free)", port)
     .option("--record <file>", "record what comes and what is decided, without payloads, for `gpu-router whatif`")
     .option("--hash-users", "record users and sessions under other names")
-    .option("--simulate <gpus>", "use this many simulated GPUs, whatever the machine has", wholeNumber(1, 1_024))
+    .option("--simulate <gpus>", "use this many simulated GPUs, whatever the machine has", wholeNumber(1, 1024))
     .option("--json", "one JSON line when ready instead of text")
-    .addOption(new Option("--grace <time>", "how long running work may take when stopping").argParser(duration).default(30_000, "30s"))
+    .option("--grace <seconds>", "how long running work may take when stopping", grace, 30)
     .addHelpText(
       "after",
       `
