@@ -5,7 +5,6 @@ import type { Command } from "commander";
 import { ListAuditResponseSchema, type AuditEntry } from "../../gen/gpurouter/v1/identity_pb.js";
 import { ExitCode } from "./failure.js";
 import { identityCommand, withIdentity, type IdentityOptions, type IdentitySession } from "./identity-command.js";
-import { jsonDocument } from "./json-output.js";
 import { wholeNumber } from "./option-parsers.js";
 import { printable, timeText } from "./quantity-text.js";
 import { CALL_DEADLINE_MS, type CommandContext } from "./router-command.js";
@@ -35,8 +34,8 @@ Examples:
     .action(async (options: AuditOptions) => {
       await withIdentity(context, options, async (session) => {
         const page = await auditPages(session, options.limit);
-        const { json, style, terminal } = session;
-        await write(terminal.stdout, json ? jsonDocument(ListAuditResponseSchema, page) : page.entries.length === 0 ? "Nothing yet.\n" : auditTable(page.entries, style));
+        const { json, print, style, terminal } = session;
+        await print(ListAuditResponseSchema, page, () => (page.entries.length === 0 ? "Nothing yet.\n" : auditTable(page.entries, style)));
         if (!json && page.nextPageToken !== "") await write(terminal.stderr, `There is more: raise --limit above ${options.limit}.\n`);
         return ExitCode.ok;
       });

@@ -4,7 +4,6 @@ import { InvalidArgumentError, type Command } from "commander";
 
 import { ListResponseSchema, RequestState, type RequestInfo } from "../../gen/gpurouter/v1/router_pb.js";
 import { ExitCode } from "./failure.js";
-import { jsonDocument } from "./json-output.js";
 import { wholeNumber } from "./option-parsers.js";
 import { durationText, printable, timeText } from "./quantity-text.js";
 import { errorText, gpusText, stateText } from "./request-text.js";
@@ -38,13 +37,9 @@ Examples:
     .action(async (options: ListOptions) => {
       await withRouter(context, options, async (session) => {
         const page = await listPages(session, options);
-        const { json, style, terminal } = session;
-        if (json) {
-          await write(terminal.stdout, jsonDocument(ListResponseSchema, page));
-          return ExitCode.ok;
-        }
-        await write(terminal.stdout, page.requests.length === 0 ? "No requests.\n" : listTable(page.requests, style));
-        if (page.nextPageToken !== "") await write(terminal.stderr, `There are more: raise --limit above ${options.limit}.\n`);
+        const { json, print, style, terminal } = session;
+        await print(ListResponseSchema, page, () => (page.requests.length === 0 ? "No requests.\n" : listTable(page.requests, style)));
+        if (!json && page.nextPageToken !== "") await write(terminal.stderr, `There are more: raise --limit above ${options.limit}.\n`);
         return ExitCode.ok;
       });
     });

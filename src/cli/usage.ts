@@ -4,7 +4,6 @@ import type { Command } from "commander";
 
 import { ListUsageResponseSchema, type Usage } from "../../gen/gpurouter/v1/quota_pb.js";
 import { ExitCode } from "./failure.js";
-import { jsonDocument } from "./json-output.js";
 import { wholeNumber } from "./option-parsers.js";
 import { durationText, printable, timeText } from "./quantity-text.js";
 import { CALL_DEADLINE_MS, routerCommand, withRouter, type CommandContext, type RouterOptions, type RouterSession } from "./router-command.js";
@@ -36,13 +35,9 @@ Examples:
     .action(async (options: UsageOptions) => {
       await withRouter(context, options, async (session) => {
         const all = await usagePages(session, options);
-        const { json, style, terminal } = session;
-        if (json) {
-          await write(terminal.stdout, jsonDocument(ListUsageResponseSchema, all));
-          return ExitCode.ok;
-        }
-        await write(terminal.stdout, all.users.length === 0 ? "No requests yet.\n" : usageTable(all.users, style));
-        if (all.nextPageToken !== "") await write(terminal.stderr, `There are more: raise --limit above ${options.limit}.\n`);
+        const { json, print, style, terminal } = session;
+        await print(ListUsageResponseSchema, all, () => (all.users.length === 0 ? "No requests yet.\n" : usageTable(all.users, style)));
+        if (!json && all.nextPageToken !== "") await write(terminal.stderr, `There are more: raise --limit above ${options.limit}.\n`);
         return ExitCode.ok;
       });
     });
