@@ -167,12 +167,13 @@ export class Agent {
       this.#look();
       this.#flushSoon();
     }
-    const { start, stop, orders, restarts, tell } = this.#session.received(message, now);
+    const { start, stop, orders, restarts, lateRestarts, tell } = this.#session.received(message, now);
     for (const runner of this.#options.runners) runner.leaseUntil?.(this.#session.leaseUntilMs);
     for (const event of tell) this.#push(event);
     for (const ref of stop) this.#aborts.get(attemptKey(ref))?.abort();
     for (const order of orders) obeyModelOrder(order, this.#runnerByName, this.#options.log);
-    for (const order of restarts) this.#restarts.order(order);
+    for (const order of restarts) this.#restarts.order(order, false);
+    for (const order of lateRestarts) this.#restarts.order(order, true);
     for (const dispatch of start) void this.#run(dispatch);
   }
 

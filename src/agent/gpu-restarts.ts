@@ -51,7 +51,8 @@ export class GpuRestarts {
     this.#toTell = [...this.#ended.values()];
   }
 
-  order({ restartId, gpuId }: RestartOrder): void {
+  /** One that came late, when the lease of the node had run out, is not begun. */
+  order({ restartId, gpuId }: RestartOrder, isLate: boolean): void {
     if (this.#running.has(restartId)) return;
     const known = this.#ended.get(restartId);
     if (known) {
@@ -61,6 +62,7 @@ export class GpuRestarts {
     }
     const index = this.#gpus.findIndex((gpu) => gpu.gpuId === gpuId || gpu.parentGpuId === gpuId);
     if (!this.#restartGpu) this.#report(restartId, gpuId, RestartOutcome.REFUSED, "The agent has no gpu_restart_command: the operator of the node has to configure one.");
+    else if (isLate) this.#report(restartId, gpuId, RestartOutcome.REFUSED, "The order came when the lease of the node had run out: ask again.");
     else if (index < 0) this.#report(restartId, gpuId, RestartOutcome.REFUSED, `This node has no GPU ${gpuId}.`);
     else void this.#run(this.#restartGpu, restartId, gpuId, index);
   }

@@ -53,7 +53,7 @@ const ADMINISTRATION: ServiceAccess<typeof AdminService> = {
   retryCallback: ADMIN,
 };
 
-const QUOTA: ServiceAccess<typeof QuotaService> = { getQuota: SEES, listUsage: SEES, setQuota: ADMIN, listQuotas: ADMIN };
+const QUOTA: ServiceAccess<typeof QuotaService> = { getQuota: SEES, listUsage: SEES, setQuota: ADMIN, listQuotas: ["reader", "admin"] };
 
 const AGENT: ServiceAccess<typeof AgentService> = { connect: ["agent"] };
 const HEALTH: ServiceAccess<typeof Health> = { check: "open", list: "open", watch: "open" };

@@ -75,7 +75,7 @@ async function* stream(
   try {
     const caller = callerIn(context);
     pass = gate.enter(admission(context.method), end);
-    letGo = guard.hold(caller, () => expelled.abort());
+    letGo = guard.holdStream(caller, () => expelled.abort());
     yield* start(request, AbortSignal.any([context.signal, drained.signal, expelled.signal]), caller);
     context.signal.throwIfAborted();
     if (drained.signal.aborted) throw new ApiError({ kind: "draining" });

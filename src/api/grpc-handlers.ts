@@ -126,7 +126,7 @@ async function respond(
   try {
     const caller = callerOf(call);
     pass = gate.enter(admission(method), end);
-    letGo = guard.hold(caller, () => {
+    letGo = guard.holdStream(caller, () => {
       expelled = true;
       abort.abort();
     });

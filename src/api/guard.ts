@@ -14,6 +14,8 @@ export interface Caller extends Actor {
   isGood(): boolean;
   /** Writes to the audit log that he was refused what is another's. */
   refused(what: string, why: string): void;
+  /** Writes to the audit log what he did with what is another's. Resolves when it is on the disk. */
+  did(act: string, subject: string, why: string): Promise<void>;
 }
 
 export interface Guard {
@@ -23,14 +25,16 @@ export interface Guard {
   admit(access: Access, what: string, presented: Presented): Caller | Promise<Caller>;
   /** Calls `end` when an open call must not go on; the returned function lets go. */
   hold(caller: Caller, end: () => void): () => void;
+  /** The same for a stream of a user, who may have so many open. Throws ApiError for one too many. */
+  holdStream(caller: Caller, end: () => void): () => void;
 }
 
 /** Everybody, as long as there is no identity: for servers on loopback. */
-export const LOCAL_CALLER: Caller = { principal: LOCAL_ADMIN, address: "", isGood: () => true, refused: () => {} };
+export const LOCAL_CALLER: Caller = { principal: LOCAL_ADMIN, address: "", isGood: () => true, refused: () => {}, did: async () => {} };
 const UNKNOWN_CALLER: Caller = { ...LOCAL_CALLER, principal: NOBODY };
 
 /** Of a server without identity: everybody may do everything. */
-export const OPEN_GUARD: Guard = { on: false, admit: () => LOCAL_CALLER, hold: () => () => {} };
+export const OPEN_GUARD: Guard = { on: false, admit: () => LOCAL_CALLER, hold: () => () => {}, holdStream: () => () => {} };
 
 /** How often open calls are looked at for credentials that have expired. */
 const LOOK_EVERY_MS = 5_000;
@@ -46,11 +50,15 @@ export class IdentityGuard implements Guard {
   readonly #log: Pick<Logger, "error">;
   #lastTrouble = "";
   readonly #open = new LinkedList<OpenCall>();
+  readonly #maxStreamsPerUser: number;
+  /** Open streams by user. */
+  readonly #streams = new Map<string, number>();
   readonly #timer: NodeJS.Timeout;
   readonly #unlisten: () => void;
 
   /** `onTakenAway` calls back whenever somebody may have lost a right; `log` hears why callers cannot be checked, once per kind of trouble. */
-  constructor(authenticator: Authenticator, audit: AuditLog, log: Pick<Logger, "error">, onTakenAway: (listener: () => void) => () => void) {
+  constructor(authenticator: Authenticator, audit: AuditLog, log: Pick<Logger, "error">, onTakenAway: (listener: () => void) => () => void, maxStreamsPerUser: number) {
+    this.#maxStreamsPerUser = maxStreamsPerUser;
     this.#authenticator = authenticator;
     this.#audit = audit;
     this.#log = log;
@@ -72,6 +80,20 @@ export class IdentityGuard implements Guard {
   hold(caller: Caller, end: () => void): () => void {
     const entry = this.#open.append({ caller, end });
     return () => this.#open.remove(entry);
+  }
+
+  holdStream(caller: Caller, end: () => void): () => void {
+    const { name } = caller.principal;
+    const others = this.#streams.get(name) ?? 0;
+    if (others >= this.#maxStreamsPerUser) throw new ApiError({ kind: "too_many_streams", limit: this.#maxStreamsPerUser });
+    this.#streams.set(name, others + 1);
+    const letGo = this.hold(caller, end);
+    return () => {
+      letGo();
+      const left = (this.#streams.get(name) ?? 0) - 1;
+      if (left > 0) this.#streams.set(name, left);
+      else this.#streams.delete(name);
+    };
   }
 
   stop(): void {
@@ -120,5 +142,9 @@ class KnownCaller implements Caller {
 
   refused(what: string, why: string): void {
     this.#audit.note(this, { act: "call", subject: what, why, outcome: "refused" });
+  }
+
+  did(act: string, subject: string, why: string): Promise<void> {
+    return this.#audit.record(this, { act, subject, why });
   }
 }

@@ -5,6 +5,7 @@ import { violationsToProto, type Violation } from "@bufbuild/protovalidate";
 import type { Violations } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { pathToString } from "@bufbuild/protobuf/reflect";
 import { overLimitText, type OverLimit } from "../core/model/quota.js";
+import type { QuotasFull } from "./quota-port.js";
 import type { RouteOutcome } from "./router-port.js";
 
 /** What can come of a call before or beside the router's own answer. */
@@ -21,11 +22,13 @@ export type ApiOutcome =
   | { readonly kind: "unauthenticated"; readonly why: string }
   | { readonly kind: "permission_denied"; readonly why: string }
   | { readonly kind: "too_many_attempts"; readonly retryAfterMs: number }
+  | { readonly kind: "too_many_streams"; readonly limit: number }
   | { readonly kind: "identity_unavailable"; readonly why: string }
   | { readonly kind: "unknown_key"; readonly keyId: string }
   | { readonly kind: "unknown_user"; readonly userId: string }
   | { readonly kind: "first_not_admin" }
   | { readonly kind: "book_full"; readonly what: "keys" | "users"; readonly limit: number }
+  | QuotasFull
   | { readonly kind: "internal" };
 
 /** Everything that the table maps. */
@@ -125,6 +128,7 @@ const TABLE = {
     text: (o) => `too many failed attempts to sign in; try again in ${o.retryAfterMs} ms, with a credential that is right`,
     retryAfterMs: (o) => o.retryAfterMs,
   },
+  too_many_streams: { code: status.RESOURCE_EXHAUSTED, http: 429, text: (o) => `you have ${o.limit} streams open, which is the limit (auth.max_streams_per_user); end one first, or ask by Status` },
   identity_unavailable: {
     code: status.UNAVAILABLE,
     http: 503,
@@ -139,6 +143,14 @@ const TABLE = {
     text: () => "the first key or user must have role admin, or nobody could make another",
   },
   book_full: { code: status.RESOURCE_EXHAUSTED, http: 429, text: (o) => `there are ${o.limit} ${o.what} already, which is the limit` },
+  quotas_full: {
+    code: status.RESOURCE_EXHAUSTED,
+    http: 429,
+    text: (o) =>
+      o.what === "quotas"
+        ? `${o.limit} users and teams have a quota of their own already, which is the limit (user_quota_manager.max_quotas); take one back first: ListQuotas shows them, SetQuota with reset and no limits forgets one`
+        : `the quota would name more than ${o.limit} models; set it with reset, and those that still count`,
+  },
   internal: { code: status.INTERNAL, http: 500, text: () => "internal error; the router's log has the cause" },
 } satisfies { readonly [K in Outcome["kind"]]: Row<Extract<Outcome, { kind: K }>> };
 

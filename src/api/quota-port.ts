@@ -48,6 +48,13 @@ export interface QuotaChange extends QuotaSubject {
   readonly reason: string;
 }
 
+/** Why nothing was set: as many users and teams have something set of their own, or one of them for as many models, as may. */
+export interface QuotasFull {
+  readonly kind: "quotas_full";
+  readonly what: "quotas" | "models";
+  readonly limit: number;
+}
+
 export interface QuotaPage<T> {
   readonly items: readonly T[];
   /** Name of the last one, to go on after it; "" when there is no more. */
@@ -58,7 +65,7 @@ export interface QuotaPort {
   /** Of somebody who was never seen: the defaults. */
   quota(subject: QuotaSubject): QuotaView;
   /** Resolves when it is durable. */
-  setQuota(change: QuotaChange): Promise<QuotaView>;
+  setQuota(change: QuotaChange): Promise<QuotaView | QuotasFull>;
   /** Those that were set: teams, then users, each by name. `after` is a `lastName`, "" for the first page. */
   quotas(after: string, atMost: number): QuotaPage<QuotaView>;
   /** By name; `after` as above. Only of `userId` unless it is "". */

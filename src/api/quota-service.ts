@@ -44,6 +44,7 @@ export function createQuotaService(quotas: QuotaPort, audit: Audit, validate: Va
       const { reset, reason } = request;
       const override = request.limits ? overrideOf(request.limits, subject) : {};
       const quota = await quotas.setQuota({ ...subject, override, reset, by: caller.principal.name, reason });
+      if ("kind" in quota) throw new ApiError(quota);
       await audit.record(caller, { act: "set quota", subject: `${subject.subject}:${subject.subjectId}`, why: reason });
       return create(SetQuotaResponseSchema, { quota: quotaMessage(quota) });
     },

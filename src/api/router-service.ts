@@ -86,7 +86,12 @@ export function createRouterService(router: RouterPort, now: () => number = Date
 
     async cancel(request, caller) {
       validate(CancelRequestSchema, request, cancelRequestRule);
-      const view = found(await router.cancel(own(request.requestId, caller), request.reason), request.requestId);
+      const id = own(request.requestId, caller);
+      const { name, via } = caller.principal;
+      const others = via !== "local" && router.owner(id) !== name;
+      const view = found(await router.cancel(id, request.reason), request.requestId);
+      // An admin, who may.
+      if (others) await caller.did("cancel request", id, request.reason);
       return create(CancelResponseSchema, { request: requestInfo(view, now()) });
     },
 

@@ -43,8 +43,11 @@ export class AttemptThrottle {
     putLast(this.#sources, name, source, MAX_SOURCES);
   }
 
-  #left({ failures, atMs }: Source): number {
-    return Math.max(0, failures - (this.#now() - atMs) / FORGET_ONE_MS);
+  #left(source: Source): number {
+    const now = this.#now();
+    // A clock that was set back makes nobody wait until it is there again.
+    if (now < source.atMs) source.atMs = now;
+    return Math.max(0, source.failures - (now - source.atMs) / FORGET_ONE_MS);
   }
 }
 

@@ -75,6 +75,8 @@ export class AuditLog implements Audit {
   /** Something that nobody waits for: a refusal, a key from a new address. Dropped and counted beyond the rate. */
   note(actor: Actor, fact: AuditFact): void {
     const now = this.#now();
+    // A clock that was set back silences nobody until it is there again.
+    if (now < this.#roomAtMs) this.#roomAtMs = now;
     const gained = Math.floor((now - this.#roomAtMs) / REFUSAL_INTERVAL_MS);
     if (gained > 0) {
       this.#room = Math.min(REFUSAL_BURST, this.#room + gained);

@@ -42,10 +42,16 @@ export function standingText(request: RequestInfo, style: Style): string {
     case RequestState.PROCESSING:
       return `${state}${on}${request.attempts > 1 ? `, attempt ${request.attempts}` : ""}`;
     case RequestState.FAILED:
-      return `${state}${on} after ${durationText(Number(request.durationMs))}: ${errorText(request)}`;
+      return `${state}${on} ${ranText(request)}: ${errorText(request)}`;
     default:
-      return `${state}${on} after ${durationText(Number(request.durationMs))}`;
+      return `${state}${on} ${ranText(request)}`;
   }
+}
+
+/** How long one that has ended ran, or that it, or its last attempt, never began to. */
+function ranText({ startTime, durationMs, attempts }: RequestInfo): string {
+  if (startTime !== undefined) return `after ${durationText(Number(durationMs))}`;
+  return `before ${attempts > 1 ? `attempt ${attempts}` : "it"} started`;
 }
 
 /** The GPUs of a request or of the answer to a route, with commas between; "" without any. A router of old tells of one only. */
@@ -82,7 +88,7 @@ export function requestDetails(request: RequestInfo, style: Style): string {
   if (request.deadline !== undefined) rows.push(["deadline", timeText(request.deadline)]);
   rows.push(["accepted", timeText(request.acceptedTime)]);
   if (request.startTime !== undefined) rows.push(["started", `${timeText(request.startTime)} (waited ${durationText(queueWaitMs(request))})`]);
-  if (request.completionTime !== undefined) rows.push(["ended", `${timeText(request.completionTime)} (ran ${durationText(Number(request.durationMs))})`]);
+  if (request.completionTime !== undefined) rows.push(["ended", `${timeText(request.completionTime)} (${request.startTime === undefined ? ranText(request) : `ran ${durationText(Number(request.durationMs))}`})`]);
   if (request.state === RequestState.PROCESSING) rows.push(["progress", shareText(request.progress)]);
   if (request.error !== undefined) rows.push(["error", style.red(errorText(request))]);
   if (request.resultSize > 0n) rows.push(["result", `${countText(Number(request.resultSize))} bytes of ${printable(request.resultContentType) || "unknown type"}`]);

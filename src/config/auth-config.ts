@@ -33,6 +33,7 @@ export const authSection = z
         z.strictObject({ user: name.optional(), roles: z.array(role).min(1), team: name.optional(), nodes: z.array(name).max(1_024).default([]) }),
       )
       .default({}),
+    max_streams_per_user: z.int().min(1).max(1_000_000).default(10_000),
     audit: z.strictObject({ keep_days: z.number().min(1).max(3_650).default(90), keep_entries: z.int().min(1_000).max(100_000_000).default(1_000_000) }).prefault({}),
   })
   .prefault({});
@@ -58,6 +59,8 @@ export interface AuthConfig {
   /** Of no effect when its issuer is "". */
   readonly tokens: TokenRules;
   readonly certificates: CertificateRules;
+  /** That one user may have open at a time. */
+  readonly maxStreamsPerUser: number;
   readonly audit: AuditRetention;
 }
 
@@ -88,6 +91,7 @@ export function authOf(file: z.output<typeof authSection>): AuthConfig {
     certificates: Object.fromEntries(
       Object.entries(file.client_certificates).map(([pattern, { user = "", roles, team = "", nodes }]): [string, CertificateRule] => [pattern, { user, roles, team, nodeIds: nodes }]),
     ),
+    maxStreamsPerUser: file.max_streams_per_user,
     audit: { keepForMs: audit.keep_days * DAY_MS, keepAtMost: audit.keep_entries },
   };
 }

@@ -21,6 +21,7 @@ export const quotaSection = z
     default_queued_bytes_limit: limit(Number.MAX_SAFE_INTEGER).default(quota.defaults.queuedBytes),
     default_model_limits: z.record(z.string().min(1).max(256), limit(10_000_000)).default({}),
     quota_check_interval: z.number().min(0.1).max(3600).default(quota.checkIntervalMs / 1000),
+    max_quotas: z.int().min(1).max(1_000_000).default(quota.maxEntries),
   })
   .prefault({ mode: "off" });
 
@@ -41,5 +42,6 @@ export function quotaOf(file: z.output<typeof quotaSection>): QuotaSettings {
     },
     gpuTimePeriodMs: file.gpu_time_period * 1000,
     checkIntervalMs: file.quota_check_interval * 1000,
+    maxEntries: file.max_quotas,
   };
 }

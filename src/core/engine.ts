@@ -68,7 +68,7 @@ export class Engine {
     this.#attempts = attempts;
     this.#timeOuts = new TimeOuts(state, settings);
     this.#nodes = new Nodes(state, settings, attempts, preemption, health);
-    this.#maintenance = new Maintenance(state, attempts, preemption, health);
+    this.#maintenance = new Maintenance(state, settings, attempts, preemption, health);
     this.#admission = new Admission(state, settings, attempts);
     this.#dispatcher = new Dispatcher({ state, scheduler, estimator, placement, reserver, preemption, attempts, admission: this.#admission, batchSettings: settings.batch });
   }
@@ -141,6 +141,7 @@ export class Engine {
       case "take_over":
         emit(this.state, { kind: "epoch_started", epoch: event.epoch, atMs: nowMs }, step);
         this.#nodes.takenOver(nowMs);
+        this.#attempts.takenOver(nowMs);
         this.#admission.takenOver();
         this.#timeOuts.takenOver();
         this.#preemption.restUntil(nowMs + this.#settings.takeoverGraceMs);

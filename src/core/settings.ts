@@ -207,5 +207,6 @@ export const DEFAULT_CORE_SETTINGS: CoreSettings = {
     defaults: { ...NO_LIMITS, concurrentRequests: 100, gpus: 2, priorityRequests: 3 },
     gpuTimePeriodMs: 86_400_000,
     checkIntervalMs: 60_000,
+    maxEntries: 100_000,
   },
 };

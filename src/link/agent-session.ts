@@ -38,6 +38,8 @@ export interface AgentActions {
   /** In the order in which they were sent. */
   readonly orders: readonly ModelOrder[];
   readonly restarts: readonly RestartOrder[];
+  /** Of restarts that came too late to be begun. */
+  readonly lateRestarts: readonly RestartOrder[];
   /** Ends to tell the router at once: of work that came too late to be begun. */
   readonly tell: AttemptEvent[];
 }
@@ -116,7 +118,7 @@ export class AgentSession {
   received(message: ConnectResponse, nowMs: number): AgentActions {
     this.#heardAtMs = nowMs;
     this.#renew(message.heardBeat);
-    const actions: AgentActions = { start: [], stop: [], orders: message.modelOrders, restarts: message.restartOrders, tell: [] };
+    const actions: AgentActions = { start: [], stop: [], orders: message.modelOrders, ...this.#restartsOf(message, nowMs), tell: [] };
     for (const ref of message.acknowledged) {
       const held = this.#held.get(attemptKey(ref));
       // Acknowledged while it runs means that nobody wants it: the cancel beside it stops it, its end needs no answer.
@@ -140,6 +142,11 @@ export class AgentSession {
       actions.tell.push(create(AttemptEventSchema, { ref, event: { case: "ended", value: held.ended } }));
     }
     return actions;
+  }
+
+  /** What lay in a buffer while the lease ran out concerns a GPU that others may be at work on by now. */
+  #restartsOf({ restartOrders }: ConnectResponse, nowMs: number): Pick<AgentActions, "restarts" | "lateRestarts"> {
+    return this.#leaseIsOut(nowMs) ? { restarts: [], lateRestarts: restartOrders } : { restarts: restartOrders, lateRestarts: [] };
   }
 
   /** Counts the lease from the sending of the newest message that was read, never from when an answer is read: answers may be old. */

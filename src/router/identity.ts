@@ -19,13 +19,13 @@ export interface Identity {
 }
 
 /** Whoever calls it holds the lock of `directory`. `key`: null where it is not encrypted. Throws when what is stored there cannot be read. */
-export function openIdentity(directory: string, key: VaultKey | null, { required, tokens, certificates, audit: retention }: AuthConfig, log: Pick<Logger, "error">): Identity {
+export function openIdentity(directory: string, key: VaultKey | null, { required, tokens, certificates, maxStreamsPerUser, audit: retention }: AuthConfig, log: Pick<Logger, "error">): Identity {
   const store = new LmdbIdentityStore(directory, key);
   const failed = (error: unknown): void => log.error({ err: error }, "the identity store could not be written");
   const audit = new AuditLog(store, retention, failed);
   const book = new IdentityBook(store, audit, { failed });
   const authenticator = new Authenticator({ book, audit, tokens: tokens.issuer === "" ? null : tokens, certificates, required });
-  const guard = new IdentityGuard(authenticator, audit, log, (listener) => book.onTakenAway(listener));
+  const guard = new IdentityGuard(authenticator, audit, log, (listener) => book.onTakenAway(listener), maxStreamsPerUser);
   return {
     audit,
     book,

@@ -1,10 +1,13 @@
 // Quotas and use as the API asks for them. Reads the engine's state; changes go through the engine as events.
-import type { QuotaChange, QuotaPage, QuotaPort, QuotaSubject, QuotaView, UsageView } from "../api/quota-port.js";
+import type { QuotaChange, QuotaPage, QuotaPort, QuotasFull, QuotaSubject, QuotaView, UsageView } from "../api/quota-port.js";
 import { NO_LIMITS, type LimitName, type QuotaOverride } from "../core/model/quota.js";
 import { Account } from "../core/quota/account.js";
 import type { Quotas } from "../core/quota/quotas.js";
 import type { Clock } from "./clock.js";
 import type { EngineLoop } from "./engine-loop.js";
+
+/** As many as one call may name. */
+const MAX_MODELS = 1_000;
 
 export class QuotaViews implements QuotaPort {
   readonly #loop: EngineLoop;
@@ -52,10 +55,12 @@ export class QuotaViews implements QuotaPort {
     };
   }
 
-  async setQuota({ subject, subjectId, override, reset, by, reason }: QuotaChange): Promise<QuotaView> {
+  async setQuota({ subject, subjectId, override, reset, by, reason }: QuotaChange): Promise<QuotaView | QuotasFull> {
     const before: QuotaOverride = reset ? {} : (this.#quotas.entry(subject, subjectId)?.override ?? {});
     const modelRequests = { ...before.modelRequests, ...override.modelRequests };
+    if (Object.keys(modelRequests).length > MAX_MODELS) return { kind: "quotas_full", what: "models", limit: MAX_MODELS };
     const merged = { ...before, ...override, ...(Object.keys(modelRequests).length > 0 && { modelRequests }) };
+    if (Object.keys(merged).length > 0 && !this.#quotas.hasRoomFor(subject, subjectId)) return { kind: "quotas_full", what: "quotas", limit: this.#quotas.settings.maxEntries };
     this.#loop.step({ kind: "set_quota", subject, subjectId, override: merged, by, reason });
     const view = this.quota({ subject, subjectId });
     await this.#loop.durable();

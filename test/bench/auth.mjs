@@ -1,13 +1,11 @@
 // What it costs to know who calls and to hold him to his quotas: Route with a key, and with a key and one of each kind of limit, against
 // Route of nobody in particular, three routers side by side, in turn; and the check of a known key alone.
 import { execFile } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { promisify } from "node:util";
 import { AuditLog } from "../../dist/src/auth/audit-log.js";
 import { Authenticator } from "../../dist/src/auth/authenticator.js";
 import { IdentityBook } from "../../dist/src/auth/identity-book.js";
-import { h2load } from "./load.mjs";
-import { GPUS, lives, METHOD, routeBody, withRouter } from "./route.mjs";
+import { compareRouters } from "./side-by-side.mjs";
 
 const run = promisify(execFile);
 
@@ -35,61 +33,12 @@ async function setQuotas(router, { admin }) {
   for (const subject of [["benches", "--team"], ["bench", "--in-team", "benches"]]) await gpuRouter(["quota", "set", ...subject, ...limits, "--router", router], admin);
 }
 
-/** CPU time that a process has used, ms. Of Linux; 0 elsewhere. Unlike a rate it hardly moves with what else the machine does. */
-function cpuMs(pid) {
-  if (process.platform !== "linux") return 0;
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ");
-  return (Number(fields[11]) + Number(fields[12])) * 10;
-}
-
 /** What is compared, the yardstick first. */
 const VARIANTS = { without: {}, withKey: { keys: makeKeys }, withQuotas: { keys: makeKeys, config: ["user_quota_manager: { mode: enforce }"], prepare: setQuotas } };
 
-/** Calls that end in line, where every slot is taken; or whole lives, which quotas follow from the acceptance to the last charge. */
-const SCENARIOS = {
-  waiting: { fleet: { mode: "hold", slots: 1 }, measure: ({ port, headers }, body, requests) => h2load({ port, method: METHOD, body, requests, headers }) },
-  lives: { fleet: { mode: "instant", slots: 4_096 }, measure: lives },
-};
-
-/** Starts one router of each variant, and has all of them for `use`. */
-function withRouters(scenario, use, variants = Object.entries(VARIANTS), routers = {}) {
-  const [first, ...rest] = variants;
-  if (!first) return use(routers);
-  const [name, variant] = first;
-  return withRouter({ ...scenario, ...variant }, (router) => withRouters(scenario, use, rest, { ...routers, [name]: router }));
-}
-
-/**
- * What knowing who calls, and quotas beside that, leave of Route, `waiting` or `lives`: by round and variant the calls per second (`rate`), the
- * router's CPU time (`cpuUs`, microseconds a call) and both as shares of the router without (`ratio`, `cpuRatio`). The routers take their turns
- * in an order that is another in each round.
- */
-export async function benchAuth({ scenario, requests, rounds, agents, onRound = () => {} }) {
-  const body = routeBody();
-  const samples = [];
-  const { fleet, measure } = SCENARIOS[scenario];
-  await withRouters({ agents, ...fleet }, async (routers) => {
-    const call = async (router, count = requests) => {
-      const before = cpuMs(router.pid);
-      const rate = await measure(router, body, count);
-      return { rate, cpuUs: ((cpuMs(router.pid) - before) * 1_000) / count };
-    };
-    // Every slot that there is to take is taken, and all are warm, before anything is measured.
-    for (const router of Object.values(routers)) await call(router, Math.max(GPUS + 128, requests));
-    for (let round = 0; round < rounds; round += 1) {
-      const names = Object.keys(routers);
-      const measured = {};
-      for (let turn = 0; turn < names.length; turn += 1) {
-        const name = names[(turn + round) % names.length];
-        measured[name] = await call(routers[name]);
-      }
-      const { without } = measured;
-      const sample = Object.fromEntries(Object.entries(measured).map(([name, { rate, cpuUs }]) => [name, { rate, cpuUs, ratio: rate / without.rate, cpuRatio: without.cpuUs / cpuUs }]));
-      samples.push(sample);
-      onRound({ round, sample });
-    }
-  });
-  return samples;
+/** What knowing who calls, and quotas beside that, leave of Route; as `compareRouters` has it. */
+export function benchAuth(options) {
+  return compareRouters(VARIANTS, options);
 }
 
 /** Microseconds to find out who calls by a key that was seen before, one of `keys` that call in turn. */

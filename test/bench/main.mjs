@@ -4,6 +4,7 @@
 //   journal   group commits, against bare LMDB puts of as many bytes
 //   simulate  CPU time of the simulator per million requests
 //   auth      Route with a key, and with quotas too, against Route without, three routers side by side; and the check of a known key (needs h2load)
+//   encryption  the same with and without encryption of what is stored, two routers side by side (needs h2load)
 // Ratios are what counts: absolute figures are those of this machine at this moment. Budgets are in budgets.json.
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import path from "node:path";
@@ -12,7 +13,7 @@ import { parseArgs } from "node:util";
 
 const HELP = `Usage: npm run bench -- [options]
 
-  --only <names>   comma-separated: route, decision, journal, simulate, auth (default: all)
+  --only <names>   comma-separated: route, decision, journal, simulate, auth, encryption (default: all)
   --rounds <n>     rounds of the route benchmark (default: 5)
   --requests <n>   calls per measurement (default: 30000)
   --agents <n>     agents that share the 1,000 GPUs (default: 125, eight GPUs each)
@@ -40,7 +41,7 @@ if (!existsSync("dist/src/cli/main.js")) {
   process.exit(1);
 }
 mkdirSync(".cache", { recursive: true });
-const wanted = new Set((options.only ?? "route,decision,journal,simulate,auth").split(","));
+const wanted = new Set((options.only ?? "route,decision,journal,simulate,auth,encryption").split(","));
 const budgets = JSON.parse(readFileSync("test/bench/budgets.json", "utf8"));
 const results = {};
 
@@ -118,6 +119,27 @@ if (wanted.has("auth")) {
         line(`${words}, share of without`, summary(samples.map((sample) => sample[name].ratio * 100)), "%", budgets.auth[`${scenario}, ${words}`]);
         if (process.platform === "linux") line("  the same by CPU time of the router", summary(samples.map((sample) => sample[name].cpuRatio * 100)), "%", budgets.auth[`${scenario}, ${words}, CPU time`]);
       }
+    }
+  }
+}
+
+if (wanted.has("encryption")) {
+  const { haveH2load } = await import("./load.mjs");
+  const { benchEncryption } = await import("./encryption.mjs");
+  if (!(await haveH2load())) {
+    console.error("h2load is missing: install nghttp2 (Debian: apt-get install nghttp2-client) to run the benchmark of encryption.");
+    process.exitCode = process.env.GPU_ROUTER_REQUIRE_ALL === "1" ? 1 : 0;
+  } else {
+    const size = options.smoke ? { requests: 500, rounds: 1, agents: 5 } : { requests: Number(options.requests), rounds: Number(options.rounds), agents: Number(options.agents) };
+    results.encryption = {};
+    for (const scenario of ["waiting", "lives"]) {
+      const samples = await benchEncryption({ scenario, ...size });
+      results.encryption[scenario] = samples;
+      say(`Route, ${scenario}, and what is left of it when what is stored is encrypted:`);
+      line("share of the calls per second", summary(samples.map(({ encrypted }) => encrypted.ratio * 100)), "%");
+      if (process.platform !== "linux") continue;
+      line("CPU time of the router, plain", summary(samples.map(({ without }) => without.cpuUs)), "µs a call");
+      line("CPU time of the router, encrypted", summary(samples.map(({ encrypted }) => encrypted.cpuUs)), "µs a call");
     }
   }
 }

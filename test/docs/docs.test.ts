@@ -137,11 +137,13 @@ const OUTCOMES: { readonly [K in Exclude<Outcome["kind"], "accepted">]: Extract<
   unauthenticated: { kind: "unauthenticated", why: "a" },
   permission_denied: { kind: "permission_denied", why: "a" },
   too_many_attempts: { kind: "too_many_attempts", retryAfterMs: 1 },
+  too_many_streams: { kind: "too_many_streams", limit: 1 },
   identity_unavailable: { kind: "identity_unavailable", why: "a" },
   unknown_key: { kind: "unknown_key", keyId: "a" },
   unknown_user: { kind: "unknown_user", userId: "a" },
   first_not_admin: { kind: "first_not_admin" },
   book_full: { kind: "book_full", what: "keys", limit: 1 },
+  quotas_full: { kind: "quotas_full", what: "quotas", limit: 1 },
   internal: { kind: "internal" },
 };
 

@@ -111,7 +111,7 @@ export class QuotaOracle {
         (spec.priority > DEFAULT_PRIORITY && beyond(held.priority + 1, limits.priorityRequests)) ||
         beyond(ofModel + 1, limits.modelRequests[spec.modelId] ?? 0) ||
         beyond(held.gpus + gpus, limits.gpus) ||
-        beyond(held.gpuUsedMs + held.reservedGpuMs + Math.ceil(durationMs) * gpus, limits.gpuTimeMs)
+        beyond(held.gpuUsedMs + held.reservedGpuMs + Math.min(Math.ceil(durationMs) * gpus, limits.gpuTimeMs), limits.gpuTimeMs)
       );
     });
   }
@@ -179,7 +179,7 @@ export class QuotaOracle {
     }
   }
 
-  #judgePlacement({ spec, gpus }: Life, atMs: number): void {
+  #judgePlacement({ spec, gpus, gpuMs }: Life, atMs: number): void {
     if (this.#settings.mode !== "enforce") return;
     for (const [kind, id] of this.#subjects(spec.userId)) {
       const limits = this.limitsOf(kind, id);
@@ -189,7 +189,8 @@ export class QuotaOracle {
       const inUse = new Set([...this.lives.values()].filter((life) => life.spec !== spec && this.#belongs(life.spec.userId, kind, id)).flatMap((life) => life.gpus));
       if (gpus.some((gpu) => !inUse.has(gpu))) within(held.gpus, limits.gpus, `GPUs of ${kind} ${id}`);
       within(this.#runningOfModel(spec.modelId, kind, id), limits.modelRequests[spec.modelId] ?? 0, `requests for a model of ${kind} ${id}`);
-      within(held.reservedGpuMs + held.gpuUsedMs, limits.gpuTimeMs, `GPU time of ${kind} ${id}`);
+      // What alone is expected to take more goes alone.
+      within(held.reservedGpuMs + held.gpuUsedMs - gpuMs + Math.min(gpuMs, limits.gpuTimeMs), limits.gpuTimeMs, `GPU time of ${kind} ${id}`);
     }
   }
 

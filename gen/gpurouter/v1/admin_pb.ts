@@ -670,7 +670,8 @@ export enum RestartState {
   REFUSED = 5,
 
   /**
-   * The agent's process was replaced before it told the outcome, as when the command restarts the node. It is not run again.
+   * The agent's process was replaced before it told the outcome, as when the command restarts the node. It is not run again. Told when the
+   * lease of that process is out, so that it begins no command any more.
    *
    * @generated from enum value: RESTART_STATE_AGENT_RESTARTED = 6;
    */

@@ -43,6 +43,11 @@ export function nextStep(request: Request, fate: AttemptFate, error: RequestErro
   return { kind: "retry", delayMs, reason, budgeted: !gone };
 }
 
+/** More than any retry is delayed, ms. */
+export function longestDelayMs({ retryDelayMs, maxRetries }: CoreSettings): number {
+  return retryDelayMs * maxRetries * 1.5 + 1;
+}
+
 /** Which time was up. */
 const STAGE_CODES = { waiting: "waiting_timeout", running: "running_timeout", whole: "timeout" } as const;
 

@@ -14,7 +14,7 @@ import { seedOf } from "../scheduling/seed-of.js";
 import type { CoreSettings } from "../settings.js";
 import type { State } from "../state.js";
 import { RetryBudget } from "./retry-budget.js";
-import { nextStep, type AttemptFate, type NextStep } from "./attempt-ends.js";
+import { longestDelayMs, nextStep, type AttemptFate, type NextStep } from "./attempt-ends.js";
 
 const NO_STATISTICS = { runMs: 0, firstOutputMs: 0, inputTokens: 0, outputTokens: 0, peakMemoryMib: 0 };
 
@@ -50,6 +50,15 @@ export class Attempts {
   /** An attempt has been placed. */
   placed(attempt: number, nowMs: number): void {
     if (attempt === 1) this.#budget.firstAttempt(nowMs);
+  }
+
+  /** A router takes over. The clock of the one before it may have been ahead: nobody waits for a retry longer than a delay can be. */
+  takenOver(nowMs: number): void {
+    const longestMs = longestDelayMs(this.#settings);
+    for (const requestId of this.#state.requests.keys()) {
+      const retry = this.#state.retryOf(requestId);
+      if (retry && retry.retryAtMs > nowMs + longestMs) this.#dueRetries.append(requestId);
+    }
   }
 
   /** Retries that are due but for the budget. */

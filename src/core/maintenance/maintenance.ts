@@ -8,6 +8,7 @@ import type { GpuRestart, MaintenanceTarget, RestartRefusal, RestartState } from
 import { gpusOf, wishesOf, type Request, type RequestError } from "../model/request.js";
 import type { Preemption } from "../placement/preemption.js";
 import { emit, STOP_GRACE_MS } from "../records.js";
+import type { CoreSettings } from "../settings.js";
 import type { State } from "../state.js";
 
 export class Maintenance {
@@ -17,9 +18,13 @@ export class Maintenance {
   readonly #health: FleetHealth;
   /** Connected nodes whose agents have a command for restarts. */
   readonly #restarting = new Set<NodeId>();
+  /** Restarts that were ordered of a process which another has replaced: when the first has certainly begun none any more, ms. */
+  readonly #fences = new Map<string, number>();
+  readonly #fencedAfterMs: number;
 
-  constructor(state: State, attempts: Attempts, preemption: Preemption, health: FleetHealth) {
+  constructor(state: State, settings: CoreSettings, attempts: Attempts, preemption: Preemption, health: FleetHealth) {
     this.#state = state;
+    this.#fencedAfterMs = settings.fencedAfterMs;
     this.#attempts = attempts;
     this.#preemption = preemption;
     this.#health = health;
@@ -73,15 +78,27 @@ export class Maintenance {
     if (maintenance.empty) return;
     for (const restart of maintenance.restarts) {
       if (restart.state !== "ordered" || this.#nodeOf(restart)?.nodeId !== nodeId) continue;
-      // The same process may not have got the order; it knows the id if it has. Another one may come of the restart itself: never again.
-      if (restart.instanceId === instanceId) this.#order(nodeId, instanceId, restart, step);
-      else this.#end(restart, "agent_restarted", "The agent's process was replaced before it told how the command went.", nowMs, step);
+      const { restartId } = restart;
+      if (restart.instanceId !== instanceId) {
+        // It may come of the restart itself: never again. The one before may still be about to begin the command, until its lease is out.
+        if (!this.#fences.has(restartId)) this.#fences.set(restartId, nowMs + this.#fencedAfterMs);
+        continue;
+      }
+      // The same process may not have got the order; it knows the id if it has.
+      this.#fences.delete(restartId);
+      this.#order(nodeId, instanceId, restart, step);
     }
     this.#drain(nowMs, step);
   }
 
   tick(nowMs: number, step: Step): void {
-    if (!this.#state.maintenance.empty) this.#drain(nowMs, step);
+    const { maintenance } = this.#state;
+    for (const [restartId, fencedAtMs] of this.#fences) {
+      const restart = maintenance.restart(restartId);
+      if (restart?.state !== "ordered") this.#fences.delete(restartId);
+      else if (fencedAtMs <= nowMs) this.#end(restart, "agent_restarted", "The agent's process was replaced before it told how the command went.", nowMs, step);
+    }
+    if (!maintenance.empty) this.#drain(nowMs, step);
   }
 
   /** Stops what may run no longer, and orders the restarts of GPUs that are empty. */
@@ -123,6 +140,7 @@ export class Maintenance {
 
   #end({ restartId, gpuId }: GpuRestart, state: RestartState, message: string, nowMs: number, step: Step): void {
     const { maintenance } = this.#state;
+    this.#fences.delete(restartId);
     emit(this.#state, { kind: "gpu_restart_ended", restartId, gpuId, state, message, atMs: nowMs }, step);
     if (state !== "succeeded") return;
     // One that has gone missing meanwhile comes back when its node reports it, and not before.

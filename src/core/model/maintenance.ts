@@ -22,7 +22,7 @@ export type RestartOutcome = "succeeded" | "failed" | "refused";
 
 /**
  * `draining` waits until nothing runs on the GPU, `ordered` for the agent's word. The others are ends: `agent_restarted` when the agent's
- * process was replaced before it told one, `withdrawn` when the target was put back before the order went out.
+ * process was replaced before it told one and its lease is out since, `withdrawn` when the target was put back before the order went out.
  */
 export type RestartState = "draining" | "ordered" | RestartOutcome | "agent_restarted" | "withdrawn";
 

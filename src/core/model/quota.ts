@@ -45,6 +45,8 @@ export interface QuotaSettings {
   readonly gpuTimePeriodMs: number;
   /** How late a new period may be noticed by what waits for it, ms. */
   readonly checkIntervalMs: number;
+  /** Users and teams that may have something set of their own. */
+  readonly maxEntries: number;
 }
 
 /** Names a limit to the outside; stable. */

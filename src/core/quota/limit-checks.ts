@@ -42,7 +42,8 @@ export function heldBy(account: Account, spec: RequestSpec, gpuMs: number, nowMs
   if (gpus > 1 && exceeds(onGpu.size, gpus, limits.gpus)) return overLimit("gpus", account, spec, limits.gpus, onGpu.size, gpus);
   if (limits.gpuTimeMs === 0) return null;
   const usedMs = account.gpuUsedMs(nowMs, periodMs) + account.reservedGpuMs;
-  return exceeds(usedMs, gpuMs, limits.gpuTimeMs) ? overLimit("gpu_time", account, spec, limits.gpuTimeMs, usedMs, gpuMs, nextPeriodMs(nowMs, periodMs)) : null;
+  // What has come to be expected of it since it was accepted may be more than the whole limit: then it goes when nothing else counts.
+  return exceeds(usedMs, Math.min(gpuMs, limits.gpuTimeMs), limits.gpuTimeMs) ? overLimit("gpu_time", account, spec, limits.gpuTimeMs, usedMs, gpuMs, nextPeriodMs(nowMs, periodMs)) : null;
 }
 
 /** Whether `gpus` more GPUs would be too many. */

@@ -4,9 +4,10 @@
 import { DEFAULT_PRIORITY, gpusOf, wishesOf, type Request, type RequestSpec } from "../model/request.js";
 import { Account, type StoredAccount } from "./account.js";
 import { heldBy, isFull, nextPeriodMs, overLimit, refusedBy } from "./limit-checks.js";
-import { NO_LIMITS, type LimitName, type OverLimit, type QuotaEntry, type QuotaOverride, type QuotaSettings, type SubjectKind } from "../model/quota.js";
+import { LimitTally, type LimitCounts } from "./limit-tally.js";
+import { NO_LIMITS, type OverLimit, type QuotaEntry, type QuotaOverride, type QuotaSettings, type SubjectKind } from "../model/quota.js";
 
-/** Bound on accounts; above it those that are idle are forgotten, first those that forgetting gives nothing back. */
+/** Bound on accounts of users for whom nothing is set; above it those that are idle are forgotten, first those that forgetting gives nothing back. */
 const MAX_ACCOUNTS = 100_000;
 
 /** Which GPUs a request may go to where not all of them, and for which limit. */
@@ -14,9 +15,6 @@ export interface GpuRoom {
   readonly over: OverLimit;
   allows(gpu: number): boolean;
 }
-
-/** How often a limit refused a request or kept one waiting, or would have in shadow mode, since the router started. */
-export type LimitCounts = ReadonlyMap<LimitName, number>;
 
 /** Plain data for a snapshot: in the order of the maps, so that replay and snapshot forget alike. */
 export interface StoredQuotas {
@@ -34,7 +32,7 @@ export class Quotas {
   readonly weights = new Map<string, number>();
   /** Has nothing and the default limits: stands for users that were never seen. */
   readonly #nobody: Account;
-  readonly #counts = new Map<string, Map<LimitName, number>>();
+  readonly #tally = new LimitTally();
 
   constructor(settings: QuotaSettings) {
     this.settings = settings;
@@ -83,19 +81,12 @@ export class Quotas {
   }
 
   /** Counts that a limit kept a request waiting. */
-  countHeld({ name, subject, subjectId }: Pick<OverLimit, "name" | "subject" | "subjectId">): void {
-    const key = keyOf(subject, subjectId);
-    let counts = this.#counts.get(key);
-    if (!counts) {
-      if (this.#counts.size >= MAX_ACCOUNTS) this.#counts.clear();
-      counts = new Map();
-      this.#counts.set(key, counts);
-    }
-    counts.set(name, (counts.get(name) ?? 0) + 1);
+  countHeld(over: Pick<OverLimit, "name" | "subject" | "subjectId">): void {
+    this.#tally.count(over);
   }
 
   countsOf(subject: SubjectKind, subjectId: string): LimitCounts {
-    return this.#counts.get(keyOf(subject, subjectId)) ?? new Map<LimitName, number>();
+    return this.#tally.of(subject, subjectId);
   }
 
   user(userId: string): Account | null {
@@ -121,6 +112,11 @@ export class Quotas {
 
   entries(): Iterable<QuotaEntry> {
     return this.#entries.values();
+  }
+
+  /** Whether something may be set for one more user or team; whoever has an entry keeps it. */
+  hasRoomFor(subject: SubjectKind, subjectId: string): boolean {
+    return this.#entries.size < this.settings.maxEntries || this.#entries.has(keyOf(subject, subjectId));
   }
 
   /** When the period of GPU time after that of `nowMs` begins, UTC ms. */
@@ -191,6 +187,11 @@ export class Quotas {
 
   /** Replaces what is set for a user or team; an empty override forgets it. */
   set(entry: QuotaEntry): void {
+    this.#put(entry);
+    if (this.#teams.size > this.settings.maxEntries) this.#forgetTeams();
+  }
+
+  #put(entry: QuotaEntry): void {
     const { subject, subjectId, override, atMs } = entry;
     const key = keyOf(subject, subjectId);
     if (Object.keys(override).length === 0) this.#entries.delete(key);
@@ -220,7 +221,7 @@ export class Quotas {
   #open(userId: string, atMs: number): Account {
     let user = this.#users.get(userId);
     if (user) return user;
-    if (this.#users.size >= MAX_ACCOUNTS) this.#forget(atMs);
+    if (this.#users.size >= MAX_ACCOUNTS + this.#entries.size) this.#forget(atMs);
     user = new Account("user", userId, this.settings.defaults, atMs);
     this.#users.set(userId, user);
     return user;
@@ -241,8 +242,14 @@ export class Quotas {
       for (const [userId, user] of this.#users) {
         if (user.isIdle && !this.#entries.has(keyOf("user", userId)) && (!spentOnly || user.isSpent(nowMs, gpuTimePeriodMs))) this.#users.delete(userId);
       }
-      if (this.#users.size < MAX_ACCOUNTS / 2) return;
+      if (this.#users.size < MAX_ACCOUNTS / 2 + this.#entries.size) return;
     }
+  }
+
+  /** Those for whom nothing is set any more and of whom nobody is. */
+  #forgetTeams(): void {
+    const peopled = new Set([...this.#users.values()].map(({ team }) => team));
+    for (const [teamId, team] of this.#teams) if (!peopled.has(team) && !this.#entries.has(keyOf("team", teamId))) this.#teams.delete(teamId);
   }
 
   store(): StoredQuotas {
@@ -251,11 +258,13 @@ export class Quotas {
 
   /** Puts back what `store` gave. Only into new quotas, and before any request. */
   restore({ entries, accounts }: StoredQuotas): void {
+    // First, so that whoever has one is not forgotten for being one too many.
+    for (const entry of entries) this.#entries.set(keyOf(entry.subject, entry.subjectId), entry);
     for (const stored of accounts) {
       const account = stored.kind === "user" ? this.#open(stored.id, stored.sinceMs) : this.#openTeam(stored.id, stored.sinceMs);
       account.restore(stored);
     }
-    for (const entry of entries) this.set(entry);
+    for (const entry of entries) this.#put(entry);
   }
 
   // -- Limits -----------------------------------------------------------------------------------------------------------

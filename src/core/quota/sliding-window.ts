@@ -5,7 +5,7 @@ const MAX_DEAD = 64;
 
 /**
  * A slot counts until the window has passed since its end: never more than the limit within any window, and room comes back at most one
- * slot late.
+ * slot late. What lies more than a window ahead of the clock does not count: a clock that was wrong holds nobody up for longer than that.
  */
 export class SlidingWindow {
   readonly #windowMs: number;
@@ -13,10 +13,12 @@ export class SlidingWindow {
   /** Slot numbers and their counts, oldest first. */
   readonly #slots: number[] = [];
   readonly #counts: number[] = [];
-  /** The first that counts, for whoever asked last. */
+  /** The first that counts, and the first behind it that does not, for whoever asked last. */
   #first = 0;
-  /** Of all from `#first` on. */
+  #end = 0;
+  /** Of all from `#first` to before `#end`. */
   #total = 0;
+  #askedMs = 0;
   /** The first that counted when something was added last: questions change nothing that a snapshot holds. */
   #kept = 0;
 
@@ -25,9 +27,11 @@ export class SlidingWindow {
     this.#slotMs = slotMs;
   }
 
-  /** A clock that went back counts into the newest slot. */
+  /** A clock that went back by no more than the window counts into the newest slot; what lies further ahead is forgotten. */
   add(atMs: number, count = 1): void {
-    this.#drop(atMs);
+    this.#lookAt(atMs);
+    this.#slots.splice(this.#end);
+    this.#counts.splice(this.#end);
     this.#cut(atMs);
     const slot = Math.floor(atMs / this.#slotMs);
     const last = this.#slots.length - 1;
@@ -35,12 +39,13 @@ export class SlidingWindow {
     else {
       this.#slots.push(slot);
       this.#counts.push(count);
+      this.#end = this.#slots.length;
     }
     this.#total += count;
   }
 
   used(nowMs: number): number {
-    if (this.#total > 0) this.#drop(nowMs);
+    this.#lookAt(nowMs);
     return this.#total;
   }
 
@@ -48,7 +53,7 @@ export class SlidingWindow {
   roomAtMs(limit: number, nowMs: number): number {
     let left = this.used(nowMs);
     if (left < limit) return nowMs;
-    for (let place = this.#first; place < this.#slots.length; place += 1) {
+    for (let place = this.#first; place < this.#end; place += 1) {
       left -= this.#counts[place]!;
       if (left < limit) return this.#goneAtMs(place);
     }
@@ -73,8 +78,16 @@ export class SlidingWindow {
     return (this.#slots[place]! + 1) * this.#slotMs + this.#windowMs;
   }
 
-  #drop(nowMs: number): void {
-    for (; this.#first < this.#slots.length && this.#goneAtMs(this.#first) <= nowMs; this.#first += 1) this.#total -= this.#counts[this.#first]!;
+  #lookAt(nowMs: number): void {
+    if (nowMs < this.#askedMs) {
+      // What had fallen out may count again.
+      this.#first = this.#kept;
+      this.#end = this.#kept;
+      this.#total = 0;
+    }
+    this.#askedMs = nowMs;
+    for (; this.#end < this.#slots.length && this.#slots[this.#end]! * this.#slotMs <= nowMs + this.#windowMs; this.#end += 1) this.#total += this.#counts[this.#end]!;
+    for (; this.#first < this.#end && this.#goneAtMs(this.#first) <= nowMs; this.#first += 1) this.#total -= this.#counts[this.#first]!;
   }
 
   #cut(atMs: number): void {
@@ -83,6 +96,7 @@ export class SlidingWindow {
     this.#slots.splice(0, this.#kept);
     this.#counts.splice(0, this.#kept);
     this.#first -= this.#kept;
+    this.#end -= this.#kept;
     this.#kept = 0;
   }
 }

@@ -45,6 +45,10 @@ export class Cordons {
     return [...this.#restarts.values()].some(({ isOver }) => !isOver);
   }
 
+  isRestartOver(restartId: string): boolean {
+    return this.#restarts.get(restartId)?.isOver ?? false;
+  }
+
   isForced(restartId: string): boolean {
     return this.#restarts.get(restartId)?.force ?? false;
   }

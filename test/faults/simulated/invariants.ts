@@ -64,6 +64,11 @@ export function restartsAreRunOnce(restartId: string, times: number): void {
   if (times > 1) throw new Violation("restartsAreRunOnce", `restart ${restartId} was run ${times} times`);
 }
 
+/** No command begins once the router has stopped waiting for it: others may be at work on the GPU by then. */
+export function restartsAreAwaited(restartId: string, isOver: boolean): void {
+  if (isOver) throw new Violation("restartsAreAwaited", `restart ${restartId} begins after it was over`);
+}
+
 /** A GPU is restarted when nothing makes headway on it; what may run twice and was given up may still. `running` is what its machine runs. */
 export function restartsFindNothing(restartId: string, gpuIds: readonly string[], running: readonly Execution[], known: Facts): void {
   for (const { requestId, attempt, gpuIds: on, mustNotRunTwice } of running) {

@@ -191,7 +191,7 @@ export class QuotaOracle {
         (spec.priority > 3 && exceeds(held.priority, 1, limits.priorityRequests)) ||
         exceeds(held.models.get(spec.modelId) ?? 0, 1, limits.modelRequests[spec.modelId] ?? 0) ||
         exceeds(held.gpus.size, gpus, limits.gpus) ||
-        exceeds(this.gpuUsedMs(subject, nowMs) + held.reservedGpuMs, gpuMs, limits.gpuTimeMs) ||
+        exceeds(this.gpuUsedMs(subject, nowMs) + held.reservedGpuMs, Math.min(gpuMs, limits.gpuTimeMs), limits.gpuTimeMs) ||
         // A new period is noticed a little late.
         (limits.gpuTimeMs > 0 && this.#period(late) !== this.#period(nowMs))
       );
@@ -215,7 +215,8 @@ export class QuotaOracle {
     if (spec.priority > 3) within(subject, "priority requests at once", held.priority + 1, limits.priorityRequests);
     within(subject, `requests at once for ${spec.modelId}`, (held.models.get(spec.modelId) ?? 0) + 1, limits.modelRequests[spec.modelId] ?? 0);
     if (gpus.some((gpu) => !held.gpus.has(gpu))) within(subject, "GPUs at once", new Set([...held.gpus, ...gpus]).size, limits.gpus);
-    within(subject, "ms of GPU time", this.gpuUsedMs(subject, atMs) + held.reservedGpuMs + gpuMs, limits.gpuTimeMs);
+    // What alone is expected to take more goes alone.
+    within(subject, "ms of GPU time", this.gpuUsedMs(subject, atMs) + held.reservedGpuMs + Math.min(gpuMs, limits.gpuTimeMs), limits.gpuTimeMs);
   }
 
   #spent(userId: string, amount: number, atMs: number): Spent {

@@ -15,6 +15,7 @@ export function quotaSettingsOf(draw: Draw, clockJumps: boolean): QuotaSettings 
     defaults: { ...NO_LIMITS, ...quotaOf(draw) },
     gpuTimePeriodMs: draw.pick(clockJumps ? [15_000, 86_400_000] : [2_000, 5_000, 86_400_000]),
     checkIntervalMs: draw.pick([50, 500]),
+    maxEntries: 100,
   };
 }
 

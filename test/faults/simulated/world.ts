@@ -326,6 +326,7 @@ export class World {
     const times = (this.#restarts.get(restartId) ?? 0) + 1;
     this.#restarts.set(restartId, times);
     this.#judge(() => invariants.restartsAreRunOnce(restartId, times));
+    this.#judge(() => invariants.restartsAreAwaited(restartId, this.#known.cordons.isRestartOver(restartId)));
     if (!this.#known.cordons.isForced(restartId)) this.#judge(() => invariants.restartsFindNothing(restartId, gpuIds, this.executions.running(this.time.nowMs).filter((one) => one.process === process), this.#known.facts));
   }
 

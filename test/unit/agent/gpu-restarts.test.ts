@@ -31,8 +31,8 @@ class Node {
     });
   }
 
-  order(restartId: string, gpuId: string): void {
-    this.restarts.order(create(RestartOrderSchema, { restartId, gpuId }));
+  order(restartId: string, gpuId: string, isLate = false): void {
+    this.restarts.order(create(RestartOrderSchema, { restartId, gpuId }), isLate);
   }
 
   async reported(count: number): Promise<RestartReport> {
@@ -91,6 +91,17 @@ test("without a command, or for a GPU of another node, it refuses; a whole GPU o
   node.order("r2", "whole");
   expect(await node.reported(2)).toMatchObject({ outcome: RestartOutcome.SUCCEEDED });
   expect(written()).toBe("whole\n");
+});
+
+test("an order that came late is not begun; one that was begun in time is answered as ever", async () => {
+  const node = new Node(script(`echo x >> ${folder}/out`));
+  node.order("r1", "g0", true);
+  expect(await node.reported(1)).toMatchObject({ outcome: RestartOutcome.REFUSED, message: expect.stringContaining("lease") as unknown });
+  node.order("r2", "g0");
+  await node.reported(2);
+  node.order("r2", "g0", true);
+  expect(await node.reported(3)).toMatchObject({ restartId: "r2", outcome: RestartOutcome.SUCCEEDED });
+  expect(written()).toBe("x\n");
 });
 
 test("an agent that stops waits for the command for a while, then ends it", async () => {

@@ -55,7 +55,7 @@ const TABLE: Readonly<Record<string, readonly [who: readonly (string | undefined
   "gpurouter.v1.AdminService/RetryCallback": [[ADMIN], { target: { case: "all", value: true } }],
   "gpurouter.v1.QuotaService/GetQuota": [[USER, READER, ADMIN], { subject: { case: "userId", value: "SELF" } }],
   "gpurouter.v1.QuotaService/SetQuota": [[ADMIN], { subject: { case: "userId", value: "ada" }, limits: { weight: 2 } }],
-  "gpurouter.v1.QuotaService/ListQuotas": [[ADMIN], {}],
+  "gpurouter.v1.QuotaService/ListQuotas": [[READER, ADMIN], {}],
   "gpurouter.v1.QuotaService/ListUsage": [[USER, READER, ADMIN], {}],
   "gpurouter.v1.AgentService/Connect": [[AGENT], {}],
   "grpc.health.v1.Health/Check": [[NOBODY, ...EVERYBODY], {}],
@@ -208,6 +208,17 @@ describe.each(METHODS.filter((method) => nameOf(method) in BY_ID).map((method) =
     expect(served.identity.book.key(theirs.slice(3))?.revokedAtMs ?? 0).toBe(0);
     expect((await call(theirs, "admin")).code).toBe(status.OK);
   });
+});
+
+test("an admin who cancels another's request is in the audit log with his reason, and nobody for what is his own", async () => {
+  const served = await serveGuarded();
+  addRequest(served, "theirs", "user");
+  addRequest(served, "mine", "admin");
+  const before = served.identity.store.entries.length;
+  const cancel = (id: string, role: "user" | "admin", reason: string) => callGrpc(served.grpc, RouterService.method.cancel, { requestId: id, reason }, bearer(served, role));
+  for (const [id, role] of [["theirs", "admin"], ["mine", "admin"], ["theirs", "user"]] as const) expect((await cancel(id, role, `by ${role}`)).code).toBe(status.OK);
+  const entries = served.identity.store.entries.slice(before).filter(({ act }) => act !== "key_new_address");
+  expect(entries).toMatchObject([{ who: "admin", act: "cancel request", subject: "theirs", why: "by admin", outcome: "done" }]);
 });
 
 describe("another's result", () => {

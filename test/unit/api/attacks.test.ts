@@ -175,6 +175,39 @@ describe("calls of nobody", () => {
   });
 });
 
+describe("a flood of streams by somebody with a key", () => {
+  test.each(["gRPC", "Connect"])("is cut off at the bound, over %s, others have theirs, and one that ends makes room", async (transport) => {
+    const served = await serveGuarded({ maxStreamsPerUser: 3 });
+    served.router.changes = async function* (_token, _interval, signal) {
+      yield { sequence: 1, snapshot: true, gpus: [], resumeToken: "", atMs: 1 };
+      await aborted(signal);
+    };
+    const client = new Client(served.grpc, credentials.createInsecure());
+    afterThisTest(() => client.close());
+    const definition = grpcMethodDefinition(watchGpus);
+    const open = async (role: "user" | "reader"): Promise<() => void> => {
+      const metadata = new Metadata();
+      metadata.set("authorization", `Bearer ${served.keys[role]}`);
+      const stream = client.makeServerStreamRequest(definition.path, () => Buffer.alloc(0), (bytes) => bytes, {}, metadata, {});
+      stream.on("error", () => {});
+      await once(stream, "data");
+      return () => stream.cancel();
+    };
+    const tryOne = (role: "user" | "reader") =>
+      transport === "gRPC" ? callGrpc(served.grpc, watchGpus, {}, { authorization: `Bearer ${served.keys[role]}` }) : callConnect(`http://${served.http}`, watchGpus, {}, { authorization: `Bearer ${served.keys[role]}` });
+    const [end] = [await open("user"), await open("user"), await open("user")];
+    for (let count = 0; count < 20; count += 1) expect(await tryOne("user")).toMatchObject({ code: status.RESOURCE_EXHAUSTED, details: expect.stringContaining("3 streams") });
+    expect((await callGrpc(served.grpc, list, {}, { authorization: `Bearer ${served.keys.user}` })).code).toBe(status.OK);
+    await open("reader");
+    end?.();
+    for (;;) {
+      const again = await open("user").catch(() => null);
+      if (again) break;
+    }
+    expect(served.log.entries).toEqual([]);
+  });
+});
+
 describe("slow callers", () => {
   test("who do not finish their headers are closed", async () => {
     const { http } = await serveGuarded({ http: { headersTimeoutMs: 200 } });

@@ -46,9 +46,10 @@ interface Options {
   readonly authenticator?: Partial<Omit<AuthenticatorOptions, "book" | "audit">>;
   readonly grpc?: Partial<GrpcServerOptions>;
   readonly http?: Partial<HttpServerOptions>;
+  readonly maxStreamsPerUser?: number;
 }
 
-export async function serveGuarded({ authenticator, grpc: grpcOptions, http: httpOptions }: Options = {}): Promise<Guarded> {
+export async function serveGuarded({ authenticator, grpc: grpcOptions, http: httpOptions, maxStreamsPerUser = 1_000 }: Options = {}): Promise<Guarded> {
   const router = new FakeRouter();
   const quotas = new FakeQuotas();
   const log = new ErrorLog();
@@ -63,7 +64,7 @@ export async function serveGuarded({ authenticator, grpc: grpcOptions, http: htt
   });
   const keys = { admin: await identity.key({ roles: ["admin"], user: "admin" }) } as Record<Role, string>;
   for (const role of ROLES) keys[role] ??= await identity.key({ roles: [role], user: role, nodeIds: role === "agent" ? ["node-1"] : [] });
-  const guard = new IdentityGuard(identity.authenticator, identity.audit, log, (listener) => identity.book.onTakenAway(listener));
+  const guard = new IdentityGuard(identity.authenticator, identity.audit, log, (listener) => identity.book.onTakenAway(listener), maxStreamsPerUser);
   const service = createRouterService(router, Date.now, validate);
   const services = [
     { service: AdminService, handlers: createAdminService(new FakeAdmin(router), identity.audit) },

@@ -165,6 +165,17 @@ describe("guessing", () => {
     expect(JSON.stringify(entries)).not.toContain("hunter2");
     expect(entries.map(({ sequence }) => sequence)).toEqual(entries.map((_, index) => index + 1));
   });
+
+  test("leaves traces from now on though the clock was set back", async () => {
+    await identity.key({ roles: ["admin"] });
+    for (let count = 0; count < 200; count += 1) await verdictOn(identity, "nonsense");
+    identity.clock.atMs -= 86_400_000;
+    await verdictOn(identity, "nonsense");
+    const before = identity.store.entries.length;
+    identity.clock.atMs += 2_000;
+    await verdictOn(identity, "nonsense");
+    expect(identity.store.entries.length).toBeGreaterThan(before);
+  });
 });
 
 describe("headers that are none", () => {

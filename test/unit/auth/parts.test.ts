@@ -94,6 +94,16 @@ describe("the throttle", () => {
     expect(throttle.waitMs("10.0.0.1", "")).toBe(0);
   });
 
+  test("makes nobody wait until a clock that was set back is where it was", () => {
+    let nowMs = 86_400_000;
+    const throttle = new AttemptThrottle(() => nowMs);
+    for (let count = 0; count < 10; count += 1) throttle.failed("10.0.0.1", "");
+    nowMs = 1_000;
+    expect(throttle.waitMs("10.0.0.1", "")).toBe(3_000);
+    nowMs += 3_001;
+    expect(throttle.waitMs("10.0.0.1", "")).toBe(0);
+  });
+
   test("counts all addresses of an IPv6 network and of a mapped IPv4 address as one", () => {
     const throttle = new AttemptThrottle(() => 0);
     for (let count = 0; count < 10; count += 1) throttle.failed(`2001:db8:1:2::${count}`, "");

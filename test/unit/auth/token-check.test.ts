@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { afterAll, beforeAll, describe, expect, test, jest } from "@jest/globals";
 import { exportJWK, exportSPKI, generateKeyPair, SignJWT, UnsecuredJWT, type CryptoKey, type JWK, type JWTPayload } from "jose";
 import { TokenCheck, type TokenRules } from "../../../src/auth/token-check.js";
 
@@ -144,10 +144,12 @@ describe("the issuer's keys", () => {
     let server: Server;
     let asked = 0;
     let status = 200;
+    let keys: object[] = [];
     beforeAll(async () => {
+      keys = [publicJwk];
       server = createServer((_request, response) => {
         asked += 1;
-        response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify({ keys: [publicJwk] }));
+        response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify({ keys }));
       });
       server.listen(0, "127.0.0.1");
       await once(server, "listening");
@@ -162,6 +164,26 @@ describe("the issuer's keys", () => {
       const forged = await Promise.all(Array.from({ length: 50 }, (_, index) => sign(claims(), privateKey, { kid: `made-up-${index}` })));
       for (const token of forged) expect(await tokens.check(token)).toMatchObject({ kind: "wrong", guess: true });
       expect(asked).toBe(1);
+    });
+
+    test("are asked for again when a token names a new one, so that the issuer may change them, at most every half a minute", async () => {
+      asked = 0;
+      const tokens = new TokenCheck(rules({ jwks: jwks() }), () => NOW_MS);
+      expect((await tokens.check(await sign(claims()))).kind).toBe("right");
+      const next = await generateKeyPair("ES256", { extractable: true });
+      const rotated = await new SignJWT(claims()).setProtectedHeader({ alg: "ES256", kid: "next" }).sign(next.privateKey);
+      keys = [{ ...(await exportJWK(next.publicKey)), kid: "next", alg: "ES256" }];
+      expect((await tokens.check(rotated)).kind).toBe("wrong");
+      const clock = jest.spyOn(Date, "now").mockReturnValue(Date.now() + 30_001);
+      try {
+        expect((await tokens.check(rotated)).kind).toBe("right");
+        // One that the issuer has withdrawn signs nothing any more.
+        expect(await tokens.check(await sign(claims()))).toMatchObject({ kind: "wrong", guess: true });
+      } finally {
+        clock.mockRestore();
+        keys = [publicJwk];
+      }
+      expect(asked).toBe(2);
     });
 
     test("when they cannot be had, that is not the caller's fault", async () => {

@@ -1,9 +1,12 @@
 import { describe, expect, test } from "@jest/globals";
+import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 
+import { RequestInfoSchema, RequestState } from "../../../gen/gpurouter/v1/router_pb.js";
 import { decimalNumber, duration, moment, wholeNumber } from "../../../src/cli/option-parsers.js";
 import { countText, durationText, printable, rateText, shareText, timeMs, timeText } from "../../../src/cli/quantity-text.js";
-import { styleFor } from "../../../src/cli/style.js";
+import { requestDetails, standingText } from "../../../src/cli/request-text.js";
+import { styleFor, styleOff } from "../../../src/cli/style.js";
 import { textTable, truncate, truncateStyled, visibleWidth } from "../../../src/cli/text-table.js";
 import { testTerminal } from "./test-terminal.js";
 
@@ -40,6 +43,26 @@ describe("quantities", () => {
   test("foreign text cannot drive the terminal", () => {
     expect(printable("a\u001B]0;x\u0007\r\nb\u009Bc\u202E")).toBe("a\uFFFD]0;x\uFFFD\uFFFD\uFFFDb\uFFFDc\uFFFD");
     expect(printable("GPU-1 °C ✓")).toBe("GPU-1 °C ✓");
+  });
+});
+
+describe("a request that has ended", () => {
+  const at = (seconds: number) => timestampFromMs(seconds * 1_000);
+  const failed = { requestId: "r", state: RequestState.FAILED, acceptedTime: at(1), completionTime: at(4), error: { code: "timeout", message: "It waited for too long." } };
+
+  test("says how long it ran", () => {
+    const request = create(RequestInfoSchema, { ...failed, attempts: 1, assignedGpu: "g0", startTime: at(2), durationMs: 2_000n });
+    expect(standingText(request, styleOff)).toBe("failed on g0 after 2.00 s: timeout: It waited for too long.");
+    expect(requestDetails(request, styleOff)).toContain("(ran 2.00 s)");
+  });
+
+  test("says that it never began instead of a time of 0", () => {
+    const waited = create(RequestInfoSchema, failed);
+    expect(standingText(waited, styleOff)).toBe("failed before it started: timeout: It waited for too long.");
+    expect(standingText(create(RequestInfoSchema, { ...failed, state: RequestState.CANCELLED }), styleOff)).toBe("cancelled before it started");
+    expect(standingText(create(RequestInfoSchema, { ...failed, attempts: 3 }), styleOff)).toMatch(/^failed before attempt 3 started: /);
+    expect(requestDetails(waited, styleOff)).toContain("(before it started)");
+    expect(requestDetails(waited, styleOff)).not.toContain("0 ms");
   });
 });
 

@@ -8,19 +8,21 @@ import {
   DispatchSchema,
   ModelAction,
   ModelOrderSchema,
+  RestartOrderSchema,
   WelcomeSchema,
   type AttemptEvent,
   type AttemptRef,
   type ConnectResponse,
   type Dispatch,
   type ModelOrder,
+  type RestartOrder,
 } from "../../../gen/gpurouter/v1/agent_pb.js";
 import { AgentSession } from "../../../src/link/agent-session.js";
 
 const LEASE_MS = 3_000;
 const ref = (requestId: string, attempt = 1): AttemptRef => create(AttemptRefSchema, { requestId, attempt });
 const dispatch = (requestId: string, attempt = 1, mustNotRunTwice = false): Dispatch => create(DispatchSchema, { ref: ref(requestId, attempt), mustNotRunTwice });
-const message = (fields: { dispatches?: Dispatch[]; cancels?: AttemptRef[]; acknowledged?: AttemptRef[]; modelOrders?: ModelOrder[] }): ConnectResponse => create(ConnectResponseSchema, fields);
+const message = (fields: { dispatches?: Dispatch[]; cancels?: AttemptRef[]; acknowledged?: AttemptRef[]; modelOrders?: ModelOrder[]; restartOrders?: RestartOrder[] }): ConnectResponse => create(ConnectResponseSchema, fields);
 const done = create(AttemptEndedSchema, { outcome: AttemptOutcome.SUCCEEDED, result: new Uint8Array([1, 2, 3]) });
 const name = ({ requestId, attempt }: AttemptRef): string => `${requestId}/${attempt}`;
 const told = (events: readonly AttemptEvent[] | null): string[] | null => events && events.map((event) => `${name(event.ref!)} ${event.event.case}`);
@@ -180,6 +182,15 @@ describe("The fence", () => {
     session.received(heard(again!), 5_410);
     expect(session.fence(8_399)).toEqual([]);
     expect(session.fence(8_400).map(name)).toEqual(["train/1"]);
+  });
+
+  test("begins no restart that was ordered before it ran out and read after", () => {
+    const session = welcomed();
+    const restartOrders = [create(RestartOrderSchema, { restartId: "r", gpuId: "g" })];
+    session.nextBeat(0);
+    session.received(create(ConnectResponseSchema, { heardBeat: 1n }), 0);
+    expect(session.received(message({ restartOrders }), LEASE_MS - 1)).toMatchObject({ restarts: restartOrders, lateRestarts: [] });
+    expect(session.received(message({ restartOrders }), LEASE_MS)).toMatchObject({ restarts: [], lateRestarts: restartOrders });
   });
 
   test("is not held open by words that lay in a buffer: the lease counts from when their cause was sent", () => {

@@ -402,7 +402,7 @@ describe("What is sent", () => {
 describe("who an agent may say that it is", () => {
   const refusedTo: string[] = [];
   beforeEach(() => void refusedTo.splice(0));
-  const agentOf = (...nodeIds: string[]): Caller => ({ principal: { ...LOCAL_ADMIN, roles: ["agent"], nodeIds }, address: "", isGood: () => true, refused: (what, why) => refusedTo.push(`${what}: ${why}`) });
+  const agentOf = (...nodeIds: string[]): Caller => ({ principal: { ...LOCAL_ADMIN, roles: ["agent"], nodeIds }, address: "", isGood: () => true, did: async () => {}, refused: (what, why) => refusedTo.push(`${what}: ${why}`) });
   const hello = (caller: Caller): { code: number; details: string }[] => {
     const stream = new FakeStream(caller);
     const refusals: { code: number; details: string }[] = [];

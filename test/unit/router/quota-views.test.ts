@@ -1,6 +1,6 @@
 // Quotas through the router as a whole, on a real journal: what is set over what was set, pages, refusals, a restart.
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
-import type { QuotaChange } from "../../../src/api/quota-port.js";
+import type { QuotaChange, QuotaView } from "../../../src/api/quota-port.js";
 import type { UserId } from "../../../src/core/model/ids.js";
 import { DEFAULT_CORE_SETTINGS } from "../../../src/core/settings.js";
 import { LmdbJournal } from "../../../src/journal/lmdb-journal.js";
@@ -15,9 +15,9 @@ let folder: string;
 let clock: TestClock;
 let router: Router;
 
-async function start(): Promise<void> {
+async function start(maxEntries = 100): Promise<void> {
   router = new Router({
-    settings: { ...DEFAULT_CORE_SETTINGS, quota: { ...DEFAULT_CORE_SETTINGS.quota, mode: "enforce" } },
+    settings: { ...DEFAULT_CORE_SETTINGS, quota: { ...DEFAULT_CORE_SETTINGS.quota, mode: "enforce", maxEntries } },
     agentTerms: TERMS,
     retention: { finishedForMs: 3_600_000, finishedAtMost: 1_000 },
     journal: await LmdbJournal.open(folder),
@@ -38,8 +38,13 @@ beforeEach(async () => {
 });
 afterEach(() => router.stop());
 
-const set = (subject: QuotaChange["subject"], subjectId: string, override: QuotaChange["override"], reset = false) =>
+const trySet = (subject: QuotaChange["subject"], subjectId: string, override: QuotaChange["override"], reset = false) =>
   router.quotas.setQuota({ subject, subjectId, override, reset, by: "ada", reason: "because" });
+const set = async (...change: Parameters<typeof trySet>): Promise<QuotaView> => {
+  const view = await trySet(...change);
+  if ("kind" in view) throw new Error("it is full");
+  return view;
+};
 const alice = { subject: "user", subjectId: "alice" } as const;
 const route = (id: string) => router.route(specOf(id, { userId: "alice" as UserId }));
 
@@ -67,6 +72,43 @@ describe("what is set", () => {
     const rest = router.quotas.quotas(first.lastName, 2);
     expect([...first.items, ...rest.items].map(({ subject, subjectId }) => `${subject} ${subjectId}`)).toEqual(["team z", "user a", "user b"]);
     expect(rest.lastName).toBe("");
+  });
+});
+
+describe("how much may be set", () => {
+  test("has a bound: whoever has something may change it, one more is refused until one is taken back", async () => {
+    await router.stop();
+    await start(2);
+    await set("user", "alice", { gpus: 1 });
+    await set("team", "red", { gpus: 1 });
+    expect(await trySet("user", "bob", { gpus: 1 })).toEqual({ kind: "quotas_full", what: "quotas", limit: 2 });
+    expect(router.quotas.quota({ subject: "user", subjectId: "bob" }).entry).toBeNull();
+    expect((await set("user", "alice", { gpus: 3 })).limits.gpus).toBe(3);
+    expect((await set("user", "bob", {}, true)).entry).toBeNull();
+    await set("user", "alice", {}, true);
+    await set("user", "bob", { gpus: 1 });
+    // By a restart under a lower bound nothing is lost.
+    await router.stop();
+    await start(1);
+    expect(router.quotas.quotas("", 10).items).toHaveLength(2);
+    expect(await trySet("user", "carol", { gpus: 1 })).toMatchObject({ limit: 1 });
+  });
+
+  test("forgets teams that nobody is in and that nothing is set for, and no others", async () => {
+    await router.stop();
+    await start(3);
+    await set("team", "kept", { gpus: 1 });
+    for (let team = 0; team < 50; team += 1) await set("user", "alice", { team: `team-${team}` });
+    const { quotas } = router.engine.state;
+    expect([...quotas.teams()].length).toBeLessThanOrEqual(3);
+    expect([quotas.team("kept")?.limits.gpus, quotas.user("alice")?.team === quotas.team("team-49")]).toEqual([1, true]);
+  });
+
+  test("names no more models in one quota than one call may, however many calls there are", async () => {
+    const models = (from: number, count: number) => ({ modelRequests: Object.fromEntries(Array.from({ length: count }, (_, index) => [`m${from + index}`, 1])) });
+    await set("user", "alice", models(0, 1_000));
+    expect(await trySet("user", "alice", models(1_000, 1))).toEqual({ kind: "quotas_full", what: "models", limit: 1_000 });
+    expect(Object.keys((await set("user", "alice", models(5_000, 2), true)).limits.modelRequests)).toEqual(["m5000", "m5001"]);
   });
 });
 

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
+import { Engine } from "../../../../src/core/engine.js";
 import { RetryBudget } from "../../../../src/core/failover/retry-budget.js";
+import { takeSnapshot } from "../../../../src/core/snapshot.js";
 import { spec, World } from "../build.js";
 
 /** How many of `asked` retries are allowed at `nowMs`. */
@@ -82,6 +84,24 @@ test("work of a lost node needs no budget: all of it goes elsewhere at once", ()
   world.connect("n1", ["g1"]);
   const lost = world.step({ kind: "node_disconnected", nodeId: world.request("r0").nodeId as never, silentMs: 10_000 });
   expect(lost.records.filter(({ kind }) => kind === "placed")).toHaveLength(500);
+});
+
+test("a retry is not as late as the clock was ahead when the router before this one died", () => {
+  const world = new World({ requestTimeoutMs: 0 });
+  world.connect("n0", ["g0"]);
+  const rightMs = world.nowMs;
+  world.nowMs += 365 * 86_400_000;
+  world.submit("ahead");
+  world.end("ahead", "unavailable");
+  const successor = new Engine(world.settings, takeSnapshot(world.engine.state));
+  successor.step({ kind: "take_over", epoch: 2 }, rightMs);
+  successor.step({ kind: "tick" }, rightMs + 50);
+  expect([successor.state.waitingForRetry, successor.state.queue.size]).toEqual([0, 1]);
+  // One that is due soon keeps its time.
+  const soon = new Engine(world.settings, takeSnapshot(world.engine.state));
+  soon.step({ kind: "take_over", epoch: 2 }, world.nowMs);
+  soon.step({ kind: "tick" }, world.nowMs + 50);
+  expect(soon.state.waitingForRetry).toBe(1);
 });
 
 test("a retry that needs no delay still needs the budget", () => {

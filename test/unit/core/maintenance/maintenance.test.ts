@@ -4,6 +4,7 @@ import { Engine } from "../../../../src/core/engine.js";
 import type { Step } from "../../../../src/core/events.js";
 import type { MaintenanceTarget } from "../../../../src/core/model/maintenance.js";
 import { stateFilters } from "../../../../src/core/scheduling/registry.js";
+import { DEFAULT_CORE_SETTINGS } from "../../../../src/core/settings.js";
 import { restoreSnapshot, takeSnapshot } from "../../../../src/core/snapshot.js";
 import { gpuId, inventory, kinds, nodeId, ref, requestId, spec, told, wishes, World } from "../build.js";
 
@@ -234,8 +235,26 @@ describe("restart of a GPU", () => {
     expect(orders(world.connectWith("node", ["g0"], "first"))).toEqual(["restart g0 on node"]);
     world.disconnect("node");
     expect(orders(world.connectWith("node", ["g0"], "second"))).toEqual([]);
+    world.pass(DEFAULT_CORE_SETTINGS.fencedAfterMs);
     expect(world.lastRestart.state).toBe("agent_restarted");
     expect(world.engine.state.fleet.maintenance.size).toBe(0);
+  });
+
+  test("a GPU is kept out of service until the process that had the order begins no command any more; one that comes back goes on", () => {
+    const world = new Fleet();
+    world.connectWith("node", ["g0"], "first");
+    world.restart("g0");
+    world.connectWith("node", ["g0"], "second");
+    world.pass(DEFAULT_CORE_SETTINGS.fencedAfterMs - 100);
+    expect(orders(world.connectWith("node", ["g0"], "first"))).toEqual(["restart g0 on node"]);
+    world.pass(DEFAULT_CORE_SETTINGS.fencedAfterMs);
+    expect(world.lastRestart.state).toBe("ordered");
+    world.connectWith("node", ["g0"], "second");
+    world.pass(DEFAULT_CORE_SETTINGS.fencedAfterMs - 100);
+    world.connectWith("node", ["g0"], "third");
+    expect([world.lastRestart.state, world.engine.state.fleet.maintenance.size]).toEqual(["ordered", 1]);
+    world.pass(100);
+    expect([world.lastRestart.state, world.engine.state.fleet.maintenance.size]).toEqual(["agent_restarted", 0]);
   });
 
   test("putting the GPU back takes back a restart that was not ordered yet", () => {

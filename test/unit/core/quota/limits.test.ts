@@ -145,6 +145,23 @@ describe("GPU time", () => {
     expect(world.account("alice").gpuUsedMs(periodMs, periodMs)).toBe(0);
   });
 
+  test("lets what has come to need more than all of it since it was accepted go when nothing else counts", () => {
+    const periodMs = 86_400_000;
+    const world = new QuotaWorld({ gpuTimeMs: 90_000 });
+    world.nowMs = 3 * periodMs + 1_000;
+    world.connect("n", MANY_GPUS);
+    world.send("alice", LONG);
+    world.send("alice", LONG);
+    world.set("alice", { gpuTimeMs: 30_000 });
+    world.endOne("alice", 10_000);
+    expect([world.on("alice").length, world.waiting("alice").length]).toEqual([0, 1]);
+    world.pass(4 * periodMs - world.nowMs);
+    expect([world.on("alice").length, world.waiting("alice").length]).toEqual([1, 0]);
+    // And alone.
+    expect(world.send("alice", { requirements: { expectedDurationMs: 1_000 } })).toMatchObject({ kind: "accepted" });
+    expect([world.on("alice").length, world.waiting("alice").length]).toEqual([1, 1]);
+  });
+
   test("refuses at once what is expected to take more than all of it", () => {
     const world = new QuotaWorld({ gpuTimeMs: 59_000 });
     expect(world.send("alice", LONG)).toMatchObject({ kind: "over_quota", over: { name: "gpu_time" }, retryAfterMs: 0 });

@@ -43,6 +43,30 @@ test("a clock that went back counts into the newest slot", () => {
   expect(window.used(51_000 + MINUTE)).toBe(0);
 });
 
+test("what a clock that was far ahead has counted does not count when it is right again, nor later", () => {
+  const window = new SlidingWindow(MINUTE, SLOT);
+  window.add(10_000);
+  expect(window.used(9_000_000)).toBe(0);
+  // A question alone forgets nothing.
+  expect(window.used(20_000)).toBe(1);
+  window.add(9_000_000, 5);
+  expect([window.used(9_000_000), window.used(20_000), window.roomAtMs(1, 20_000), window.nextDropMs(20_000)]).toEqual([5, 0, 20_000, 0]);
+  const restored = new SlidingWindow(MINUTE, SLOT);
+  restored.load(window.dump());
+  for (const one of [window, restored]) {
+    one.add(20_000);
+    expect([one.used(20_000), one.nextDropMs(20_000), one.used(9_000_000)]).toEqual([1, 21_000 + MINUTE, 0]);
+  }
+});
+
+test("a clock that was ahead by less than the window holds up for no more than another one", () => {
+  const window = new SlidingWindow(MINUTE, SLOT);
+  window.add(10_000 + MINUTE, 3);
+  expect(window.used(9_999)).toBe(0);
+  expect(window.used(10_000)).toBe(3);
+  expect(window.roomAtMs(3, 10_000)).toBe(11_000 + 2 * MINUTE);
+});
+
 describe("whoever stays below the limit at each moment", () => {
   const gaps = fc.array(fc.integer({ min: 0, max: 20_000 }), { minLength: 1, maxLength: 300 });
 
