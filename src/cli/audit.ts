@@ -2,7 +2,8 @@
 import { create } from "@bufbuild/protobuf";
 import type { Command } from "commander";
 
-import { ListAuditResponseSchema, type AuditEntry } from "../../gen/gpurouter/v1/identity_pb.js";
+import { ListAuditResponseSchema, type AuditEntry, type ListAuditResponse } from "../../gen/gpurouter/v1/identity_pb.js";
+import { allPages } from "./all-pages.js";
 import { ExitCode } from "./failure.js";
 import { identityCommand, withIdentity, type IdentityOptions, type IdentitySession } from "./identity-command.js";
 import { wholeNumber } from "./option-parsers.js";
@@ -11,8 +12,6 @@ import { CALL_DEADLINE_MS, type CommandContext } from "./router-command.js";
 import type { Style } from "./style.js";
 import { write } from "./terminal.js";
 import { textTable, truncate } from "./text-table.js";
-
-const LARGEST_PAGE = 1000;
 
 interface AuditOptions extends IdentityOptions {
   readonly limit: number;
@@ -42,14 +41,8 @@ Examples:
     });
 }
 
-async function auditPages({ client }: IdentitySession, limit: number) {
-  const all = create(ListAuditResponseSchema);
-  do {
-    const page = await client.listAudit({ pageSize: Math.min(LARGEST_PAGE, limit - all.entries.length), pageToken: all.nextPageToken }, { deadlineMs: CALL_DEADLINE_MS });
-    all.entries.push(...page.entries);
-    all.nextPageToken = page.nextPageToken;
-  } while (all.nextPageToken !== "" && all.entries.length < limit);
-  return all;
+function auditPages({ client }: IdentitySession, limit: number): Promise<ListAuditResponse> {
+  return allPages(create(ListAuditResponseSchema), ({ entries }) => entries, limit, (page) => client.listAudit(page, { deadlineMs: CALL_DEADLINE_MS }));
 }
 
 function auditTable(entries: readonly AuditEntry[], style: Style): string {

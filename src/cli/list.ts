@@ -2,7 +2,8 @@
 import { create } from "@bufbuild/protobuf";
 import { InvalidArgumentError, type Command } from "commander";
 
-import { ListResponseSchema, RequestState, type RequestInfo } from "../../gen/gpurouter/v1/router_pb.js";
+import { ListResponseSchema, RequestState, type ListResponse, type RequestInfo } from "../../gen/gpurouter/v1/router_pb.js";
+import { allPages } from "./all-pages.js";
 import { ExitCode } from "./failure.js";
 import { wholeNumber } from "./option-parsers.js";
 import { durationText, printable, timeText } from "./quantity-text.js";
@@ -13,7 +14,6 @@ import { write } from "./terminal.js";
 import { textTable, truncate } from "./text-table.js";
 
 const STATES = ["queued", "processing", "completed", "failed", "cancelled"] as const;
-const LARGEST_PAGE = 1000;
 
 interface ListOptions extends RouterOptions {
   readonly state?: readonly RequestState[];
@@ -51,23 +51,8 @@ function collectState(text: string, earlier: readonly RequestState[] = []): read
   return [...earlier, RequestState[name.toUpperCase() as Uppercase<(typeof STATES)[number]>]];
 }
 
-/** Pages until the limit; the token of the last page stays when there is more. */
-async function listPages({ client }: RouterSession, options: ListOptions) {
-  const all = create(ListResponseSchema);
-  do {
-    const page = await client.list(
-      {
-        states: [...(options.state ?? [])],
-        userId: options.user ?? "",
-        pageSize: Math.min(LARGEST_PAGE, options.limit - all.requests.length),
-        pageToken: all.nextPageToken,
-      },
-      { deadlineMs: CALL_DEADLINE_MS },
-    );
-    all.requests.push(...page.requests);
-    all.nextPageToken = page.nextPageToken;
-  } while (all.nextPageToken !== "" && all.requests.length < options.limit);
-  return all;
+function listPages({ client }: RouterSession, { state = [], user: userId = "", limit }: ListOptions): Promise<ListResponse> {
+  return allPages(create(ListResponseSchema), ({ requests }) => requests, limit, (page) => client.list({ states: [...state], userId, ...page }, { deadlineMs: CALL_DEADLINE_MS }));
 }
 
 function listTable(requests: readonly RequestInfo[], style: Style): string {

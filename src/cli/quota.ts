@@ -3,7 +3,8 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { InvalidArgumentError, type Command } from "commander";
 
-import { GetQuotaResponseSchema, ListQuotasResponseSchema, QuotaMode, SetQuotaResponseSchema, type Quota, type QuotaLimitsSchema, type QuotaUse, type RateUse } from "../../gen/gpurouter/v1/quota_pb.js";
+import { GetQuotaResponseSchema, ListQuotasResponseSchema, QuotaMode, SetQuotaResponseSchema, type ListQuotasResponse, type Quota, type QuotaLimitsSchema, type QuotaUse, type RateUse } from "../../gen/gpurouter/v1/quota_pb.js";
+import { allPages } from "./all-pages.js";
 import { usageFailure } from "./failure.js";
 import { decimalNumber, wholeNumber } from "./option-parsers.js";
 import { printable } from "./quantity-text.js";
@@ -11,7 +12,6 @@ import { CALL_DEADLINE_MS, routerCommand, withRouter, type CommandContext, type 
 import type { Style } from "./style.js";
 import { textTable } from "./text-table.js";
 
-const PAGE_SIZE = 1000;
 const MOST = 10_000_000;
 
 interface SubjectOptions extends RouterOptions {
@@ -119,14 +119,8 @@ Examples:
     });
 }
 
-async function everyQuota({ client }: RouterSession) {
-  const all = create(ListQuotasResponseSchema);
-  do {
-    const page = await client.quotas.listQuotas({ pageSize: PAGE_SIZE, pageToken: all.nextPageToken }, { deadlineMs: CALL_DEADLINE_MS });
-    all.quotas.push(...page.quotas);
-    all.nextPageToken = page.nextPageToken;
-  } while (all.nextPageToken !== "");
-  return all;
+function everyQuota({ client }: RouterSession): Promise<ListQuotasResponse> {
+  return allPages(create(ListQuotasResponseSchema), ({ quotas }) => quotas, Number.POSITIVE_INFINITY, (page) => client.quotas.listQuotas(page, { deadlineMs: CALL_DEADLINE_MS }));
 }
 
 function subjectOf(name: string, { team }: SubjectOptions) {

@@ -2,7 +2,8 @@
 import { create } from "@bufbuild/protobuf";
 import type { Command } from "commander";
 
-import { ListUsageResponseSchema, type Usage } from "../../gen/gpurouter/v1/quota_pb.js";
+import { ListUsageResponseSchema, type ListUsageResponse, type Usage } from "../../gen/gpurouter/v1/quota_pb.js";
+import { allPages } from "./all-pages.js";
 import { ExitCode } from "./failure.js";
 import { wholeNumber } from "./option-parsers.js";
 import { durationText, printable, timeText } from "./quantity-text.js";
@@ -10,8 +11,6 @@ import { CALL_DEADLINE_MS, routerCommand, withRouter, type CommandContext, type 
 import type { Style } from "./style.js";
 import { write } from "./terminal.js";
 import { textTable, truncate } from "./text-table.js";
-
-const LARGEST_PAGE = 1000;
 
 interface UsageOptions extends RouterOptions {
   readonly user?: string;
@@ -43,15 +42,8 @@ Examples:
     });
 }
 
-async function usagePages({ client }: RouterSession, { user, limit }: UsageOptions) {
-  const all = create(ListUsageResponseSchema);
-  do {
-    const pageSize = Math.min(LARGEST_PAGE, limit - all.users.length);
-    const page = await client.quotas.listUsage({ userId: user ?? "", pageSize, pageToken: all.nextPageToken }, { deadlineMs: CALL_DEADLINE_MS });
-    all.users.push(...page.users);
-    all.nextPageToken = page.nextPageToken;
-  } while (all.nextPageToken !== "" && all.users.length < limit);
-  return all;
+function usagePages({ client }: RouterSession, { user: userId = "", limit }: UsageOptions): Promise<ListUsageResponse> {
+  return allPages(create(ListUsageResponseSchema), ({ users }) => users, limit, (page) => client.quotas.listUsage({ userId, ...page }, { deadlineMs: CALL_DEADLINE_MS }));
 }
 
 function usageTable(users: readonly Usage[], style: Style): string {
