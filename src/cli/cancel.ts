@@ -3,13 +3,10 @@ import type { Command } from "commander";
 
 import { CancelRequestResponseSchema } from "../../gen/gpurouter/v1/admin_pb.js";
 import { CancelResponseSchema, type CancelResponse } from "../../gen/gpurouter/v1/router_pb.js";
-import { ExitCode } from "./failure.js";
-import { jsonDocument } from "./json-output.js";
 import { printable } from "./quantity-text.js";
 import { standingText } from "./request-text.js";
 import { CALL_DEADLINE_MS, routerCommand, withRouter, type CommandContext, type RouterOptions } from "./router-command.js";
 import type { Style } from "./style.js";
-import { write } from "./terminal.js";
 import { isFinal } from "./watch-to-end.js";
 
 interface CancelOptions extends RouterOptions {
@@ -33,15 +30,13 @@ Examples:
   $ gpu-router cancel order-4711 --admin --reason "its job floods the cluster"`,
     )
     .action(async (requestId: string, options: CancelOptions) => {
-      await withRouter(context, options, async ({ client, json, terminal, style }) => {
+      await withRouter(context, options, async ({ client, style, print }) => {
         if (options.admin === true) {
           const answer = await client.admin.cancelRequest({ requestId, reason: options.reason ?? "" }, { deadlineMs: CALL_DEADLINE_MS });
-          await write(terminal.stdout, json ? jsonDocument(CancelRequestResponseSchema, answer) : cancelText(answer, style));
-          return ExitCode.ok;
+          return await print(CancelRequestResponseSchema, answer, () => cancelText(answer, style));
         }
         const response = await client.cancel({ requestId, reason: options.reason ?? "" }, { deadlineMs: CALL_DEADLINE_MS });
-        await write(terminal.stdout, json ? jsonDocument(CancelResponseSchema, response) : cancelText(response, style));
-        return ExitCode.ok;
+        return await print(CancelResponseSchema, response, () => cancelText(response, style));
       });
     });
 }

@@ -4,7 +4,6 @@ import type { Command } from "commander";
 import { BatchRouteResponseSchema, RouteResponseSchema, RouteStatus, type RouteResponse } from "../../gen/gpurouter/v1/router_pb.js";
 import { batchRequestFrom, batchText } from "./batch-requests.js";
 import { ExitCode, usageFailure } from "./failure.js";
-import { jsonDocument } from "./json-output.js";
 import { wholeNumber } from "./option-parsers.js";
 import { countText, printable, timeText } from "./quantity-text.js";
 import { addRequestOptions, routeRequestFrom, type RequestOptions } from "./request-options.js";
@@ -12,7 +11,6 @@ import { CALL_DEADLINE_MS, routerCommand, withRouter, type CommandContext, type 
 import { onText } from "./request-text.js";
 import { showWatch } from "./show-watch.js";
 import type { Style } from "./style.js";
-import { write } from "./terminal.js";
 
 interface RouteOptions extends RouterOptions, RequestOptions {
   readonly batch?: string;
@@ -49,9 +47,9 @@ Examples:
       if (options.batch !== undefined) {
         if (follow) throw usageFailure("--wait follows one request; with --batch see `gpu-router list`, or `gpu-router watch` for one of them");
         const batch = await batchRequestFrom({ ...options, batch: options.batch }, context.terminal.stdin);
-        await withRouter(context, options, async ({ client, json, terminal, style }) => {
+        await withRouter(context, options, async ({ client, style, print }) => {
           const response = await client.batchRoute(batch, { deadlineMs: CALL_DEADLINE_MS });
-          await write(terminal.stdout, json ? jsonDocument(BatchRouteResponseSchema, response) : batchText(response.responses, style));
+          await print(BatchRouteResponseSchema, response, () => batchText(response.responses, style));
           return response.responses.some(({ status }) => status === RouteStatus.REJECTED) ? ExitCode.failed : ExitCode.ok;
         });
         return;
@@ -61,8 +59,7 @@ Examples:
       await withRouter(context, options, async (session) => {
         const response = await session.client.route(request, { deadlineMs: CALL_DEADLINE_MS });
         if (follow) return await showWatch(session, response.requestId, true);
-        await write(session.terminal.stdout, session.json ? jsonDocument(RouteResponseSchema, response) : routeText(response, session.style));
-        return ExitCode.ok;
+        return await session.print(RouteResponseSchema, response, () => routeText(response, session.style));
       });
     });
 }
