@@ -26,11 +26,11 @@ import type { Caller as Author } from "../core/model/caller.js";
 import type { AdminPort } from "./admin-port.js";
 import type { Caller } from "./guard.js";
 import { ApiError } from "./outcomes.js";
-import { knownRequest, refuse, unknownPageToken } from "./request-rules.js";
+import { knownRequest, PAGE_TOKEN_ALLOWED } from "./request-rules.js";
 import type { ServiceHandlers } from "./service-handlers.js";
 import { failedCallback, maintenanceMessage, restartMessage } from "./to-proto/admin.js";
 import { requestInfo } from "./to-proto/request.js";
-import { createValidation, type Rule, type Validate } from "./validation.js";
+import { createValidation, refuse, type Rule, type Validate } from "./validation.js";
 
 const DEFAULT_PAGE = 100;
 
@@ -108,8 +108,8 @@ const setMaintenanceRule: Rule<SetMaintenanceRequest> = ({ on, estimatedDuration
 
 const cancelRequestRule: Rule<CancelRequestRequest> = ({ requestId }, at, found) => knownRequest(requestId, at, CancelRequestRequestSchema.field.requestId, found);
 
-const listFailedRule: Rule<ListFailedCallbacksRequest> = ({ pageToken }, _at, found) => {
-  if (pageToken !== "" && !/^[1-9]\d{0,14}$/.test(pageToken)) found.push(unknownPageToken());
+const listFailedRule: Rule<ListFailedCallbacksRequest> = ({ pageToken }, at, found) => {
+  if (pageToken !== "" && !/^[1-9]\d{0,14}$/.test(pageToken)) refuse(found, at, ListFailedCallbacksRequestSchema.field.pageToken, PAGE_TOKEN_ALLOWED);
 };
 
 function targetOf(message: MaintenanceTarget | undefined): ModelTarget {

@@ -3,6 +3,7 @@
 import { randomUUID } from "node:crypto";
 import type { BatchRouteRequest, RouteRequest } from "../../gen/gpurouter/v1/router_pb.js";
 import type { BatchRef } from "../core/model/request.js";
+import { DEFAULT_TYPE } from "./to-model.js";
 
 /** For each request of the call its batch; undefined for one that stands alone. */
 export function batchRefs({ requests, batchSplit, minBatchSizePerGpu }: BatchRouteRequest): readonly (BatchRef | undefined)[] {
@@ -18,5 +19,5 @@ export function batchRefs({ requests, batchSplit, minBatchSizePerGpu }: BatchRou
 /** The same for requests that belong together; null for those that have GPUs of their own. */
 function keyOf({ modelId, type, specificGpuId, gpus, resourceRequirements }: RouteRequest): string | null {
   if (specificGpuId !== "" || gpus > 1) return null;
-  return JSON.stringify([modelId, type === "" ? "inference" : type, resourceRequirements?.minComputeCapability ?? "", resourceRequirements?.computeUnits ?? 0]);
+  return JSON.stringify([modelId, type || DEFAULT_TYPE, resourceRequirements?.minComputeCapability ?? "", resourceRequirements?.computeUnits ?? 0]);
 }

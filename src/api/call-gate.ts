@@ -2,6 +2,8 @@
 //
 // Calls under way stand in lists and not in a Set, whose discarded tables keep calls that are long over from being collected
 // young (see lib/churn-map.ts).
+import type { DescMethod } from "@bufbuild/protobuf";
+import { RouterService } from "../../gen/gpurouter/v1/router_pb.js";
 import { LinkedList, type ListEntry } from "../lib/linked-list.js";
 import { ApiError } from "./outcomes.js";
 
@@ -10,6 +12,11 @@ import { ApiError } from "./outcomes.js";
  * only refused, "free" ones go on until the end.
  */
 export type Admission = "awaited" | "unawaited" | "free";
+
+/** Of a method that does work. WatchGpus has no end that could be waited for. */
+export function admissionOfWork(method: DescMethod): Admission {
+  return method === RouterService.method.watchGpus ? "unawaited" : "awaited";
+}
 
 /** Ends one call from outside, with ApiError "draining". */
 export type EndCall = () => void;

@@ -1,4 +1,4 @@
-// Binds the same handlers to Connect and gRPC-Web. Used by `http-server.ts`. Errors and the drain are as in `grpc-handlers.ts`.
+// Binds the same handlers to Connect and gRPC-Web. Used by `connect-listener.ts`. Errors and the drain are as in `grpc-handlers.ts`.
 // The adapter underneath reads and writes at the other side's pace by itself.
 import type { DescMessage, DescMethod, DescMethodServerStreaming, DescMethodUnary, DescService, MessageShape } from "@bufbuild/protobuf";
 import { ConnectError, createContextKey, type Code, type ConnectRouter, type HandlerContext } from "@connectrpc/connect";

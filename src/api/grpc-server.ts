@@ -9,7 +9,7 @@ import { Health } from "../../gen/grpc/health/v1/health_pb.js";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js";
 import { ServerReflection as ServerReflectionAlpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.js";
 import { accessTo, type Access } from "./access.js";
-import { CallGate } from "./call-gate.js";
+import { admissionOfWork, CallGate } from "./call-gate.js";
 import type { BoundService } from "./connect-listener.js";
 import { guardInterceptor } from "./grpc-guard.js";
 import { bindGrpcHandlers, type Binding, type GrpcService } from "./grpc-handlers.js";
@@ -104,7 +104,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     gate,
     guard,
     log: options.log,
-    admission: (method) => (method === RouterService.method.watchGpus ? "unawaited" : "awaited"),
+    admission: admissionOfWork,
   };
   // Those who watch a router go down must be able to ask it.
   const watching: Binding = { gate, guard, log: options.log, admission: () => "free" };

@@ -108,8 +108,9 @@ export class IdentityGuard implements Guard {
     }
     if (verdict.kind !== "granted") throw new ApiError(verdict);
     const { principal } = verdict;
-    if (principal.roles.some((role) => access.includes(role))) return new KnownCaller(verdict, address, this.#audit);
-    new KnownCaller(verdict, address, this.#audit).refused(what, `needs role ${access.join(" or ")}`);
+    const caller = new KnownCaller(verdict, address, this.#audit);
+    if (principal.roles.some((role) => access.includes(role))) return caller;
+    caller.refused(what, `needs role ${access.join(" or ")}`);
     throw new ApiError({ kind: "permission_denied", why: `${what} needs role ${access.join(" or ")}; you have ${principal.roles.join(" and ") || "none"}` });
   }
 

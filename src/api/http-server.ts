@@ -12,7 +12,7 @@ import type { PeerNames } from "../auth/certificate-rules.js";
 import { hasRole } from "../auth/principal.js";
 import type { RequestId } from "../core/model/ids.js";
 import { accessTo, HTTP_ACCESS } from "./access.js";
-import { CallGate } from "./call-gate.js";
+import { admissionOfWork, CallGate } from "./call-gate.js";
 import { peerNames } from "./certificate-names.js";
 import { connectMethods, type BoundService } from "./connect-listener.js";
 import type { Binding } from "./grpc-handlers.js";
@@ -85,7 +85,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     gate,
     guard,
     log: options.log,
-    admission: (method) => (method === RouterService.method.watchGpus ? "unawaited" : "awaited"),
+    admission: admissionOfWork,
   };
   const methods = connectMethods([{ service: RouterService, handlers: options.router }, ...services], options.maxRequestBytes ?? 16 * 1024 * 1024, binding);
   for (const { method } of methods.values()) accessTo(method);

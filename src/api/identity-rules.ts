@@ -1,12 +1,11 @@
 // What may be said to IdentityService beyond the rules in the contract. Run by `validation.ts`, like `request-rules.ts`.
 import type { DescField, Message } from "@bufbuild/protobuf";
-import type { Path } from "@bufbuild/protobuf/reflect";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { Violation } from "@bufbuild/protovalidate";
 import { CreateKeyRequestSchema, ListAuditRequestSchema, PutUserRequestSchema, Role, type CreateKeyRequest, type ListAuditRequest, type PutUserRequest } from "../../gen/gpurouter/v1/identity_pb.js";
 import { isName, NAME_ALLOWED } from "../auth/names.js";
 import { MIN_PASSWORD_LENGTH } from "../auth/password.js";
-import type { Rule } from "./validation.js";
+import { PAGE_TOKEN_ALLOWED } from "./request-rules.js";
+import { refuse, type Rule } from "./validation.js";
 
 export const createKeyRule =
   (nowMs: number): Rule<CreateKeyRequest> =>
@@ -38,9 +37,5 @@ export const namedUserRule =
   };
 
 export const listAuditRule: Rule<ListAuditRequest> = (request, at, found) => {
-  if (!/^\d{0,15}$/.test(request.pageToken)) refuse(found, at, ListAuditRequestSchema.field.pageToken, "must be the next_page_token of an earlier answer, unchanged, or empty for the first page");
+  if (!/^\d{0,15}$/.test(request.pageToken)) refuse(found, at, ListAuditRequestSchema.field.pageToken, PAGE_TOKEN_ALLOWED);
 };
-
-function refuse(found: Violation[], at: Path, field: DescField, allowed: string): void {
-  found.push(new Violation(allowed, "gpurouter.allowed", [...at, field], [], false));
-}

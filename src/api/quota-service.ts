@@ -27,7 +27,7 @@ const DEFAULT_PAGE_SIZE = 100;
 const MINUTE_MS = 60_000;
 
 /** The handlers of QuotaService over `quotas`; what was set is told to `audit`. Everybody sees his own and his team's, admins and readers all. */
-export function createQuotaService(quotas: QuotaPort, audit: Pick<Audit, "record">, validate: Validate = createValidation()): ServiceHandlers<typeof QuotaService> {
+export function createQuotaService(quotas: QuotaPort, audit: Audit, validate: Validate = createValidation()): ServiceHandlers<typeof QuotaService> {
   return {
     getQuota(request, caller) {
       validate(GetQuotaRequestSchema, request);

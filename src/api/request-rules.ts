@@ -3,7 +3,7 @@
 import type { DescField, JsonValue } from "@bufbuild/protobuf";
 import type { Path } from "@bufbuild/protobuf/reflect";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { Violation } from "@bufbuild/protovalidate";
+import type { Violation } from "@bufbuild/protovalidate";
 import {
   BatchRouteRequestSchema,
   CancelRequestSchema,
@@ -26,7 +26,7 @@ import {
   type WatchRequest,
 } from "../../gen/gpurouter/v1/router_pb.js";
 import { computeCapability } from "../core/model/request.js";
-import type { Rule } from "./validation.js";
+import { refuse, violation, type Rule } from "./validation.js";
 
 const REQUEST_ID = /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$/;
 const REQUEST_ID_ALLOWED = "must be 1 to 128 letters, digits and _ . : - and begin with a letter or digit";
@@ -34,6 +34,7 @@ const TYPE = /^[a-z][a-z0-9_-]*$/;
 /** Control characters, and halves of surrogate pairs, which have no UTF-8. */
 const UNPRINTABLE = /[\p{Cc}\p{Cs}]/u;
 const UNPRINTABLE_ALLOWED = "must be text without control characters";
+export const PAGE_TOKEN_ALLOWED = "must be the next_page_token of an earlier answer, unchanged, or empty for the first page";
 /** 2000-01-01 and 10000-01-01, s since 1970: outside of them somebody has mixed up his units. */
 const FIRST_DEADLINE_S = 946_684_800n;
 const LAST_DEADLINE_S = 253_402_300_800n;
@@ -113,11 +114,10 @@ export const gpuStatusRequestRule: Rule<GpuStatusRequest> = (request, at, found)
 
 /** A page token that List did not make; found out by the router, after all rules. */
 export function unknownPageToken(): Violation {
-  return violation([ListRequestSchema.field.pageToken], "must be the next_page_token of an earlier answer, unchanged, or empty for the first page");
+  return violation([ListRequestSchema.field.pageToken], PAGE_TOKEN_ALLOWED);
 }
 
-/** The contract refuses the empty id already. */
-/** A request that is named must have a name that requests can have. */
+/** A request that is named must have a name that requests can have; the contract refuses the empty one already. */
 export function knownRequest(requestId: string, at: Path, field: DescField, found: Violation[]): void {
   if (requestId !== "" && !isRequestId(requestId)) refuse(found, at, field, REQUEST_ID_ALLOWED);
 }
@@ -138,13 +138,4 @@ function isPlainJson(value: JsonValue, depthLeft: number): boolean {
   if (typeof value === "number") return Number.isFinite(value);
   if (typeof value !== "object" || value === null) return true;
   return depthLeft > 0 && Object.values(value).every((inner) => isPlainJson(inner, depthLeft - 1));
-}
-
-/** Adds a violation of one field. */
-export function refuse(found: Violation[], at: Path, field: DescField, allowed: string): void {
-  found.push(violation([...at, field], allowed));
-}
-
-function violation(path: Path, allowed: string): Violation {
-  return new Violation(allowed, "gpurouter.allowed", path, [], false);
 }

@@ -8,7 +8,7 @@ import { computeCapability, DEFAULT_PRIORITY, NO_WISHES, type BatchRef, type Han
 import type { ListQuery } from "./router-port.js";
 
 const DEFAULT_PAGE_SIZE = 100;
-const DEFAULT_TYPE = "inference";
+export const DEFAULT_TYPE = "inference";
 const DEFAULT_USER = "anonymous";
 const NO_PAYLOAD = new Uint8Array(0);
 const NO_REQUIREMENTS: Requirements = {

@@ -1,14 +1,23 @@
 // Decides whether a message may pass: the contract's own rules through protovalidate, then a rule for what the contract
 // cannot say. Called by the handlers, once per message, before anything is translated.
-import { create, type DescMessage, type Message, type MessageShape } from "@bufbuild/protobuf";
+import { create, type DescField, type DescMessage, type Message, type MessageShape } from "@bufbuild/protobuf";
 import type { Path } from "@bufbuild/protobuf/reflect";
-import { createValidator, type Violation } from "@bufbuild/protovalidate";
+import { createValidator, Violation } from "@bufbuild/protovalidate";
 import { RouterService } from "../../gen/gpurouter/v1/router_pb.js";
 import { ApiError } from "./outcomes.js";
 import { compileSureRules } from "./sure-rules.js";
 
 /** Adds to `found` what is wrong with `message`, which lies at `at` in the request that was sent. */
 export type Rule<M> = (message: M, at: Path, found: Violation[]) => void;
+
+export function violation(path: Path, allowed: string): Violation {
+  return new Violation(allowed, "gpurouter.allowed", path, [], false);
+}
+
+/** Adds a violation of one field. */
+export function refuse(found: Violation[], at: Path, field: DescField, allowed: string): void {
+  found.push(violation([...at, field], allowed));
+}
 
 /** Throws ApiError "invalid_argument" naming every field at fault, unless `message` may pass. */
 export type Validate = <D extends DescMessage>(schema: D, message: MessageShape<D>, rule?: Rule<MessageShape<D>>) => void;

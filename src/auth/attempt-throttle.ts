@@ -2,6 +2,7 @@
 // forget one. A source is an address, together with the key or user that it tries where that exists, so that who guesses
 // at one does not shut out others behind the same address.
 import { isIPv6 } from "node:net";
+import { putLast } from "../lib/put-last.js";
 
 const BURST = 10;
 const FORGET_ONE_MS = 3_000;
@@ -38,12 +39,8 @@ export class AttemptThrottle {
     const source = this.#sources.get(name) ?? { failures: 0, atMs: 0 };
     source.failures = this.#left(source) + 1;
     source.atMs = this.#now();
-    // The latest last, so that the bound forgets the one that has been quiet for longest.
-    this.#sources.delete(name);
-    this.#sources.set(name, source);
-    if (this.#sources.size <= MAX_SOURCES) return;
-    const [oldest = ""] = this.#sources.keys();
-    this.#sources.delete(oldest);
+    // The bound forgets the one that has been quiet for longest.
+    putLast(this.#sources, name, source, MAX_SOURCES);
   }
 
   #left(source: Source): number {

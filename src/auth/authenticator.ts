@@ -1,6 +1,7 @@
 // From what a call presents to who is calling. One step for all transports, called once a call: what was found out is remembered under a
 // keyed hash of the header, so that a known key costs well below a microsecond; a change in the book makes all of it void at once.
 import { hash, randomBytes } from "node:crypto";
+import { putLast } from "../lib/put-last.js";
 import { parseAuthorization, type Credentials } from "./authorization-header.js";
 import type { AuditLog } from "./audit-log.js";
 import { AttemptThrottle } from "./attempt-throttle.js";
@@ -216,12 +217,7 @@ export class Authenticator {
       address: "",
       usedAtMs: 0,
     };
-    this.#remembered.delete(memory);
-    this.#remembered.set(memory, known);
-    if (this.#remembered.size > MAX_REMEMBERED) {
-      const [oldest = ""] = this.#remembered.keys();
-      this.#remembered.delete(oldest);
-    }
+    putLast(this.#remembered, memory, known, MAX_REMEMBERED);
     this.#used(known, presented.address);
     return grant;
   }

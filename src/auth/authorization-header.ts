@@ -2,7 +2,7 @@
 import { isName } from "./names.js";
 
 /** Room for a token with many claims; larger ones are refused unread. */
-export const MAX_HEADER_LENGTH = 8 * 1024;
+const MAX_HEADER_LENGTH = 8 * 1024;
 
 export type Credentials =
   | { readonly kind: "key"; readonly text: string }

@@ -6,8 +6,8 @@ import type { IdentityStore, KeyRecord, UserRecord } from "./identity-store.js";
 import { hashPassword, type ScryptCost } from "./password.js";
 import type { Actor, Principal, Role } from "./principal.js";
 
-export const MAX_KEYS = 100_000;
-export const MAX_USERS = 100_000;
+const MAX_KEYS = 100_000;
+const MAX_USERS = 100_000;
 /** Addresses remembered of a key; a key that is used from more is noted again now and then. */
 const MAX_ADDRESSES = 32;
 const WRITE_USES_EVERY_MS = 60_000;

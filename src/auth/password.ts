@@ -10,7 +10,7 @@ export interface ScryptCost {
 }
 
 /** What OWASP advises for 32 MiB. */
-export const DEFAULT_COST: ScryptCost = { logN: 15, blockSize: 8, parallel: 3 };
+const DEFAULT_COST: ScryptCost = { logN: 15, blockSize: 8, parallel: 3 };
 
 const SALT_BYTES = 16;
 const HASH_BYTES = 32;

@@ -83,7 +83,7 @@ export class AddressGuard {
 }
 
 /** Whether `entry` can be in the list: a host name, an address, or a range. */
-export function isAllowEntry(entry: string): boolean {
+function isAllowEntry(entry: string): boolean {
   return rangeOf(entry) !== null || (isHostName(entry) && !/^[\d.]+$/.test(entry));
 }
 

@@ -9,24 +9,18 @@ import { connectIdentity, type IdentityClient } from "../api/client.js";
 import { LOCAL_CALLER } from "../api/guard.js";
 import type { Principal } from "../auth/principal.js";
 import { loadRouterConfig } from "../config/router-config.js";
-import { CliFailure, describeFailure, usable } from "./failure.js";
-import { checkedAddress, connected, credentialsOf, routerCommand, type CommandContext, type RouterOptions } from "./router-command.js";
-import { styleFor, type Style } from "./style.js";
-import type { Terminal } from "./terminal.js";
+import { CliFailure, usable } from "./failure.js";
+import { connected, credentialsOf, routerCommand, withClient, type CommandContext, type RouterOptions, type Session } from "./router-command.js";
 
 export interface IdentityOptions extends RouterOptions {
   readonly data?: string;
   readonly config?: string;
 }
 
-/** What a running command works with. */
-export interface IdentitySession {
-  readonly client: IdentityClient;
-  readonly json: boolean;
-  readonly terminal: Terminal;
-  /** For stdout. */
-  readonly style: Style;
-}
+/** An open folder is closed with a wait. */
+type FolderClient = Omit<IdentityClient, "close"> & { close(): void | Promise<void> };
+
+export type IdentitySession = Session<FolderClient>;
 
 /** Adds a command with the options that all of them have. */
 export function identityCommand(parent: Command, usage: string, description: string): Command {
@@ -35,23 +29,16 @@ export function identityCommand(parent: Command, usage: string, description: str
     .addOption(new Option("--config <file>", "with --data: configuration of that router (default: as in serve), which names the key of a folder that is encrypted"));
 }
 
-/** Runs the command against the router, or against its folder. Sets the exit code that `work` gives; failures are thrown as one clear line. */
+/** Runs the command against the router, or against its folder, as `withClient` does. */
 export async function withIdentity(context: CommandContext, options: IdentityOptions, work: (session: IdentitySession) => Promise<number>): Promise<void> {
-  const { terminal } = context;
-  const address = checkedAddress(options.router);
-  const client = options.data === undefined ? connected(() => connectIdentity(address, credentialsOf(options))) : await openFolder(options.data, options.config, terminal.env);
-  try {
-    context.exitCode = await work({ client, json: options.json === true, terminal, style: styleFor(terminal.stdout, terminal.env) });
-  } catch (error) {
-    const { message, exitCode } = describeFailure(error, address);
-    throw new CliFailure(message, exitCode);
-  } finally {
-    await client.close();
-  }
+  const { data, config } = options;
+  const open = (address: string): FolderClient | Promise<FolderClient> =>
+    data === undefined ? connected(() => connectIdentity(address, credentialsOf(options))) : openFolder(data, config, context.terminal.env);
+  await withClient(context, options, open, work);
 }
 
 /** The service itself over the folder, with its lock held. Loaded only when it is asked for: it brings the database along. */
-async function openFolder(directory: string, configFile: string | undefined, env: NodeJS.ProcessEnv): Promise<Omit<IdentityClient, "close"> & { close(): Promise<void> }> {
+async function openFolder(directory: string, configFile: string | undefined, env: NodeJS.ProcessEnv): Promise<FolderClient> {
   const { mkdirSync } = await import("node:fs");
   const { lockDirectory } = await import("../journal/directory-lock.js");
   const { readVaultKey } = await import("../journal/vault-key.js");

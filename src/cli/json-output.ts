@@ -2,7 +2,7 @@
 import { toJson, type DescMessage, type JsonValue, type MessageShape } from "@bufbuild/protobuf";
 
 /** A message as plain JSON: snake_case fields, 64-bit integers as strings, bytes as base64. */
-export function messageJson<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): JsonValue {
+function messageJson<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): JsonValue {
   return toJson(schema, message, { useProtoFieldName: true, alwaysEmitImplicit: true });
 }
 

@@ -12,6 +12,12 @@ export function wholeNumber(minimum: number, maximum: number): (text: string) =>
   };
 }
 
+/** A port to listen on; 0 takes a free one. */
+export const port = wholeNumber(0, 65_535);
+
+/** How long stopping may take, s. */
+export const grace = decimalNumber(0, 86_400, true);
+
 /** Parses one priority, or several with commas between. */
 export function priorityList(text: string): readonly number[] {
   if (!/^[1-5](,[1-5]){0,999}$/.test(text)) throw new InvalidArgumentError("Give a whole number from 1 to 5, or several with commas between, such as 5,3.");

@@ -44,6 +44,6 @@ export function timeMs(time: Timestamp | undefined): number | null {
 
 /** Text from elsewhere without control characters, so that it cannot drive the reader's terminal. */
 export function printable(text: string): string {
-  // oxlint-disable-next-line no-control-regex
+  // oxlint-disable-next-line no-control-regex -- control characters are what it looks for
   return text.replaceAll(/[\u0000-\u001F\u007F-\u009F\u2028\u2029\u202A-\u202E\u2066-\u2069]/g, "\uFFFD");
 }

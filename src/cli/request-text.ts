@@ -4,7 +4,7 @@ import { countText, durationText, printable, shareText, timeMs, timeText } from 
 import type { Style } from "./style.js";
 
 /** "queued", "processing", … as the contract's enum says it. */
-export function stateName(state: RequestState): string {
+function stateName(state: RequestState): string {
   return (RequestState[state] ?? `state ${state}`).toLowerCase();
 }
 

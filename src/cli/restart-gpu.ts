@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 
 import { RestartGpuResponseSchema, RestartState, type GpuRestart } from "../../gen/gpurouter/v1/admin_pb.js";
+import { systemClock } from "./clock.js";
 import { confirm } from "./confirm.js";
 import { ExitCode } from "./failure.js";
 import { jsonDocument } from "./json-output.js";
@@ -61,7 +62,7 @@ async function ended({ client, terminal }: RouterSession, first: GpuRestart): Pr
   let restart = first;
   try {
     while (UNDER_WAY.has(restart.state) && !interrupt.signal.aborted) {
-      await new Promise((resolve) => setTimeout(resolve, ASK_EVERY_MS));
+      await systemClock.sleep(ASK_EVERY_MS, interrupt.signal);
       const { restarts } = await client.admin.listMaintenance({}, { deadlineMs: CALL_DEADLINE_MS });
       restart = restarts.find(({ restartId }) => restartId === first.restartId) ?? restart;
     }

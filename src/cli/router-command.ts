@@ -17,14 +17,16 @@ export interface CommandContext {
 }
 
 /** What a running command works with. */
-export interface RouterSession {
-  readonly client: RouterClient;
+export interface Session<Client> {
+  readonly client: Client;
   readonly address: string;
   readonly json: boolean;
   readonly terminal: Terminal;
   /** For stdout. */
   readonly style: Style;
 }
+
+export type RouterSession = Session<RouterClient>;
 
 export interface RouterOptions {
   readonly router: string;
@@ -48,18 +50,28 @@ export function routerCommand(program: Command, usage: string, description: stri
     .option("--json", "print JSON for machines: one document, or one line per event of a stream");
 }
 
-/** Opens a client, runs the command, closes the client. Sets the exit code that `work` gives; failures are thrown as one clear line. */
+/** Runs the command against the router, as `withClient` does. */
 export async function withRouter(context: CommandContext, options: RouterOptions, work: (session: RouterSession) => Promise<number>): Promise<void> {
+  await withClient(context, options, (address) => connected(() => connectRouter(address, credentialsOf(options))), work);
+}
+
+/** Opens a client, runs the command, closes the client. Sets the exit code that `work` gives; failures are thrown as one clear line. */
+export async function withClient<Client extends { close(): void | Promise<void> }>(
+  context: CommandContext,
+  options: RouterOptions,
+  open: (address: string) => Client | Promise<Client>,
+  work: (session: Session<Client>) => Promise<number>,
+): Promise<void> {
   const { terminal } = context;
   const address = checkedAddress(options.router);
-  const client = connected(() => connectRouter(address, credentialsOf(options)));
+  const client = await open(address);
   try {
     context.exitCode = await work({ client, address, json: options.json === true, terminal, style: styleFor(terminal.stdout, terminal.env) });
   } catch (error) {
     const { message, exitCode } = describeFailure(error, address);
     throw new CliFailure(message, exitCode);
   } finally {
-    client.close();
+    await client.close();
   }
 }
 
@@ -80,7 +92,7 @@ export function connected<T>(connect: () => T): T {
 }
 
 /** host:port, [v6]:port or unix:path as they are; anything else is bad usage. */
-export function checkedAddress(address: string): string {
+function checkedAddress(address: string): string {
   if (/^unix:.+/.test(address) || /^(\[[0-9a-fA-F:.%\w]+\]|[^\s:/[\]]+):\d{1,5}$/.test(address)) return address;
   throw usageFailure(`--router ${address} is not an address: give host:port, such as 127.0.0.1:50051, without http://`);
 }

@@ -17,5 +17,5 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   const { agent, notes, simulated, runnerNames } = await startAgent(config, log, { maySimulate: false });
   for (const note of notes) log.info({ simulated }, note);
   log.info({ router: config.routerAddress, runners: runnerNames }, "agent started");
-  await untilStopped(() => agent.stop(Number(options.grace) * 1000), (text) => log.info(text));
+  await untilStopped(() => agent.stop(options.grace * 1000), (text) => log.info(text));
 }

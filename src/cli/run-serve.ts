@@ -2,7 +2,7 @@
 import { pino } from "pino";
 import { loadRouterConfig, type RouterConfig } from "../config/router-config.js";
 import { startDaemon } from "../router/daemon.js";
-import { usable, usageFailure } from "./failure.js";
+import { usable } from "./failure.js";
 import { packageVersion } from "./package-version.js";
 import type { ServeOptions } from "./serve.js";
 import { exitOnJournalFailure, untilStopped } from "./until-stopped.js";
@@ -11,7 +11,7 @@ export async function runServe(options: ServeOptions): Promise<void> {
   const config = routerConfig(options);
   const log = pino({ level: config.logLevel, timestamp: pino.stdTimeFunctions.isoTime, base: { name: "gpu-router" } });
   const daemon = await startDaemon(config, packageVersion(), log, exitOnJournalFailure((text) => process.stderr.write(text)));
-  const stopped = untilStopped(() => daemon.stop(Number(options.grace) * 1000), (text) => log.info(text));
+  const stopped = untilStopped(() => daemon.stop(options.grace * 1000), (text) => log.info(text));
   log.info({ grpc: daemon.grpcAddress, http: daemon.httpAddress, epoch: daemon.epoch, data: config.dataDirectory }, "listening");
   await stopped;
   log.info("stopped");
@@ -23,14 +23,8 @@ export function routerConfig(options: Pick<ServeOptions, "config" | "data" | "gr
   return {
     ...config,
     dataDirectory: options.data ?? config.dataDirectory,
-    grpcPort: options.grpcPort === undefined ? config.grpcPort : portOf(options.grpcPort, "--grpc-port"),
-    httpPort: options.httpPort === undefined ? config.httpPort : portOf(options.httpPort, "--http-port"),
+    grpcPort: options.grpcPort ?? config.grpcPort,
+    httpPort: options.httpPort ?? config.httpPort,
     recording: { ...config.recording, file: options.record ?? config.recording.file, hashUsers: options.hashUsers ?? config.recording.hashUsers },
   };
-}
-
-function portOf(text: string, option: string): number {
-  const port = Number(text);
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw usageFailure(`${option} must be 0 to 65535: it is "${text}".`);
-  return port;
 }

@@ -26,7 +26,7 @@ export async function runUp(options: UpOptions): Promise<void> {
   // Signals are listened to before anybody is told that there is something to stop.
   const stopped = untilStopped(
     async () => {
-      await started.agent.stop(Number(options.grace) * 1000);
+      await started.agent.stop(options.grace * 1000);
       await daemon.stop(1_000);
     },
     (text) => process.stderr.write(`${text}\n`),
@@ -48,10 +48,8 @@ function wayToRouter(daemon: Daemon, { nodeId, routerAddress, credentials }: Age
 }
 
 /** `--simulate N` over the agent's configuration. */
-function withSimulated(config: AgentConfig, simulate: string | undefined): AgentConfig {
-  if (simulate === undefined) return config;
-  const gpus = Number(simulate);
-  if (!Number.isInteger(gpus) || gpus < 1 || gpus > 1_024) throw usageFailure(`--simulate must be 1 to 1024 GPUs: it is "${simulate}".`);
+function withSimulated(config: AgentConfig, gpus: number | undefined): AgentConfig {
+  if (gpus === undefined) return config;
   return { ...config, probe: { ...config.probe, mode: "simulated", recordedPath: "", simulated: { ...config.probe.simulated, gpus } } };
 }
 

@@ -1,14 +1,15 @@
 // `gpu-router serve`: the options of the router alone. What it does is in run-serve.ts, loaded only when it is asked for.
 import type { Command } from "commander";
+import { grace, port } from "./option-parsers.js";
 
 export interface ServeOptions {
   readonly config?: string;
   readonly data?: string;
-  readonly grpcPort?: string;
-  readonly httpPort?: string;
+  readonly grpcPort?: number;
+  readonly httpPort?: number;
   readonly record?: string;
   readonly hashUsers?: true;
-  readonly grace: string;
+  readonly grace: number;
 }
 
 /** Adds the command. */
@@ -18,11 +19,11 @@ export function registerServe(program: Command): void {
     .description("Run the router alone; agents connect to it")
     .option("-c, --config <file>", "configuration (default: $CONFIG_PATH, else config.yaml where there is one)")
     .option("--data <folder>", "where the journal lies")
-    .option("--grpc-port <port>", "gRPC port")
-    .option("--http-port <port>", "HTTP port")
+    .option("--grpc-port <port>", "gRPC port", port)
+    .option("--http-port <port>", "HTTP port", port)
     .option("--record <file>", "record what comes and what is decided, without payloads, for `gpu-router whatif`")
     .option("--hash-users", "record users and sessions under other names")
-    .option("--grace <seconds>", "how long calls under way may take when stopping", "5")
+    .option("--grace <seconds>", "how long calls under way may take when stopping", grace, 5)
     .addHelpText(
       "after",
       `

@@ -6,7 +6,7 @@ export interface Column {
   readonly align?: "left" | "right";
 }
 
-// oxlint-disable-next-line no-control-regex
+// oxlint-disable-next-line no-control-regex -- colour codes begin with one
 const COLOUR_CODES = /\u001B\[\d+m/g;
 
 /** Characters that a terminal shows for a text: code points without colour codes. */
@@ -25,7 +25,7 @@ export function truncateStyled(text: string, width: number): string {
   if (visibleWidth(text) <= width) return text;
   let room = width - 1;
   let cut = "";
-  // oxlint-disable-next-line no-control-regex
+  // oxlint-disable-next-line no-control-regex -- colour codes begin with one
   for (const [piece] of text.matchAll(/\u001B\[\d+m|[^]/gu)) {
     if (piece.length > 2) cut += piece;
     else if (room > 0) {

@@ -19,7 +19,7 @@ import type { EligibilityClass, Place, Waiting } from "./queue/waiting-queue.js"
 import { gpuTimeOf } from "./quota/quotas.js";
 import { emit } from "./records.js";
 import type { Ask } from "./scheduling/contract.js";
-import type { Scheduler } from "./scheduling/scheduler.js";
+import { withP90, type Scheduler } from "./scheduling/scheduler.js";
 import { batch } from "./scheduling/filters/batch.js";
 import { seedOf } from "./scheduling/seed-of.js";
 import type { BatchSettings } from "./settings.js";
@@ -71,11 +71,10 @@ export class Dispatcher {
 
   /** What would be decided now for somebody who waits, or might. Changes nothing. */
   explain(waiting: Omit<Waiting, "sequence" | "dueAtMs">, nowMs: number): Decision {
-    const spread = this.#estimator.spread(waiting.spec);
-    const ask = { ...this.askOf(waiting, 0, nowMs), spread };
+    const ask = { ...this.askOf(waiting, 0, nowMs), spread: this.#estimator.spread(waiting.spec) };
     const over = this.#heldBy(waiting, nowMs);
     const decision = this.#scheduler.explain(this.#state.fleet, over ? { ...ask, quota: { over, allows: () => false } } : ask);
-    return { ...decision, estimate: { ...decision.estimate, p90Ms: Math.round(decision.estimate.durationMs * spread) } };
+    return { ...decision, estimate: withP90(ask) };
   }
 
   /** Gives those another turn whom quotas hold and whom only the clock may help: a new period, a promise that comes to its end. */

@@ -1,5 +1,5 @@
 // Looks at a database file before LMDB does, which (lmdb 3.5.6) ends the process with a segmentation fault when the file is
-// something else. Called by the journal when it opens. Damage further inside is found by checksums, not here.
+// something else. Called by sealed-file.ts. Damage further inside is found by checksums, not here.
 import { closeSync, openSync, readSync } from "node:fs";
 
 /** The first meta page: a page header of 24 bytes, then LMDB's stamp. */

@@ -1,25 +1,23 @@
 // The durable log on LMDB: frames of records, one snapshot, finished requests and their results, all of a group in one
 // transaction. Called by the router's engine loop, one append at a time; reads are synchronous memory-mapped look-ups.
-import { chmodSync, mkdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import path from "node:path";
-import { open, type Database, type RootDatabase } from "lmdb";
 import type { RequestId } from "../core/model/ids.js";
 import type { Request } from "../core/model/request.js";
 import type { Record } from "../core/records.js";
 import { decodeFinished, decodeFrame, decodeSnapshot, encodeFinished, encodeFrame, encodeSnapshot } from "./codec.js";
 import type { Batch, FinishedPage, Journal, Recovered } from "./journal.js";
 import { lockDirectory, type DirectoryLock } from "./directory-lock.js";
-import { checkLmdbFile } from "./lmdb-file.js";
 import { OutboxTable } from "./outbox-table.js";
+import { openSealedFile, putFormat, storedNumber, type SealedFile } from "./sealed-file.js";
 import { SealedTable } from "./sealed-table.js";
-import { vaultFor, type Vault } from "./vault.js";
 import type { VaultKey } from "./vault-key.js";
 
-/** The format of what is stored; another one is refused rather than guessed at. The second is the first, encrypted. */
-const FORMAT = 1;
-const SEALED_FORMAT = 2;
+const MAX_TABLES = 8;
+/** The one entry of the meta table that says something about somebody; sealed. */
 const SNAPSHOT = "snapshot";
+const SNAPSHOT_SEQUENCE = "snapshot_sequence";
 
 /** A result up to this size is stored with its request: one entry instead of two. */
 const MAX_INLINE_RESULT_BYTES = 4 * 1024;
@@ -29,10 +27,7 @@ export class LmdbJournal implements Journal {
   readonly directory: string;
   /** What callers are still to be told. */
   readonly outbox: OutboxTable;
-  readonly #root: RootDatabase<Buffer, string>;
-  /** Everything in it but the snapshot says nothing about anybody, and is in plain text. */
-  readonly #meta: Database<Buffer, string>;
-  readonly #vault: Vault;
+  readonly #file: SealedFile;
   readonly #log: SealedTable<number>;
   readonly #finished: SealedTable<string>;
   /** Order of ending of the first of a commit -> the ids that ended in it, a line each. One entry a commit, not one a request. */
@@ -60,42 +55,25 @@ export class LmdbJournal implements Journal {
   private constructor(directory: string, lock: DirectoryLock, key: VaultKey | null) {
     this.directory = directory;
     this.#lock = lock;
-    const file = path.join(directory, "journal.mdb");
-    checkLmdbFile(file);
-    // Every commit here is a batch already. The batches of an event turn would add promises that nobody can catch when they fail.
-    this.#root = open({ path: file, encoding: "binary", maxDbs: 8, eventTurnBatching: false });
-    // What callers sent: nobody else on the machine reads it.
-    chmodSync(file, 0o600);
-    this.#meta = this.#root.openDB({ name: "meta", encoding: "binary" });
-    try {
-      const format = this.#number("format");
-      if (format !== 0 && format !== FORMAT && format !== SEALED_FORMAT) throw new Error(`${directory} holds journal format ${format}; this version reads format ${FORMAT}, and ${SEALED_FORMAT} with a key.`);
-      this.#vault = vaultFor(file, key, format === 0 ? null : (this.#meta.get("key")?.toString() ?? ""));
-    } catch (error) {
-      void this.#root.close();
-      throw error;
-    }
-    this.#log = new SealedTable(this.#root, "log", this.#vault);
-    this.#finished = new SealedTable(this.#root, "finished", this.#vault, { blind: true });
-    this.#finishedOrder = new SealedTable(this.#root, "finished_order", this.#vault);
-    this.#results = new SealedTable(this.#root, "results", this.#vault, { blind: true });
-    this.outbox = new OutboxTable(this.#root, this.#vault, (write) => this.#commit(write));
+    this.#file = openSealedFile(path.join(directory, "journal.mdb"), MAX_TABLES, key);
+    const { root, vault } = this.#file;
+    this.#log = new SealedTable(root, "log", vault);
+    this.#finished = new SealedTable(root, "finished", vault, { blind: true });
+    this.#finishedOrder = new SealedTable(root, "finished_order", vault);
+    this.#results = new SealedTable(root, "results", vault, { blind: true });
+    this.outbox = new OutboxTable(root, vault, (write) => this.#commit(write));
     for (const last of this.#finishedOrder.getRange({ reverse: true, limit: 1 })) this.#nextOrder = last.key + idsOf(last.value).length;
   }
 
   /** Reads everything that is durable. Call once, before the first append. Throws CorruptJournalError, or on a gap. */
   recover(): Recovered {
-    const sealed = this.#meta.get(SNAPSHOT);
-    const snapshot = sealed ? decodeSnapshot(this.#vault.open(SNAPSHOT, sealed)) : null;
+    const { meta, vault } = this.#file;
+    const sealed = meta.get(SNAPSHOT);
+    const snapshot = sealed ? decodeSnapshot(vault.open(SNAPSHOT, sealed)) : null;
     this.#snapshotBytes = sealed?.byteLength ?? 0;
-    const snapshotSequence = this.#number("snapshot_sequence");
+    const snapshotSequence = storedNumber(meta, SNAPSHOT_SEQUENCE);
     this.#nextSequence = snapshotSequence + 1;
     return { snapshot, records: this.#framesAfter(snapshotSequence) };
-  }
-
-  /** A number of the meta table; 0 when it is not there. */
-  #number(key: string): number {
-    return Number(this.#meta.get(key)?.toString() ?? 0);
   }
 
   *#framesAfter(snapshotSequence: number): Iterable<Record> {
@@ -112,17 +90,14 @@ export class LmdbJournal implements Journal {
     return this.#nextSequence;
   }
 
-  /** Log bytes that a recovery would have to fold. */
   get bytesSinceSnapshot(): number {
     return this.#bytesSinceSnapshot;
   }
 
-  /** Bytes of log and results written since the start of the process. */
   get bytesWritten(): number {
     return this.#bytesWritten;
   }
 
-  /** Size of the last snapshot, bytes. */
   get snapshotBytes(): number {
     return this.#snapshotBytes;
   }
@@ -136,13 +111,13 @@ export class LmdbJournal implements Journal {
     const committed = this.#commit(() => this.#write(batch));
     this.#nextSequence += batch.records.length;
     await committed;
-    await this.#root.flushed;
+    await this.#file.root.flushed;
   }
 
   /** Commits what `write` puts and removes as one transaction. Rejects with the cause and the space that is left. */
   async #commit(write: () => void): Promise<void> {
     try {
-      await this.#root.batch(write);
+      await this.#file.root.batch(write);
     } catch (error) {
       // lmdb gives the cause as a promise of its own.
       const cause = await (error as { readonly commitError?: Promise<unknown> }).commitError?.catch((reason: unknown) => reason);
@@ -153,7 +128,7 @@ export class LmdbJournal implements Journal {
   }
 
   #write({ firstSequence, records, ended, callbacks = [], snapshot }: Batch): void {
-    if (firstSequence === 1) this.#writeFormat();
+    if (firstSequence === 1) putFormat(this.#file);
     if (records.length > 0) {
       const frame = encodeFrame(records);
       this.#bytesSinceSnapshot += frame.byteLength;
@@ -176,17 +151,16 @@ export class LmdbJournal implements Journal {
     const lastSequence = firstSequence + records.length - 1;
     const encoded = encodeSnapshot(snapshot);
     this.#snapshotBytes = encoded.byteLength;
-    void this.#meta.put(SNAPSHOT, this.#vault.seal(SNAPSHOT, encoded));
-    void this.#meta.put("snapshot_sequence", Buffer.from(`${lastSequence}`));
+    this.#putSnapshot(encoded, lastSequence);
     for (const key of this.#log.getKeys({ end: lastSequence + 1 })) this.#log.remove(key);
     if (records.length > 0) this.#log.remove(firstSequence);
     this.#bytesSinceSnapshot = 0;
   }
 
-  #writeFormat(): void {
-    const { keyId } = this.#vault;
-    void this.#meta.put("format", Buffer.from(`${keyId === "" ? FORMAT : SEALED_FORMAT}`));
-    if (keyId !== "") void this.#meta.put("key", Buffer.from(keyId));
+  #putSnapshot(encoded: Buffer, sequence: number): void {
+    const { meta, vault } = this.#file;
+    void meta.put(SNAPSHOT, vault.seal(SNAPSHOT, encoded));
+    void meta.put(SNAPSHOT_SEQUENCE, Buffer.from(`${sequence}`));
   }
 
   /** null when unknown or past its retention. About 5 µs. */
@@ -246,11 +220,11 @@ export class LmdbJournal implements Journal {
 
   /** Writes all that it holds into `target`, which is new, under that one's key. */
   async copyTo(target: LmdbJournal): Promise<void> {
-    const snapshot = this.#meta.get(SNAPSHOT);
+    const { meta, vault } = this.#file;
+    const snapshot = meta.get(SNAPSHOT);
     await target.#commit(() => {
-      target.#writeFormat();
-      void target.#meta.put("snapshot_sequence", Buffer.from(`${this.#number("snapshot_sequence")}`));
-      if (snapshot) void target.#meta.put(SNAPSHOT, target.#vault.seal(SNAPSHOT, this.#vault.open(SNAPSHOT, snapshot)));
+      putFormat(target.#file);
+      if (snapshot) target.#putSnapshot(vault.open(SNAPSHOT, snapshot), storedNumber(meta, SNAPSHOT_SEQUENCE));
     });
     const commit = (write: () => void): Promise<void> => target.#commit(write);
     await this.#log.copyTo(target.#log, commit);
@@ -263,7 +237,7 @@ export class LmdbJournal implements Journal {
       return requestId;
     });
     await this.outbox.copyTo(target.outbox);
-    await target.#root.flushed;
+    await target.#file.root.flushed;
   }
 
   /** What is free on the journal's file system, and its size. */
@@ -273,7 +247,7 @@ export class LmdbJournal implements Journal {
   }
 
   async close(): Promise<void> {
-    await this.#root.close();
+    await this.#file.root.close();
     await this.#lock.release();
   }
 }

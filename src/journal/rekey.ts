@@ -12,8 +12,8 @@ export interface KeyedDirectory {
   readonly key: VaultKey | null;
 }
 
-/** Of another kind than the rest: secrets of the router itself, as a file. */
-const SECRETS_FILE = "callback-secrets";
+/** Where secrets of callbacks lie when the configuration does not say. Of another kind than the rest: a plain file. */
+export const CALLBACK_SECRETS_FILE = "callback-secrets";
 
 /**
  * All of `from`, of which no router may run, in `to`, which must not be there. `to` appears when it is whole. Throws with what to do;
@@ -30,8 +30,8 @@ export async function rekey(from: KeyedDirectory, to: KeyedDirectory): Promise<v
     const target = await LmdbJournal.open(partial, to.key);
     await source.copyTo(target).finally(() => target.close());
     await copyIdentity(from, { ...to, directory: partial });
-    const secrets = path.join(from.directory, SECRETS_FILE);
-    if (existsSync(secrets)) copyFileSync(secrets, path.join(partial, SECRETS_FILE), constants.COPYFILE_EXCL);
+    const secrets = path.join(from.directory, CALLBACK_SECRETS_FILE);
+    if (existsSync(secrets)) copyFileSync(secrets, path.join(partial, CALLBACK_SECRETS_FILE), constants.COPYFILE_EXCL);
     renameSync(partial, to.directory);
   } finally {
     await source.close();

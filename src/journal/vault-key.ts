@@ -2,7 +2,7 @@
 import { createSecretKey, hkdfSync, type KeyObject } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 
-export const VAULT_KEY_BYTES = 32;
+const VAULT_KEY_BYTES = 32;
 const HOW = `Make one: (umask 077; openssl rand -base64 ${VAULT_KEY_BYTES} > FILE)`;
 
 export interface VaultKey {

@@ -10,6 +10,7 @@ import { speaksFor } from "../auth/principal.js";
 import type { AgentTerms } from "../config/router-config.js";
 import type { Effect, Event } from "../core/events.js";
 import type { AttemptRef, GpuId, NodeId } from "../core/model/ids.js";
+import { putLast } from "../lib/put-last.js";
 import { RouterSession } from "../link/router-session.js";
 import { StallWatch } from "../link/stall-watch.js";
 import {
@@ -176,7 +177,7 @@ export class AgentSessions {
     const welcome = create(WelcomeSchema, { epoch: BigInt(epoch()), ...told, silentAfterMs: SILENT_ROUTER_FACTOR * nodeLostAfterMs });
     const session = new RouterSession({ nodeId, instanceId, welcome, beat, lostAfterMs: nodeLostAfterMs }, clock.now());
     this.#byNode.set(nodeId, { session, stream });
-    this.#remember(nodeId, instanceId, beat);
+    putLast(this.#helloOf, nodeId, { instanceId, beat }, MAX_HELLOS);
     this.#send(session, stream);
     step(connectedEvent(hello));
     log.info({ node: nodeId, gpus: hello.gpus.length, held: hello.held.length, agentVersion: hello.agentVersion }, "agent connected");
@@ -187,13 +188,6 @@ export class AgentSessions {
   #overtaken(nodeId: string, instanceId: string, beat: bigint): boolean {
     const last = this.#helloOf.get(nodeId);
     return beat > 0n && last?.instanceId === instanceId && beat <= last.beat;
-  }
-
-  #remember(nodeId: string, instanceId: string, beat: bigint): void {
-    this.#helloOf.delete(nodeId);
-    this.#helloOf.set(nodeId, { instanceId, beat });
-    const [oldest] = this.#helloOf.keys();
-    if (this.#helloOf.size > MAX_HELLOS && oldest !== undefined) this.#helloOf.delete(oldest);
   }
 
   #received(session: RouterSession, stream: AgentStream, message: ConnectRequest): void {

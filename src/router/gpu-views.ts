@@ -1,8 +1,9 @@
 // GPUs as people see them, and the feed of their changes. Reads the fleet; changes nothing.
+import { setTimeout as delay } from "node:timers/promises";
 import type { GpuChanges } from "../api/router-port.js";
 import type { Engine } from "../core/engine.js";
 import type { NodeEntry } from "../core/fleet/node-entry.js";
-import type { GpuState, GpuView, RunnerLoad } from "../core/model/gpu.js";
+import { reaches, type GpuState, type GpuView, type RunnerLoad } from "../core/model/gpu.js";
 import type { GpuId } from "../core/model/ids.js";
 import type { Clock } from "./clock.js";
 
@@ -49,7 +50,7 @@ export class GpuViews {
         sentAtMs = now;
         yield { sequence, snapshot, gpus, ...(removed.length > 0 && { removed }), resumeToken: `${this.#engine.state.epoch}.${seen}`, atMs: now };
       }
-      await pause(intervalMs, signal);
+      await delay(intervalMs, undefined, { signal }).catch(() => {});
     }
   }
 
@@ -79,7 +80,7 @@ export class GpuViews {
       ? [fleet.active[gpu]! > 0 ? ("draining" as const) : ("maintenance" as const), maintenance.reason]
       : stateOf(node, fleet.health.isOut(gpu), healthDetails.signs[0] ?? "");
     const sampledAtMs = fleet.sampleAtMs[gpu]!;
-    const served = node.runners.filter((runner) => runner.gpuIds.length === 0 || runner.gpuIds.includes(inventory.gpuId));
+    const served = node.runners.filter((runner) => reaches(runner, inventory.gpuId));
     return {
       inventory,
       index: gpu,
@@ -110,17 +111,4 @@ function stateOf({ connected, suspect }: NodeEntry, out: boolean, reason: string
   if (suspect) return ["suspect", "its node was cut off a moment ago; it keeps its work for now"];
   if (!connected) return ["inactive", "its node is not connected"];
   return out ? ["error", reason] : ["active", ""];
-}
-
-function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, milliseconds);
-    signal.addEventListener("abort", done, { once: true });
-    if (signal.aborted) done();
-  });
 }

@@ -1,12 +1,11 @@
 // The comparison that says whether `hybrid` is worth having: on one scenario, against LEAST_LOADED and against the best peer. What is
 // searched and at which loads policies are compared is decided here; comparison-table.ts puts scenarios together and judges them.
-import { assert } from "../lib/assert.js";
 import { boundOf } from "./bound-of.js";
 import { figuresOf, type Figures } from "./figures.js";
 import { plannedGpus } from "./fleets.js";
 import { goodput, margin, type Goal } from "./goodput.js";
 import { gpusNeeded, scaledFleet } from "./gpus-needed.js";
-import { ABLATIONS, HYBRID, PEERS, policiesNamed, type Policy } from "./policies.js";
+import { ABLATIONS, HYBRID, PEERS, type Policy } from "./policies.js";
 import { sift, type Sifted } from "./sift.js";
 import type { TrialPool } from "./trial-pool.js";
 import { evaluate, type Study } from "./trials.js";
@@ -70,16 +69,23 @@ export interface ComparisonOptions {
   readonly onStep: (text: string) => void;
 }
 
+/** What a policy carries, before it is told by name. */
+interface Found {
+  readonly policy: Policy;
+  readonly load: number;
+  readonly figures: Figures | null;
+}
+
 /** Rejects as the pool does. */
 export async function compare(pool: TrialPool, study: Study, { goal, whole, onStep }: ComparisonOptions): Promise<Comparison> {
   const bound = await boundOf(study);
   const guess = bound * GUESS;
-  const search = async (policy: Policy, from: number): Promise<PolicyGoodput> => {
+  const search = async (policy: Policy, from: number): Promise<Found> => {
     const { load, measures } = await goodput((at) => evaluate(pool, study, policy, at), goal, from);
     onStep(`${policy.name} carries load ${load}`);
-    return { policy: policy.name, load, figures: measures && figuresOf(measures) };
+    return { policy, load, figures: measures && figuresOf(measures) };
   };
-  const best = async (sifted: readonly Sifted<Policy>[]): Promise<PolicyGoodput> => {
+  const best = async (sifted: readonly Sifted<Policy>[]): Promise<Found> => {
     const found = await Promise.all(sifted.slice(0, FINALISTS).map(({ policy, load }) => search(policy, load || guess)));
     return found.reduce((most, each) => (each.load > most.load ? each : most));
   };
@@ -92,9 +98,9 @@ export async function compare(pool: TrialPool, study: Study, { goal, whole, onSt
   const [peers, plain] = await Promise.all([sifted(candidates), sifted(candidates.filter(({ strategy, isolation }) => strategy === "least_loaded" && (isolation > 0 || !isolates)))]);
   onStep("sifted all peers on other seeds");
   const [hybrid, leastLoaded, bestPeer] = await Promise.all([hybridFound, best(plain), best(peers)]);
-  const duel = async (rival: PolicyGoodput): Promise<Duel> => {
+  const duel = async (rival: Found): Promise<Duel> => {
     const measures = rival.load === 0 ? null : await evaluate(pool, study, HYBRID, rival.load);
-    return { rival, hybrid: measures && figuresOf(measures) };
+    return { rival: named(rival), hybrid: measures && figuresOf(measures) };
   };
   const duels = await Promise.all([duel(leastLoaded), duel(bestPeer)]);
   onStep("compared at equal loads");
@@ -106,13 +112,17 @@ export async function compare(pool: TrialPool, study: Study, { goal, whole, onSt
     seeds: study.seeds,
     durationMs: study.durationMs,
     fluidBound: bound,
-    hybrid,
+    hybrid: named(hybrid),
     leastLoaded: duels[0],
     bestPeer: duels[1],
     peers: peers.map(({ policy, load }) => ({ policy: policy.name, load })),
     gpusFor,
-    ablations: whole ? await Promise.all(ABLATIONS.map((policy) => search(policy, hybrid.load || guess))) : [],
+    ablations: whole ? (await Promise.all(ABLATIONS.map((policy) => search(policy, hybrid.load || guess)))).map(named) : [],
   };
+}
+
+function named({ policy, load, figures }: Found): PolicyGoodput {
+  return { policy: policy.name, load, figures };
 }
 
 /** Whether some of the work has an SLO and some has none: only then can the latter be kept apart. */
@@ -125,13 +135,10 @@ async function marginAt(pool: TrialPool, study: Study, policy: Policy, load: num
   return measures === null ? 0 : margin(measures, goal);
 }
 
-async function gpusForLoad(pool: TrialPool, study: Study, goal: Goal, load: number, found: Readonly<Record<"hybrid" | "leastLoaded" | "bestPeer", PolicyGoodput>>): Promise<GpusForLoad> {
+async function gpusForLoad(pool: TrialPool, study: Study, goal: Goal, load: number, found: Readonly<Record<"hybrid" | "leastLoaded" | "bestPeer", Found>>): Promise<GpusForLoad> {
   const plan = study.fleet ?? study.scenario.fleet;
-  const fewest = async ({ policy: name, load: carries }: PolicyGoodput): Promise<number | null> => {
+  const fewest = async ({ policy, load: carries }: Found): Promise<number | null> => {
     if (carries === 0) return null;
-    const policies = policiesNamed(name);
-    const policy = typeof policies === "string" ? undefined : policies[0];
-    assert(policy !== undefined, "a policy that was searched can be named");
     const guess = Math.max(1, Math.round((plannedGpus(plan) * load) / carries));
     return (await gpusNeeded((gpus) => evaluate(pool, { ...study, fleet: scaledFleet(plan, gpus) }, policy, load), goal, guess, MOST_TIMES_GPUS * plannedGpus(plan))).gpus;
   };

@@ -89,7 +89,7 @@ export function figuresOf(measures: Measures): Figures {
 }
 
 /** Of a sample; 0 for fewer than two values. */
-export function deviation(values: readonly number[]): number {
+function deviation(values: readonly number[]): number {
   if (values.length < 2) return 0;
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1));

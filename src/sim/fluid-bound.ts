@@ -11,6 +11,7 @@
 // Jobs that are given as time take it on the reference kind, and by arithmetic speed on others.
 import type { GpuKind } from "../simulated-gpu/gpu-kinds.js";
 import { MODEL_NAMES } from "../simulated-gpu/models.js";
+import { BLOCK_TOKENS } from "../simulated-gpu/prefix-cache.js";
 import { sessionBlocks } from "../simulated-gpu/session-blocks.js";
 import { serviceTimes } from "../simulated-gpu/service-times.js";
 import { maximum } from "./simplex.js";
@@ -18,7 +19,6 @@ import { workSpeed } from "./simulated-node.js";
 import { sessionName, type Arrival, type Tenant, type Workload } from "./workload/arrival.js";
 
 const LARGEST_BATCH = 256;
-const BLOCK_TOKENS = 512;
 
 /** What is asked of a model, per second. */
 export interface FluidDemand {

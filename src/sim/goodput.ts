@@ -30,8 +30,6 @@ export interface Goodput {
   readonly load: number;
   /** At that load; null when there is none. */
   readonly measures: Measures | null;
-  /** Whether more was not tried. */
-  readonly capped: boolean;
   /** All loads that were tried, rising. */
   readonly tried: readonly { readonly load: number; readonly measures: Measures | null }[];
 }
@@ -58,7 +56,6 @@ export async function goodput(measure: (load: number) => Promise<Measures | null
   return {
     load: best === null ? 0 : loadOf(best),
     measures: best === null ? null : (tried.get(best) ?? null),
-    capped: best === MOST,
     tried: [...tried].toSorted(([one], [other]) => one - other).map(([step, measures]) => ({ load: loadOf(step), measures })),
   };
 }

@@ -1,11 +1,11 @@
 // What a run was worth, from its columns: attainment, latencies, fairness, use of the fleet. Plain data that adds up: `pooled` makes of
 // several runs what one long run would have given. Reports show these figures, searches decide by them.
+import { BLOCK_TOKENS } from "../simulated-gpu/prefix-cache.js";
 import { emptyHistogram, mergedHistogram, record, type LogHistogram } from "./log-histogram.js";
 import { OUTCOMES, type SimulatedRun } from "./result.js";
 
 /** A request that ended without an answer counts as at least this slow: its caller gave up on it, and being refused at once is no speed. */
 const GIVEN_UP_MS = 30_000;
-const BLOCK_TOKENS = 512;
 const COMPLETED = OUTCOMES.indexOf("completed");
 const PRIORITIES = 5;
 

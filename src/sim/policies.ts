@@ -15,7 +15,7 @@ export interface Policy {
 }
 
 /** What the field does, as far as it can be said in one line. */
-export const PEER_STRATEGIES = [
+const PEER_STRATEGIES = [
   "least_loaded",
   "weighted",
   "round_robin",
@@ -29,7 +29,7 @@ export const PEER_STRATEGIES = [
 ] as const;
 
 /** Shares of the fleet that peers are tried with as a pool for batch work; 0 is one pool for all. */
-export const ISOLATIONS = [0, 1 / 8, 1 / 4] as const;
+const ISOLATIONS = [0, 1 / 8, 1 / 4] as const;
 
 /** The pieces of `hybrid`, each with the settings that take it out. */
 export const PIECES: Readonly<Record<string, Partial<HybridSettings>>> = {

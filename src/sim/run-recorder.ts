@@ -1,6 +1,7 @@
-// Collects a simulated run in columns as it happens. Written by simulation.ts; what it gives is all that reports see.
+// Collects a simulated run in columns as it happens. Written by simulation.ts and simulated-fleet.ts; what it gives is all that reports see.
 import type { Phase } from "../core/model/request.js";
 import type { State } from "../core/state.js";
+import { wider } from "../lib/wider.js";
 import { OUTCOMES, type SimulatedRun } from "./result.js";
 import type { SimulationOptions } from "./simulation.js";
 import type { JobWatcher } from "./simulated-node.js";
@@ -122,22 +123,17 @@ export class RunRecorder implements JobWatcher {
 
   #grow(): void {
     const capacity = this.#tenant.length * 2;
-    const wider = <T extends Uint8Array | Uint16Array | Uint32Array | Int32Array | Float64Array>(old: T): T => {
-      const column = new (old.constructor as new (length: number) => T)(capacity);
-      column.set(old);
-      return column;
-    };
-    this.#tenant = wider(this.#tenant);
-    this.#arrivedAtMs = wider(this.#arrivedAtMs);
-    this.#placedAtMs = wider(this.#placedAtMs);
-    this.#firstOutputAtMs = wider(this.#firstOutputAtMs);
-    this.#endedAtMs = wider(this.#endedAtMs);
-    this.#outcome = wider(this.#outcome);
-    this.#inSlo = wider(this.#inSlo);
-    this.#attempts = wider(this.#attempts);
-    this.#inputTokens = wider(this.#inputTokens);
-    this.#cachedTokens = wider(this.#cachedTokens);
-    this.#outputTokens = wider(this.#outputTokens);
-    this.#gpu = wider(this.#gpu);
+    this.#tenant = wider(this.#tenant, capacity);
+    this.#arrivedAtMs = wider(this.#arrivedAtMs, capacity);
+    this.#placedAtMs = wider(this.#placedAtMs, capacity);
+    this.#firstOutputAtMs = wider(this.#firstOutputAtMs, capacity);
+    this.#endedAtMs = wider(this.#endedAtMs, capacity);
+    this.#outcome = wider(this.#outcome, capacity);
+    this.#inSlo = wider(this.#inSlo, capacity);
+    this.#attempts = wider(this.#attempts, capacity);
+    this.#inputTokens = wider(this.#inputTokens, capacity);
+    this.#cachedTokens = wider(this.#cachedTokens, capacity);
+    this.#outputTokens = wider(this.#outputTokens, capacity);
+    this.#gpu = wider(this.#gpu, capacity);
   }
 }

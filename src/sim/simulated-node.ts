@@ -1,5 +1,5 @@
 // A node of the simulation: its GPUs work in virtual time, load models when told to, fail when they are to fail. Takes what a router
-// sends to an agent and gives what an agent sends to a router. Driven by simulation.ts, which owns the clock and the network.
+// sends to an agent and gives what an agent sends to a router. Driven by simulated-fleet.ts, which is the network.
 import type { Event } from "../core/events.js";
 import type { GpuInventory, GpuTelemetry, ModelOrder, RunnerInfo } from "../core/model/gpu.js";
 import type { AttemptRef, GpuId, ModelId, NodeId } from "../core/model/ids.js";
@@ -80,7 +80,7 @@ export class SimulatedGpuWork {
     for (const modelId of options.loaded) this.residency.preload(modelId);
     this.engine = new BatchingEngine({ times: (modelId) => this.#times(modelId), maxSeqs: MAX_SEQS, tokenBudget: TOKEN_BUDGET, slowdown: options.slowdown });
     const kvMibPerToken = serviceTimes(options.kind, options.models[0] ?? "").kvMibPerToken;
-    this.#prefixes = new PrefixCache({ capacityTokens: options.prefixCacheTokens ?? this.residency.kvMib / kvMibPerToken });
+    this.#prefixes = new PrefixCache(options.prefixCacheTokens ?? this.residency.kvMib / kvMibPerToken);
   }
 
   /** When something happens here next, ms. */
@@ -235,7 +235,7 @@ export class SimulatedGpuWork {
 }
 
 /** The inventory of a simulated GPU as its agent would report it. */
-export function inventoryOf(gpuId: string, kind: GpuKind): GpuInventory {
+function inventoryOf(gpuId: string, kind: GpuKind): GpuInventory {
   const figures = GPU_KINDS[kind];
   return {
     gpuId: gpuId as GpuId,

@@ -41,7 +41,7 @@ export class BatchingEngine {
   readonly #works = new Heap<Work>((a, b) => a.endsAtShareMs < b.endsAtShareMs || (a.endsAtShareMs === b.endsAtShareMs && a.order < b.order));
   #workCount = 0;
   #order = 0;
-  #slowdown: number;
+  readonly #slowdown: number;
   /** Everything up to here has happened. */
   #atMs = Number.NEGATIVE_INFINITY;
   /** GPU time that the phase in flight has got. */
@@ -126,13 +126,6 @@ export class BatchingEngine {
     if (!job) return null;
     if ("endsAtShareMs" in job) return job.workMs === 0 ? 1 : 1 - Math.max(0, job.endsAtShareMs - this.#shareMs) / job.workMs;
     return this.#batch.generated(job, this.#phaseElapsedMs) / Math.max(1, job.job.outputTokens);
-  }
-
-  /** From now on everything takes `factor` times as long as on a sound GPU; at least 1. */
-  slowDown(factor: number, nowMs: number): void {
-    assert(factor >= 1, "a GPU can only be slower than its kind");
-    this.#roll(nowMs, false);
-    this.#slowdown = factor;
   }
 
   /** Asks for the times of all models again, such as when another model took part of the memory. */

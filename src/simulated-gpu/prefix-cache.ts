@@ -2,13 +2,8 @@
 // The caller asks before it adds a request to the batching engine (`cachedTokens`) and inserts what the request has read. The blocks
 // here cost no room in the engine's cache: as in real engines they are what is left in free blocks.
 
-export interface PrefixCacheOptions {
-  /** Tokens that all blocks together may have. */
-  readonly capacityTokens: number;
-  /** 512 when left out. */
-  readonly blockTokens?: number;
-}
-
+/** Tokens of a block of a prompt, as traces and routers count them. */
+export const BLOCK_TOKENS = 512;
 /** One space from the next: hashes have 32 bits. */
 const SPACE = 2 ** 32;
 
@@ -17,18 +12,17 @@ const SPACE = 2 ** 32;
  * for each loading of a model.
  */
 export class PrefixCache {
-  readonly #blockTokens: number;
-  #capacityBlocks: number;
+  readonly #capacityBlocks: number;
   /** Least recently used first: a Set keeps the order of insertion. */
   readonly #blocks = new Set<number>();
 
-  constructor({ capacityTokens, blockTokens = 512 }: PrefixCacheOptions) {
-    this.#blockTokens = blockTokens;
-    this.#capacityBlocks = Math.max(0, Math.floor(capacityTokens / blockTokens));
+  /** `capacityTokens`: what all blocks together may have. */
+  constructor(capacityTokens: number) {
+    this.#capacityBlocks = Math.max(0, Math.floor(capacityTokens / BLOCK_TOKENS));
   }
 
   get tokens(): number {
-    return this.#blocks.size * this.#blockTokens;
+    return this.#blocks.size * BLOCK_TOKENS;
   }
 
   /** Tokens of the blocks found at the front of a prompt, which become the most recently used. */
@@ -36,18 +30,12 @@ export class PrefixCache {
     let found = 0;
     while (found < hashes.length && this.#blocks.has(space * SPACE + hashes[found]!)) found += 1;
     this.#use(hashes, space, found);
-    return found * this.#blockTokens;
+    return found * BLOCK_TOKENS;
   }
 
   /** Holds the blocks of a prompt, as far as there is room: the front of it first. */
   insert(hashes: readonly number[], space = 0): void {
     this.#use(hashes, space, Math.min(hashes.length, this.#capacityBlocks));
-    this.#evict();
-  }
-
-  /** Changes the room, such as when a model took part of the memory. */
-  resize(capacityTokens: number): void {
-    this.#capacityBlocks = Math.max(0, Math.floor(capacityTokens / this.#blockTokens));
     this.#evict();
   }
 

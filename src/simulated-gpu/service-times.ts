@@ -106,11 +106,7 @@ export function engineMemoryMib(kind: GpuKind): number {
   return GPU_KINDS[kind].memoryTotalMib * MEMORY_SHARE;
 }
 
-/** Time to the first output of a request that has an idle GPU to itself, ms. `inputTokens` without what a cache holds. */
-export function unloadedFirstOutputMs(kind: GpuKind, model: string | ModelShape, inputTokens: number, tokenBudget = 2048): number {
-  return firstOutputMs(serviceTimes(kind, model), inputTokens, tokenBudget);
-}
-
+/** `inputTokens` without what a cache holds. */
 function firstOutputMs(times: ServiceTimes, inputTokens: number, tokenBudget: number): number {
   const tokens = Math.max(1, inputTokens);
   const iterations = Math.ceil(tokens / tokenBudget);

@@ -1,7 +1,6 @@
 // The context of a session as blocks of a prefix cache, for requests that name their session and not their prompt: turn after turn the
 // same blocks, and more of them. Used where caches are simulated.
-
-const BLOCK_TOKENS = 512;
+import { BLOCK_TOKENS } from "./prefix-cache.js";
 
 /** The full blocks of the first `tokens` of a session's context; none for a session without a name. 32 bits each. */
 export function sessionBlocks(session: string, tokens: number): number[] {

@@ -1,6 +1,7 @@
 // `npm start` as a document says it, on free ports and with a journal of its own.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { cleanEnvironment } from "../clean-environment.js";
 import { ROOT } from "../interop/real-fleet.js";
 
 export interface Daemon {
@@ -24,8 +25,7 @@ export async function startDaemon(command: string, more: readonly string[], cwd 
   // npm keeps what stands before "--" to itself.
   const dashes = command === "npm start" ? " --" : "";
   const line = `exec ${command}${dashes} ${more.map((word) => `'${word}'`).join(" ")}`;
-  const { CONFIG_PATH: _config, GPU_ROUTER_ADDRESS: _address, ...env } = process.env;
-  const child = spawn("bash", ["-c", line], { cwd, env, detached: true, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn("bash", ["-c", line], { cwd, env: cleanEnvironment(), detached: true, stdio: ["ignore", "pipe", "pipe"] });
   const pid = child.pid;
   if (pid === undefined) throw new Error("bash cannot be started");
   let stdout = "";

@@ -10,6 +10,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, jest } from "@jest/globals";
 import { stringify } from "yaml";
 import { connectRouter, type RouterClient } from "../../src/api/client.js";
+import { cleanEnvironment } from "../clean-environment.js";
 
 const MAIN = path.resolve("dist/src/cli/main.js");
 /** Generous: a machine that is busy elsewhere must not fail a test. */
@@ -74,7 +75,7 @@ export class TestProcess {
     if (!existsSync(MAIN)) throw new Error(`${MAIN} is not there: run \`npm run build\` first.`);
     this.#name = name;
     const [program = process.execPath, ...words] = [...within, process.execPath, MAIN, ...args];
-    this.child = spawn(program, words, { env: { ...withoutOurVariables(), ...env }, stdio: ["ignore", "pipe", "pipe"] });
+    this.child = spawn(program, words, { env: { ...cleanEnvironment(), ...env }, stdio: ["ignore", "pipe", "pipe"] });
     this.child.stdout?.setEncoding("utf8").on("data", (text: string) => this.#read(text));
     this.child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       this.stderr += text;
@@ -252,10 +253,4 @@ async function writeConfig(name: string, config: object): Promise<string> {
 
 function portOf(address: string): number {
   return Number(address.slice(address.lastIndexOf(":") + 1));
-}
-
-/** What the environment of the tests says of a router or an agent must not reach those under test. */
-function withoutOurVariables(): NodeJS.ProcessEnv {
-  const ours = new Set(["GPU_ROUTER_NODE_ID", "GPU_ROUTER_ADDRESS", "GPU_ROUTER_API_KEY", "GPU_ROUTER_CA", "CONFIG_PATH", "API_HOST", "API_PORT", "NODE_OPTIONS"]);
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !ours.has(name)));
 }

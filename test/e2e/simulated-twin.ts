@@ -8,7 +8,8 @@ import type { GpuKind } from "../../src/simulated-gpu/gpu-kinds.js";
 import { serviceTimes } from "../../src/simulated-gpu/service-times.js";
 import type { SimulatedNode } from "../../src/sim/fleets.js";
 import { OUTCOMES, type SimulatedRun } from "../../src/sim/result.js";
-import { NO_FAULTS, simulate } from "../../src/sim/simulation.js";
+import { NO_FAULTS } from "../../src/sim/faults.js";
+import { simulate } from "../../src/sim/simulation.js";
 import type { Arrival, Tenant, TenantSlo } from "../../src/sim/workload/arrival.js";
 
 /** What both sides have in common, but for the settings of the router. */

@@ -15,8 +15,7 @@ interface Answer {
   readonly stdout: string;
   readonly stderr: string;
 }
-// grpcurl's JSON, read field by field.
-// oxlint-disable-next-line typescript/no-explicit-any
+// oxlint-disable-next-line typescript/no-explicit-any -- grpcurl's JSON, read field by field
 type Message = any;
 
 let fleet: RealFleet;

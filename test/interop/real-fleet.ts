@@ -6,6 +6,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
+import { cleanEnvironment } from "../clean-environment.js";
 
 export const ROOT = path.resolve(import.meta.dirname, "../..");
 export const CLI = path.join(ROOT, "dist/src/cli/main.js");
@@ -58,9 +59,7 @@ export async function startProcess(args: readonly string[], cwd: string, message
 }
 
 function start(args: readonly string[], cwd: string): ChildProcess {
-  // Not this machine's configuration, and no colours.
-  const { CONFIG_PATH: _config, GPU_ROUTER_ADDRESS: _address, GPU_ROUTER_NODE_ID: _node, GPU_ROUTER_API_KEY: _key, ...env } = process.env;
-  return spawn(process.execPath, [CLI, ...args], { cwd, env, stdio: ["ignore", "pipe", "inherit"] });
+  return spawn(process.execPath, [CLI, ...args], { cwd, env: cleanEnvironment(), stdio: ["ignore", "pipe", "inherit"] });
 }
 
 /** The first line of the log with this message. */

@@ -36,7 +36,7 @@ const USED_BY: Readonly<Record<string, readonly [file: string, word: string]>> =
 };
 
 function imports(files: readonly string[]): ReadonlySet<string> {
-  const names = files.flatMap((file) => [...read(file).matchAll(/(?:from|import|require)\s*\(?\s*["']((?:@[\w.-]+\/)?[\w.-]+)/g)].map(([, name]) => name ?? ""));
+  const names = files.flatMap((file) => [...read(file).matchAll(/(?<![.\w])(?:from|import|require)\s*\(?\s*["']((?:@[\w.-]+\/)?[\w.-]+)/g)].map(([, name]) => name ?? ""));
   return new Set(names);
 }
 

@@ -75,8 +75,7 @@ test("the daemon logs through its logger: console is for the command line", () =
 
 /** Files above 300 lines and how long they may be: a list that only shrinks. */
 const LONG: Readonly<Record<string, number>> = {
-  "src/core/fleet/work-ledger.ts": 430,
-  "src/sim/simulation.ts": 440,
+  "src/core/fleet/work-ledger.ts": 330,
 };
 const MAX_LINES = 300;
 

@@ -5,8 +5,8 @@ export const NVML_NOT_SUPPORTED = 3;
 export const NVML_INSUFFICIENT_SIZE = 7;
 export const NVML_TIMEOUT = 10;
 export const NVML_FUNCTION_NOT_FOUND = 13;
-export const NVML_GPU_IS_LOST = 15;
-export const NVML_RESET_REQUIRED = 16;
+const NVML_GPU_IS_LOST = 15;
+const NVML_RESET_REQUIRED = 16;
 
 const NAMES: ReadonlyMap<number, string> = new Map([
   [1, "UNINITIALIZED"],

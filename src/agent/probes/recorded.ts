@@ -17,7 +17,7 @@ const RECORDING_NAME = /\.(xml|txt)(\.gz)?$/;
 export type Frames = readonly (readonly GpuReading[])[];
 
 /** What a recording holds; at least one state with at least one GPU. Throws what is wrong with it. */
-export function readRecording(text: string): Frames {
+function readRecording(text: string): Frames {
   const frames = isExporterCapture(text) ? readExporterCapture(text) : [readSmiDocument(text)];
   if (frames.every((readings) => readings.length === 0)) throw new Error("no GPU in it");
   return frames;

@@ -17,7 +17,7 @@ interface OpenNode {
 }
 
 /** Nothing that nvidia-smi writes for 1,024 GPUs is larger. Characters. */
-export const MAX_SMI_CHARS = 64 * 1024 * 1024;
+const MAX_SMI_CHARS = 64 * 1024 * 1024;
 const MAX_DEPTH = 32;
 
 const XML_TOKEN = /<\?[^>]*\?>|<!DOCTYPE[^>]*>|<!--[\s\S]*?-->|<(\/?)([A-Za-z_][\w.-]*)([^<>]*?)(\/?)>|([^<]+)/gy;

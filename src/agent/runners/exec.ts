@@ -4,19 +4,18 @@
 // an argument or a shell. The command sees its GPUs, no others, and the environment of `exec/environment.ts`.
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { AttemptOutput } from "./exec/attempt-output.js";
 import type { Confinement } from "./exec/confinement.js";
 import { commandEnvironment } from "./exec/environment.js";
 import type { Guard } from "./exec/process-guard.js";
-import { ProcessTree, type ProcessEnd } from "./exec/process-tree.js";
-import { ProgressFilter } from "./exec/progress-filter.js";
+import { ProcessTree, type SpawnedEnd } from "./exec/process-tree.js";
 import { makePrivateDirectory, removePrivateDirectory } from "./exec/private-directory.js";
 import { limitReached, NO_LIMITS } from "./exec/resource-limits.js";
 import { readResultFile } from "./exec/result-file.js";
 import { spawnTrouble } from "./exec/spawn-trouble.js";
-import { TailBuffer } from "./exec/tail-buffer.js";
 import { gpuFaultIn } from "./gpu-fault.js";
-import { emitOutput, NO_STATISTICS, unsuccessful, type Remains } from "./outcome.js";
-import { STOP_AT_ONCE, type Job, type JobOutcome, type JobSink, type JobStatistics, type Runner, type RunnerDescription } from "./runner.js";
+import { unsuccessful } from "./outcome.js";
+import { STOP_AT_ONCE, type Job, type JobOutcome, type JobSink, type Runner, type RunnerDescription } from "./runner.js";
 
 export interface ExecCommand {
   /** The model id by which requests ask for it. */
@@ -36,8 +35,6 @@ export interface ExecCommand {
   /** Live output per attempt, and the tail of stdout that is the result when no result file is written; bytes. */
   readonly maxOutputBytes: number;
 }
-
-const STDERR_TAIL_BYTES = 2048;
 
 /** Runs its command for each job. */
 export class ExecRunner implements Runner {
@@ -150,76 +147,7 @@ export function privateParent(agentEnv: NodeJS.ProcessEnv): string {
   return agentEnv["TMPDIR"] || tmpdir();
 }
 
-/** What one attempt has written so far: live output up to a bound, the tails, the times. */
-class AttemptOutput {
-  readonly stdout: ProgressFilter;
-  readonly #sink: JobSink;
-  readonly #stdoutTail: TailBuffer;
-  readonly #stderrTail = new TailBuffer(STDERR_TAIL_BYTES);
-  readonly #maxLiveBytes: number;
-  readonly #startedAt = performance.now();
-  #liveBytesLeft: number;
-  #firstOutputMs = 0;
-
-  constructor(sink: JobSink, maxLiveBytes: number, maxTailBytes: number) {
-    this.#sink = sink;
-    this.#maxLiveBytes = maxLiveBytes;
-    this.#liveBytesLeft = maxLiveBytes;
-    this.#stdoutTail = new TailBuffer(maxTailBytes);
-    this.stdout = new ProgressFilter({
-      progress: (fraction, message) => sink.progress(fraction, message),
-      output: (data) => {
-        this.#stdoutTail.push(data);
-        this.#live(data);
-      },
-    });
-  }
-
-  pushStderr(data: Buffer): void {
-    this.#stderrTail.push(data);
-    this.#live(data);
-  }
-
-  /** The end of what it said on stderr. */
-  get stderrText(): string {
-    return this.#stderrTail.bytes().toString("utf8").trim();
-  }
-
-  succeeded(result: Uint8Array, contentType: string): JobOutcome {
-    return { outcome: "succeeded", result, contentType, statistics: this.#statistics() };
-  }
-
-  succeededWithTail(): JobOutcome {
-    return this.succeeded(this.#stdoutTail.bytes(), "text/plain; charset=utf-8");
-  }
-
-  unsuccessful(outcome: Exclude<JobOutcome["outcome"], "succeeded">, code: string, what: string, how: Pick<Remains, "exitCode" | "fault"> = {}): JobOutcome {
-    const said = this.stderrText;
-    return unsuccessful(outcome, code, said === "" ? what : `${what} It said last: ${said}`, {
-      result: this.#stdoutTail.bytes(),
-      contentType: "text/plain; charset=utf-8",
-      statistics: this.#statistics(),
-      ...how,
-    });
-  }
-
-  #live(data: Buffer): void {
-    if (this.#firstOutputMs === 0) this.#firstOutputMs = performance.now() - this.#startedAt;
-    if (this.#liveBytesLeft === 0) return;
-    const shown = data.subarray(0, this.#liveBytesLeft);
-    this.#liveBytesLeft -= shown.length;
-    emitOutput(this.#sink, shown);
-    if (this.#liveBytesLeft === 0) {
-      emitOutput(this.#sink, Buffer.from(`\n[live output ends here: max_output_bytes (${this.#maxLiveBytes}) is used up; the command goes on]\n`));
-    }
-  }
-
-  #statistics(): JobStatistics {
-    return { ...NO_STATISTICS, runMs: performance.now() - this.#startedAt, firstOutputMs: this.#firstOutputMs };
-  }
-}
-
-function describeEnd(end: Exclude<ProcessEnd, { kind: "not_spawned" }>): string {
+function describeEnd(end: SpawnedEnd): string {
   return end.kind === "exited" ? `The command ended with exit code ${end.exitCode}.` : `The command was ended by ${end.signal}.`;
 }
 

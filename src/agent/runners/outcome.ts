@@ -3,7 +3,7 @@
 import type { JobOutcome, JobSink, JobStatistics } from "./runner.js";
 
 /** Largest piece of live output that the contract of a runner allows, bytes. */
-export const MAX_OUTPUT_PIECE_BYTES = 64 * 1024;
+const MAX_OUTPUT_PIECE_BYTES = 64 * 1024;
 
 /** What a runner without figures reports. */
 export const NO_STATISTICS: JobStatistics = { runMs: 0, firstOutputMs: 0, inputTokens: 0, outputTokens: 0, peakMemoryMib: 0 };

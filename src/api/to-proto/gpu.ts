@@ -86,7 +86,7 @@ export function gpu(view: GpuView): Gpu {
 function healthDetails({ state, sinceMs, untilMs, signs, history }: GpuHealthView) {
   return {
     healthState: HEALTH_STATES[state],
-    ...(sinceMs > 0 && { healthSince: timestamp(sinceMs) }),
+    healthSince: timestamp(sinceMs),
     healthSigns: [...signs],
     healthHistory: history.map(({ atMs, from, to, reason }) => ({ time: timestamp(atMs), from: HEALTH_STATES[from], to: HEALTH_STATES[to], reason })),
     ...(untilMs > 0 && untilMs < Number.POSITIVE_INFINITY && { quarantinedUntil: timestamp(untilMs) }),

@@ -28,9 +28,9 @@ export function key(record: KeyRecord): Key {
     nodeIds: [...record.nodeIds],
     createTime: timestamp(record.createdAtMs),
     createdBy: record.createdBy,
-    ...(record.expiresAtMs > 0 && { expireTime: timestamp(record.expiresAtMs) }),
-    ...(record.revokedAtMs > 0 && { revokeTime: timestamp(record.revokedAtMs) }),
-    ...(record.lastUsedAtMs > 0 && { lastUseTime: timestamp(record.lastUsedAtMs) }),
+    expireTime: timestamp(record.expiresAtMs),
+    revokeTime: timestamp(record.revokedAtMs),
+    lastUseTime: timestamp(record.lastUsedAtMs),
     lastAddress: record.addresses.at(-1) ?? "",
   });
 }

@@ -1,9 +1,10 @@
 // Quotas and use, from the domain's words to the contract's.
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { timestampFromMs, type Timestamp } from "@bufbuild/protobuf/wkt";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { QuotaMode, QuotaSchema, UsageSchema, type Quota, type QuotaLimitsSchema, type QuotaUse, type RateUseSchema, type Usage } from "../../../gen/gpurouter/v1/quota_pb.js";
 import type { QuotaOverride } from "../../core/model/quota.js";
 import type { QuotaView, UsageView } from "../quota-port.js";
+import { timestamp } from "./scalars.js";
 
 const MINUTE_MS = 60_000;
 const MODES = { off: QuotaMode.OFF, shadow: QuotaMode.SHADOW, enforce: QuotaMode.ENFORCE } as const;
@@ -13,7 +14,7 @@ export function quotaMessage(view: QuotaView): Quota {
   const use = (name: keyof typeof used, limit: number, unit = 1): UseOf => useOf(used[name] / unit, limit / unit, refused.get(name) ?? 0);
   const rate = (name: "requests_per_minute" | "requests_per_day", limit: number, resetAtMs: number): MessageInitShape<typeof RateUseSchema> => ({
     ...use(name, limit),
-    ...timed("resetTime", resetAtMs),
+    resetTime: timestamp(Math.round(resetAtMs)),
   });
   const models = new Set([...Object.keys(limits.modelRequests), ...view.usedByModel.keys()]);
   return create(QuotaSchema, {
@@ -33,7 +34,7 @@ export function quotaMessage(view: QuotaView): Quota {
       requestsPerDay: rate("requests_per_day", limits.requestsPerDay, view.dayResetAtMs),
     },
     weight: view.weight,
-    ...timed("gpuTimeResetTime", view.gpuTimeResetAtMs),
+    gpuTimeResetTime: timestamp(Math.round(view.gpuTimeResetAtMs)),
     mode: MODES[view.mode],
     ...(entry && { set: limitsMessage(entry.override), setBy: entry.by, setReason: entry.reason, setTime: timestampFromMs(entry.atMs) }),
   });
@@ -48,7 +49,7 @@ export function usageMessage({ userId, sinceMs, accepted, completed, failed, can
     cancelled: BigInt(cancelled),
     gpuTimeMs: BigInt(Math.round(gpuMs)),
     responseTimeMs: completed === 0 ? 0 : responseMs / completed,
-    ...timed("sinceTime", sinceMs),
+    sinceTime: timestamp(Math.round(sinceMs)),
   });
 }
 
@@ -63,23 +64,18 @@ function useOf(used: number, limit: number, refused: number): UseOf {
 
 function limitsMessage(override: QuotaOverride): MessageInitShape<typeof QuotaLimitsSchema> {
   const { gpuTimeMs, concurrentRequests, priorityRequests, gpus, requestsPerMinute, requestsPerDay, queuedRequests, queuedBytes, modelRequests = {}, weight, team } = override;
-  const set = <K extends string>(key: K, value: number | undefined): Partial<Record<K, bigint>> => (value === undefined ? {} : { [key]: BigInt(Math.round(value)) }) as Partial<Record<K, bigint>>;
+  const whole = (value: number | undefined, unit = 1): bigint | undefined => (value === undefined ? undefined : BigInt(Math.round(value / unit)));
   return {
-    ...set("gpuTimeLimit", gpuTimeMs === undefined ? undefined : gpuTimeMs / MINUTE_MS),
-    ...set("concurrentRequestsLimit", concurrentRequests),
-    ...set("priorityRequestsLimit", priorityRequests),
-    ...set("gpuLimit", gpus),
-    ...set("requestsPerMinuteLimit", requestsPerMinute),
-    ...set("requestsPerDayLimit", requestsPerDay),
-    ...set("queuedRequestsLimit", queuedRequests),
-    ...set("queuedBytesLimit", queuedBytes),
+    gpuTimeLimit: whole(gpuTimeMs, MINUTE_MS),
+    concurrentRequestsLimit: whole(concurrentRequests),
+    priorityRequestsLimit: whole(priorityRequests),
+    gpuLimit: whole(gpus),
+    requestsPerMinuteLimit: whole(requestsPerMinute),
+    requestsPerDayLimit: whole(requestsPerDay),
+    queuedRequestsLimit: whole(queuedRequests),
+    queuedBytesLimit: whole(queuedBytes),
     modelLimits: Object.fromEntries(Object.entries(modelRequests).map(([model, limit]) => [model, BigInt(limit)])),
-    ...(weight !== undefined && { weight }),
-    ...(team !== undefined && { teamId: team }),
+    weight,
+    teamId: team,
   };
-}
-
-/** A time that is known under its name; nothing for 0. */
-function timed<K extends string>(key: K, atMs: number): Partial<Record<K, Timestamp>> {
-  return (atMs === 0 ? {} : { [key]: timestampFromMs(Math.round(atMs)) }) as Partial<Record<K, Timestamp>>;
 }

@@ -110,7 +110,7 @@ function timedRows({ path, format }: TraceSource, seed: number): AsyncGenerator<
 }
 
 /** The users of a trace, in the order of its priorities. */
-export function userNames({ tenant, priorities }: TraceSource): string[] {
+function userNames({ tenant, priorities }: TraceSource): string[] {
   return priorities.length === 1 ? [tenant] : priorities.map((_, index) => `${tenant}-${index + 1}`);
 }
 

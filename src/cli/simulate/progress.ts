@@ -18,7 +18,7 @@ export interface SimulationProgress {
 }
 
 /** "3 of 12 runs, 45 s, about 2 min left". */
-export function progressText({ what, pool, elapsedMs, foreseen }: SimulationProgress): string {
+function progressText({ what, pool, elapsedMs, foreseen }: SimulationProgress): string {
   const partly = pool.running.reduce((sum, share) => sum + share, 0);
   const total = pool.done + pool.running.length + pool.waiting;
   const done = pool.done + partly;

@@ -4,7 +4,7 @@ import { availableParallelism } from "node:os";
 import { InvalidArgumentError, Option, type Command } from "commander";
 
 import { DEFAULT_FAULTS, type SettingsOverride } from "../../sim/set-up.js";
-import { NO_FAULTS } from "../../sim/simulation.js";
+import { NO_FAULTS } from "../../sim/faults.js";
 import { TrialPool } from "../../sim/trial-pool.js";
 import type { Study } from "../../sim/trials.js";
 import type { FleetPlan, Scenario } from "../../sim/workload/scenario.js";

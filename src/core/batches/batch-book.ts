@@ -42,19 +42,19 @@ export class BatchBook {
     return this.#batches.size === 0;
   }
 
-  get({ id }: BatchRef): Batch | undefined {
-    return this.#batches.get(id);
+  get(ref: BatchRef | undefined): Batch | undefined {
+    return ref && this.#batches.get(ref.id);
   }
 
-  accepted({ batch }: RequestSpec): void {
-    if (!batch) return;
-    const known = this.#batches.get(batch.id);
+  accepted({ batch: ref }: RequestSpec): void {
+    if (!ref) return;
+    const known = this.get(ref);
     if (known) known.live += 1;
-    else this.#batches.set(batch.id, { size: batch.size, live: 1, ended: 0, shares: new Map(), heldSinceMs: 0 });
+    else this.#batches.set(ref.id, { size: ref.size, live: 1, ended: 0, shares: new Map(), heldSinceMs: 0 });
   }
 
   placed({ batch: ref }: RequestSpec, gpus: readonly number[]): void {
-    const batch = ref && this.#batches.get(ref.id);
+    const batch = this.get(ref);
     if (!batch) return;
     for (const gpu of gpus) {
       const share = batch.shares.get(gpu);
@@ -69,7 +69,7 @@ export class BatchBook {
 
   /** An attempt is over and its request back in line. */
   backInLine({ batch: ref }: RequestSpec, gpus: readonly number[]): void {
-    const batch = ref && this.#batches.get(ref.id);
+    const batch = this.get(ref);
     if (!batch) return;
     for (const gpu of gpus) {
       const share = batch.shares.get(gpu);
@@ -82,8 +82,8 @@ export class BatchBook {
 
   /** A request has ended: on `gpus`, or in line. */
   ended({ batch: ref }: RequestSpec, gpus: readonly number[]): void {
-    const batch = ref && this.#batches.get(ref.id);
-    if (!batch) return;
+    const batch = this.get(ref);
+    if (!ref || !batch) return;
     batch.live -= 1;
     batch.ended += 1;
     if (batch.live === 0) {
@@ -97,14 +97,14 @@ export class BatchBook {
   }
 
   /** One of a batch waits for a GPU of the batch though another could take it. */
-  held({ id }: BatchRef, nowMs: number): void {
-    const batch = this.#batches.get(id);
+  held(ref: BatchRef, nowMs: number): void {
+    const batch = this.get(ref);
     if (batch && batch.heldSinceMs === 0) batch.heldSinceMs = nowMs;
   }
 
   /** A batch does not stand still for its own sake: one of it was placed as it should be, or there was no room anywhere. */
-  moved({ id }: BatchRef): void {
-    const batch = this.#batches.get(id);
+  moved(ref: BatchRef): void {
+    const batch = this.get(ref);
     if (batch) batch.heldSinceMs = 0;
   }
 

@@ -22,7 +22,7 @@ export interface BatchRoom {
 /** null for a request of no batch, and for one whose GPUs are its own affair: pinned to one, or with whole ones to itself. */
 export function batchRoom(book: BatchBook, fleet: Fleet, settings: BatchSettings, waiting: Pick<Waiting, "spec" | "late" | "exclusive" | "avoidGpuId">, nowMs: number): BatchRoom | null {
   const { spec, late, exclusive, avoidGpuId } = waiting;
-  const batch = spec.batch && book.get(spec.batch);
+  const batch = book.get(spec.batch);
   if (!spec.batch || !batch || exclusive || spec.specificGpuId !== "") return null;
   const split = spec.batch.split ?? settings.split;
   const perGpu = Math.min(batch.size, split ? spec.batch.minPerGpu || settings.minPerGpu : batch.size);

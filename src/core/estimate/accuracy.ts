@@ -1,5 +1,6 @@
 // How near the estimates came to what work took, by type and model, lately. Written by the estimator with each outcome, read by whoever
 // shows it. Decides nothing; not durable.
+import { putLast } from "../../lib/put-last.js";
 import type { RequestSpec } from "../model/request.js";
 import type { EstimateAccuracy } from "../model/decision.js";
 
@@ -33,9 +34,7 @@ export class Accuracy {
     kind.meanRelativeError += gain * (Math.min(MAX_ERROR, Math.abs(expectedMs - actualMs) / actualMs) - kind.meanRelativeError);
     kind.meanRatio += gain * (Math.min(MAX_ERROR, actualMs / expectedMs) - kind.meanRatio);
     kind.withinP90 += gain * ((actualMs <= p90Ms ? 1 : 0) - kind.withinP90);
-    this.#kinds.delete(key);
-    this.#kinds.set(key, kind);
-    if (this.#kinds.size > MAX_KINDS) this.#kinds.delete(this.#kinds.keys().next().value!);
+    putLast(this.#kinds, key, kind, MAX_KINDS);
   }
 
   /** Those with most outcomes first, at most `most`. */

@@ -1,6 +1,7 @@
 // The resource estimator (C3): what a request will need and how long it will take, from what it says, else from what the likes of it took.
 // What it learns is not durable: it is learned again within a few outcomes.
 import { FadingHistogram } from "../../lib/fading-histogram.js";
+import { putLast } from "../../lib/put-last.js";
 import type { EstimateAccuracy, ResourceEstimate } from "../model/decision.js";
 import { wishesOf, type RequestSpec, type RunStatistics } from "../model/request.js";
 import { Accuracy } from "./accuracy.js";
@@ -53,9 +54,7 @@ export class Estimator {
   /** What `spec` says itself wins; memory, time and tokens are filled in separately. */
   estimate(spec: RequestSpec): ResourceEstimate {
     const { requirements } = spec;
-    const group = this.#believed(ofUser(spec)) ?? this.#believed(ofModel(spec));
-    // What other models took of work of this type is better than a guess for its time, and says nothing of memory.
-    const kin = group ?? this.#believed(ofType(spec));
+    const { group, kin } = this.#known(spec);
     const memoryMib = requirements.memoryMib > 0 ? requirements.memoryMib : Math.ceil(group?.peakMemoryMib ?? 0);
     const learnedMs = kin && (kin.msPerToken > 0 && requirements.outputTokens > 0 ? kin.msPerToken * requirements.outputTokens : kin.runMs);
     const durationMs = Math.round(requirements.expectedDurationMs || learnedMs || DEFAULT_DURATION_MS[spec.type === "inference" ? "inference" : "other"]);
@@ -68,10 +67,10 @@ export class Estimator {
   /** How many times the expected it may take: not exceeded in nine of ten cases. */
   spread(spec: RequestSpec): number {
     const saysItself = spec.requirements.expectedDurationMs > 0;
-    const group = this.#believed(ofUser(spec)) ?? this.#believed(ofModel(spec)) ?? this.#believed(ofType(spec));
-    if (!group || group.ratios.count === 0) return DEFAULT_SPREAD[saysItself ? "request" : "default"];
+    const { kin } = this.#known(spec);
+    if (!kin || kin.ratios.count === 0) return DEFAULT_SPREAD[saysItself ? "request" : "default"];
     // Who always asks for twice what it takes is known for it; a mean that was learned since is not below itself.
-    return Math.min(MAX_SPREAD, Math.max(saysItself ? 0 : 1, group.ratios.quantile(SPREAD_SHARE)));
+    return Math.min(MAX_SPREAD, Math.max(saysItself ? 0 : 1, kin.ratios.quantile(SPREAD_SHARE)));
   }
 
   /** How near the estimates came, by type and model: those with most outcomes first, at most `most`. */
@@ -116,10 +115,14 @@ export class Estimator {
     group.peakMemoryMib = Math.max(statistics.peakMemoryMib, group.peakMemoryMib * (1 - GAIN) + statistics.peakMemoryMib * GAIN);
     group.inputTokens += (statistics.inputTokens - group.inputTokens) * Math.max(LENGTH_GAIN, first);
     group.outputTokens += (tokens - group.outputTokens) * lengthGain;
-    this.#groups.delete(key);
-    this.#groups.set(key, group);
-    if (this.#groups.size > MAX_GROUPS) this.#groups.delete(this.#groups.keys().next().value!);
+    putLast(this.#groups, key, group, MAX_GROUPS);
     return relativeSpeed;
+  }
+
+  /** `group` is the user's requests of the model, else everybody's. Other models' of this type, in `kin`, are better than a guess for its time, and say nothing of memory. */
+  #known(spec: RequestSpec): { readonly group: Group | null; readonly kin: Group | null } {
+    const group = this.#believed(ofUser(spec)) ?? this.#believed(ofModel(spec));
+    return { group, kin: group ?? this.#believed(ofType(spec)) };
   }
 
   #believed(key: string): Group | null {

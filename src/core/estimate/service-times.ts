@@ -1,5 +1,6 @@
 // How fast each kind of GPU serves each model: priors from the kind's speed, corrected by what attempts measured.
 // Read by the work ledger and the scorers that think in seconds. Not durable: learned again within a few outcomes.
+import { putLast } from "../../lib/put-last.js";
 import type { LoadableModel } from "../model/gpu.js";
 import { gpuSpeed } from "./gpu-speeds.js";
 
@@ -90,8 +91,7 @@ export class ServiceTimes {
     if (known) return known;
     const times = new ModelTimes(modelId);
     this.#fill(times);
-    this.#models.set(modelId, times);
-    if (this.#models.size > MAX_MODELS) this.#models.delete(this.#models.keys().next().value!);
+    putLast(this.#models, modelId, times, MAX_MODELS);
     return times;
   }
 

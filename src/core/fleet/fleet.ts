@@ -2,11 +2,12 @@
 // (load-columns.ts), their health (health-columns.ts), their nodes and runners, and what keeps each from taking work.
 // `apply` in records.ts, the engine and its health write it; filters and scorers read the columns. It decides nothing.
 import { assert } from "../../lib/assert.js";
+import { wider } from "../../lib/wider.js";
 import { ServiceTimes } from "../estimate/service-times.js";
-import type { GpuInventory, GpuTelemetry, RunnerInfo, RunnerLoad } from "../model/gpu.js";
+import { reaches, type GpuInventory, type GpuTelemetry, type RunnerInfo, type RunnerLoad } from "../model/gpu.js";
 import type { GpuId, NodeId } from "../model/ids.js";
 import { HealthColumns, type HealthVerdict } from "./health-columns.js";
-import { FIRST_CAPACITY, LoadColumns, widerFloats, type LoadLimits } from "./load-columns.js";
+import { FIRST_CAPACITY, LoadColumns, type LoadLimits } from "./load-columns.js";
 import type { GpuMaintenance } from "../model/maintenance.js";
 import { newNode, type NodeEntry } from "./node-entry.js";
 import { OutcomeColumns } from "./outcome-columns.js";
@@ -215,7 +216,7 @@ export class Fleet extends LoadColumns {
       const runner = node.runners.find(({ name }) => name === load.runner);
       if (!runner) continue;
       node.loads.set(load.runner, { load, atMs: nowMs - load.ageMs });
-      for (const gpu of node.gpus) if (runner.gpuIds.length === 0 || runner.gpuIds.includes(this.inventory[gpu]!.gpuId)) this.refresh(gpu, false);
+      for (const gpu of node.gpus) if (reaches(runner, this.inventory[gpu]!.gpuId)) this.refresh(gpu, false);
     }
   }
 
@@ -284,11 +285,9 @@ export class Fleet extends LoadColumns {
     const capacity = this.active.length * 2;
     this.widen(capacity);
     this.health.widen(capacity);
-    this.performanceIndex = widerFloats(this.performanceIndex, capacity);
-    this.changedAt = widerFloats(this.changedAt, capacity);
-    const blocked = new Uint32Array(capacity);
-    blocked.set(this.blocked);
-    this.blocked = blocked;
+    this.performanceIndex = wider(this.performanceIndex, capacity);
+    this.changedAt = wider(this.changedAt, capacity);
+    this.blocked = wider(this.blocked, capacity);
   }
 }
 

@@ -1,7 +1,8 @@
 // How well each GPU is, as far as placing work goes: columns by GPU index. Written by the core's health (health/fleet-health.ts) through
 // Fleet.judged; read by the filters and scorers. It decides nothing.
+import { wider } from "../../lib/wider.js";
 import type { GpuHealthState } from "../model/gpu.js";
-import { FIRST_CAPACITY, widerFloats } from "./load-columns.js";
+import { FIRST_CAPACITY } from "./load-columns.js";
 
 /** What a GPU's health means for whoever wants to place work on it. */
 export interface HealthVerdict {
@@ -47,14 +48,10 @@ export class HealthColumns {
   /** Makes room for `capacity` GPUs. */
   widen(capacity: number): void {
     const before = this.slots.length;
-    const states = new Uint8Array(capacity);
-    states.set(this.#states);
-    this.#states = states;
-    const probing = new Uint8Array(capacity);
-    probing.set(this.#probing);
-    this.#probing = probing;
-    this.slots = widerFloats(this.slots, capacity).fill(Number.POSITIVE_INFINITY, before);
-    this.factor = widerFloats(this.factor, capacity).fill(1, before);
-    this.errorRate = widerFloats(this.errorRate, capacity);
+    this.#states = wider(this.#states, capacity);
+    this.#probing = wider(this.#probing, capacity);
+    this.slots = wider(this.slots, capacity).fill(Number.POSITIVE_INFINITY, before);
+    this.factor = wider(this.factor, capacity).fill(1, before);
+    this.errorRate = wider(this.errorRate, capacity);
   }
 }

@@ -2,6 +2,7 @@
 // The ledger half (active, reserved) is a fold of records; the telemetry half is pushed by agents and never recorded. The part of the
 // fleet that counts load; fleet.ts builds on it. It decides nothing.
 import { assert } from "../../lib/assert.js";
+import { wider } from "../../lib/wider.js";
 import type { GpuInventory, GpuTelemetry } from "../model/gpu.js";
 
 /** What a full GPU is; part of the core's settings. */
@@ -129,39 +130,25 @@ export class LoadColumns {
 
   /** Makes room in every column for `capacity` GPUs. */
   protected widen(capacity: number): void {
-    this.memoryTotalMib = widerFloats(this.memoryTotalMib, capacity);
-    this.powerLimitWatts = widerFloats(this.powerLimitWatts, capacity);
-    this.reservedMib = widerFloats(this.reservedMib, capacity);
-    this.sampleAtMs = widerFloats(this.sampleAtMs, capacity);
-    this.usedMib = widerFloats(this.usedMib, capacity);
-    this.utilizationPercent = widerFloats(this.utilizationPercent, capacity);
-    this.temperatureCelsius = widerFloats(this.temperatureCelsius, capacity);
-    this.powerUsageWatts = widerFloats(this.powerUsageWatts, capacity);
-    this.memorySinceMib = widerFloats(this.memorySinceMib, capacity);
-    this.#notStartedMib = widerFloats(this.#notStartedMib, capacity);
-    this.effectiveUsedMib = widerFloats(this.effectiveUsedMib, capacity);
-    this.roomMib = widerFloats(this.roomMib, capacity);
-    this.effectiveUtilization = widerFloats(this.effectiveUtilization, capacity);
-    this.computeCapability = widerInts(this.computeCapability, capacity);
-    this.multiprocessorCount = widerInts(this.multiprocessorCount, capacity);
-    this.active = widerInts(this.active, capacity);
-    this.exclusive = widerInts(this.exclusive, capacity);
-    this.activeSince = widerInts(this.activeSince, capacity);
-    this.#notStarted = widerInts(this.#notStarted, capacity);
-    this.#activeAtSample = widerInts(this.#activeAtSample, capacity);
+    this.memoryTotalMib = wider(this.memoryTotalMib, capacity);
+    this.powerLimitWatts = wider(this.powerLimitWatts, capacity);
+    this.reservedMib = wider(this.reservedMib, capacity);
+    this.sampleAtMs = wider(this.sampleAtMs, capacity);
+    this.usedMib = wider(this.usedMib, capacity);
+    this.utilizationPercent = wider(this.utilizationPercent, capacity);
+    this.temperatureCelsius = wider(this.temperatureCelsius, capacity);
+    this.powerUsageWatts = wider(this.powerUsageWatts, capacity);
+    this.memorySinceMib = wider(this.memorySinceMib, capacity);
+    this.#notStartedMib = wider(this.#notStartedMib, capacity);
+    this.effectiveUsedMib = wider(this.effectiveUsedMib, capacity);
+    this.roomMib = wider(this.roomMib, capacity);
+    this.effectiveUtilization = wider(this.effectiveUtilization, capacity);
+    this.computeCapability = wider(this.computeCapability, capacity);
+    this.multiprocessorCount = wider(this.multiprocessorCount, capacity);
+    this.active = wider(this.active, capacity);
+    this.exclusive = wider(this.exclusive, capacity);
+    this.activeSince = wider(this.activeSince, capacity);
+    this.#notStarted = wider(this.#notStarted, capacity);
+    this.#activeAtSample = wider(this.#activeAtSample, capacity);
   }
-}
-
-/** The same column with room for `capacity` GPUs. */
-export function widerFloats(old: Float64Array, capacity: number): Float64Array<ArrayBuffer> {
-  const column = new Float64Array(capacity);
-  column.set(old);
-  return column;
-}
-
-/** The same column with room for `capacity` GPUs. */
-export function widerInts(old: Int32Array, capacity: number): Int32Array<ArrayBuffer> {
-  const column = new Int32Array(capacity);
-  column.set(old);
-  return column;
 }

@@ -1,13 +1,14 @@
 // What placements and their ends tell of each GPU beside the ledger's counts: whose turn it was, how long it takes, how fast its kind is.
 // Columns by GPU index for the strategies that need them. Written by fleet.ts (registrations, placements) and the engine (ends); none
 // of it is durable. It decides nothing.
+import { wider } from "../../lib/wider.js";
 import { relativeSpeed } from "../estimate/gpu-speeds.js";
+import { FIRST_CAPACITY } from "./load-columns.js";
 
-const FIRST_CAPACITY = 64;
 /** Time in which a latency loses all but 1/e of its weight, ms; linkerd's. */
-export const PEAK_EWMA_TAU_MS = 10_000;
+const PEAK_EWMA_TAU_MS = 10_000;
 /** A failure counts as at least this long, so that a GPU that refuses at once attracts nobody, ms. */
-export const FAILURE_MS = 5_000;
+const FAILURE_MS = 5_000;
 /** The latency of a GPU that has not ended anything yet, ms. */
 export const UNKNOWN_LATENCY_MS = 1_000;
 /** Time constants after which the latencies are scaled anew, far from where numbers overflow. */
@@ -75,15 +76,10 @@ export class OutcomeColumns {
 
   #grow(): void {
     const capacity = this.relativeSpeed.length * 2;
-    const wider = (old: Float64Array): Float64Array<ArrayBuffer> => {
-      const column = new Float64Array(capacity);
-      column.set(old);
-      return column;
-    };
-    this.relativeSpeed = wider(this.relativeSpeed);
-    this.lastPlacedSequence = wider(this.lastPlacedSequence);
-    this.scaledLatency = wider(this.scaledLatency);
-    this.#latencyMs = wider(this.#latencyMs);
-    this.#latencyAtMs = wider(this.#latencyAtMs);
+    this.relativeSpeed = wider(this.relativeSpeed, capacity);
+    this.lastPlacedSequence = wider(this.lastPlacedSequence, capacity);
+    this.scaledLatency = wider(this.scaledLatency, capacity);
+    this.#latencyMs = wider(this.#latencyMs, capacity);
+    this.#latencyAtMs = wider(this.#latencyAtMs, capacity);
   }
 }

@@ -1,10 +1,11 @@
 // Which runner of which GPU serves a (model, type), as one table per pair: built on first use, thrown away when runners change.
-import type { RunnerInfo } from "../model/gpu.js";
+import { reaches, type GpuInventory, type RunnerInfo } from "../model/gpu.js";
+import type { GpuId } from "../model/ids.js";
 
 /** The part of the fleet that tables are built from. */
 export interface RunnerSource {
   readonly size: number;
-  readonly inventory: readonly { readonly gpuId: string; readonly name: string }[];
+  readonly inventory: readonly Pick<GpuInventory, "gpuId" | "name">[];
   readonly nodeOf: readonly { readonly runners: readonly RunnerInfo[] }[];
 }
 
@@ -59,12 +60,12 @@ function build(source: RunnerSource, modelId: string, type: string, gpus: number
   const nodes = new Map<object, number>();
   const serving = new Map<string, number>();
   for (let gpu = 0; gpu < source.size; gpu += 1) {
-    const gpuId = source.inventory[gpu]?.gpuId ?? "";
+    const { gpuId, name } = source.inventory[gpu]!;
     const node = source.nodeOf[gpu]!;
     const { runners } = node;
     const place = runners.findIndex((runner) => (gpus === 1 || runner.gpuIds.length === 0 || runner.gpuIds.length >= gpus) && serves(runner, gpuId, modelId, type));
     runnerOf[gpu] = place;
-    if (place >= 0) serving.set(source.inventory[gpu]?.name ?? "", gpu);
+    if (place >= 0) serving.set(name, gpu);
     if (gpus === 1 || place < 0) continue;
     const ordinal = nodes.get(node) ?? nodes.size;
     nodes.set(node, ordinal);
@@ -73,17 +74,17 @@ function build(source: RunnerSource, modelId: string, type: string, gpus: number
   return { runnerOf, teamOf, everywhere: !runnerOf.includes(-1), somewhere: serving.size > 0, serving: [...serving.values()] };
 }
 
-function serves(runner: RunnerInfo, gpuId: string, modelId: string, type: string): boolean {
+function serves(runner: RunnerInfo, gpuId: GpuId, modelId: string, type: string): boolean {
   return (
     runner.models.some((model) => model === "*" || model === modelId) &&
     (runner.types.length === 0 || runner.types.includes(type)) &&
-    (runner.gpuIds.length === 0 || runner.gpuIds.some((id) => id === gpuId))
+    reaches(runner, gpuId)
   );
 }
 
 /** The models that a GPU's runners served before and do not now. */
-export function noLongerServed(gpuId: string, before: readonly RunnerInfo[], now: readonly RunnerInfo[]): readonly string[] {
-  const here = ({ gpuIds }: RunnerInfo): boolean => gpuIds.length === 0 || gpuIds.some((id) => id === gpuId);
+export function noLongerServed(gpuId: GpuId, before: readonly RunnerInfo[], now: readonly RunnerInfo[]): readonly string[] {
+  const here = (runner: RunnerInfo): boolean => reaches(runner, gpuId);
   const served = new Set<string>(now.filter(here).flatMap(({ models }) => models));
   return served.has("*") ? [] : before.filter(here).flatMap(({ models }) => models.filter((model) => !served.has(model)));
 }

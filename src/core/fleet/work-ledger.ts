@@ -1,9 +1,13 @@
 // What the requests on each GPU still have to do, as far as can be told without asking: tokens to read and to write, the time
 // of one iteration, how much later anything may end before a promise breaks. A fold of placements and ends, so two requests
 // between two telemetry samples see each other. Written by fleet.ts; read by the filters and scorers that think in seconds.
-import { prefillMs, TOKENS_PER_ITERATION, type MetModel, type ModelTimes, type ServiceTimes } from "../estimate/service-times.js";
+import { wider } from "../../lib/wider.js";
+import { prefillMs, TOKENS_PER_ITERATION, type ModelTimes, type ServiceTimes } from "../estimate/service-times.js";
 import type { RequestId } from "../model/ids.js";
 import type { RunStatistics } from "../model/request.js";
+import { FIRST_CAPACITY } from "./load-columns.js";
+import { ModelsAtWork, type ModelSums } from "./models-at-work.js";
+import { WorkColumns } from "./work-columns.js";
 
 /** What one placement puts on a GPU. Token counts are 0 for work that is not measured in tokens. */
 export interface Work {
@@ -35,27 +39,9 @@ interface Held {
   /** How much later it may end, ms; below 0 when its promise is broken already, Infinity when it has none. Prompts are read in turn: what comes later moves no first output. */
   slackMs: number;
   /** Running sums when its prompt had been read: the difference at its end is what it met. null before that. */
-  atStart: { readonly stallArea: number; readonly mix: readonly MixSums[] } | null;
+  atStart: { readonly stallArea: number; readonly models: readonly ModelSums[] } | null;
   /** What a prompt token was taken to cost when it was placed, ms. */
   readonly prefillMsPerToken: number;
-}
-
-/** A model at work on a GPU, with integrals over time of its presence, its requests and their tokens. It stays until the GPU is idle. */
-interface MixEntry {
-  readonly times: ModelTimes;
-  count: number;
-  kvTokens: number;
-  presentMs: number;
-  countArea: number;
-  kvArea: number;
-}
-
-/** The integrals of an entry at one time. */
-interface MixSums {
-  readonly entry: MixEntry;
-  readonly presentMs: number;
-  readonly countArea: number;
-  readonly kvArea: number;
 }
 
 /** A request that writes more than was expected is expected to write this many more, always, at the pace it was promised. */
@@ -79,47 +65,16 @@ const MAX_DRAG_RATIO = 1.5;
 const MAX_DRAG = 8;
 /** Bound on models with a column; idle ones go above it. */
 const MAX_COUNTED_MODELS = 1_000;
-/** Models that a GPU is remembered to have worked for since it was idle; above it those that have ended go. */
-const MAX_MIX = 16;
-const FIRST_CAPACITY = 64;
 
-export class WorkLedger {
+export class WorkLedger extends WorkColumns {
   readonly times: ServiceTimes;
   /** Grows with every placement and end. */
   changes = 0;
-  /** Kind of GPU, as `times` numbers them. */
-  kind = new Int16Array(FIRST_CAPACITY);
-  /** How many times as long as its kind it takes for everything, learned: a straggler has more than 1. */
-  drag = new Float64Array(FIRST_CAPACITY).fill(1);
-  /** Until then prompts are being read, ms. */
-  prefillUntilMs = new Float64Array(FIRST_CAPACITY);
-  /** One iteration with what runs now, ms; 0 when nothing does. */
-  stepMs = new Float64Array(FIRST_CAPACITY);
-  /** How much longer a token takes than an iteration because prompts are being read between; 1 when none are. */
-  stretch = new Float64Array(FIRST_CAPACITY).fill(1);
-  /** Requests measured in tokens. */
-  held = new Int32Array(FIRST_CAPACITY);
-  /** Output tokens that are still to come, of all of them. */
-  remainingTokens = new Float64Array(FIRST_CAPACITY);
-  /** Tokens in the key-value cache once all have ended, tokens of 128 KiB. */
-  kvTokens = new Float64Array(FIRST_CAPACITY);
-  /** 0 when unknown. */
-  kvCapacityTokens = new Float64Array(FIRST_CAPACITY);
-  /** How much later everything may end before the first promise breaks, ms; Infinity without promises. */
-  slackMs = new Float64Array(FIRST_CAPACITY);
-  /** Up to this batch work may lengthen an iteration, ms; Infinity where nobody else needs the GPU. Set by the placement's tick. */
-  batchStepLimitMs = new Float64Array(FIRST_CAPACITY).fill(Number.POSITIVE_INFINITY);
-  /** Output tokens of requests with a promise that are expected to come, per ms, if they are spread evenly. Set by the placement's tick. */
-  expectedTokensPerMs = new Float64Array(FIRST_CAPACITY);
-  /** Output tokens that the one with the least slack still has to write. */
-  tightTokens = new Float64Array(FIRST_CAPACITY);
-  /** The most that any of those with a promise still has to write. */
-  mostTokens = new Float64Array(FIRST_CAPACITY);
   readonly #held: Held[][] = [];
   /** GPUs by kind. */
   readonly #ofKind: number[] = [];
-  /** By GPU: the models that it works for. A handful at most. */
-  readonly #mix: MixEntry[][] = [];
+  /** By GPU. */
+  readonly #atWork: ModelsAtWork[] = [];
   /** By model: requests on each GPU. */
   readonly #counts = new Map<ModelTimes, { column: Int32Array; total: number }>();
   /** When the columns of a GPU were last brought up to date, ms. */
@@ -130,6 +85,7 @@ export class WorkLedger {
   #stallShare = new Float64Array(FIRST_CAPACITY);
 
   constructor(times: ServiceTimes) {
+    super();
     this.times = times;
   }
 
@@ -142,7 +98,7 @@ export class WorkLedger {
     this.kind[gpu] = kind;
     if (this.#held[gpu]) return;
     this.#held[gpu] = [];
-    this.#mix[gpu] = [];
+    this.#atWork[gpu] = new ModelsAtWork();
     this.slackMs[gpu] = Number.POSITIVE_INFINITY;
   }
 
@@ -193,7 +149,7 @@ export class WorkLedger {
     const unreadMs = held.prefilledAtMs - Math.max(nowMs, measured ? nowMs : held.readFromMs);
     if (all.length === 0) {
       this.prefillUntilMs[gpu] = nowMs;
-      this.#mix[gpu] = [];
+      this.#atWork[gpu]!.clear();
     } else if (unreadMs > 0) {
       this.prefillUntilMs[gpu] = Math.max(nowMs, this.prefillUntilMs[gpu]! - unreadMs);
     }
@@ -250,26 +206,14 @@ export class WorkLedger {
 
   #count(gpu: number, times: ModelTimes, by: 1 | -1, tokens: number): void {
     this.held[gpu]! += by;
-    const mix = this.#mix[gpu]!;
-    let ofGpu = mix.find((entry) => entry.times === times);
-    if (!ofGpu) {
-      if (mix.length >= MAX_MIX) this.#mix[gpu] = mix.filter(({ count }) => count > 0);
-      ofGpu = { times, count: 0, kvTokens: 0, presentMs: 0, countArea: 0, kvArea: 0 };
-      this.#mix[gpu]!.push(ofGpu);
-    }
-    ofGpu.count += by;
-    ofGpu.kvTokens = ofGpu.count === 0 ? 0 : ofGpu.kvTokens + by * tokens;
+    this.#atWork[gpu]!.count(times, by, tokens);
     let counts = this.#counts.get(times);
     if (!counts) {
       if (this.#counts.size >= MAX_COUNTED_MODELS) for (const [idle, { total }] of this.#counts) if (total === 0) this.#counts.delete(idle);
       counts = { column: new Int32Array(this.kind.length), total: 0 };
       this.#counts.set(times, counts);
     }
-    if (counts.column.length < this.kind.length) {
-      const wider = new Int32Array(this.kind.length);
-      wider.set(counts.column);
-      counts.column = wider;
-    }
+    if (counts.column.length < this.kind.length) counts.column = wider(counts.column, this.kind.length);
     counts.column[gpu]! += by;
     counts.total += by;
   }
@@ -291,11 +235,7 @@ export class WorkLedger {
     this.stretch[gpu] = 1 / (1 - this.#stallShare[gpu]! * (1 - PACE_DURING_PREFILL));
     this.#asOfMs[gpu] = nowMs;
     if (stepMs === 0) return;
-    for (const entry of this.#mix[gpu]!) {
-      if (entry.count > 0) entry.presentMs += elapsedMs;
-      entry.countArea += elapsedMs * entry.count;
-      entry.kvArea += elapsedMs * entry.kvTokens;
-    }
+    this.#atWork[gpu]!.pass(elapsedMs);
     for (const held of this.#held[gpu]!) {
       const writtenMs = nowMs - Math.max(fromMs, held.prefilledAtMs);
       if (writtenMs <= 0) continue;
@@ -307,28 +247,17 @@ export class WorkLedger {
   /** The running sums at a time since the last settling: nothing has changed since. */
   #sumsAt(gpu: number, atMs: number): NonNullable<Held["atStart"]> {
     const fromMs = this.#asOfMs[gpu]!;
-    const sinceMs = atMs - fromMs;
     return {
       stallArea: this.#stallArea[gpu]! + Math.max(0, Math.min(atMs, this.prefillUntilMs[gpu]!) - fromMs),
-      mix: this.#mix[gpu]!.map((entry) => ({
-        entry,
-        presentMs: entry.presentMs + (entry.count > 0 ? sinceMs : 0),
-        countArea: entry.countArea + sinceMs * entry.count,
-        kvArea: entry.kvArea + sinceMs * entry.kvTokens,
-      })),
+      models: this.#atWork[gpu]!.sums(atMs - fromMs),
     };
   }
 
   /** Recomputes the columns of a GPU from what it holds. */
   #weigh(gpu: number, nowMs: number): void {
     this.changes += 1;
-    const kind = this.kind[gpu]!;
     const all = this.#held[gpu]!;
-    let stepMs = 0;
-    for (const { times, count, kvTokens } of this.#mix[gpu]!) {
-      if (count > 0) stepMs += times.stepBaseMs[kind]! + count * times.stepMsPerRequest[kind]! + kvTokens * times.stepMsPerKvToken[kind]!;
-    }
-    stepMs *= this.drag[gpu]!;
+    const stepMs = this.#atWork[gpu]!.stepMs(this.kind[gpu]!) * this.drag[gpu]!;
     this.stepMs[gpu] = stepMs;
     const paceNow = stepMs * this.stretch[gpu]!;
     const prefillUntilMs = this.prefillUntilMs[gpu]!;
@@ -368,19 +297,10 @@ export class WorkLedger {
     const elapsedMs = nowMs - held.prefilledAtMs;
     if (measured.outputTokens < MIN_LEARNED_TOKENS || !atStart || !(wroteMs > 0 && elapsedMs > 0 && measured.firstOutputMs > 0)) return;
     const stallShare = Math.min(1, Math.max(0, (this.#stallArea[gpu]! - atStart.stallArea) / elapsedMs));
-    const met = this.#mix[gpu]!.map((entry): MetModel => {
-      const start = atStart.mix.find((sums) => sums.entry === entry);
-      return {
-        times: entry.times,
-        presence: Math.min(1, Math.max(0, (entry.presentMs - (start?.presentMs ?? 0)) / elapsedMs)),
-        concurrency: Math.max(0, (entry.countArea - (start?.countArea ?? 0)) / elapsedMs),
-        kvTokens: Math.max(0, (entry.kvArea - (start?.kvArea ?? 0)) / elapsedMs),
-      };
-    });
     // What reading prompts took of the time is not the iteration's.
     const wroteStepMs = (wroteMs / (measured.outputTokens - 1)) * (1 - stallShare * (1 - PACE_DURING_PREFILL));
     const drag = this.drag[gpu]!;
-    const expectedMs = this.times.learnStep(times, kind, wroteStepMs / drag, met);
+    const expectedMs = this.times.learnStep(times, kind, wroteStepMs / drag, this.#atWork[gpu]!.met(atStart.models, elapsedMs));
     if (expectedMs <= 0 || times.outcomes[kind]! < KIND_KNOWN_AFTER || this.#ofKind[kind]! < MIN_PEERS) return;
     const ratio = Math.min(MAX_DRAG_RATIO, Math.max(1 / MAX_DRAG_RATIO, wroteStepMs / (drag * expectedMs)));
     // What all of a kind have in common is the kind's: each GPU is drawn back to it.
@@ -389,32 +309,10 @@ export class WorkLedger {
 
   #grow(): void {
     const capacity = this.kind.length * 2;
-    const kinds = new Int16Array(capacity);
-    kinds.set(this.kind);
-    this.kind = kinds;
-    const held = new Int32Array(capacity);
-    held.set(this.held);
-    this.held = held;
-    const wider = (old: Float64Array): Float64Array<ArrayBuffer> => {
-      const column = new Float64Array(capacity);
-      column.set(old);
-      return column;
-    };
-    this.drag = wider(this.drag).fill(1, this.drag.length);
-    this.prefillUntilMs = wider(this.prefillUntilMs);
-    this.stepMs = wider(this.stepMs);
-    this.remainingTokens = wider(this.remainingTokens);
-    this.kvTokens = wider(this.kvTokens);
-    this.kvCapacityTokens = wider(this.kvCapacityTokens);
-    this.slackMs = wider(this.slackMs);
-    this.tightTokens = wider(this.tightTokens);
-    this.mostTokens = wider(this.mostTokens);
-    this.batchStepLimitMs = wider(this.batchStepLimitMs).fill(Number.POSITIVE_INFINITY, this.batchStepLimitMs.length);
-    this.expectedTokensPerMs = wider(this.expectedTokensPerMs);
-    this.#asOfMs = wider(this.#asOfMs);
-    this.#stallArea = wider(this.#stallArea);
-    this.#stallShare = wider(this.#stallShare);
-    this.stretch = wider(this.stretch).fill(1, this.stretch.length);
+    this.widen(capacity);
+    this.#asOfMs = wider(this.#asOfMs, capacity);
+    this.#stallArea = wider(this.#stallArea, capacity);
+    this.#stallShare = wider(this.#stallShare, capacity);
   }
 }
 

@@ -1,5 +1,6 @@
 // What each GPU did with each model, and what fails everywhere: that is the model's doing, not the GPU's. Told of every outcome by
 // fleet-health.ts; peer-comparison.ts compares speeds. Not durable.
+import { putLast } from "../../lib/put-last.js";
 import { lowerMedian } from "./lower-median.js";
 
 /** What one GPU did with one model. */
@@ -56,10 +57,7 @@ export class PeerStatistics {
   /** `ratio` is the time that a success took over what was expected; 0 when nothing can be said of that. */
   ended(gpu: number, modelId: string, fault: boolean, ratio: number, nowMs: number): void {
     const ofModel = this.#models.get(modelId) ?? { figures: new Map<number, Figures>(), commonErrorRate: Number.NaN, outcomesSince: 0 };
-    // The one with the newest outcome is last.
-    this.#models.delete(modelId);
-    this.#models.set(modelId, ofModel);
-    if (this.#models.size > MAX_MODELS) this.#models.delete(this.#models.keys().next().value!);
+    putLast(this.#models, modelId, ofModel, MAX_MODELS);
     const figures = ofModel.figures.get(gpu) ?? { gpu, outcomes: 0, errorRate: 0, successes: 0, ratio: 0, atMs: 0 };
     ofModel.figures.set(gpu, figures);
     ofModel.outcomesSince += 1;

@@ -63,6 +63,11 @@ export interface RunnerInfo {
   readonly kvCapacityTokens?: number;
 }
 
+/** Whether a runner reaches a GPU of its node. */
+export function reaches({ gpuIds }: Pick<RunnerInfo, "gpuIds">, gpuId: GpuId): boolean {
+  return gpuIds.length === 0 || gpuIds.includes(gpuId);
+}
+
 /** A model that a runner can serve. */
 export interface LoadableModel {
   readonly modelId: ModelId;

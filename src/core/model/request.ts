@@ -6,7 +6,7 @@ import type { GpuId, ModelId, NodeId, RequestId, UserId } from "./ids.js";
 /** 5 is the most urgent. */
 export type Priority = 1 | 2 | 3 | 4 | 5;
 export const DEFAULT_PRIORITY: Priority = 3;
-export const LOWEST_PRIORITY: Priority = 1;
+const LOWEST_PRIORITY: Priority = 1;
 
 /** What the work needs; 0 means unknown. */
 export interface Requirements {

@@ -41,12 +41,6 @@ function slopeAt(busy: number): number {
   return busy < STEEP_FROM ? 1 / (1 - busy) ** 2 : SLOPE_THERE + (busy - STEEP_FROM) * CURVE_THERE;
 }
 
-/** The busy share at which one more costs 1 / root^2. */
-function busyAt(root: number): number {
-  if (root >= 1) return 0;
-  return root > ROOT_THERE ? 1 - root : STEEP_FROM + (1 / (root * root) - SLOPE_THERE) / CURVE_THERE;
-}
-
 export class ModelMix {
   readonly #hosts: readonly MixHost[];
   readonly #busy: Float64Array;
@@ -161,23 +155,22 @@ export class ModelMix {
       placed = 0;
       let fall = 0;
       for (let place = 0; place < length; place += 1) {
+        let part = 0;
+        // The busy share at which one more costs 1 / root^2.
         const root = roots[place]! * thrift;
-        if (root >= 1) continue;
-        const slope = root > ROOT_THERE ? 0 : 1 / (root * root);
-        const room = (slope === 0 ? 1 - root : STEEP_FROM + (slope - SLOPE_THERE) / CURVE_THERE) - beside[place]!;
-        if (room <= 0) continue;
-        placed += room / costs[place]!;
-        fall += (slope === 0 ? root : (2 * slope) / CURVE_THERE) / costs[place]!;
+        if (root < 1) {
+          const slope = root > ROOT_THERE ? 0 : 1 / (root * root);
+          const room = (slope === 0 ? 1 - root : STEEP_FROM + (slope - SLOPE_THERE) / CURVE_THERE) - beside[place]!;
+          if (room > 0) {
+            part = room / costs[place]!;
+            placed += part;
+            fall += (slope === 0 ? root : (2 * slope) / CURVE_THERE) / costs[place]!;
+          }
+        }
+        parts[on[place]!] = part;
       }
       if (placed <= 1 + ENOUGH || fall === 0) break;
       thrift *= 1 + (placed - 1) / fall;
-    }
-    placed = 0;
-    for (let place = 0; place < length; place += 1) {
-      const root = roots[place]! * thrift;
-      const part = Math.max(0, busyAt(root) - beside[place]!) / costs[place]!;
-      placed += part;
-      parts[on[place]!] = part;
     }
     for (let place = 0; place < length; place += 1) parts[on[place]!] = (parts[on[place]!]! / Math.max(placed, 1e-12)) * costs[place]!;
   }

@@ -4,7 +4,7 @@
 import type { Effect } from "../events.js";
 import type { Fleet } from "../fleet/fleet.js";
 import type { ResourceEstimate } from "../model/decision.js";
-import type { LoadableModel, RunnerInfo } from "../model/gpu.js";
+import { reaches, type LoadableModel, type RunnerInfo } from "../model/gpu.js";
 import type { ModelId } from "../model/ids.js";
 import { isBackground, isPromised, type RequestSpec } from "../model/request.js";
 import type { CoreSettings } from "../settings.js";
@@ -20,20 +20,22 @@ const HORIZON_MS = 180_000;
  * in a small fleet, where that is much, this share of all there is.
  */
 const LEAST_GAIN = 2;
-const LEAST_GAIN_SHARE = 0.1;
+const LEAST_GAIN_SHARE = 0.05;
 /** A model lies in the wrong places, whatever the rates say, when it misses more promises than this share, and so many times what the others do. */
 const MISPLACED_ABOVE = 0.1;
 const MISPLACED_TIMES = 2;
 /** What a move for a model that misses its promises counts for beside others: it comes first. */
 const URGENT_MS = 1e12;
 /** A model may go from a GPU only after this long: loading it was not for nothing. */
-const MIN_RESIDENCY_MS = 30_000;
+const MIN_RESIDENCY_MS = 15_000;
+/** One that was found somewhere, such as after a restart, stays so much longer: who asks for it is not known yet. */
+const UNKNOWN_MS = 15_000;
 /** GPUs that load at the same time, as a share of the fleet: a burst takes several to be caught, one after the other it is over before. */
 const LOADING_SHARE = 1 / 4;
 /** An order that nothing came of is forgotten after this long, ms; loading takes at most so long. */
 const ORDER_LOST_AFTER_MS = 300_000;
 /** Share of a GPU's memory that weights may take: the rest is for key-value caches. */
-const MAX_WEIGHT_SHARE = 0.65;
+const MAX_WEIGHT_SHARE = 0.7;
 /** The same for a model that has the GPU to itself. */
 const MAX_WEIGHT_SHARE_ALONE = 0.82;
 const MAX_MODELS = 1_000;
@@ -52,7 +54,7 @@ export class ModelPlacement {
   readonly #fleet: Fleet;
   readonly #settings: CoreSettings;
   readonly #demands = new Map<string, Demand>();
-  /** By runner of a GPU and model: since when it is (to be) there, ms. */
+  /** By GPU and model: since when it is (to be) there, as far as that keeps it there, ms. */
   readonly #since = new Map<string, number>();
   readonly #loading = new Map<string, number>();
   /** What was ordered to go and is still told of: it counts as gone. */
@@ -106,9 +108,9 @@ export class ModelPlacement {
       for (const gpu of node.gpus) {
         let limit = Number.POSITIVE_INFINITY;
         const { gpuId } = inventory[gpu]!;
-        for (const { gpuIds, models } of node.runners) {
-          if (gpuIds.length > 0 && !gpuIds.includes(gpuId)) continue;
-          for (const modelId of models.includes("*") ? this.#demands.keys() : models) {
+        for (const runner of node.runners) {
+          if (!reaches(runner, gpuId)) continue;
+          for (const modelId of runner.models.includes("*") ? this.#demands.keys() : runner.models) {
             const { bearableStepMs, promisedAtMs } = work.times.of(modelId);
             if (nowMs - promisedAtMs >= PROMISE_MEMORY_MS) continue;
             if (share < 1) limit = Math.min(limit, bearableStepMs * share);
@@ -211,7 +213,7 @@ export class ModelPlacement {
           const key = `${gpu} ${modelId}`;
           told.add(key);
           this.#loading.delete(key);
-          if (!this.#since.has(key)) this.#since.set(key, nowMs);
+          if (!this.#since.has(key)) this.#since.set(key, nowMs + UNKNOWN_MS);
           if (!this.#leaving.has(key)) models.add(modelId);
         }
         for (const { modelId } of runner.loadable) {

@@ -1,6 +1,6 @@
 // Refused classes by what they need of a GPU, so that a pass after a release looks at those that this GPU may serve and not at all. Kept by
 // standings.ts. A class is found whenever the filters `pin` and `model` would let one of the GPUs pass, at times when others would not.
-import type { RunnerInfo } from "../model/gpu.js";
+import { reaches, type RunnerInfo } from "../model/gpu.js";
 import type { GpuId } from "../model/ids.js";
 import type { EligibilityClass } from "./eligibility-class.js";
 
@@ -57,8 +57,9 @@ export class RefusedIndex {
     for (const { gpuId, runners } of freed) {
       const pinned = this.#byPin.get(gpuId);
       if (pinned) found.add(pinned);
-      for (const { models, types, gpuIds } of runners) {
-        if (gpuIds.length > 0 && !gpuIds.includes(gpuId)) continue;
+      for (const runner of runners) {
+        if (!reaches(runner, gpuId)) continue;
+        const { models, types } = runner;
         for (const ofModel of this.#ofModels(models)) {
           for (const [type, classes] of ofModel) if (types.length === 0 || types.includes(type)) found.add(classes);
         }

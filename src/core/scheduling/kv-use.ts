@@ -1,5 +1,6 @@
 // How full a GPU's key-value cache is. Read by the scorers that go by it.
 import type { Fleet } from "../fleet/fleet.js";
+import { reaches } from "../model/gpu.js";
 
 /**
  * Share in use, 0..1: the tokens of what was placed, or what its engine says if that is more; 0 when neither is known. Evaluated when a
@@ -11,9 +12,7 @@ export function kvUse(fleet: Fleet, gpu: number): number {
   const { runners, loads } = fleet.nodeOf[gpu]!;
   if (loads.size > 0) {
     const { gpuId } = fleet.inventory[gpu]!;
-    for (const { name, gpuIds } of runners) {
-      if (gpuIds.length === 0 || gpuIds.includes(gpuId)) used = Math.max(used, loads.get(name)?.load.kvUse ?? 0);
-    }
+    for (const runner of runners) if (reaches(runner, gpuId)) used = Math.max(used, loads.get(runner.name)?.load.kvUse ?? 0);
   }
   return Math.min(1, used);
 }

@@ -164,7 +164,7 @@ export class Scheduler {
       if (ofState) filters.push({ filter: ofState.name, removed, needed: ofState.needed });
       else if (ofRequest) filters.push({ filter: ofRequest.name, removed, needed: ofRequest.needed(ask) });
     }
-    return { strategy: name, considered, filters, scorers: strategy.weights(fleet), candidates, seed: ask.seed, estimate: withP90(ask) };
+    return { strategy: name, considered, filters, scorers: strategy.weights(fleet), candidates, seed: ask.seed, estimate: ask.spread === 1 ? ask.estimate : withP90(ask) };
   }
 
   #strategyOf(ask: Ask): StrategyScore {
@@ -243,9 +243,9 @@ export class Scheduler {
   }
 }
 
-/** A decision on which nine of ten had a say tells what they were taken for. */
-function withP90({ estimate, spread }: Ask): ResourceEstimate {
-  return spread === 1 ? estimate : { ...estimate, p90Ms: Math.round(estimate.durationMs * spread) };
+/** The estimate with what nine of ten were taken for. */
+export function withP90({ estimate, spread }: Pick<Ask, "estimate" | "spread">): ResourceEstimate {
+  return { ...estimate, p90Ms: Math.round(estimate.durationMs * spread) };
 }
 
 /** What counts as equal to the best; scores in seconds are negative. */

@@ -1,4 +1,5 @@
 // The recorded fleet as a simulated one: each GPU a kind that can be simulated, with the models and types that its runners served.
+import { reaches } from "../../core/model/gpu.js";
 import type { GpuKind } from "../../simulated-gpu/gpu-kinds.js";
 import { GPU_KIND_NAMES, GPU_KINDS } from "../../simulated-gpu/gpu-kinds.js";
 import { ModelResidency } from "../../simulated-gpu/model-residency.js";
@@ -71,7 +72,7 @@ export interface Residency {
 export function recordedResidency(traffic: RecordedTraffic, kinds: readonly GpuKind[], demands: readonly ModelDemand[], nameOf: (model: string) => string): Residency {
   const byNode = [...new Set(traffic.gpus.map(({ nodeId }) => nodeId))].flatMap((nodeId) => traffic.gpus.flatMap((gpu, index) => (gpu.nodeId === nodeId ? [{ ...gpu, index }] : [])));
   const served = byNode.map(({ nodeId, inventory, index }) => {
-    const runners = (traffic.runners.get(nodeId) ?? []).filter(({ gpuIds }) => gpuIds.length === 0 || gpuIds.includes(inventory.gpuId));
+    const runners = (traffic.runners.get(nodeId) ?? []).filter((runner) => reaches(runner, inventory.gpuId));
     const models = new Set(runners.flatMap((runner) => runner.models).map((model) => (model === "*" ? model : nameOf(model))));
     return {
       index,

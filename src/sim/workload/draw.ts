@@ -66,7 +66,7 @@ export function seedFor(label: string, seed: number): number {
 }
 
 /** Scrambles 32 bits so that near inputs give far outputs; unsigned. Finaliser of MurmurHash3. */
-export function mix(value: number): number {
+function mix(value: number): number {
   let bits = value | 0;
   bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
   bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35);

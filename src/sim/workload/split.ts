@@ -40,8 +40,3 @@ function choiceOf(shares: readonly Share[], sender: string, model: string): { re
   let sum = 0;
   return { places, upTo: weights.map((weight) => (sum += weight) / total) };
 }
-
-/** Weights of `count` users of which the k-th gets 1 / k^skew of what the first gets: 0 for equal ones, 1 for Zipf's. */
-export function skewedWeights(count: number, skew: number): number[] {
-  return Array.from({ length: count }, (_, index) => 1 / (index + 1) ** skew);
-}

@@ -13,7 +13,7 @@ import { AgentSessions } from "../../../src/router/agent-sessions.js";
 import { grpcServiceDefinition } from "../../../src/wire/grpc-service-definition.js";
 import { keptLog, silentLog, TestClock } from "../router/fakes.js";
 import { fakeRunner } from "./fake-runner.js";
-import { eventually } from "./runners/fixtures.js";
+import { eventually } from "../eventually.js";
 
 const NODE = "node-a" as NodeId;
 const TERMS = { leaseMs: 60_000, nodeLostAfterMs: 60_000, heartbeatIntervalMs: 20, telemetryIntervalMs: 20, maxResultBytes: 1 << 20 };

@@ -19,6 +19,7 @@ import { Certificates, hasOpenssl, testWithOpenssl, type Certificate } from "./c
 import { FakeRouter } from "./fake-router.js";
 import { callGrpc, serveGuarded, type Guarded } from "./guarded.js";
 import { afterThisTest, ErrorLog } from "./serving.js";
+import { eventually } from "../eventually.js";
 
 const { list } = RouterService.method;
 const certificates = new Certificates();
@@ -91,14 +92,6 @@ async function serialAt(address: string): Promise<string> {
   const { serialNumber } = socket.getPeerCertificate();
   socket.destroy();
   return serialNumber;
-}
-
-async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  const giveUpAtMs = performance.now() + 10_000;
-  while (!(await holds())) {
-    if (performance.now() > giveUpAtMs) throw new Error("it did not come about within 10 s");
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
 }
 
 describe("encryption", () => {
@@ -181,7 +174,7 @@ describe("new files", () => {
     certificates.exchange(files, next);
     const { serialNumber } = new X509Certificate(readFileSync(next.cert));
     expect(serialNumber).not.toBe(before);
-    await until(async () => (await serialAt(served.grpc)) === serialNumber && (await serialAt(served.http)) === serialNumber);
+    await eventually(async () => (await serialAt(served.grpc)) === serialNumber && (await serialAt(served.http)) === serialNumber);
     expect(await client.whoAmI({})).toMatchObject({ userId: "user" });
     expect(served.tlsLog.told).toContain("new certificate in use");
   });
@@ -195,7 +188,7 @@ describe("new files", () => {
     const letIn = async (own: Certificate) => [(await grpcCall(served, "", trusting({ cert: own.cert, certKey: own.key }))).code, await httpsCall(served.http, "", own)];
     expect([await letIn(batch), await letIn(rolled)]).toEqual([[status.OK, 200], [status.UNAUTHENTICATED, 401]]);
     writeFileSync(trusted, readFileSync(next.cert));
-    await until(() => served.tlsLog.told.length > 0);
+    await eventually(() => served.tlsLog.told.length > 0);
     expect([await letIn(batch), await letIn(rolled)]).toEqual([[status.UNAUTHENTICATED, 401], [status.OK, 200]]);
   });
 
@@ -205,10 +198,10 @@ describe("new files", () => {
     const served = await serveTls(files);
     const before = await serialAt(served.grpc);
     writeFileSync(files.cert, readFileSync(next.cert));
-    await until(() => served.tlsLog.entries.length > 0);
+    await eventually(() => served.tlsLog.entries.length > 0);
     expect(await serialAt(served.grpc)).toBe(before);
     writeFileSync(files.key, readFileSync(next.key));
-    await until(async () => (await serialAt(served.grpc)) !== before);
+    await eventually(async () => (await serialAt(served.grpc)) !== before);
     // It looked many times meanwhile.
     expect(served.tlsLog.entries).toHaveLength(1);
   });

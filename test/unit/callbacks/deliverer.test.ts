@@ -9,7 +9,8 @@ import { LmdbJournal } from "../../../src/journal/lmdb-journal.js";
 import { temporaryFolder } from "../journal/temporary-folder.js";
 import { silentLog } from "../router/fakes.js";
 import { eventOf } from "./events.js";
-import { Receiver, until } from "./receiver.js";
+import { Receiver } from "./receiver.js";
+import { eventually } from "../eventually.js";
 
 jest.setTimeout(30_000);
 
@@ -92,7 +93,7 @@ describe("delivery", () => {
     told.added(await store([eventOf("a", 1, receiver.url()), eventOf("b", 1, receiver.url()), eventOf("a", 2, receiver.url()), eventOf("a", 3, receiver.url())]));
     await receiver.count(4);
     expect(ids(receiver).filter((id) => String(id).startsWith("a"))).toEqual(["a_1", "a_2", "a_3"]);
-    await until(() => left() === 0);
+    await eventually(() => left() === 0);
     expect(told.counts).toEqual({ delivered: 4, givenUp: 0 });
   });
 
@@ -111,7 +112,7 @@ describe("delivery", () => {
     expect(left()).toBe(2);
     receiver.answer = (response) => void response.writeHead(204).end();
     start();
-    await until(() => left() === 0);
+    await eventually(() => left() === 0);
     expect(new Set(ids(receiver))).toEqual(new Set(["a_1", "b_1"]));
   });
 
@@ -131,11 +132,11 @@ describe("delivery", () => {
     told.added(await store([eventOf("proof", 1, receiver.url())]));
     await receiver.count(1);
     told.added(await store(slow.flatMap((each, host) => [0, 1, 2].map((request) => eventOf(`slow-${host}-${request}`, 1, each.url())))));
-    await until(() => slow.filter(({ received }) => received.length > 0).length >= 4);
+    await eventually(() => slow.filter(({ received }) => received.length > 0).length >= 4);
     told.added(await store(Array.from({ length: 20 }, (_, request) => eventOf(`well-${request}`, 1, receiver.url()))));
     told.added(await store([eventOf("fresh", 1, fresh.url())]));
     await Promise.all([receiver.count(21), fresh.count(1)]);
-    await until(() => told.pending === 36);
+    await eventually(() => told.pending === 36);
   });
 });
 
@@ -145,7 +146,7 @@ describe("giving up", () => {
     const told = start();
     told.added(await store([eventOf("a", 1, receiver.url("/hook?token=secret")), eventOf("a", 2, receiver.url())]));
     await receiver.count(2);
-    await until(() => told.failed === 1);
+    await eventually(() => told.failed === 1);
     expect(ids(receiver)).toEqual(["a_1", "a_2"]);
     expect(told.failures(0, 10)).toMatchObject([{ tries: 1, error: "the receiver answered 410: it wants no more", event: { eventId: "a_1" } }]);
   });
@@ -154,7 +155,7 @@ describe("giving up", () => {
     receiver.answer = (response) => void response.writeHead(500).end();
     let told = start({ maxTries: 3 });
     told.added(await store([eventOf("a", 1, receiver.url())]));
-    await until(() => told.failed === 1);
+    await eventually(() => told.failed === 1);
     expect(receiver.received).toHaveLength(3);
     await reopen();
     receiver.answer = (response) => void response.writeHead(204).end();
@@ -163,7 +164,7 @@ describe("giving up", () => {
     const [failure] = told.failures(0, 10);
     expect(await told.retry([failure?.order ?? 0, 4_711])).toBe(1);
     await receiver.count(4);
-    await until(() => left() === 0);
+    await eventually(() => left() === 0);
     expect(ids(receiver).at(-1)).toBe("a_1");
     expect(told.failed).toBe(0);
   });
@@ -171,7 +172,7 @@ describe("giving up", () => {
   test("an address that is not allowed is given up without a connection", async () => {
     const told = start();
     told.added(await store([eventOf("a", 1, "https://169.254.169.254/latest/meta-data/"), eventOf("b", 1, "not a url")]));
-    await until(() => told.failed === 2);
+    await eventually(() => told.failed === 2);
     expect(told.failures(0, 10).map(({ tries }) => tries)).toEqual([1, 1]);
   });
 
@@ -180,9 +181,9 @@ describe("giving up", () => {
     const told = start({ keepFailed: 3 });
     for (const name of ["a", "b", "c", "d", "e"]) {
       told.added(await store([eventOf(name, 1, receiver.url())]));
-      await until(() => told.counts.givenUp > 0 && left() === 0);
+      await eventually(() => told.counts.givenUp > 0 && left() === 0);
     }
-    await until(() => told.failed === 3);
+    await eventually(() => told.failed === 3);
     expect(told.failures(0, 10).map(({ event }) => event.eventId)).toEqual(["e_1", "d_1", "c_1"]);
     expect(told.failures(told.failures(0, 1)[0]?.order ?? 0, 1).map(({ event }) => event.eventId)).toEqual(["d_1"]);
   });

@@ -61,8 +61,3 @@ export class Receiver {
     await new Promise((resolve) => this.#server.close(resolve));
   }
 }
-
-/** Resolves when `holds`; the test's own time-out bounds it. */
-export async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 5));
-}

@@ -122,6 +122,9 @@ describe("route", () => {
     [["explain"], /explain needs a request/],
     [["explain", "id", "--dry-run"], /not both/],
     [["list", "--state", "odd"], /Give one of queued/],
+    [["serve", "--grpc-port", "70000"], /--grpc-port.*Give a whole number from 0 to 65535/],
+    [["up", "--simulate", "0"], /--simulate.*Give a whole number from 1 to 1024/],
+    [["agent", "--grace", "soon"], /--grace.*Give a number from 0 and at most 86400/],
   ])("bad usage %j ends with exit code 2 and says what is wanted", async (args, message) => {
     const { code, out, err } = await run(args);
     expect({ code, out }).toEqual({ code: 2, out: "" });

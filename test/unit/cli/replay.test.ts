@@ -9,6 +9,7 @@ import { RequestState } from "../../../gen/gpurouter/v1/router_pb.js";
 import { FakeRouter, type Behaviour } from "./fake-router.js";
 import { AZURE_CODE, AZURE_CONV, MOONCAKE, testWithTraces } from "./real-traces.js";
 import { run, testTerminal } from "./test-terminal.js";
+import { eventually } from "../eventually.js";
 
 let router: FakeRouter;
 afterEach(() => router.stop());
@@ -90,9 +91,9 @@ describe("replay", () => {
   test("a crash of the router in the middle loses and doubles nothing", async () => {
     await start({ runMs: () => 60 });
     const ended = replay(await trace(100, 10), "--verify");
-    await until(() => router.requests.size >= 40);
+    await eventually(() => router.requests.size >= 40);
     router.crash();
-    await until(() => Array.from(router.requests.values()).every(({ info }) => info.state === RequestState.COMPLETED));
+    await eventually(() => Array.from(router.requests.values()).every(({ info }) => info.state === RequestState.COMPLETED));
     await router.start();
     const { code, report } = await ended;
     expect(report.counts).toMatchObject({ sent: 100, completed: 100, lost: 0, ended_twice: 0, unfinished: 0, unanswered: 0 });
@@ -108,8 +109,8 @@ describe("replay", () => {
 
     await start({ runMs: () => Number.POSITIVE_INFINITY });
     const forgotten = replay(await trace(2, 1));
-    await until(() => router.requests.size === 2);
-    await until(() => Array.from(router.requests.values()).every(({ watchers }) => watchers.size === 1));
+    await eventually(() => router.requests.size === 2);
+    await eventually(() => Array.from(router.requests.values()).every(({ watchers }) => watchers.size === 1));
     router.crash();
     router.requests.delete(Array.from(router.requests.keys())[0] ?? "");
     for (const id of router.requests.keys()) router.end(id, RequestState.COMPLETED);
@@ -129,7 +130,7 @@ describe("replay", () => {
     await start({ runMs: () => 100 });
     const terminal = testTerminal();
     const ended = run(["replay", await trace(50, 60_000), "--json", "--router", router.address], terminal);
-    await until(() => router.requests.size === 1);
+    await eventually(() => router.requests.size === 1);
     terminal.pressInterrupt();
     const { code, out } = await ended;
     expect(code).toBe(130);
@@ -141,7 +142,7 @@ describe("replay", () => {
     const terminal = testTerminal();
     const ended = run(["replay", await trace(2, 1), "--json", "--router", router.address], terminal);
     // Accepted and watched: one whose answer is still under way would be unanswered, not unfinished.
-    await until(() => [...router.requests.values()].filter(({ watchers }) => watchers.size > 0).length === 2);
+    await eventually(() => [...router.requests.values()].filter(({ watchers }) => watchers.size > 0).length === 2);
     terminal.pressInterrupt();
     await terminal.stderr.seen(/Press Ctrl-C again/);
     terminal.pressInterrupt();
@@ -171,11 +172,3 @@ describe("replay", () => {
     expect(report.tenants.map(({ tenant }) => tenant)).toEqual(["AzureLLMInferenceTrace_code", "AzureLLMInferenceTrace_conv", "conversation_trace"]);
   });
 });
-
-async function until(condition: () => boolean): Promise<void> {
-  const untilMs = Date.now() + 15_000;
-  while (!condition()) {
-    if (Date.now() > untilMs) throw new Error(`never became true: ${condition.toString()}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}

@@ -235,7 +235,7 @@ describe("Trouble", () => {
     await write(journal, new Story(11), 1);
     await journal.close();
     await tamper(directory, (table) => table("meta").put("format", Buffer.from("99")));
-    await expect(LmdbJournal.open(directory)).rejects.toThrow(/holds journal format 99; this version reads format 1/);
+    await expect(LmdbJournal.open(directory)).rejects.toThrow(/journal\.mdb has format 99; this version reads format 1/);
     await tamper(directory, (table) => table("meta").put("format", Buffer.from("1")));
     await openJournal(directory);
   });

@@ -23,8 +23,8 @@ import { Router } from "../../../src/router/router.js";
 import { specOf } from "../journal/story.js";
 import { temporaryFolder } from "../journal/temporary-folder.js";
 import { localCalls } from "../api/local-calls.js";
-import { until } from "../callbacks/receiver.js";
 import { FakeStream, silentLog, TestClock, turn } from "./fakes.js";
+import { eventually } from "../eventually.js";
 
 const LIMITS = { maxConcurrent: 4, maxConcurrentPerHost: 1, retryDelayMs: 60_000, maxRetryDelayMs: 60_000, maxTries: 2, giveUpAfterMs: 600_000, maxPending: 2, maxPendingPerHost: 1, keepFailed: 10 };
 const TERMS = { leaseMs: 60_000, nodeLostAfterMs: 60_000, heartbeatIntervalMs: 60_000, telemetryIntervalMs: 60_000, maxResultBytes: 1 << 20 };
@@ -127,7 +127,7 @@ describe("restart of a GPU", () => {
     const { restart } = await api.restartGpu(create(RestartGpuRequestSchema, { gpuId: "GPU-0", reason: "Xid 62" }));
     expect(restart).toMatchObject({ state: RestartState.ORDERED, reason: "Xid 62", actor: { name: "anonymous" } });
     expect(audited).toEqual(["anonymous: restart GPU GPU-0 Xid 62"]);
-    await until(() => stream.sent.some(({ restartOrders }) => restartOrders.length > 0));
+    await eventually(() => stream.sent.some(({ restartOrders }) => restartOrders.length > 0));
     const [order] = stream.sent.flatMap(({ restartOrders }) => restartOrders);
     expect(order).toMatchObject({ restartId: restart?.restartId, gpuId: "GPU-0" });
     stream.says({ restartReports: [{ restartId: order?.restartId ?? "", gpuId: "GPU-0", outcome: RestartOutcome.SUCCEEDED, message: "ok" }] });
@@ -164,7 +164,7 @@ describe("callbacks", () => {
 
   test("a request's end is told as Status says it, without its payload", async () => {
     await cancelled("r1");
-    await until(() => sent.length === 1);
+    await eventually(() => sent.length === 1);
     expect(sent[0]?.url).toBe(callbackUrl);
     const body = JSON.parse(sent[0]?.body ?? "") as { data: { request: object } };
     expect(body).toMatchObject({ type: "request.ended", data: { sequence: 2, request: { request_id: "r1", state: "REQUEST_STATE_CANCELLED", user_id: "eve" } } });
@@ -174,7 +174,7 @@ describe("callbacks", () => {
   test("those that were given up are listed without their query, and come back", async () => {
     answer = { kind: "final", error: "the receiver answered 410: it wants no more" };
     await cancelled("r1");
-    await until(() => router.admin.failedCallbacks(0, 1).failed === 1);
+    await eventually(() => router.admin.failedCallbacks(0, 1).failed === 1);
     const page = await api.listFailedCallbacks(create(ListFailedCallbacksRequestSchema));
     expect(page).toMatchObject({ failed: 1n, pending: 0n, nextPageToken: "", callbacks: [{ requestId: "r1", userId: "eve", url: "https://example.com/hook", tries: 1, eventType: "request.ended" }] });
     answer = { kind: "delivered" };
@@ -182,7 +182,7 @@ describe("callbacks", () => {
     expect(await api.retryCallback(create(RetryCallbackRequestSchema, { target: { case: "callbackId", value: callbackId } }))).toMatchObject({ retried: 1 });
     expect(await attempt(() => api.retryCallback(create(RetryCallbackRequestSchema, { target: { case: "callbackId", value: callbackId } })))).toBe("unknown_callback");
     expect(await api.retryCallback(create(RetryCallbackRequestSchema, { target: { case: "all", value: true } }))).toMatchObject({ retried: 0 });
-    await until(() => sent.length === 2);
+    await eventually(() => sent.length === 2);
   });
 
   test.each([
@@ -196,12 +196,12 @@ describe("callbacks", () => {
   test("while too much is to be told, new requests with such an address are refused, others and repeats are not", async () => {
     answer = { kind: "failed", error: "no answer", retryAfterMs: 0 };
     await cancelled("r1");
-    await until(() => sent.length === 1);
+    await eventually(() => sent.length === 1);
     expect(await router.route(specOf("r2", { callbackUrl }))).toMatchObject({ kind: "callbacks_full", what: "callbacks of this host", limit: 1 });
     expect(await router.route(specOf("r3"))).toMatchObject({ kind: "accepted" });
     expect(await router.route(specOf("r1", { callbackUrl }))).toMatchObject({ kind: "accepted" });
     await cancelled("r4", "https://other.example/");
-    await until(() => sent.length === 2);
+    await eventually(() => sent.length === 2);
     expect(await router.route(specOf("r5", { callbackUrl: "https://third.example/" }))).toMatchObject({ kind: "callbacks_full", what: "callbacks", limit: 2 });
   });
 });

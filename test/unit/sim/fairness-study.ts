@@ -3,7 +3,8 @@
 import type { Event } from "../../../src/core/events.js";
 import { DEFAULT_CORE_SETTINGS } from "../../../src/core/settings.js";
 import { simpleFleet } from "../../../src/sim/fleets.js";
-import { NO_FAULTS, simulate } from "../../../src/sim/simulation.js";
+import { NO_FAULTS } from "../../../src/sim/faults.js";
+import { simulate } from "../../../src/sim/simulation.js";
 import type { TenantSlo } from "../../../src/sim/workload/arrival.js";
 import { askedMs, backlogged, givenMs, jain, lightUsers, p95WaitMs, priceOn, sumOf, type Served } from "./fairness-measures.js";
 import { FLOODER, floodedLoad, MINUTE_MS, type Sent } from "./flooded-load.js";

@@ -3,7 +3,8 @@ import { describe, expect, test } from "@jest/globals";
 import { DEFAULT_CORE_SETTINGS, type CoreSettings } from "../../../src/core/settings.js";
 import { simpleFleet } from "../../../src/sim/fleets.js";
 import { OUTCOMES, type SimulatedRun } from "../../../src/sim/result.js";
-import { NO_FAULTS, simulate, type SimulatedFaults } from "../../../src/sim/simulation.js";
+import { NO_FAULTS, type SimulatedFaults } from "../../../src/sim/faults.js";
+import { simulate } from "../../../src/sim/simulation.js";
 import type { Arrival, Tenant } from "../../../src/sim/workload/arrival.js";
 
 const TENANTS: readonly Tenant[] = [

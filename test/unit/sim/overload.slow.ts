@@ -7,7 +7,8 @@ import { attainmentOf, measure, pooled, type Measures } from "../../../src/sim/m
 import { policiesNamed } from "../../../src/sim/policies.js";
 import type { SimulatedRun } from "../../../src/sim/result.js";
 import { openWorld, setUp } from "../../../src/sim/set-up.js";
-import { NO_FAULTS, simulate } from "../../../src/sim/simulation.js";
+import { NO_FAULTS } from "../../../src/sim/faults.js";
+import { simulate } from "../../../src/sim/simulation.js";
 import type { Scenario } from "../../../src/sim/workload/scenario.js";
 
 const SEEDS = [301, 302];

@@ -8,7 +8,7 @@ import type { Arrival, Workload } from "../../../src/sim/workload/arrival.js";
 import { buildWorkload, type BuildOptions } from "../../../src/sim/workload/build.js";
 import type { Scenario } from "../../../src/sim/workload/scenario.js";
 import { isSynthetic, openSource, sourceNames } from "../../../src/sim/workload/sources.js";
-import { statisticsOf } from "../../../src/sim/workload/statistics.js";
+import { statisticsOf } from "./workload/arrival-statistics.js";
 import { nominalWorkMs } from "../../../src/sim/workload/work.js";
 import { GPU_KIND_NAMES } from "../../../src/simulated-gpu/gpu-kinds.js";
 import { MODEL_NAMES, modelShape } from "../../../src/simulated-gpu/models.js";

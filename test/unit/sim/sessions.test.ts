@@ -6,7 +6,8 @@ import { figuresOf } from "../../../src/sim/figures.js";
 import { simpleFleet } from "../../../src/sim/fleets.js";
 import { fluidDemands } from "../../../src/sim/fluid-bound.js";
 import { measure } from "../../../src/sim/measure.js";
-import { NO_FAULTS, simulate } from "../../../src/sim/simulation.js";
+import { NO_FAULTS } from "../../../src/sim/faults.js";
+import { simulate } from "../../../src/sim/simulation.js";
 import type { Arrival, Tenant, Workload } from "../../../src/sim/workload/arrival.js";
 
 const MODEL = "llama-3.1-8b";

@@ -4,7 +4,7 @@ import { partition } from "../../../src/sim/partition.js";
 import { HYBRID, isolated, LEAST_LOADED } from "../../../src/sim/policies.js";
 import { scenarioNamed } from "../../../src/sim/scenarios.js";
 import { NoRoomError, openWorld, setUp, type Conditions, type World } from "../../../src/sim/set-up.js";
-import { NO_FAULTS } from "../../../src/sim/simulation.js";
+import { NO_FAULTS } from "../../../src/sim/faults.js";
 import type { FleetPlan, Scenario } from "../../../src/sim/workload/scenario.js";
 
 const CONDITIONS: Conditions = { faults: NO_FAULTS, override: { settings: {}, hybrid: {} }, prefixCacheTokens: null };

@@ -6,7 +6,7 @@ import { pathToFileURL } from "node:url";
 
 import { HYBRID } from "../../../src/sim/policies.js";
 import { scenarioNamed } from "../../../src/sim/scenarios.js";
-import { NO_FAULTS } from "../../../src/sim/simulation.js";
+import { NO_FAULTS } from "../../../src/sim/faults.js";
 import { PoolClosed, TrialPool } from "../../../src/sim/trial-pool.js";
 import type { Trial } from "../../../src/sim/trial.js";
 import { TraceError } from "../../../src/sim/workload/trace-error.js";

@@ -9,9 +9,6 @@ export interface OpenLineSource {
   close(): void;
 }
 
-/** Opens it, and calls `onLine` for every line written from now on. Rejects with the reason when it cannot be read. */
-export type OpenSource = (onLine: (line: string) => void) => Promise<OpenLineSource>;
-
 /** Longer lines are cut: what matters stands at their beginning. The kernel's own are below 1,024 characters. */
 const MAX_LINE_CHARS = 8_192;
 

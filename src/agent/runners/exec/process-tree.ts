@@ -28,6 +28,9 @@ export type ProcessEnd =
   | { readonly kind: "signalled"; readonly signal: NodeJS.Signals; readonly stopped: boolean }
   | { readonly kind: "not_spawned"; readonly error: NodeJS.ErrnoException };
 
+/** How a process ended that was there. */
+export type SpawnedEnd = Exclude<ProcessEnd, { readonly kind: "not_spawned" }>;
+
 /** How often to look whether the group is gone: the kernel tells only of the leader. */
 const GROUP_POLL_MS = 20;
 /** What outlives the leader may be about to end by itself, such as the tee of `exec > >(tee log)`. */

@@ -1,6 +1,6 @@
 // The limits of the operating system for a command, and how a command that came up against one says so. Called by `confinement.ts` and
 // `exec.ts`.
-import type { ProcessEnd } from "./process-tree.js";
+import type { SpawnedEnd } from "./process-tree.js";
 
 /** Each holds for every process of a run by itself, but `processes`, which counts all of the user; 0 is none. */
 export interface ResourceLimits {
@@ -58,8 +58,7 @@ const SIGXCPU = 24;
 const SIGXFSZ = 25;
 
 /** The limit that an unsuccessful end was about, such as "limits.open_files is 64"; "" when it seems to be about none. */
-export function limitReached(end: ProcessEnd, stderr: string, limits: ResourceLimits): string {
-  if (end.kind === "not_spawned") return "";
+export function limitReached(end: SpawnedEnd, stderr: string, limits: ResourceLimits): string {
   // A shell says by its exit code by which signal its child ended.
   const ended = (name: NodeJS.Signals, number: number): boolean => (end.kind === "signalled" ? end.signal === name : end.exitCode === 128 + number);
   const key =

@@ -2,7 +2,7 @@
 // reads by it. A new format is an entry here, and a row in the test of all formats.
 
 /** What a column can be. */
-export type Field = "time" | "inputTokens" | "outputTokens" | "hashes" | "model" | "sender" | "session" | "gpus" | "gpuMilli" | "duration" | "begun" | "ended";
+export type Field = "time" | "inputTokens" | "outputTokens" | "hashes" | "model" | "sender" | "session" | "gpus" | "duration" | "begun" | "ended";
 
 export type TimeUnit = "s" | "ms" | "us" | "ns";
 
@@ -67,7 +67,7 @@ export const LAYOUTS: readonly Layout[] = [
     key: "openb-pods",
     name: "openb pods CSV",
     kind: "csv",
-    columns: { time: ["creation_time"], begun: ["scheduled_time"], ended: ["deletion_time"], gpus: ["num_gpu"], gpuMilli: ["gpu_milli"], sender: ["qos"] },
+    columns: { time: ["creation_time"], begun: ["scheduled_time"], ended: ["deletion_time"], gpus: ["num_gpu"], sender: ["qos"] },
     needs: ["time", "begun", "ended", "gpus"],
     unit: "s",
     of: "jobs",

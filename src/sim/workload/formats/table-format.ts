@@ -66,7 +66,7 @@ export function clockOf(first: unknown, { unit: titled }: Column, wanted: TimeUn
 
 /** Makes rows of lines. `unit` is that of times; that of durations is in their title, or seconds. */
 export function rowMaker(columns: Columns, unit: TimeUnit): (line: Line) => TraceRow | BadRow {
-  const { time: at, inputTokens, outputTokens, model, sender, session, hashes: blocks, gpus, gpuMilli, duration, begun, ended } = columns;
+  const { time: at, inputTokens, outputTokens, model, sender, session, hashes: blocks, gpus, duration, begun, ended } = columns;
   return (line) => {
     if (at === undefined) return { trouble: "it has no column of times" };
     const row: { -readonly [K in keyof TraceRow]: TraceRow[K] } = { atMs: time(line(at), unit), inputTokens: 0, outputTokens: 0 };
@@ -74,7 +74,6 @@ export function rowMaker(columns: Columns, unit: TimeUnit): (line: Line) => Trac
     if (inputTokens !== undefined && Number.isNaN((row.inputTokens = tokens(line(inputTokens))))) return bad(inputTokens, line, TOKENS);
     if (outputTokens !== undefined && Number.isNaN((row.outputTokens = tokens(line(outputTokens))))) return bad(outputTokens, line, TOKENS);
     if (gpus !== undefined && Number.isNaN((row.gpus = wholeNumber(line(gpus))))) return bad(gpus, line, "no number of GPUs (a whole number)");
-    if (gpuMilli !== undefined && Number.isNaN((row.gpuMilli = wholeNumber(line(gpuMilli))))) return bad(gpuMilli, line, "no share of a GPU (thousandths)");
     if (duration !== undefined && Number.isNaN((row.workMs = span(line(duration), duration.unit ?? "s")))) return bad(duration, line, "no length of time (a number, 0 or above)");
     if (duration === undefined && begun !== undefined && ended !== undefined) {
       const [from, to] = [line(begun), line(ended)];

@@ -19,8 +19,6 @@ export interface TraceRow {
   readonly sessionKey?: string;
   /** GPUs at once; 0 for a pod without one. */
   readonly gpus?: number;
-  /** Asked of the one GPU, thousandths; 1000 is all of it. */
-  readonly gpuMilli?: number;
   /** How long it kept its GPUs, ms. */
   readonly workMs?: number;
 }

@@ -7,7 +7,7 @@ import type { GpuProbeEvent } from "../../../../src/agent/probes/probe.js";
 import { SimulatedDevices } from "../../../../src/agent/probes/simulated-devices.js";
 import { happen } from "../../../../src/agent/probes/simulated-events.js";
 import { SimulatedProbe } from "../../../../src/agent/probes/simulated.js";
-import { eventually } from "../runners/fixtures.js";
+import { eventually } from "../../eventually.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "simulated-events-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

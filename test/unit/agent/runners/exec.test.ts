@@ -6,7 +6,8 @@ import { afterAll, afterEach, describe, expect, test } from "@jest/globals";
 import type { Guard } from "../../../../src/agent/runners/exec/process-guard.js";
 import { ExecRunner, type ExecCommand } from "../../../../src/agent/runners/exec.js";
 import { STOP_AT_ONCE, type JobOutcome } from "../../../../src/agent/runners/runner.js";
-import { aJob, eventually, NO_GUARD, RecordingSink } from "./fixtures.js";
+import { aJob, NO_GUARD, RecordingSink } from "./fixtures.js";
+import { eventually } from "../../eventually.js";
 
 const LIMITS = { maxResultBytes: 1 << 20 };
 const never = new AbortController().signal;

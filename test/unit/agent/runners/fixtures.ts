@@ -67,12 +67,3 @@ export class RecordingSink implements JobSink {
     this.#waiting.clear();
   }
 }
-
-/** Polls for what nobody announces, such as the end of a process; fails after `limitMs`. */
-export async function eventually(condition: () => boolean | Promise<boolean>, what: string, limitMs = 10_000): Promise<void> {
-  const giveUpAt = performance.now() + limitMs;
-  while (!(await condition())) {
-    if (performance.now() > giveUpAt) throw new Error(`not within ${limitMs} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}

@@ -4,7 +4,8 @@ import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { OpenAiRunner, type OpenAiRunnerOptions } from "../../../../src/agent/runners/openai.js";
 import type { JobOutcome } from "../../../../src/agent/runners/runner.js";
-import { aJob, eventually, json, RecordingSink } from "./fixtures.js";
+import { aJob, json, RecordingSink } from "./fixtures.js";
+import { eventually } from "../../eventually.js";
 
 type Handler = (body: Record<string, unknown>, response: ServerResponse, request: IncomingMessage) => void;
 

@@ -197,7 +197,7 @@ describe("runReplay", () => {
     expect((await replay(clock, cut.client, due(0))).outcomes[0]).toMatchObject({ fate: "failed", reconnects: 2, ends: 1 });
 
     const forgets = router(clock, {
-      // oxlint-disable-next-line require-yield
+      // oxlint-disable-next-line require-yield -- a stream that fails before it says anything
       async *watch() {
         throw failure(status.NOT_FOUND);
       },
@@ -208,7 +208,7 @@ describe("runReplay", () => {
   test("a request that Watch no longer knows but Status does has ended, not got lost", async () => {
     const clock = new VirtualClock();
     const { client } = router(clock, {
-      // oxlint-disable-next-line require-yield
+      // oxlint-disable-next-line require-yield -- a stream that fails before it says anything
       async *watch() {
         throw failure(status.NOT_FOUND);
       },

@@ -6,7 +6,7 @@ import { gpuId, modelId, runner } from "../build.js";
 function source(...runnersOfGpu: (readonly RunnerInfo[])[]): RunnerSource {
   return {
     size: runnersOfGpu.length,
-    inventory: runnersOfGpu.map((_, index) => ({ gpuId: `g${index}`, name: "A100" })),
+    inventory: runnersOfGpu.map((_, index) => ({ gpuId: gpuId(`g${index}`), name: "A100" })),
     nodeOf: runnersOfGpu.map((runners) => ({ runners })),
   };
 }
@@ -31,7 +31,7 @@ describe("RunnerTables", () => {
     const both = runner({ models: ["*"], gpuIds: [gpuId("g0"), gpuId("g1")] });
     const node = { runners: [onlyG1, both] };
     const other = { runners: [any] };
-    const fleet = { size: 4, inventory: ["g0", "g1", "g2", "g3"].map((id) => ({ gpuId: id, name: "A100" })), nodeOf: [node, node, node, other] };
+    const fleet = { size: 4, inventory: ["g0", "g1", "g2", "g3"].map((id) => ({ gpuId: gpuId(id), name: "A100" })), nodeOf: [node, node, node, other] };
     const tables = new RunnerTables();
     const alone = tables.for(fleet, "m", "training");
     const pair = tables.for(fleet, "m", "training", 2);

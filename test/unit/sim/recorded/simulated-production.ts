@@ -9,7 +9,8 @@ import { Recorder } from "../../../../src/recording/recorder.js";
 import { seededRandom } from "../../../../src/lib/random.js";
 import { simpleFleet, type NodeGroup } from "../../../../src/sim/fleets.js";
 import type { SimulatedRun } from "../../../../src/sim/result.js";
-import { NO_FAULTS, simulate } from "../../../../src/sim/simulation.js";
+import { NO_FAULTS } from "../../../../src/sim/faults.js";
+import { simulate } from "../../../../src/sim/simulation.js";
 import type { Arrival, Tenant } from "../../../../src/sim/workload/arrival.js";
 import { keptLog } from "../../recording/recorded-file.js";
 

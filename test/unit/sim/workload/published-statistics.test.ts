@@ -4,8 +4,8 @@ import { describe, expect } from "@jest/globals";
 import { align } from "../../../../src/sim/workload/align.js";
 import { mergeInOrder } from "../../../../src/sim/workload/merge.js";
 import { openSource, type SourceName } from "../../../../src/sim/workload/sources.js";
-import { statisticsOf, type ArrivalStatistics } from "../../../../src/sim/workload/statistics.js";
 import { TRACES, testWithTraces } from "./real-traces.js";
+import { statisticsOf, type ArrivalStatistics } from "./arrival-statistics.js";
 
 type Row = readonly [count: number, mean: number, peakSecond: number, peakMinute: number, cv: number, input: readonly number[], output: readonly number[]];
 

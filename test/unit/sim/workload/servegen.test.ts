@@ -5,9 +5,9 @@ import { readServegen, type ClientWindow, type ServegenTrace, type TokenShares }
 import { servegenStream } from "../../../../src/sim/workload/servegen-stream.js";
 import { between, only } from "../../../../src/sim/workload/cut.js";
 import type { StreamRequest } from "../../../../src/sim/workload/stream.js";
-import { statisticsOf } from "../../../../src/sim/workload/statistics.js";
 import { TRACES, testWithTraces } from "./real-traces.js";
 import { folderWith } from "./temporary-file.js";
+import { statisticsOf } from "./arrival-statistics.js";
 
 const HEADING = "client,t_s,rate_rps,cv,pattern,shape,scale";
 const LENGTHS = { a: { 1200: { input_tokens: [[10, 0.5], [20, 0.5]], output_tokens: [[1, 1]] } } };

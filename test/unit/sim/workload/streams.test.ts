@@ -8,11 +8,11 @@ import { between, cut, only } from "../../../../src/sim/workload/cut.js";
 import { loop, renamed, reseeded } from "../../../../src/sim/workload/loop.js";
 import { mergeInOrder } from "../../../../src/sim/workload/merge.js";
 import { compress, pace, superpose, thin } from "../../../../src/sim/workload/scale.js";
-import { skewedWeights, split } from "../../../../src/sim/workload/split.js";
-import { statisticsOf } from "../../../../src/sim/workload/statistics.js";
+import { split } from "../../../../src/sim/workload/split.js";
 import type { Stream, StreamRequest } from "../../../../src/sim/workload/stream.js";
 import { synthetic } from "../../../../src/sim/workload/synthetic.js";
 import { traceOf, traceStream } from "../../../../src/sim/workload/trace.js";
+import { statisticsOf } from "./arrival-statistics.js";
 
 const HOUR = synthetic({ name: "synthetic", ratePerSecond: 2, cv: 2, input: { p50: 100, p90: 400, most: 1000 }, output: { p50: 10, p90: 30, most: 100 }, durationMs: 600_000 });
 const TRACE = traceOf(
@@ -169,7 +169,7 @@ describe("load", () => {
 });
 
 describe("splitting", () => {
-  const shares = skewedWeights(3, 1).map((weight, index) => ({ name: `user-${index}`, weight }));
+  const shares = [1, 1 / 2, 1 / 3].map((weight, index) => ({ name: `user-${index}`, weight }));
 
   test("gives each user its share and changes nothing else", () => {
     const whole = [...between(loop(HOUR), 0, 6_000_000).requests(1)];

@@ -7,7 +7,7 @@ import { openJournal } from "../../../../../src/agent/probes/kernel-log/journal-
 import { KernelLog, type KernelLogOptions } from "../../../../../src/agent/probes/kernel-log/kernel-log.js";
 import { LineSplitter, type OpenLineSource } from "../../../../../src/agent/probes/kernel-log/line-source.js";
 import { testWith } from "../requirement.js";
-import { eventually } from "./eventually.js";
+import { eventually } from "../../../eventually.js";
 
 const posixTest = testWith(process.platform !== "win32", "a system where a script with #! is a program, to stand in for journalctl");
 const folder = mkdtempSync(path.join(tmpdir(), "kernel-log-"));

@@ -8,7 +8,7 @@ import { NvidiaSmiProbe } from "../../../../../src/agent/probes/nvidia-smi.js";
 import type { GpuProbeEvent } from "../../../../../src/agent/probes/probe.js";
 import { testWith } from "../requirement.js";
 import { CAPTURES, hasCaptures, hasXids, MISSING_TRACES, XIDS } from "../traces.js";
-import { eventually } from "./eventually.js";
+import { eventually } from "../../../eventually.js";
 
 const hasAll = hasCaptures && hasXids && process.platform !== "win32";
 const traceTest = testWith(hasAll, MISSING_TRACES);

@@ -13,7 +13,8 @@ import { ExecRunner, type ExecCommand } from "../../../../../src/agent/runners/e
 import { createRunners } from "../../../../../src/agent/runners/index.js";
 import type { Job, JobOutcome } from "../../../../../src/agent/runners/runner.js";
 import { testWith } from "../../probes/requirement.js";
-import { aJob, eventually, NO_GUARD, RecordingSink } from "../fixtures.js";
+import { aJob, NO_GUARD, RecordingSink } from "../fixtures.js";
+import { eventually } from "../../../eventually.js";
 
 const isLinux = process.platform === "linux";
 const isRoot = isLinux && process.geteuid?.() === 0;
@@ -240,7 +241,6 @@ describe("limits", () => {
     expect(limitReached(exited(1), "OSError: [Errno 24] Too many open files", { ...all, openFiles: 0 })).toBe("");
     expect(limitReached(exited(152), "", NO_LIMITS)).toBe("");
     expect(limitReached({ kind: "signalled", signal: "SIGXCPU", stopped: false }, "", { ...all, cpuS: 0 })).toBe("");
-    expect(limitReached({ kind: "not_spawned", error: new Error("no") }, "Too many open files", all)).toBe("");
   });
 
   onLinux("that this machine cannot set are refused at the start", () => {

@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 import { afterEach, describe, expect, test } from "@jest/globals";
 import { groupRuns, signalGroup } from "../../../../../src/agent/runners/exec/process-group.js";
-import { eventually } from "../fixtures.js";
+import { eventually } from "../../../eventually.js";
 
 /** What is built: the guard is a process of its own. */
 const BUILT = pathToFileURL(path.resolve("dist/src/agent/runners/exec/process-guard.js")).href;

@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { describe, expect, test } from "@jest/globals";
 import { groupRuns, signalGroup } from "../../../../../src/agent/runners/exec/process-group.js";
 import { ProcessTree } from "../../../../../src/agent/runners/exec/process-tree.js";
-import { eventually, NO_GUARD } from "../fixtures.js";
+import { NO_GUARD } from "../fixtures.js";
+import { eventually } from "../../../eventually.js";
 
 const nothing = (): void => {};
 

@@ -3,7 +3,8 @@ import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { OpenAiRunner } from "../../../../../src/agent/runners/openai.js";
-import { aJob, eventually, json, RecordingSink } from "../fixtures.js";
+import { aJob, json, RecordingSink } from "../fixtures.js";
+import { eventually } from "../../../eventually.js";
 
 interface Engine {
   running: number;
