@@ -5,12 +5,7 @@ import type { Outbox } from "../journal/journal.js";
 import type { DeadLetter, OutboxEntry } from "../journal/outbox-table.js";
 import { DeliveryQueue, type QueueLimits, type Ticket } from "./delivery-queue.js";
 import { nextTryAtMs, type RetryPolicy } from "./retry-policy.js";
-import type { Sender, SendOutcome } from "./sender.js";
-
-/** UTC ms. */
-export interface Clock {
-  now(): number;
-}
+import type { Clock, Sender, SendOutcome } from "./sender.js";
 
 export interface DelivererLimits extends QueueLimits, RetryPolicy {
   /** Above either, new requests with a callback are refused. */

@@ -2,10 +2,14 @@
 // has let through. Called by deliverer.ts; never throws.
 import { isIP } from "node:net";
 import { Agent, buildConnector, request, type Dispatcher } from "undici";
-import type { Clock } from "./deliverer.js";
 import { fixedLookup, RefusedAddress, type AddressGuard } from "./address-guard.js";
 import { waitAskedForMs } from "./retry-policy.js";
 import type { SigningSecrets } from "./signing-secrets.js";
+
+/** UTC ms. */
+export interface Clock {
+  now(): number;
+}
 
 export type SendOutcome =
   | { readonly kind: "delivered" }

@@ -2,18 +2,16 @@
 import { create } from "@bufbuild/protobuf";
 import type { Command } from "commander";
 
-import { ListAuditResponseSchema, type AuditEntry } from "../../gen/gpurouter/v1/identity_pb.js";
+import { ListAuditResponseSchema, type AuditEntry, type ListAuditResponse } from "../../gen/gpurouter/v1/identity_pb.js";
+import { allPages } from "./all-pages.js";
 import { ExitCode } from "./failure.js";
 import { identityCommand, withIdentity, type IdentityOptions, type IdentitySession } from "./identity-command.js";
-import { jsonDocument } from "./json-output.js";
 import { wholeNumber } from "./option-parsers.js";
 import { printable, timeText } from "./quantity-text.js";
 import { CALL_DEADLINE_MS, type CommandContext } from "./router-command.js";
 import type { Style } from "./style.js";
 import { write } from "./terminal.js";
 import { textTable, truncate } from "./text-table.js";
-
-const LARGEST_PAGE = 1000;
 
 interface AuditOptions extends IdentityOptions {
   readonly limit: number;
@@ -35,22 +33,16 @@ Examples:
     .action(async (options: AuditOptions) => {
       await withIdentity(context, options, async (session) => {
         const page = await auditPages(session, options.limit);
-        const { json, style, terminal } = session;
-        await write(terminal.stdout, json ? jsonDocument(ListAuditResponseSchema, page) : page.entries.length === 0 ? "Nothing yet.\n" : auditTable(page.entries, style));
+        const { json, print, style, terminal } = session;
+        await print(ListAuditResponseSchema, page, () => (page.entries.length === 0 ? "Nothing yet.\n" : auditTable(page.entries, style)));
         if (!json && page.nextPageToken !== "") await write(terminal.stderr, `There is more: raise --limit above ${options.limit}.\n`);
         return ExitCode.ok;
       });
     });
 }
 
-async function auditPages({ client }: IdentitySession, limit: number) {
-  const all = create(ListAuditResponseSchema);
-  do {
-    const page = await client.listAudit({ pageSize: Math.min(LARGEST_PAGE, limit - all.entries.length), pageToken: all.nextPageToken }, { deadlineMs: CALL_DEADLINE_MS });
-    all.entries.push(...page.entries);
-    all.nextPageToken = page.nextPageToken;
-  } while (all.nextPageToken !== "" && all.entries.length < limit);
-  return all;
+function auditPages({ client }: IdentitySession, limit: number): Promise<ListAuditResponse> {
+  return allPages(create(ListAuditResponseSchema), ({ entries }) => entries, limit, (page) => client.listAudit(page, { deadlineMs: CALL_DEADLINE_MS }));
 }
 
 function auditTable(entries: readonly AuditEntry[], style: Style): string {

@@ -2,13 +2,11 @@
 import type { Command } from "commander";
 
 import { ListFailedCallbacksResponseSchema, RetryCallbackResponseSchema, type ListFailedCallbacksResponse } from "../../gen/gpurouter/v1/admin_pb.js";
-import { ExitCode, usageFailure } from "./failure.js";
-import { jsonDocument } from "./json-output.js";
+import { usageFailure } from "./failure.js";
 import { wholeNumber } from "./option-parsers.js";
 import { countText, printable, timeText } from "./quantity-text.js";
 import { CALL_DEADLINE_MS, routerCommand, withRouter, type CommandContext, type RouterOptions } from "./router-command.js";
 import type { Style } from "./style.js";
-import { write } from "./terminal.js";
 import { textTable } from "./text-table.js";
 
 interface FailedOptions extends RouterOptions {
@@ -28,22 +26,20 @@ export function registerCallbacks(program: Command, context: CommandContext): vo
     .option("--page-token <token>", "go on where the last page ended")
     .addHelpText("after", "\nExamples:\n  $ gpu-router callbacks failed\n  $ gpu-router callbacks failed --json | jq -r '.callbacks[] | [.callback_id, .error] | @tsv'")
     .action(async (options: FailedOptions) => {
-      await withRouter(context, options, async ({ client, json, terminal, style }) => {
+      await withRouter(context, options, async ({ client, style, print }) => {
         const response = await client.admin.listFailedCallbacks({ pageSize: options.limit, pageToken: options.pageToken ?? "" }, { deadlineMs: CALL_DEADLINE_MS });
-        await write(terminal.stdout, json ? jsonDocument(ListFailedCallbacksResponseSchema, response) : failedText(response, style));
-        return ExitCode.ok;
+        return await print(ListFailedCallbacksResponseSchema, response, () => failedText(response, style));
       });
     });
   routerCommand(group, "retry [id]", "Put a callback that was given up, or all, back in line")
     .option("--all", "all of them, up to 10,000")
     .addHelpText("after", "\nThe receiver sees the event ids of before, so it can tell what it has already.\n\nExamples:\n  $ gpu-router callbacks retry 17\n  $ gpu-router callbacks retry --all")
     .action(async (id: string | undefined, options: RetryOptions) => {
-      await withRouter(context, options, async ({ client, json, terminal }) => {
+      await withRouter(context, options, async ({ client, print }) => {
         const target = targetOf(id, options);
         const response = await client.admin.retryCallback({ target }, { deadlineMs: CALL_DEADLINE_MS });
         const { retried } = response;
-        await write(terminal.stdout, json ? jsonDocument(RetryCallbackResponseSchema, response) : `${countText(retried)} callback${retried === 1 ? "" : "s"} in line again\n`);
-        return ExitCode.ok;
+        return await print(RetryCallbackResponseSchema, response, () => `${countText(retried)} callback${retried === 1 ? "" : "s"} in line again\n`);
       });
     });
 }

@@ -3,12 +3,9 @@ import type { Command } from "commander";
 
 import { CancelRequestResponseSchema } from "../../gen/gpurouter/v1/admin_pb.js";
 import { CancelResponseSchema, type CancelResponse } from "../../gen/gpurouter/v1/router_pb.js";
-import { ExitCode } from "./failure.js";
-import { jsonDocument } from "./json-output.js";
 import { printable } from "./quantity-text.js";
 import { standingText } from "./request-text.js";
 import { CALL_DEADLINE_MS, nextCommand, routerCommand, withRouter, type CommandContext, type RouterOptions, type RouterSession } from "./router-command.js";
-import { write } from "./terminal.js";
 import { isFinal } from "./watch-to-end.js";
 
 interface CancelOptions extends RouterOptions {
@@ -33,15 +30,13 @@ Examples:
     )
     .action(async (requestId: string, options: CancelOptions) => {
       await withRouter(context, options, async (session) => {
-        const { client, json, terminal } = session;
+        const { client, print } = session;
         if (options.admin === true) {
           const answer = await client.admin.cancelRequest({ requestId, reason: options.reason ?? "" }, { deadlineMs: CALL_DEADLINE_MS });
-          await write(terminal.stdout, json ? jsonDocument(CancelRequestResponseSchema, answer) : cancelText(answer, session));
-          return ExitCode.ok;
+          return await print(CancelRequestResponseSchema, answer, () => cancelText(answer, session));
         }
         const response = await client.cancel({ requestId, reason: options.reason ?? "" }, { deadlineMs: CALL_DEADLINE_MS });
-        await write(terminal.stdout, json ? jsonDocument(CancelResponseSchema, response) : cancelText(response, session));
-        return ExitCode.ok;
+        return await print(CancelResponseSchema, response, () => cancelText(response, session));
       });
     });
 }

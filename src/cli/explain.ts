@@ -3,11 +3,9 @@ import type { Command } from "commander";
 
 import { ExplainResponseSchema } from "../../gen/gpurouter/v1/router_pb.js";
 import { decisionText } from "./decision-text.js";
-import { ExitCode, usageFailure } from "./failure.js";
-import { jsonDocument } from "./json-output.js";
+import { usageFailure } from "./failure.js";
 import { addRequestOptions, routeRequestFrom, type RequestOptions } from "./request-options.js";
 import { CALL_DEADLINE_MS, routerCommand, withRouter, type CommandContext, type RouterOptions } from "./router-command.js";
-import { write } from "./terminal.js";
 
 interface ExplainOptions extends RouterOptions, RequestOptions {
   readonly dryRun?: true;
@@ -46,10 +44,9 @@ Examples:
         id === undefined
           ? ({ case: "dryRun", value: await routeRequestFrom(options, context.terminal.stdin) } as const)
           : ({ case: "requestId", value: id } as const);
-      await withRouter(context, options, async ({ client, json, terminal, style }) => {
+      await withRouter(context, options, async ({ client, style, print }) => {
         const response = await client.explain({ target }, { deadlineMs: CALL_DEADLINE_MS });
-        await write(terminal.stdout, json ? jsonDocument(ExplainResponseSchema, response) : decisionText(response, style));
-        return ExitCode.ok;
+        return await print(ExplainResponseSchema, response, () => decisionText(response, style));
       });
     });
 }

@@ -8,7 +8,7 @@ import { backOffMs, systemClock } from "./clock.js";
 import { ExitCode, isServiceError, statusName } from "./failure.js";
 import { estimateTable } from "./estimate-table.js";
 import { gpuTable } from "./gpu-table.js";
-import { jsonDocument, jsonLine } from "./json-output.js";
+import { jsonLine } from "./json-output.js";
 import { duration } from "./option-parsers.js";
 import { printable } from "./quantity-text.js";
 import { CALL_DEADLINE_MS, routerCommand, withRouter, type CommandContext, type RouterOptions, type RouterSession } from "./router-command.js";
@@ -46,9 +46,7 @@ Examples:
         if (options.watch === true) return await watchFleet(session, new Set(ids), options.interval);
         const response = await session.client.gpuStatus({ gpuIds: [...ids] }, { deadlineMs: CALL_DEADLINE_MS });
         const { gpus, estimates } = response;
-        const table = options.estimates === true ? estimateTable(estimates, session.style) : gpuTable(gpus, session.style);
-        await write(session.terminal.stdout, session.json ? jsonDocument(GpuStatusResponseSchema, response) : table);
-        return ExitCode.ok;
+        return await session.print(GpuStatusResponseSchema, response, () => (options.estimates === true ? estimateTable(estimates, session.style) : gpuTable(gpus, session.style)));
       });
     });
 }

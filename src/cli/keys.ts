@@ -6,7 +6,6 @@ import { CreateKeyResponseSchema, ListKeysResponseSchema, RevokeKeyResponseSchem
 import { ExitCode, usageFailure } from "./failure.js";
 import { identityCommand, withIdentity, type IdentityOptions } from "./identity-command.js";
 import { collect, collectRole, KEY_ROLES, rolesText } from "./identity-text.js";
-import { jsonDocument } from "./json-output.js";
 import { moment } from "./option-parsers.js";
 import { printable, timeMs, timeText } from "./quantity-text.js";
 import { CALL_DEADLINE_MS, type CommandContext } from "./router-command.js";
@@ -60,7 +59,7 @@ Examples:
     .action(async (options: CreateOptions) => {
       if (options.role.includes(Role.AGENT) && options.node === undefined) throw usageFailure("role agent needs --node NAME for each node that it may speak for, or --node '*' for any");
       if (options.user === undefined && !options.role.some((role) => role === Role.AGENT || role === Role.ADMIN)) throw usageFailure("say with --user NAME whose key it is");
-      await withIdentity(context, options, async ({ client, json, terminal }) => {
+      await withIdentity(context, options, async ({ client, json, print, terminal }) => {
         const made = await client.createKey(
           {
             roles: [...options.role],
@@ -71,7 +70,7 @@ Examples:
           },
           { deadlineMs: CALL_DEADLINE_MS },
         );
-        await write(terminal.stdout, json ? jsonDocument(CreateKeyResponseSchema, made) : `${made.text}\n`);
+        await print(CreateKeyResponseSchema, made, () => `${made.text}\n`);
         if (!json && made.key) await write(terminal.stderr, `${made.key.keyId} for ${printable(made.key.userId)}, ${rolesText(made.key.roles)}. This is the only time that it is shown.\n`);
         return ExitCode.ok;
       });
@@ -89,10 +88,9 @@ Examples:
   $ gpu-router keys list --user alice --json | jq -r '.keys[].key_id'`,
     )
     .action(async (options: ListOptions) => {
-      await withIdentity(context, options, async ({ client, json, terminal, style }) => {
+      await withIdentity(context, options, async ({ client, style, print }) => {
         const answer = await client.listKeys({ userId: options.user ?? "" }, { deadlineMs: CALL_DEADLINE_MS });
-        await write(terminal.stdout, json ? jsonDocument(ListKeysResponseSchema, answer) : answer.keys.length === 0 ? "No keys.\n" : keyTable(answer.keys, style));
-        return ExitCode.ok;
+        return await print(ListKeysResponseSchema, answer, () => (answer.keys.length === 0 ? "No keys.\n" : keyTable(answer.keys, style)));
       });
     });
 }
@@ -107,10 +105,9 @@ Examples:
   $ gpu-router keys revoke gr_7c1d0q2m9k4x --reason "laptop lost"`,
     )
     .action(async (keyId: string, options: RevokeOptions) => {
-      await withIdentity(context, options, async ({ client, json, terminal, style }) => {
+      await withIdentity(context, options, async ({ client, style, print }) => {
         const answer = await client.revokeKey({ keyId, reason: options.reason ?? "" }, { deadlineMs: CALL_DEADLINE_MS });
-        await write(terminal.stdout, json ? jsonDocument(RevokeKeyResponseSchema, answer) : `${style.bold(printable(answer.key?.keyId ?? keyId))} is revoked\n`);
-        return ExitCode.ok;
+        return await print(RevokeKeyResponseSchema, answer, () => `${style.bold(printable(answer.key?.keyId ?? keyId))} is revoked\n`);
       });
     });
 }

@@ -2,9 +2,9 @@
 import { create } from "@bufbuild/protobuf";
 import { InvalidArgumentError, type Command } from "commander";
 
-import { ListResponseSchema, RequestState, type RequestInfo } from "../../gen/gpurouter/v1/router_pb.js";
+import { ListResponseSchema, RequestState, type ListResponse, type RequestInfo } from "../../gen/gpurouter/v1/router_pb.js";
+import { allPages } from "./all-pages.js";
 import { ExitCode } from "./failure.js";
-import { jsonDocument } from "./json-output.js";
 import { wholeNumber } from "./option-parsers.js";
 import { durationText, printable, timeText } from "./quantity-text.js";
 import { gpusText, stateText, whyText } from "./request-text.js";
@@ -14,7 +14,6 @@ import { write } from "./terminal.js";
 import { textTable, truncate } from "./text-table.js";
 
 const STATES = ["queued", "processing", "completed", "failed", "cancelled"] as const;
-const LARGEST_PAGE = 1000;
 
 interface ListOptions extends RouterOptions {
   readonly state?: readonly RequestState[];
@@ -38,13 +37,9 @@ Examples:
     .action(async (options: ListOptions) => {
       await withRouter(context, options, async (session) => {
         const page = await listPages(session, options);
-        const { json, style, terminal } = session;
-        if (json) {
-          await write(terminal.stdout, jsonDocument(ListResponseSchema, page));
-          return ExitCode.ok;
-        }
-        await write(terminal.stdout, page.requests.length === 0 ? "No requests.\n" : listTable(page.requests, style));
-        if (page.nextPageToken !== "") await write(terminal.stderr, `There are more: raise --limit above ${options.limit}.\n`);
+        const { json, print, style, terminal } = session;
+        await print(ListResponseSchema, page, () => (page.requests.length === 0 ? "No requests.\n" : listTable(page.requests, style)));
+        if (!json && page.nextPageToken !== "") await write(terminal.stderr, `There are more: raise --limit above ${options.limit}.\n`);
         return ExitCode.ok;
       });
     });
@@ -56,23 +51,8 @@ function collectState(text: string, earlier: readonly RequestState[] = []): read
   return [...earlier, RequestState[name.toUpperCase() as Uppercase<(typeof STATES)[number]>]];
 }
 
-/** Pages until the limit; the token of the last page stays when there is more. */
-async function listPages({ client }: RouterSession, options: ListOptions) {
-  const all = create(ListResponseSchema);
-  do {
-    const page = await client.list(
-      {
-        states: [...(options.state ?? [])],
-        userId: options.user ?? "",
-        pageSize: Math.min(LARGEST_PAGE, options.limit - all.requests.length),
-        pageToken: all.nextPageToken,
-      },
-      { deadlineMs: CALL_DEADLINE_MS },
-    );
-    all.requests.push(...page.requests);
-    all.nextPageToken = page.nextPageToken;
-  } while (all.nextPageToken !== "" && all.requests.length < options.limit);
-  return all;
+function listPages({ client }: RouterSession, { state = [], user: userId = "", limit }: ListOptions): Promise<ListResponse> {
+  return allPages(create(ListResponseSchema), ({ requests }) => requests, limit, (page) => client.list({ states: [...state], userId, ...page }, { deadlineMs: CALL_DEADLINE_MS }));
 }
 
 function listTable(requests: readonly RequestInfo[], style: Style): string {

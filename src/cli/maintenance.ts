@@ -11,13 +11,11 @@ import {
   type MaintenanceTarget,
 } from "../../gen/gpurouter/v1/admin_pb.js";
 import { confirm } from "./confirm.js";
-import { ExitCode, usageFailure } from "./failure.js";
-import { jsonDocument } from "./json-output.js";
+import { usageFailure } from "./failure.js";
 import { duration } from "./option-parsers.js";
 import { countText, printable, timeText } from "./quantity-text.js";
 import { CALL_DEADLINE_MS, routerCommand, withRouter, type CommandContext, type RouterOptions } from "./router-command.js";
 import type { Style } from "./style.js";
-import { write } from "./terminal.js";
 import { textTable } from "./text-table.js";
 
 interface TargetOptions extends RouterOptions {
@@ -51,7 +49,7 @@ Examples:
   $ gpu-router maintenance end --node gpu-node-3`,
     )
     .action(async (gpu: string | undefined, options: SetOptions) => {
-      await withRouter(context, options, async ({ client, json, terminal, style }) => {
+      await withRouter(context, options, async ({ client, terminal, style, print }) => {
         const target = targetOf(gpu, options);
         if (options.drain === 0) await confirm(terminal, options.yes === true, `Work on ${nameOf(target)} is stopped now.`);
         const response = await client.admin.setMaintenance(
@@ -66,8 +64,7 @@ Examples:
         );
         const { maintenance } = response;
         const text = maintenance ? `${nameOf(target)} is out of service${drainText(maintenance)}\n` : "";
-        await write(terminal.stdout, json ? jsonDocument(SetMaintenanceResponseSchema, response) : `${text}${style.dim(`  put it back: gpu-router maintenance end ${argumentOf(target)}`)}\n`);
-        return ExitCode.ok;
+        return await print(SetMaintenanceResponseSchema, response, () => `${text}${style.dim(`  put it back: gpu-router maintenance end ${argumentOf(target)}`)}\n`);
       });
     });
   routerCommand(group, "end [gpu]", "Put a GPU, or with --node all of a node, back into service")
@@ -75,20 +72,18 @@ Examples:
     .option("--reason <words>", "kept with the record")
     .addHelpText("after", "\nExamples:\n  $ gpu-router maintenance end GPU-5d2b1f0e")
     .action(async (gpu: string | undefined, options: SetOptions) => {
-      await withRouter(context, options, async ({ client, json, terminal }) => {
+      await withRouter(context, options, async ({ client, print }) => {
         const target = targetOf(gpu, options);
         const response = await client.admin.setMaintenance({ target: { target }, on: false, reason: options.reason ?? "" }, { deadlineMs: CALL_DEADLINE_MS });
-        await write(terminal.stdout, json ? jsonDocument(SetMaintenanceResponseSchema, response) : `${nameOf(target)} is back in service\n`);
-        return ExitCode.ok;
+        return await print(SetMaintenanceResponseSchema, response, () => `${nameOf(target)} is back in service\n`);
       });
     });
   routerCommand(group, "list", "Show what is out of service, and restarts of GPUs")
     .addHelpText("after", "\nExamples:\n  $ gpu-router maintenance list\n  $ gpu-router maintenance list --json | jq -r '.maintenance[].gpu_ids[]'")
     .action(async (options: RouterOptions) => {
-      await withRouter(context, options, async ({ client, json, terminal, style }) => {
+      await withRouter(context, options, async ({ client, style, print }) => {
         const response = await client.admin.listMaintenance({}, { deadlineMs: CALL_DEADLINE_MS });
-        await write(terminal.stdout, json ? jsonDocument(ListMaintenanceResponseSchema, response) : listText(response, style));
-        return ExitCode.ok;
+        return await print(ListMaintenanceResponseSchema, response, () => listText(response, style));
       });
     });
 }

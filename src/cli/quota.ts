@@ -3,17 +3,15 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { InvalidArgumentError, type Command } from "commander";
 
-import { GetQuotaResponseSchema, ListQuotasResponseSchema, QuotaMode, SetQuotaResponseSchema, type Quota, type QuotaLimitsSchema, type QuotaUse, type RateUse } from "../../gen/gpurouter/v1/quota_pb.js";
-import { ExitCode, usageFailure } from "./failure.js";
-import { jsonDocument } from "./json-output.js";
+import { GetQuotaResponseSchema, ListQuotasResponseSchema, QuotaMode, SetQuotaResponseSchema, type ListQuotasResponse, type Quota, type QuotaLimitsSchema, type QuotaUse, type RateUse } from "../../gen/gpurouter/v1/quota_pb.js";
+import { allPages } from "./all-pages.js";
+import { usageFailure } from "./failure.js";
 import { decimalNumber, wholeNumber } from "./option-parsers.js";
 import { printable } from "./quantity-text.js";
 import { CALL_DEADLINE_MS, routerCommand, withRouter, type CommandContext, type RouterOptions, type RouterSession } from "./router-command.js";
 import type { Style } from "./style.js";
-import { write } from "./terminal.js";
 import { textTable } from "./text-table.js";
 
-const PAGE_SIZE = 1000;
 const MOST = 10_000_000;
 
 interface SubjectOptions extends RouterOptions {
@@ -57,10 +55,9 @@ Examples:
   $ gpu-router quota show research --team --json`,
     )
     .action(async (name: string, options: SubjectOptions) => {
-      await withRouter(context, options, async ({ client, json, terminal, style }) => {
+      await withRouter(context, options, async ({ client, style, print }) => {
         const response = await client.quotas.getQuota({ subject: subjectOf(name, options) }, { deadlineMs: CALL_DEADLINE_MS });
-        await write(terminal.stdout, json ? jsonDocument(GetQuotaResponseSchema, response) : quotaText(response.quota, style));
-        return ExitCode.ok;
+        return await print(GetQuotaResponseSchema, response, () => quotaText(response.quota, style));
       });
     });
 }
@@ -97,11 +94,10 @@ Examples:
       const limits = limitsOf(options);
       if (Object.keys(limits).length === 0 && !options.reset) throw usageFailure("nothing to set: give a limit such as --concurrent 7, or --reset");
       if (options.team && (options.weight !== undefined || options.inTeam !== undefined)) throw usageFailure("--weight and --in-team are of users, not of teams");
-      await withRouter(context, options, async ({ client, json, terminal, style }) => {
+      await withRouter(context, options, async ({ client, style, print }) => {
         const request = { subject: subjectOf(name, options), limits, reset: options.reset === true, reason: options.reason ?? "" };
         const response = await client.quotas.setQuota(request, { deadlineMs: CALL_DEADLINE_MS });
-        await write(terminal.stdout, json ? jsonDocument(SetQuotaResponseSchema, response) : quotaText(response.quota, style));
-        return ExitCode.ok;
+        return await print(SetQuotaResponseSchema, response, () => quotaText(response.quota, style));
       });
     });
 }
@@ -118,22 +114,13 @@ Examples:
     .action(async (options: RouterOptions) => {
       await withRouter(context, options, async (session) => {
         const all = await everyQuota(session);
-        const { json, style, terminal } = session;
-        if (json) await write(terminal.stdout, jsonDocument(ListQuotasResponseSchema, all));
-        else await write(terminal.stdout, all.quotas.length === 0 ? "Nothing was set: everybody has the defaults.\n" : listTable(all.quotas, style));
-        return ExitCode.ok;
+        return await session.print(ListQuotasResponseSchema, all, () => (all.quotas.length === 0 ? "Nothing was set: everybody has the defaults.\n" : listTable(all.quotas, session.style)));
       });
     });
 }
 
-async function everyQuota({ client }: RouterSession) {
-  const all = create(ListQuotasResponseSchema);
-  do {
-    const page = await client.quotas.listQuotas({ pageSize: PAGE_SIZE, pageToken: all.nextPageToken }, { deadlineMs: CALL_DEADLINE_MS });
-    all.quotas.push(...page.quotas);
-    all.nextPageToken = page.nextPageToken;
-  } while (all.nextPageToken !== "");
-  return all;
+function everyQuota({ client }: RouterSession): Promise<ListQuotasResponse> {
+  return allPages(create(ListQuotasResponseSchema), ({ quotas }) => quotas, Number.POSITIVE_INFINITY, (page) => client.quotas.listQuotas(page, { deadlineMs: CALL_DEADLINE_MS }));
 }
 
 function subjectOf(name: string, { team }: SubjectOptions) {

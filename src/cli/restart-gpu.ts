@@ -5,12 +5,10 @@ import { RestartGpuResponseSchema, RestartState, type GpuRestart } from "../../g
 import { systemClock } from "./clock.js";
 import { confirm } from "./confirm.js";
 import { ExitCode } from "./failure.js";
-import { jsonDocument } from "./json-output.js";
 import { restartStateName } from "./maintenance.js";
 import { duration } from "./option-parsers.js";
 import { countText, printable } from "./quantity-text.js";
 import { CALL_DEADLINE_MS, routerCommand, withRouter, type CommandContext, type RouterOptions, type RouterSession } from "./router-command.js";
-import { write } from "./terminal.js";
 
 interface RestartOptions extends RouterOptions {
   readonly force?: true;
@@ -48,7 +46,7 @@ Examples:
         const response = await session.client.admin.restartGpu({ gpuId, force: options.force === true, reason, ...(drain !== undefined && { drainMs: BigInt(drain) }) }, { deadlineMs: CALL_DEADLINE_MS });
         const restart = options.wait === true && response.restart ? await ended(session, response.restart) : response.restart;
         if (!restart) return ExitCode.failed;
-        await write(session.terminal.stdout, session.json ? jsonDocument(RestartGpuResponseSchema, { ...response, restart }) : restartText(restart));
+        await session.print(RestartGpuResponseSchema, { ...response, restart }, () => restartText(restart));
         const well = UNDER_WAY.has(restart.state) || restart.state === RestartState.SUCCEEDED || restart.state === RestartState.AGENT_RESTARTED;
         return well ? ExitCode.ok : ExitCode.failed;
       });

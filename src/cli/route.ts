@@ -5,7 +5,6 @@ import { BatchRouteResponseSchema, RouteResponseSchema, RouteStatus, type RouteR
 import { batchFrom, batchText } from "./batch-requests.js";
 import { ExitCode, usageFailure } from "./failure.js";
 import { followBatch } from "./follow-batch.js";
-import { jsonDocument } from "./json-output.js";
 import { wholeNumber } from "./option-parsers.js";
 import { countText, durationText, printable, timeMs, timeText } from "./quantity-text.js";
 import { closestWord } from "../lib/closest-word.js";
@@ -13,7 +12,6 @@ import { addRequestOptions, routeRequestFrom, type RequestOptions } from "./requ
 import { CALL_DEADLINE_MS, nextCommand, routerCommand, withRouter, type CommandContext, type RouterOptions, type RouterSession } from "./router-command.js";
 import { onText } from "./request-text.js";
 import { showWatch } from "./show-watch.js";
-import { write } from "./terminal.js";
 
 interface RouteOptions extends RouterOptions, RequestOptions {
   readonly batch?: string;
@@ -50,10 +48,10 @@ Examples:
       if (options.batch !== undefined) {
         const batch = await batchFrom({ ...options, batch: options.batch }, context.terminal.stdin);
         await withRouter(context, options, async (session) => {
-          const { client, json, terminal, style } = session;
+          const { client, print, style } = session;
           const response = await client.batchRoute(batch.call, { deadlineMs: CALL_DEADLINE_MS });
           if (follow) return await followBatch(session, response.responses.map((each, index) => ({ line: batch.lines[index] ?? 0, response: each })));
-          await write(terminal.stdout, json ? jsonDocument(BatchRouteResponseSchema, response) : batchText(response.responses, style));
+          await print(BatchRouteResponseSchema, response, () => batchText(response.responses, style));
           return response.responses.some(({ status }) => status === RouteStatus.REJECTED) ? ExitCode.failed : ExitCode.ok;
         });
         return;
@@ -63,8 +61,8 @@ Examples:
       await withRouter(context, options, async (session) => {
         const response = await session.client.route(request, { deadlineMs: CALL_DEADLINE_MS });
         if (follow) return await showWatch(session, response.requestId, true);
-        await write(session.terminal.stdout, session.json ? jsonDocument(RouteResponseSchema, response) : routeText(response, session) + (await strangeModelText(request.modelId, response, session)));
-        return ExitCode.ok;
+        const strange = session.json ? "" : await strangeModelText(request.modelId, response, session);
+        return await session.print(RouteResponseSchema, response, () => routeText(response, session) + strange);
       });
     });
 }

@@ -1,11 +1,13 @@
 // What every command that talks to a router shares: --router, --key, --ca, --json, one client for the time of the command.
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { Option, type Command } from "commander";
 
 import { connectRouter, type RouterClient } from "../api/client.js";
 import type { CredentialSources } from "../wire/router-credentials.js";
-import { describeFailure, usageFailure, CliFailure } from "./failure.js";
+import { CliFailure, describeFailure, ExitCode, usageFailure } from "./failure.js";
+import { jsonDocument } from "./json-output.js";
 import { styleFor, type Style } from "./style.js";
-import type { Terminal } from "./terminal.js";
+import { write, type Terminal } from "./terminal.js";
 
 /** How long a call that answers once may take, ms. */
 export const CALL_DEADLINE_MS = 30_000;
@@ -26,6 +28,8 @@ export interface Session<Client> {
   readonly terminal: Terminal;
   /** For stdout. */
   readonly style: Style;
+  /** Prints what a command answers, as one JSON document or as `text`. Resolves to the exit code of one that did what it was asked. */
+  print<Desc extends DescMessage>(schema: Desc, answer: MessageShape<Desc>, text: () => string): Promise<number>;
 }
 
 export type RouterSession = Session<RouterClient>;
@@ -68,7 +72,18 @@ export async function withClient<Client extends { close(): void | Promise<void> 
   const address = checkedAddress(options.router);
   const client = await open(address);
   try {
-    context.exitCode = await work({ client, address, json: options.json === true, terminal, style: styleFor(terminal.stdout, terminal.env) });
+    const json = options.json === true;
+    context.exitCode = await work({
+      client,
+      address,
+      json,
+      terminal,
+      style: styleFor(terminal.stdout, terminal.env),
+      async print(schema, answer, text) {
+        await write(terminal.stdout, json ? jsonDocument(schema, answer) : text());
+        return ExitCode.ok;
+      },
+    });
   } catch (error) {
     const { message, exitCode } = describeFailure(error, address);
     throw new CliFailure(message, exitCode);

@@ -2,11 +2,8 @@
 import type { Command } from "commander";
 
 import { StatusResponseSchema } from "../../gen/gpurouter/v1/router_pb.js";
-import { ExitCode } from "./failure.js";
-import { jsonDocument } from "./json-output.js";
 import { requestDetails } from "./request-text.js";
 import { CALL_DEADLINE_MS, routerCommand, withRouter, type CommandContext, type RouterOptions } from "./router-command.js";
-import { write } from "./terminal.js";
 
 /** Adds the command. */
 export function registerStatus(program: Command, context: CommandContext): void {
@@ -20,11 +17,10 @@ Examples:
   $ gpu-router status order-4711 --json | jq -r .request.result | base64 -d`,
     )
     .action(async (requestId: string, options: RouterOptions) => {
-      await withRouter(context, options, async ({ client, json, terminal, style }) => {
+      await withRouter(context, options, async ({ client, style, print }) => {
         const response = await client.status({ requestId }, { deadlineMs: CALL_DEADLINE_MS });
         const text = response.request === undefined ? "" : requestDetails(response.request, style);
-        await write(terminal.stdout, json ? jsonDocument(StatusResponseSchema, response) : text);
-        return ExitCode.ok;
+        return await print(StatusResponseSchema, response, () => text);
       });
     });
 }

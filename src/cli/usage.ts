@@ -2,17 +2,15 @@
 import { create } from "@bufbuild/protobuf";
 import type { Command } from "commander";
 
-import { ListUsageResponseSchema, type Usage } from "../../gen/gpurouter/v1/quota_pb.js";
+import { ListUsageResponseSchema, type ListUsageResponse, type Usage } from "../../gen/gpurouter/v1/quota_pb.js";
+import { allPages } from "./all-pages.js";
 import { ExitCode } from "./failure.js";
-import { jsonDocument } from "./json-output.js";
 import { wholeNumber } from "./option-parsers.js";
 import { durationText, printable, timeText } from "./quantity-text.js";
 import { CALL_DEADLINE_MS, routerCommand, withRouter, type CommandContext, type RouterOptions, type RouterSession } from "./router-command.js";
 import type { Style } from "./style.js";
 import { write } from "./terminal.js";
 import { textTable, truncate } from "./text-table.js";
-
-const LARGEST_PAGE = 1000;
 
 interface UsageOptions extends RouterOptions {
   readonly user?: string;
@@ -36,27 +34,16 @@ Examples:
     .action(async (options: UsageOptions) => {
       await withRouter(context, options, async (session) => {
         const all = await usagePages(session, options);
-        const { json, style, terminal } = session;
-        if (json) {
-          await write(terminal.stdout, jsonDocument(ListUsageResponseSchema, all));
-          return ExitCode.ok;
-        }
-        await write(terminal.stdout, all.users.length === 0 ? "No requests yet.\n" : usageTable(all.users, style));
-        if (all.nextPageToken !== "") await write(terminal.stderr, `There are more: raise --limit above ${options.limit}.\n`);
+        const { json, print, style, terminal } = session;
+        await print(ListUsageResponseSchema, all, () => (all.users.length === 0 ? "No requests yet.\n" : usageTable(all.users, style)));
+        if (!json && all.nextPageToken !== "") await write(terminal.stderr, `There are more: raise --limit above ${options.limit}.\n`);
         return ExitCode.ok;
       });
     });
 }
 
-async function usagePages({ client }: RouterSession, { user, limit }: UsageOptions) {
-  const all = create(ListUsageResponseSchema);
-  do {
-    const pageSize = Math.min(LARGEST_PAGE, limit - all.users.length);
-    const page = await client.quotas.listUsage({ userId: user ?? "", pageSize, pageToken: all.nextPageToken }, { deadlineMs: CALL_DEADLINE_MS });
-    all.users.push(...page.users);
-    all.nextPageToken = page.nextPageToken;
-  } while (all.nextPageToken !== "" && all.users.length < limit);
-  return all;
+function usagePages({ client }: RouterSession, { user: userId = "", limit }: UsageOptions): Promise<ListUsageResponse> {
+  return allPages(create(ListUsageResponseSchema), ({ users }) => users, limit, (page) => client.quotas.listUsage({ userId, ...page }, { deadlineMs: CALL_DEADLINE_MS }));
 }
 
 function usageTable(users: readonly Usage[], style: Style): string {

@@ -7,7 +7,6 @@ import { ListUsersResponseSchema, PutUserResponseSchema, type Role, type User } 
 import { ExitCode, usageFailure } from "./failure.js";
 import { identityCommand, withIdentity, type IdentityOptions } from "./identity-command.js";
 import { collectRole, rolesText, USER_ROLES } from "./identity-text.js";
-import { jsonDocument } from "./json-output.js";
 import { printable, timeText } from "./quantity-text.js";
 import { CALL_DEADLINE_MS, type CommandContext } from "./router-command.js";
 import type { Style } from "./style.js";
@@ -52,11 +51,10 @@ Examples:
     )
     .action(async (userId: string, options: PutOptions) => {
       const password = await passwordOf(options, context.terminal);
-      await withIdentity(context, options, async ({ client, json, terminal, style }) => {
+      await withIdentity(context, options, async ({ client, style, print }) => {
         const answer = await client.putUser({ userId, roles: [...options.role], team: options.team ?? "", ...(password !== null && { password }) }, { deadlineMs: CALL_DEADLINE_MS });
         const text = `${style.bold(printable(userId))} is ${rolesText(answer.user?.roles ?? [])}, ${answer.user?.hasPassword ? "with" : "without"} a password\n`;
-        await write(terminal.stdout, json ? jsonDocument(PutUserResponseSchema, answer) : text);
-        return ExitCode.ok;
+        return await print(PutUserResponseSchema, answer, () => text);
       });
     });
 }
@@ -71,10 +69,9 @@ Examples:
   $ gpu-router users list --json | jq -r '.users[] | select(.has_password) | .user_id'`,
     )
     .action(async (options: IdentityOptions) => {
-      await withIdentity(context, options, async ({ client, json, terminal, style }) => {
+      await withIdentity(context, options, async ({ client, style, print }) => {
         const answer = await client.listUsers({}, { deadlineMs: CALL_DEADLINE_MS });
-        await write(terminal.stdout, json ? jsonDocument(ListUsersResponseSchema, answer) : answer.users.length === 0 ? "No users.\n" : userTable(answer.users, style));
-        return ExitCode.ok;
+        return await print(ListUsersResponseSchema, answer, () => (answer.users.length === 0 ? "No users.\n" : userTable(answer.users, style)));
       });
     });
 }

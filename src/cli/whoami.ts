@@ -2,13 +2,10 @@
 import type { Command } from "commander";
 
 import { WhoAmIResponseSchema, type WhoAmIResponse } from "../../gen/gpurouter/v1/identity_pb.js";
-import { ExitCode } from "./failure.js";
 import { withIdentity } from "./identity-command.js";
 import { rolesText } from "./identity-text.js";
-import { jsonDocument } from "./json-output.js";
 import { printable } from "./quantity-text.js";
 import { CALL_DEADLINE_MS, routerCommand, type CommandContext, type RouterOptions } from "./router-command.js";
-import { write } from "./terminal.js";
 
 /** Adds the command. */
 export function registerWhoami(program: Command, context: CommandContext): void {
@@ -21,10 +18,9 @@ Examples:
   $ gpu-router whoami --json | jq -r .user_id`,
     )
     .action(async (options: RouterOptions) => {
-      await withIdentity(context, options, async ({ client, json, terminal, style }) => {
+      await withIdentity(context, options, async ({ client, style, print }) => {
         const me = await client.whoAmI({}, { deadlineMs: CALL_DEADLINE_MS });
-        await write(terminal.stdout, json ? jsonDocument(WhoAmIResponseSchema, me) : whoText(me, style.bold));
-        return ExitCode.ok;
+        return await print(WhoAmIResponseSchema, me, () => whoText(me, style.bold));
       });
     });
 }

@@ -74,11 +74,6 @@ export class EngineLoop {
     return this.engine.state.epoch;
   }
 
-  /** Records that are not durable yet. */
-  get pendingRecords(): number {
-    return this.#recordedSequence - this.#durableSequence;
-  }
-
   /** Steps the engine now. Its effects follow when its records are durable. */
   step(event: Event): Step {
     const nowMs = this.#options.clock.now();

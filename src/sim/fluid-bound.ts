@@ -13,12 +13,10 @@ import type { GpuKind } from "../simulated-gpu/gpu-kinds.js";
 import { MODEL_NAMES } from "../simulated-gpu/models.js";
 import { BLOCK_TOKENS } from "../simulated-gpu/prefix-cache.js";
 import { sessionBlocks } from "../simulated-gpu/session-blocks.js";
-import { serviceTimes } from "../simulated-gpu/service-times.js";
+import { MAX_SEQS, serviceTimes } from "../simulated-gpu/service-times.js";
 import { maximum } from "./simplex.js";
 import { workSpeed } from "./simulated-node.js";
 import { sessionName, type Arrival, type Tenant, type Workload } from "./workload/arrival.js";
-
-const LARGEST_BATCH = 256;
 
 /** What is asked of a model, per second. */
 export interface FluidDemand {
@@ -123,7 +121,7 @@ function gpusFor(kind: GpuKind, modelId: string, { newTokens, tokenPairs, output
     tokenPairs * times.prefillMsPerTokenPair +
     outputTokens * times.stepMsPerRequest +
     readTokens * times.stepMsPerKvToken +
-    times.stepBaseMs * Math.max(outputTokens / LARGEST_BATCH, MODEL_NAMES.includes(modelId) ? readTokens / times.kvCapacityTokens : 0);
+    times.stepBaseMs * Math.max(outputTokens / MAX_SEQS, MODEL_NAMES.includes(modelId) ? readTokens / times.kvCapacityTokens : 0);
   return (tokensMs + workMs / workSpeed(kind)) / 1000;
 }
 

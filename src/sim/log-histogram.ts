@@ -54,15 +54,17 @@ export function quantileMs({ count, bins }: LogHistogram, ratio: number): number
   return middleMs(BINS - 1);
 }
 
-/** The cumulative curve as [ms, share 0..1] points, one for each bin that holds a value, thinned to steps of `step` of the share. */
-export function curve({ count, bins }: LogHistogram, step = 0.005): readonly (readonly [number, number])[] {
+const CURVE_STEP = 0.005;
+
+/** The cumulative curve as [ms, share 0..1] points, one for each bin that holds a value, thinned to steps of the share. */
+export function curve({ count, bins }: LogHistogram): readonly (readonly [number, number])[] {
   const points: [number, number][] = [];
   let seen = 0;
   bins.forEach((each, bin) => {
     if (each === 0) return;
     seen += each;
     const share = seen / count;
-    if (share - (points.at(-1)?.[1] ?? -1) >= step || seen === count) points.push([middleMs(bin), share]);
+    if (share - (points.at(-1)?.[1] ?? -1) >= CURVE_STEP || seen === count) points.push([middleMs(bin), share]);
   });
   return points;
 }

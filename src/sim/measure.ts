@@ -29,7 +29,6 @@ export interface UserMeasures extends Counts {
 export interface SeedFigures {
   readonly seed: number;
   readonly attainment: number;
-  readonly meanResponseMs: number;
 }
 
 /** At fixed intervals, means over the runs. */
@@ -136,7 +135,7 @@ export function measure(run: SimulatedRun, arrivalsMs: number): Measures {
     policy: run.policy,
     scenario: run.scenario,
     load: run.load,
-    seeds: [{ seed: run.seed, attainment: attainmentOf(interactive), meanResponseMs: response.count === 0 ? 0 : response.sumMs / response.count }],
+    seeds: [{ seed: run.seed, attainment: attainmentOf(interactive) }],
     gpus: kindsOf(run).map(({ kind, gpus }) => ({ kind, count: gpus.length })),
     arrivalsMs,
     interactive,

@@ -9,7 +9,7 @@ import { GPU_KINDS, type GpuKind } from "../simulated-gpu/gpu-kinds.js";
 import { ModelResidency } from "../simulated-gpu/model-residency.js";
 import { PrefixCache } from "../simulated-gpu/prefix-cache.js";
 import { sessionBlocks } from "../simulated-gpu/session-blocks.js";
-import { engineMemoryMib, serviceTimes, type ServiceTimes } from "../simulated-gpu/service-times.js";
+import { engineMemoryMib, MAX_SEQS, serviceTimes, TOKEN_BUDGET, type ServiceTimes } from "../simulated-gpu/service-times.js";
 import type { SimulatedNode } from "./fleets.js";
 
 /** One request as its GPU gets it. */
@@ -37,8 +37,6 @@ export interface JobWatcher {
   firstOutput(row: number, atMs: number): void;
 }
 
-const MAX_SEQS = 256;
-const TOKEN_BUDGET = 2048;
 const REFERENCE_KIND: GpuKind = "A100-80GB";
 
 export interface SimulatedGpuOptions {

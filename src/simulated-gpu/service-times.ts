@@ -101,29 +101,33 @@ export function serviceTimes(kind: GpuKind, model: string | ModelShape, delivery
   };
 }
 
+/** Requests that an engine computes at once, and tokens of one iteration, at most: as vLLM has them by default. */
+export const MAX_SEQS = 256;
+export const TOKEN_BUDGET = 2048;
+
 /** Memory that engines share out among weights, cache and workspace, MiB. */
 export function engineMemoryMib(kind: GpuKind): number {
   return GPU_KINDS[kind].memoryTotalMib * MEMORY_SHARE;
 }
 
 /** `inputTokens` without what a cache holds. */
-function firstOutputMs(times: ServiceTimes, inputTokens: number, tokenBudget: number): number {
+function firstOutputMs(times: ServiceTimes, inputTokens: number): number {
   const tokens = Math.max(1, inputTokens);
-  const iterations = Math.ceil(tokens / tokenBudget);
+  const iterations = Math.ceil(tokens / TOKEN_BUDGET);
   return iterations * times.stepBaseMs + tokens * times.prefillMsPerToken + ((tokens * tokens) / 2) * times.prefillMsPerTokenPair;
 }
 
 /** Time to the end of a request that has an idle GPU to itself, ms. */
-export function unloadedMs(kind: GpuKind, model: string | ModelShape, inputTokens: number, outputTokens: number, tokenBudget = 2048): number {
-  return unloadedBy(serviceTimes(kind, model), inputTokens, outputTokens, tokenBudget);
+export function unloadedMs(kind: GpuKind, model: string | ModelShape, inputTokens: number, outputTokens: number): number {
+  return unloadedBy(serviceTimes(kind, model), inputTokens, outputTokens);
 }
 
 /** The same for speeds that are at hand. */
-export function unloadedBy(times: ServiceTimes, inputTokens: number, outputTokens: number, tokenBudget = 2048): number {
+export function unloadedBy(times: ServiceTimes, inputTokens: number, outputTokens: number): number {
   const steps = Math.max(0, outputTokens - 1);
   const attended = steps * inputTokens + (steps * (steps - 1)) / 2;
   const stepMs = times.stepBaseMs + times.stepMsPerRequest;
-  return firstOutputMs(times, inputTokens, tokenBudget) + steps * stepMs + attended * times.stepMsPerKvToken;
+  return firstOutputMs(times, inputTokens) + steps * stepMs + attended * times.stepMsPerKvToken;
 }
 
 /**

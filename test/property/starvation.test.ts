@@ -1,8 +1,9 @@
 // Work on several GPUs among an endless stream of small work that fills every gap: it is served within a bound, whatever the small work
-// takes and however wrong its callers are about that.
+// takes and however wrong its callers are about that. And work that nobody waits for, among work that was promised something.
 import { describe, expect, test } from "@jest/globals";
 import * as fc from "fast-check";
 import { Reserver } from "../../src/core/placement/reserver.js";
+import type { Priority } from "../../src/core/model/request.js";
 import { seededRandom } from "../../src/lib/random.js";
 import { wishes, World } from "../unit/core/build.js";
 
@@ -94,4 +95,72 @@ describe("work on several GPUs among small work without end", () => {
       Reserver.prototype.settle = settle;
     }
   }, 60_000);
+});
+
+const MAX_WAIT_MS = 20_000;
+
+/** How long work without a promise waits beyond `maxWaitMs` among promised work of all priorities without end, ms; Infinity when it is not served within a minute. */
+function overdueFor({ seed, gpus }: { readonly seed: number; readonly gpus: number }): number {
+  const random = seededRandom(seed);
+  const world = new World({ strategy: "hybrid", requestTimeoutMs: 0, maxWaitMs: MAX_WAIT_MS });
+  world.connect("a", Array.from({ length: gpus }, (_, gpu) => `a${gpu}`));
+  for (let gpu = 0; gpu < gpus; gpu += 1) world.engine.state.fleet.work.kvCapacityTokens[gpu] = 20_000;
+  const ends: { readonly id: string; readonly atMs: number }[] = [];
+  let count = 0;
+  const hear = (step: ReturnType<World["step"]>): void => {
+    for (const effect of step.effects) if (effect.kind === "dispatch") ends.push({ id: effect.request.spec.requestId, atMs: world.nowMs + 1_000 + Math.ceil(random() * LONGEST_MS) });
+  };
+  const fill = (): void => {
+    while (world.engine.state.queue.size < gpus * BACKLOG) {
+      const tokens = { inputTokens: 100 + Math.floor(random() * 2_000), outputTokens: 50 + Math.floor(random() * 400) };
+      hear(world.submit(`promised-${(count += 1)}`, { priority: (2 + Math.floor(random() * 4)) as Priority, requirements: tokens, wishes: wishes({ firstOutputMs: 5_000, totalMs: 30_000 }) }));
+    }
+  };
+  const turn = (): void => {
+    ends.sort((a, b) => a.atMs - b.atMs);
+    const untilMs = world.nowMs + TICK_MS;
+    while (ends[0] && ends[0].atMs <= untilMs) {
+      const { id, atMs } = ends.shift()!;
+      world.nowMs = Math.max(world.nowMs, atMs);
+      if (!world.isLive(id)) continue;
+      if (world.request(id).phase === "placed") world.start(id);
+      hear(world.end(id));
+      fill();
+    }
+    world.nowMs = untilMs;
+    hear(world.step({ kind: "tick" }));
+    fill();
+  };
+  fill();
+  for (let warm = 0; warm < 50; warm += 1) turn();
+  const dueMs = world.nowMs + MAX_WAIT_MS;
+  hear(world.submit("batch", { priority: 1, type: "batch", requirements: { inputTokens: 14_000, outputTokens: 1_000 } }));
+  while (world.nowMs < dueMs + 60_000) {
+    if (world.request("batch").phase !== "queued") return world.nowMs - dueMs;
+    turn();
+  }
+  return Number.POSITIVE_INFINITY;
+}
+
+describe("work without a promise among promised work without end", () => {
+  const crowds = fc.record({ seed: fc.nat(), gpus: fc.integer({ min: 1, max: 4 }) });
+
+  test("is served soon after it has waited too long", () => {
+    fc.assert(
+      fc.property(crowds, (crowd) => {
+        expect(overdueFor(crowd)).toBeLessThanOrEqual(LONGEST_MS + 1_000 + 2 * TICK_MS);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  test("would starve without room kept for it", () => {
+    const keepRoom = Reserver.prototype.keepRoom;
+    Reserver.prototype.keepRoom = () => undefined;
+    try {
+      expect([1, 2, 3].map((seed) => overdueFor({ seed, gpus: 2 }))).toContain(Number.POSITIVE_INFINITY);
+    } finally {
+      Reserver.prototype.keepRoom = keepRoom;
+    }
+  });
 });

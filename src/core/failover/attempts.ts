@@ -52,13 +52,17 @@ export class Attempts {
     if (attempt === 1) this.#budget.firstAttempt(nowMs);
   }
 
-  /** A router takes over. The clock of the one before it may have been ahead: nobody waits for a retry longer than a delay can be. */
+  /**
+   * A router takes over: whose retry was due meanwhile is in line before anybody's time is looked at. The clock of the one before it may
+   * have been ahead: nobody waits for a retry longer than a delay can be.
+   */
   takenOver(nowMs: number): void {
     const longestMs = longestDelayMs(this.#settings);
     for (const requestId of this.#state.requests.keys()) {
       const retry = this.#state.retryOf(requestId);
       if (retry && retry.retryAtMs > nowMs + longestMs) this.#dueRetries.append(requestId);
     }
+    this.tick(nowMs);
   }
 
   /** Retries that are due but for the budget. */

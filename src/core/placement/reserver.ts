@@ -1,6 +1,7 @@
 // Keeps GPUs for the first in each band that needs more than is free at once: several GPUs, or whole ones. They run empty until it fits;
-// meanwhile they take what ends before (backfill). For a large request of the highest priority it keeps room on one GPU. Without it,
-// small work would pass by for ever. Called by the dispatcher. Decides nothing about anybody's placement: the filter `reserved` reads what is kept here.
+// meanwhile they take what ends before (backfill). For a large request of the highest priority, and for who has waited too long, it keeps
+// room on one GPU. Without it, small work would pass by for ever. Called by the dispatcher. Decides nothing about anybody's placement: the
+// filter `reserved` reads what is kept here.
 import type { Fleet } from "../fleet/fleet.js";
 import type { Reservation } from "../fleet/reservations.js";
 import { dueAtMs, firstOutputDueAtMs, isPromised, type RequestSpec } from "../model/request.js";
@@ -54,7 +55,8 @@ export class Reserver {
     for (const reservation of fleet.reservations.all()) {
       const waiting = queue.get(reservation.requestId);
       const waits = waiting && !queue.isHopeless(reservation.requestId) && !queue.isHeld(waiting.spec);
-      if (waits && (reservation.whole || (!waiting.late && nowMs <= reservation.startAtMs))) continue;
+      // Who cannot be in time any more has gone to a band below.
+      if (waits && (reservation.whole || (nowMs <= reservation.startAtMs && queue.bandOf(waiting, nowMs) >= reservation.band))) continue;
       this.#drop(reservation);
       letGo = true;
     }
@@ -128,31 +130,40 @@ export class Reserver {
 
   /**
    * Keeps the room of a GPU for a request of the highest priority that nothing has room for now: work of lower priority, which needs less,
-   * would take each bit that comes free, until it is too late. The GPU is the one where least is missing.
+   * would take each bit that comes free, until it is too late. The same for one that has waited longer than anybody should, one at a time:
+   * what keeps work in the background from slowing down promises would keep it out for ever. The GPU is the one where least is missing.
    */
   keepRoom(ask: Ask): void {
     const { spec, estimate, band, nowMs } = ask;
     const { fleet } = this.#state;
     const { reservations, work } = fleet;
-    if (band < KEPT_FOR || ask.late || !isPromised(spec) || estimate.outputTokens === undefined || ask.exclusive || reservations.of(spec.requestId)) return;
-    if (nowMs < (this.#nextRoomMs.get(spec) ?? 0)) return;
+    const isOverdue = band === Number.POSITIVE_INFINITY;
+    if (band < KEPT_FOR || !(isOverdue || isPromised(spec)) || estimate.outputTokens === undefined || ask.exclusive || nowMs < (this.#nextRoomMs.get(spec) ?? 0)) return;
     this.#nextRoomMs.set(spec, nowMs + LEAST_KEPT_MS);
     const eligible = this.#scheduler.eligible(fleet, ask);
+    const before = reservations.of(spec.requestId);
+    if (before?.gpus.every((gpu) => eligible.includes(gpu))) return;
+    if (before) this.#drop(before);
+    if (isOverdue && reservations.all().some((other) => !other.whole && other.band === band)) return;
     const { prefillMsPerToken } = work.times.of(spec.modelId);
-    const firstDueMs = firstOutputDueAtMs(spec, ask.acceptedAtMs);
     let kept = 0;
     let best: { readonly gpu: number; readonly missingMs: number; readonly untilMs: number } | null = null;
     for (const gpu of eligible) {
-      if (reservations.at(gpu)) {
+      const other = reservations.at(gpu);
+      if (other && (other.whole || other.band >= band)) {
         kept += 1;
         continue;
       }
       const readMs = (estimate.inputTokens ?? 0) * prefillMsPerToken[work.kind[gpu]!]! * work.drag[gpu]!;
-      const untilMs = Math.min(firstDueMs - readMs, dueAtMs(spec, ask.acceptedAtMs) - estimate.durationMs);
+      const lastMs = Math.min(firstOutputDueAtMs(spec, ask.acceptedAtMs) - readMs, dueAtMs(spec, ask.acceptedAtMs) - estimate.durationMs);
+      const untilMs = isOverdue ? Number.POSITIVE_INFINITY : lastMs;
       const missingMs = readMs - work.slackMs[gpu]!;
       if (untilMs >= nowMs + LEAST_KEPT_MS && (!best || missingMs < best.missingMs)) best = { gpu, missingMs, untilMs };
     }
-    if (best && kept < Math.max(1, eligible.length * KEPT_SHARE)) reservations.add({ requestId: spec.requestId, band, gpus: [best.gpu], whole: false, startAtMs: best.untilMs });
+    if (!best || kept >= Math.max(1, eligible.length * KEPT_SHARE)) return;
+    const lower = reservations.at(best.gpu);
+    if (lower) reservations.remove(lower);
+    reservations.add({ requestId: spec.requestId, band, gpus: [best.gpu], whole: false, startAtMs: best.untilMs });
   }
 
   /** Keeps `gpus` for a request from now on. Nobody who comes before it may have them kept. */

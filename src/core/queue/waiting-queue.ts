@@ -262,5 +262,7 @@ export interface Place {
 function comesBefore(a: Place, b: Place): boolean {
   if (a.band !== b.band) return a.band > b.band;
   if (a.virtualMs !== b.virtualMs) return a.virtualMs < b.virtualMs;
+  // Of those who have waited too long it is the one who has waited longest: one without a wish is due after all others.
+  if (a.band === Number.POSITIVE_INFINITY && a.head.acceptedAtMs !== b.head.acceptedAtMs) return a.head.acceptedAtMs < b.head.acceptedAtMs;
   return isEarlier(a.head, b.head);
 }

@@ -22,10 +22,10 @@ interface LengthSamplers {
   readonly output: Sampler;
 }
 
-/** The stream; its senders are the clients, the busiest first. `limit` keeps only that many clients. */
-export function servegenStream(trace: ServegenTrace, limit = Number.POSITIVE_INFINITY): Stream {
+/** The stream; its senders are the clients, the busiest first. */
+export function servegenStream(trace: ServegenTrace): Stream {
   const sent = (client: string): number => (trace.clients.get(client) ?? []).reduce((sum, { ratePerSecond }) => sum + ratePerSecond, 0);
-  const senders = [...trace.clients.keys()].sort((one, other) => sent(other) - sent(one)).slice(0, limit);
+  const senders = [...trace.clients.keys()].sort((one, other) => sent(other) - sent(one));
   const pooled = samplersOf(pool([...trace.lengths].map(([client, windows]) => ({ windows, weight: sent(client) }))));
   const samplers = senders.map((client) => {
     const own = trace.lengths.get(client);

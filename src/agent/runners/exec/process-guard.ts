@@ -17,11 +17,11 @@ export interface Guard {
   readonly leaseIsOut: boolean;
 }
 
+const GUARD = fileURLToPath(new URL("./guard-process.js", import.meta.url));
 /** A guard that cannot be started, or that was killed, is tried again. */
 const AGAIN_MS = 1_000;
 
 export class ProcessGuard implements Guard {
-  readonly #entry: URL;
   readonly #onTrouble: (trouble: string) => void;
   readonly #groups = new Map<number, boolean>();
   #pipe: Socket | null = null;
@@ -29,10 +29,9 @@ export class ProcessGuard implements Guard {
   #troubled = false;
   #leaseUntilMs = Number.POSITIVE_INFINITY;
 
-  /** `onTrouble` hears why there is no guard now, and "" when there is one again. `entry`: the compiled guard-process.js. */
-  constructor(onTrouble: (trouble: string) => void, entry = new URL("./guard-process.js", import.meta.url)) {
+  /** `onTrouble` hears why there is no guard now, and "" when there is one again. */
+  constructor(onTrouble: (trouble: string) => void) {
     this.#onTrouble = onTrouble;
-    this.#entry = entry;
   }
 
   add(groupId: number, endsWithLease: boolean): void {
@@ -69,7 +68,7 @@ export class ProcessGuard implements Guard {
   #start(): void {
     if (this.#again) return;
     // A session of its own: a Ctrl-C in the agent's terminal is not for it.
-    const child = spawn(process.execPath, [fileURLToPath(this.#entry)], { detached: true, stdio: ["pipe", "ignore", "inherit"], env: {} });
+    const child = spawn(process.execPath, [GUARD], { detached: true, stdio: ["pipe", "ignore", "inherit"], env: {} });
     const pipe = child.stdin as Socket;
     this.#pipe = pipe;
     // Neither keeps the agent from ending.

@@ -1,14 +1,11 @@
 // A simulated GPU in real time: the batching engine of the simulator, driven by a timer. Made by the simulated runner, one for each GPU.
 import { BatchingEngine, type EngineEvent, type JobId, type TokenJob } from "../../../simulated-gpu/batching-engine.js";
 import type { GpuKind } from "../../../simulated-gpu/gpu-kinds.js";
-import { serviceTimes } from "../../../simulated-gpu/service-times.js";
+import { MAX_SEQS, serviceTimes, TOKEN_BUDGET } from "../../../simulated-gpu/service-times.js";
 
 /** Work in tokens, or work that takes a time of the GPU alone. */
 export type RealTimeJob = TokenJob | { readonly id: JobId; readonly workMs: number };
 
-/** As vLLM has them by default. */
-const MAX_SEQS = 256;
-const TOKEN_BUDGET = 2048;
 /** What setTimeout can hold. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 

@@ -26,12 +26,13 @@ export const batchShare =
       const { addedStepMs, firstOutputAtMs } = prediction.make(fleet, ask, candidates, count);
       const { stepMs, batchStepLimitMs, held } = fleet.work;
       const readUntilMs = ask.nowMs + hybrid.batchPrefillMs;
+      const own = fleet.reservations.of(ask.spec.requestId);
       let kept = 0;
       for (let k = 0; k < count; k += 1) {
         const gpu = candidates[k]!;
         const limit = batchStepLimitMs[gpu]!;
-        // An idle GPU takes one of any length: it would have to go somewhere.
-        const free = limit === Number.POSITIVE_INFINITY || held[gpu] === 0;
+        // An idle GPU takes one of any length: it would have to go somewhere. So does one whose room is kept for it.
+        const free = limit === Number.POSITIVE_INFINITY || held[gpu] === 0 || (own !== undefined && fleet.reservations.at(gpu) === own);
         if (free || (stepMs[gpu]! + addedStepMs[gpu]! <= limit && firstOutputAtMs[gpu]! <= readUntilMs)) candidates[kept++] = gpu;
       }
       return kept;

@@ -3,7 +3,7 @@ import { Prediction } from "../prediction.js";
 
 /**
  * A GPU that is kept for somebody takes others only when they come before him in line, or will have ended, nine times out of ten, when he
- * is expected to begin. Where its room is kept, nobody of a lower band.
+ * is expected to begin. Where its room is kept, only who is of the same band or a higher one; nobody at all when he has waited too long.
  */
 export const reserved = (): RequestFilter => {
   const prediction = new Prediction(false);
@@ -24,7 +24,11 @@ export const reserved = (): RequestFilter => {
         const gpu = candidates[k]!;
         const reservation = reservations.at(gpu);
         const takesMs = inTokens ? firstOutputAtMs[gpu]! + writeMs[gpu]! - nowMs : estimate.durationMs;
-        const passes = !reservation || reservation.requestId === spec.requestId || band > reservation.band || (reservation.whole ? nowMs + takesMs * spread <= reservation.startAtMs : band === reservation.band);
+        const passes =
+          !reservation ||
+          reservation.requestId === spec.requestId ||
+          band > reservation.band ||
+          (reservation.whole ? nowMs + takesMs * spread <= reservation.startAtMs : band === reservation.band && band < Number.POSITIVE_INFINITY);
         if (passes) candidates[kept++] = gpu;
       }
       return kept;
