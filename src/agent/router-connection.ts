@@ -123,7 +123,7 @@ export class RouterConnection {
       this.writable = true;
       this.#events.onDrain();
     });
-    stream.on("error", (error: ServiceError) => this.#down(stream, error.message, REFUSALS.has(error.code)));
+    stream.on("error", (error: ServiceError) => this.#down(stream, troubleText(error.message), REFUSALS.has(error.code)));
     stream.on("end", () => this.#down(stream, "the router ended the stream"));
     this.#welcomeTimer = setTimeout(() => {
       this.#welcomeMs = Math.min(LAST_WELCOME_MS, 2 * this.#welcomeMs);
@@ -147,4 +147,10 @@ export class RouterConnection {
     this.#retryMs = Math.min(LAST_RETRY_MS, Math.max(FIRST_RETRY_MS, this.#retryMs * 2));
     this.#retry = setTimeout(() => this.#connect(), waitMs);
   }
+}
+
+/** Without the time that grpc-js puts into some of its messages, by which each would be another trouble. */
+function troubleText(message: string): string {
+  const words = message.replaceAll(/ \(\d{4}-\d\d-\d\dT[\d:.]+Z\)/g, "").replace(/\. Resolution note: $/, "");
+  return words.includes("Protocol error") ? `${words}: what listens there does not speak gRPC; the router's address is that of its gRPC port, not of HTTP` : words;
 }

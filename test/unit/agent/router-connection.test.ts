@@ -19,8 +19,8 @@ class FakeStream extends EventEmitter {
   welcome(): void {
     this.emit("data", create(ConnectResponseSchema));
   }
-  fail(code: status = status.UNAVAILABLE): void {
-    this.emit("error", Object.assign(new Error("no route"), { code }));
+  fail(code: status = status.UNAVAILABLE, message = "no route"): void {
+    this.emit("error", Object.assign(new Error(message), { code }));
   }
 }
 
@@ -73,6 +73,18 @@ test("a router that is gone is looked for at least every 375 ms, however long it
     jest.advanceTimersByTime(375);
     expect(streams).toHaveLength(tries + 2);
   }
+});
+
+test("a trouble is logged once, also where gRPC puts the time into its words", () => {
+  const warn = jest.spyOn(silentLog, "warn");
+  for (let tries = 0; tries < 5; tries += 1) {
+    last().fail(status.UNAVAILABLE, `14 UNAVAILABLE: No connection established. Last error: Protocol error (2026-11-21T23:25:1${tries}.658Z). Resolution note: `);
+    jest.advanceTimersByTime(375);
+  }
+  last().fail();
+  const said = warn.mock.calls.map(([facts]) => (facts as unknown as { trouble: string }).trouble);
+  warn.mockRestore();
+  expect(said).toEqual(["14 UNAVAILABLE: No connection established. Last error: Protocol error: what listens there does not speak gRPC; the router's address is that of its gRPC port, not of HTTP", "no route"]);
 });
 
 test("a router that says no is bothered less", () => {
