@@ -6,9 +6,10 @@ import type { Principal } from "../auth/principal.js";
 import { startDaemon, type Daemon } from "../router/daemon.js";
 import { usable, usageFailure } from "./failure.js";
 import { packageVersion } from "./package-version.js";
+import { readyText, type ReadyFacts } from "./ready-text.js";
 import { routerConfig } from "./run-serve.js";
 import { startAgent, type StartedAgent } from "./start-agent.js";
-import { styleFor, type Style } from "./style.js";
+import { styleFor } from "./style.js";
 import { exitOnJournalFailure, untilStopped } from "./until-stopped.js";
 import type { UpOptions } from "./up.js";
 
@@ -22,7 +23,7 @@ export async function runUp(options: UpOptions): Promise<void> {
     await daemon.stop(0);
     throw error;
   });
-  const ready = options.json ? readyJson(daemon, started, config.dataDirectory) : readyText(daemon, started, config.dataDirectory, styleFor(process.stdout, process.env));
+  const ready = options.json ? readyJson(daemon, started, config.dataDirectory) : readyText(readyFacts(daemon, started, config), styleFor(process.stdout, process.env));
   // Signals are listened to before anybody is told that there is something to stop.
   const stopped = untilStopped(
     async () => {
@@ -58,33 +59,7 @@ function readyJson(daemon: Daemon, started: StartedAgent, data: string): string 
   return `${JSON.stringify({ grpc: daemon.grpcAddress, http: daemon.httpAddress, epoch: daemon.epoch, data, gpus: gpuCount, simulated, runners: runnerNames, notes })}\n`;
 }
 
-function readyText(daemon: Daemon, { notes, simulated, runnerNames }: StartedAgent, data: string, style: Style): string {
-  const port = daemon.grpcAddress.split(":").pop();
-  const host = `localhost:${port}`;
-  const madeUp = simulated && runnerNames.includes(SIMULATED_RUNNER);
-  const model = madeUp ? "demo" : "YOUR-MODEL";
-  const router = port === "50051" ? "" : ` --router ${host}`;
-  const route = `{"model_id":"${model}","payload_json":{"prompt":"hello"}}`;
-  return [
-    "",
-    style.bold("gpu-router is up."),
-    "",
-    ...notes.map((note) => `  ${note}`),
-    ...(madeUp ? [style.yellow("  Simulated GPUs answer with made-up results. Give real runners with --agent-config.")] : []),
-    `  Runners:  ${runnerNames.length > 0 ? runnerNames.join(", ") : "none yet: name some in an agent configuration (deploy/agent.example.yaml)"}`,
-    `  gRPC:     ${daemon.grpcAddress}`,
-    `  HTTP:     http://${daemon.httpAddress}   (Connect, gRPC-Web, /health)`,
-    `  Journal:  ${data}${daemon.liveRequests > 0 ? `, ${daemon.liveRequests} requests taken up again` : ""}`,
-    "",
-    style.bold("Try it:"),
-    ...(daemon.wantsKeys ? ["  export GPU_ROUTER_API_KEY=…     first: this router has users or keys; grpcurl and curl need -H 'authorization: Bearer …'"] : []),
-    `  grpcurl -plaintext ${host} list`,
-    `  grpcurl -plaintext -d '${route}' ${host} gpurouter.v1.RouterService/Route`,
-    `  curl -s http://${daemon.httpAddress}/gpurouter.v1.RouterService/GpuStatus -H 'content-type: application/json' -d '{}'`,
-    `  npx gpu-router route --model ${model} --payload '{"prompt":"hello"}' --wait${router}`,
-    `  npx gpu-router gpus --watch${router}`,
-    "",
-    "Ctrl-C drains and stops.",
-    "",
-  ].join("\n");
+function readyFacts(daemon: Daemon, { notes, simulated, runnerNames }: StartedAgent, { dataDirectory, tls }: RouterConfig): ReadyFacts {
+  const { grpcAddress: grpc, httpAddress: http, wantsKeys, liveRequests } = daemon;
+  return { grpc, http, tls: tls.cert !== "", wantsKeys, data: dataDirectory, liveRequests, runnerNames, madeUp: simulated && runnerNames.includes(SIMULATED_RUNNER), notes };
 }
