@@ -8,14 +8,13 @@
 //   prompt tokens that no earlier request had × time per token + pairs of prompt tokens × time per pair
 //   + output tokens × time per request + tokens read from caches × time per cached token
 //   + time per step × max(output tokens / 256, tokens read from caches / tokens that the cache holds): the fewest steps there can be
-// Jobs that are given as time take it on the reference kind, and by arithmetic speed on others.
+// Jobs that are given as time take it on the reference kind, and by memory bandwidth on others.
 import type { GpuKind } from "../simulated-gpu/gpu-kinds.js";
 import { MODEL_NAMES } from "../simulated-gpu/models.js";
 import { BLOCK_TOKENS } from "../simulated-gpu/prefix-cache.js";
 import { sessionBlocks } from "../simulated-gpu/session-blocks.js";
-import { MAX_SEQS, serviceTimes } from "../simulated-gpu/service-times.js";
+import { MAX_SEQS, serviceTimes, workSpeed } from "../simulated-gpu/service-times.js";
 import { maximum } from "./simplex.js";
-import { workSpeed } from "./simulated-node.js";
 import { sessionName, type Arrival, type Tenant, type Workload } from "./workload/arrival.js";
 
 /** What is asked of a model, per second. */

@@ -7,11 +7,12 @@ import type { CoreSettings } from "../core/settings.js";
 import { assert } from "../lib/assert.js";
 import { hash32, seededRandom } from "../lib/random.js";
 import type { GpuKind } from "../simulated-gpu/gpu-kinds.js";
+import { workSpeed } from "../simulated-gpu/service-times.js";
 import type { Agenda } from "./agenda.js";
 import type { SimulatedFaults } from "./faults.js";
 import type { SimulatedNode } from "./fleets.js";
 import type { RunRecorder } from "./run-recorder.js";
-import { helloOf, runnersOf, SimulatedGpuWork, workSpeed, type SimulatedJob } from "./simulated-node.js";
+import { helloOf, runnersOf, SimulatedGpuWork, type SimulatedJob } from "./simulated-node.js";
 
 /** One way between router and agent, and the agent's own work. */
 const NETWORK_MS = 1;

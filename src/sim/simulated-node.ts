@@ -37,7 +37,6 @@ export interface JobWatcher {
   firstOutput(row: number, atMs: number): void;
 }
 
-const REFERENCE_KIND: GpuKind = "A100-80GB";
 
 export interface SimulatedGpuOptions {
   readonly gpuId: string;
@@ -266,9 +265,4 @@ export function helloOf(node: SimulatedNode, gpus: readonly SimulatedGpuWork[], 
     runners: runnersOf(gpus, nowMs),
     held: [],
   };
-}
-
-/** How much faster work that is not tokens goes than on the reference kind: by arithmetic throughput. */
-export function workSpeed(kind: GpuKind): number {
-  return GPU_KINDS[kind].tflops / GPU_KINDS[REFERENCE_KIND].tflops;
 }

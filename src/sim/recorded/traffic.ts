@@ -17,6 +17,8 @@ export interface RecordedRequest {
   attempts: number;
   /** Of its last attempt; "" before the first. */
   gpuId: string;
+  /** Of the time of that GPU, what it got beside others, 0..1. */
+  share: number;
   /** Of the attempt that completed it. */
   statistics: RunStatistics | null;
 }
@@ -45,11 +47,24 @@ export interface RecordedTraffic {
 
 const MAX_REQUESTS = 5_000_000;
 
-/** When a GPU is at work. */
+/** When a GPU is at work, and for how many: work that is given as time shares it evenly, with all requests in tokens as one (as the simulator has it). */
 interface Occupancy {
   running: number;
+  /** Of these, the ones that are given as time. */
+  timed: number;
   sinceMs: number;
   busyMs: number;
+  /** What a piece of such work that was always there would have got up to `atMs`, ms. */
+  shareMs: number;
+  atMs: number;
+}
+
+/** A request that is on GPUs. */
+interface AtWork {
+  readonly all: readonly Occupancy[];
+  readonly isTimed: boolean;
+  readonly sinceMs: number;
+  readonly sinceShareMs: number;
 }
 
 /** Rejects with a RecordingError, also when no request was accepted. */
@@ -65,7 +80,7 @@ class Reading {
   readonly #gpus = new Map<string, RecordedGpu>();
   readonly #occupancy = new Map<string, Occupancy>();
   /** By request that is on GPUs. */
-  readonly #atWork = new Map<string, readonly Occupancy[]>();
+  readonly #atWork = new Map<string, AtWork>();
   readonly #runners = new Map<string, readonly RunnerInfo[]>();
   #untilMs = 0;
   #refused = 0;
@@ -140,7 +155,7 @@ class Reading {
         request.startedAtMs = Number.NaN;
         request.attempts = fact.attempt;
         request.gpuId = fact.gpuId;
-        this.#enter(fact.requestId, gpusOf(fact), atMs);
+        this.#enter(request.spec, gpusOf(fact), atMs);
         return;
       }
       case "retried":
@@ -156,7 +171,7 @@ class Reading {
   #accept(spec: RequestSpec, atMs: number): void {
     if (this.#requests.length >= MAX_REQUESTS) throw new RecordingError(`it has more than ${MAX_REQUESTS} requests: record for a shorter time`);
     const times = { placedAtMs: Number.NaN, startedAtMs: Number.NaN, firstOutputAtMs: Number.NaN, endedAtMs: Number.NaN };
-    const request: RecordedRequest = { spec, arrivedAtMs: atMs, ...times, outcome: "unfinished", attempts: 0, gpuId: "", statistics: null };
+    const request: RecordedRequest = { spec, arrivedAtMs: atMs, ...times, outcome: "unfinished", attempts: 0, gpuId: "", share: 1, statistics: null };
     this.#requests.push(request);
     this.#disconnects += this.#disconnectsSince;
     this.#disconnectsSince = 0;
@@ -169,7 +184,7 @@ class Reading {
     this.#live.delete(requestId);
     request.outcome = phase;
     request.endedAtMs = atMs;
-    this.#leave(requestId, atMs);
+    request.share = this.#leave(requestId, atMs);
     if (phase !== "completed" || event.kind !== "attempt_ended") return;
     request.statistics = event.end.statistics;
     // The router hears of a start a little after it happened; its own clock says when the first output came.
@@ -177,28 +192,45 @@ class Reading {
     if (firstOutputMs > 0) request.firstOutputAtMs = Math.min(atMs, (Number.isNaN(request.startedAtMs) ? request.placedAtMs : request.startedAtMs) + firstOutputMs);
   }
 
-  #enter(requestId: string, gpuIds: readonly string[], atMs: number): void {
+  #enter({ requestId, requirements }: RequestSpec, gpuIds: readonly string[], atMs: number): void {
     const all = gpuIds.map((gpuId) => this.#occupancyOf(gpuId));
-    this.#atWork.set(requestId, all);
+    const isTimed = requirements.inputTokens === 0 && requirements.outputTokens === 0;
     for (const of of all) {
+      pass(of, atMs);
       if (of.running === 0) of.sinceMs = atMs;
       of.running += 1;
+      of.timed += isTimed ? 1 : 0;
     }
+    this.#atWork.set(requestId, { all, isTimed, sinceMs: atMs, sinceShareMs: all[0]?.shareMs ?? 0 });
   }
 
-  #leave(requestId: string, atMs: number): void {
-    for (const of of this.#atWork.get(requestId) ?? []) {
+  /** Returns the share of its GPU that the request has got. */
+  #leave(requestId: string, atMs: number): number {
+    const work = this.#atWork.get(requestId);
+    if (!work) return 1;
+    this.#atWork.delete(requestId);
+    const { all, isTimed, sinceMs, sinceShareMs } = work;
+    for (const of of all) {
+      pass(of, atMs);
       of.running -= 1;
+      of.timed -= isTimed ? 1 : 0;
       if (of.running === 0) of.busyMs += atMs - of.sinceMs;
     }
-    this.#atWork.delete(requestId);
+    return all[0] && atMs > sinceMs ? (all[0].shareMs - sinceShareMs) / (atMs - sinceMs) : 1;
   }
 
   #occupancyOf(gpuId: string): Occupancy {
     const known = this.#occupancy.get(gpuId);
     if (known) return known;
-    const of = { running: 0, sinceMs: 0, busyMs: 0 };
+    const of = { running: 0, timed: 0, sinceMs: 0, busyMs: 0, shareMs: 0, atMs: 0 };
     this.#occupancy.set(gpuId, of);
     return of;
   }
+}
+
+/** Lets the time go by in which nobody came or left. */
+function pass(of: Occupancy, atMs: number): void {
+  const sharers = of.timed + (of.running > of.timed ? 1 : 0);
+  of.shareMs += (atMs - of.atMs) / Math.max(1, sharers);
+  of.atMs = atMs;
 }

@@ -48,7 +48,8 @@ export function recordedWorkload(traffic: RecordedTraffic, kindOf: (gpuId: strin
     return place;
   });
   const means = tenants.map((): Sums => ({ completed: 0, counted: 0, outputTokens: 0, workMs: 0 }));
-  traffic.requests.forEach(({ statistics, gpuId }, index) => {
+  traffic.requests.forEach((request, index) => {
+    const { statistics } = request;
     const sums = means[tenantOf[index] ?? 0];
     if (!statistics || !sums) return;
     sums.completed += 1;
@@ -56,7 +57,7 @@ export function recordedWorkload(traffic: RecordedTraffic, kindOf: (gpuId: strin
       sums.counted += 1;
       sums.outputTokens += statistics.outputTokens;
     }
-    sums.workMs += workOf(statistics.runMs, kindOf(gpuId));
+    sums.workMs += workOf(request, statistics.runMs, kindOf);
   });
   let guessed = 0;
   const list = traffic.requests.map((request, index): Arrival => {
@@ -68,7 +69,7 @@ export function recordedWorkload(traffic: RecordedTraffic, kindOf: (gpuId: strin
     const common = { atMs: request.arrivedAtMs - traffic.fromMs, tenant, prefixHashes: wishes.prefixHashes, sessionKey: wishes.sessionKey, gpus: wishes.gpus };
     const { requirements } = request.spec;
     if (!inTokens(request)) {
-      const workMs = request.statistics ? workOf(request.statistics.runMs, kindOf(request.gpuId)) : mean?.workMs || requirements.expectedDurationMs || DEFAULT_WORK_MS;
+      const workMs = request.statistics ? workOf(request, request.statistics.runMs, kindOf) : mean?.workMs || requirements.expectedDurationMs || DEFAULT_WORK_MS;
       return { ...common, inputTokens: 0, outputTokens: 0, workMs: Math.max(1, workMs) };
     }
     const inputTokens = request.statistics?.inputTokens || requirements.inputTokens;
@@ -116,9 +117,10 @@ function isCounted(statistics: RecordedRequest["statistics"]): statistics is Non
   return statistics !== null && (statistics.inputTokens > 0 || statistics.outputTokens > 0);
 }
 
-/** On the kind that such work is measured on. */
-function workOf(runMs: number, kind: GpuKind | undefined): number {
-  return kind === undefined ? runMs : runMs * workSpeed(kind);
+/** What it would have taken alone on the kind that such work is measured on. */
+function workOf({ gpuId, share }: RecordedRequest, runMs: number, kindOf: (gpuId: string) => GpuKind | undefined): number {
+  const kind = kindOf(gpuId);
+  return runMs * share * (kind === undefined ? 1 : workSpeed(kind));
 }
 
 function rounded(ms: number): number {

@@ -2,7 +2,7 @@ import { describe, expect, test } from "@jest/globals";
 
 import { fluidBound, fluidDemands, fluidFactor, type FluidDemand } from "../../../src/sim/fluid-bound.js";
 import { maximum } from "../../../src/sim/simplex.js";
-import { workSpeed } from "../../../src/sim/simulated-node.js";
+import { workSpeed } from "../../../src/simulated-gpu/service-times.js";
 import type { Arrival, Workload } from "../../../src/sim/workload/arrival.js";
 import { serviceTimes } from "../../../src/simulated-gpu/service-times.js";
 import { TENANTS } from "./made-run.js";
