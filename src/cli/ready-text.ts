@@ -44,7 +44,7 @@ export function readyText(facts: ReadyFacts, style: Style): string {
 function linesToTry({ grpc, http, tls, wantsKeys, madeUp }: ReadyFacts): readonly string[] {
   const port = grpc.split(":").pop() ?? "";
   const model = madeUp ? "demo" : "YOUR-MODEL";
-  const key = wantsKeys ? ["export GPU_ROUTER_API_KEY=…     this router has users or keys; see docs/security.md"] : [];
+  const key = wantsKeys ? ["export GPU_ROUTER_API_KEY=…   # this router has users or keys: see docs/security.md"] : [];
   // With TLS the router is known by the name in its certificate, which is not ours to guess.
   const router = tls ? ` --router NAME:${port} --ca FILE` : port === "50051" ? "" : ` --router localhost:${port}`;
   const commands = [`npx gpu-router route --model ${model} --payload '{"prompt":"hello"}' --wait${router}`, `npx gpu-router gpus --watch${router}`];
