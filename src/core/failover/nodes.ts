@@ -28,6 +28,8 @@ interface Ghost {
   readonly fencedAtMs: number;
   /** The process; "" when that was before this router's time. */
   readonly instanceId: string;
+  /** The one that has taken its place says that it holds what it had. */
+  readonly isClaimed: boolean;
 }
 
 /** A router that stalls for ever finds the dead too. */
@@ -100,8 +102,8 @@ export class Nodes {
   /** Gives up what a replaced agent process has certainly stopped. */
   #exorcise(nodeId: NodeId, ghosts: Map<string, Ghost>, nowMs: number, step: Step): void {
     for (const request of this.#state.onNode(nodeId)) {
-      const due = ghosts.get(nameOf(request))?.fencedAtMs;
-      if (due === undefined || nowMs < due) continue;
+      const ghost = ghosts.get(nameOf(request));
+      if (!ghost || ghost.isClaimed || nowMs < ghost.fencedAtMs) continue;
       const error = { code: "attempt_lost", message: `Another agent process of ${nodeId} has taken the place of the one that had attempt ${request.attempt}.` };
       this.#attempts.over(request, "lost", error, null, nowMs, step);
     }
@@ -128,7 +130,7 @@ export class Nodes {
     const sinceMs = this.#away.get(nodeId)?.sinceMs ?? nowMs;
     const before = fleet.nodes.get(nodeId)?.instanceId ?? "";
     const anew = before !== event.instanceId;
-    const ghost: Ghost | null = anew ? { fencedAtMs: sinceMs + this.#settings.fencedAfterMs, instanceId: before } : null;
+    const ghost: Ghost | null = anew ? { fencedAtMs: sinceMs + this.#settings.fencedAfterMs, instanceId: before, isClaimed: false } : null;
     this.#away.delete(nodeId);
     for (const inventory of event.gpus) this.#register(nodeId, inventory, step);
     fleet.setRunners(nodeId, event.runners);
@@ -142,7 +144,7 @@ export class Nodes {
     for (const request of this.#state.onNode(nodeId)) {
       const ref: AttemptRef = { requestId: request.spec.requestId, attempt: request.attempt };
       if (held.has(keyOf(ref))) {
-        this.#ghosts.get(nodeId)?.delete(keyOf(ref));
+        this.#claimed(request, event, ghost);
         if (request.stop || this.#preemption.isStopping(ref) || this.#attempts.isOverdue(ref)) this.#attempts.tellToStop(request, step);
       } else if (!this.#isGhost(request, event, ghost)) {
         const error = { code: "attempt_lost", message: `The agent of ${nodeId} does not hold attempt ${ref.attempt}.` };
@@ -150,6 +152,15 @@ export class Nodes {
       }
     }
     for (const ref of event.held) if (!this.#attempts.present(nodeId, ref)) this.#attempts.refuse(nodeId, ref, step);
+  }
+
+  /** The process that says hello holds the attempt. Where it was another's, that one may run it all the same: it counts when this one has it no more. */
+  #claimed(request: Request, { nodeId, instanceId }: Extract<Event, { kind: "node_connected" }>, ghost: Ghost | null): void {
+    const ghosts = this.#ghosts.get(nodeId) ?? new Map<string, Ghost>();
+    const known = ghosts.get(nameOf(request)) ?? ghost;
+    if (!known || request.spec.idempotent) return;
+    if (known.instanceId === instanceId || known.instanceId === "") ghosts.delete(nameOf(request));
+    else this.#ghosts.set(nodeId, ghosts.set(nameOf(request), { ...known, isClaimed: true }));
   }
 
   /**
@@ -160,7 +171,10 @@ export class Nodes {
     if (request.spec.idempotent) return false;
     const ghosts = this.#ghosts.get(nodeId) ?? new Map<string, Ghost>();
     const known = ghosts.get(nameOf(request));
-    if (known && known.instanceId !== instanceId) return true;
+    if (known && known.instanceId !== instanceId) {
+      ghosts.set(nameOf(request), { ...known, isClaimed: false });
+      return true;
+    }
     if (known) ghosts.delete(nameOf(request));
     if (known || !ghost) return false;
     this.#ghosts.set(nodeId, ghosts.set(nameOf(request), ghost));

@@ -142,13 +142,15 @@ export class Reserver {
     this.#nextRoomMs.set(spec, nowMs + LEAST_KEPT_MS);
     const eligible = this.#scheduler.eligible(fleet, ask);
     const before = reservations.of(spec.requestId);
-    if (before?.gpus.every((gpu) => eligible.includes(gpu))) return;
+    // What refuses it though it holds nothing of ours would refuse it for ever.
+    const isUseful = (gpu: number): boolean => fleet.active[gpu]! > 0;
+    if (before?.gpus.every((gpu) => eligible.includes(gpu) && isUseful(gpu))) return;
     if (before) this.#drop(before);
     if (isOverdue && reservations.all().some((other) => !other.whole && other.band === band)) return;
     const { prefillMsPerToken } = work.times.of(spec.modelId);
     let kept = 0;
     let best: { readonly gpu: number; readonly missingMs: number; readonly untilMs: number } | null = null;
-    for (const gpu of eligible) {
+    for (const gpu of eligible.filter(isUseful)) {
       const other = reservations.at(gpu);
       if (other && (other.whole || other.band >= band)) {
         kept += 1;
