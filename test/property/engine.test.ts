@@ -9,7 +9,7 @@ import { runPlan, type Mutant } from "./world.js";
 
 const given = Number(process.env["GPU_ROUTER_PROPERTY_SEED"]);
 const seed = Number.isInteger(given) && given !== 0 ? given : Date.now() % 0x7fffffff;
-const runs = Number(process.env["GPU_ROUTER_PROPERTY_RUNS"] ?? 250);
+const runs = Number(process.env["GPU_ROUTER_PROPERTY_RUNS"] ?? 150);
 
 /** Plans that failed once, shrunk. They run first. As plans and not as seeds, so that they outlive a change of what is drawn. */
 const failedOnce = JSON.parse(readFileSync(new URL("failing-plans.json", import.meta.url), "utf8")) as readonly {
