@@ -167,6 +167,8 @@ export class Agent {
       this.#look();
       this.#flushSoon();
     }
+    // A process that goes on after a pause reads first what came meanwhile: what is out of its lease stops at once, whatever it is told.
+    this.#fence(now);
     const { start, stop, orders, restarts, lateRestarts, tell } = this.#session.received(message, now);
     for (const runner of this.#options.runners) runner.leaseUntil?.(this.#session.leaseUntilMs);
     for (const event of tell) this.#push(event);
