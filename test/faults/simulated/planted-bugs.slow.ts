@@ -8,7 +8,7 @@ const bugs = JSON.parse(readFileSync(path.join(import.meta.dirname, "planted-bug
 
 describe("A planted bug is found, and the report says how to see it again", () => {
   test.each(bugs)("$name: $about", ({ name, foundBy }) => {
-    const [first] = report("--plant", name, "--seeds", "1..400").failures;
+    const [first] = report("--plant", name, "--seeds", "1..800").failures;
     expect(foundBy).toContain(first?.invariant);
     expect(first?.again).toMatch(new RegExp(`^npm run sim -- --seed ${first?.seed}( --faults [a-z,-]+)? --plant ${name}$`));
   }, LIMIT_MS);
