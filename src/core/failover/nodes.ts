@@ -143,10 +143,11 @@ export class Nodes {
     const held = new Set(event.held.map(keyOf));
     for (const request of this.#state.onNode(nodeId)) {
       const ref: AttemptRef = { requestId: request.spec.requestId, attempt: request.attempt };
-      if (held.has(keyOf(ref))) {
-        this.#claimed(request, event, ghost);
+      const holds = held.has(keyOf(ref));
+      const mayRunElsewhere = this.#mayRunElsewhere(request, event, ghost, holds);
+      if (holds) {
         if (request.stop || this.#preemption.isStopping(ref) || this.#attempts.isOverdue(ref)) this.#attempts.tellToStop(request, step);
-      } else if (!this.#isGhost(request, event, ghost)) {
+      } else if (!mayRunElsewhere) {
         const error = { code: "attempt_lost", message: `The agent of ${nodeId} does not hold attempt ${ref.attempt}.` };
         this.#attempts.over(request, "lost", error, null, nowMs, step);
       }
@@ -154,30 +155,21 @@ export class Nodes {
     for (const ref of event.held) if (!this.#attempts.present(nodeId, ref)) this.#attempts.refuse(nodeId, ref, step);
   }
 
-  /** The process that says hello holds the attempt. Where it was another's, that one may run it all the same: it counts when this one has it no more. */
-  #claimed(request: Request, { nodeId, instanceId }: Extract<Event, { kind: "node_connected" }>, ghost: Ghost | null): void {
-    const ghosts = this.#ghosts.get(nodeId) ?? new Map<string, Ghost>();
-    const known = ghosts.get(nameOf(request)) ?? ghost;
-    if (!known || request.spec.idempotent) return;
-    if (known.instanceId === instanceId || known.instanceId === "") ghosts.delete(nameOf(request));
-    else this.#ghosts.set(nodeId, ghosts.set(nameOf(request), { ...known, isClaimed: true }));
-  }
-
   /**
-   * Whether the process that had the attempt may still run it, when the one that says hello does not hold it. `ghost` is the one before; null
-   * when that is the same. Who says it of himself is believed, though another was there meanwhile.
+   * Whether another process than the one that says hello may still run an attempt. `ghost` is the process before; null when that is the same.
+   * Who says of his own that he has it no more is believed, though another was there meanwhile. Of another's it counts until that one is
+   * fenced, also when the new one claims to hold it: he may have it no more the next time.
    */
-  #isGhost(request: Request, { nodeId, instanceId }: Extract<Event, { kind: "node_connected" }>, ghost: Ghost | null): boolean {
-    if (request.spec.idempotent) return false;
+  #mayRunElsewhere(request: Request, { nodeId, instanceId }: Extract<Event, { kind: "node_connected" }>, ghost: Ghost | null, isClaimed: boolean): boolean {
     const ghosts = this.#ghosts.get(nodeId) ?? new Map<string, Ghost>();
-    const known = ghosts.get(nameOf(request));
-    if (known && known.instanceId !== instanceId) {
-      ghosts.set(nameOf(request), { ...known, isClaimed: false });
-      return true;
+    const name = nameOf(request);
+    const known = ghosts.get(name) ?? ghost;
+    if (!known || request.spec.idempotent) return false;
+    if (known.instanceId === instanceId || (isClaimed && known.instanceId === "")) {
+      ghosts.delete(name);
+      return false;
     }
-    if (known) ghosts.delete(nameOf(request));
-    if (known || !ghost) return false;
-    this.#ghosts.set(nodeId, ghosts.set(nameOf(request), ghost));
+    this.#ghosts.set(nodeId, ghosts.set(name, { ...known, isClaimed }));
     return true;
   }
 
