@@ -6,19 +6,17 @@ import { seededRandom } from "../lib/random.js";
 import { systemClock } from "./clock.js";
 import { ExitCode } from "./failure.js";
 import { jsonLine, messageJson } from "./json-output.js";
+import { progressBar, progressLine } from "./progress-line.js";
 import { countText, durationText, printable } from "./quantity-text.js";
 import { gpusText, stateName } from "./request-text.js";
 import { nextCommand, type RouterSession } from "./router-command.js";
 import { styleFor } from "./style.js";
-import { isRedrawable, widthOf, write, type Terminal } from "./terminal.js";
-import { truncate } from "./text-table.js";
+import { write, type Terminal } from "./terminal.js";
 import { isFinal, watchToEnd } from "./watch-to-end.js";
 
 // How long to look for a router that went away, ms.
 const GIVE_UP_MS = 120_000;
-const REDRAW_MS = 200;
 const LOG_MS = 10_000;
-const BAR_WIDTH = 24;
 
 /** One request of the batch: the answer to it, and the line of the file that it came from. */
 export interface Sent {
@@ -40,7 +38,7 @@ export async function followBatch(session: RouterSession, sent: readonly Sent[])
   const detach = new AbortController();
   const stopListening = terminal.onInterrupt(() => detach.abort());
   const counts: Counts = { completed: 0, failed: 0, cancelled: 0, away: false };
-  const progress = showProgress(terminal, () => ({ counts, total: sent.length }));
+  const progress = showProgress(terminal, counts, sent.length);
   // Written one after the other, so that a slow reader holds up all and memory stays bounded.
   let written = Promise.resolve();
   const tell = (line: string): Promise<void> => (written = written.then(() => progress.print(line)));
@@ -127,30 +125,25 @@ function resultOf({ result, resultSize, resultContentType, resultUrl }: RequestI
   return resultContentType.startsWith("text/") ? { result: text } : { result_base64: Buffer.from(result).toString("base64") };
 }
 
-/** How far it is, on stderr: one line redrawn on a terminal, a plain line now and then in a log. `print` writes to stdout above it. */
-function showProgress({ stdout, stderr, env }: Terminal, now: () => { readonly counts: Counts; readonly total: number }): { print(line: string): Promise<void>; stop(): void } {
-  const redraw = isRedrawable(stderr, env);
-  const style = styleFor(stderr, env);
+/** How far it is, on stderr. `print` writes to stdout above it. */
+function showProgress(terminal: Terminal, counts: Readonly<Counts>, total: number): { print(line: string): Promise<void>; stop(): void } {
+  const { stdout, stderr, env } = terminal;
   const startMs = systemClock.now();
-  const show = (): void => {
-    const { counts, total } = now();
+  const line = progressLine(terminal, "batch", LOG_MS, () => {
     const done = counts.completed + counts.failed + counts.cancelled;
     const bad = [...(counts.failed > 0 ? [`${countText(counts.failed)} failed`] : []), ...(counts.cancelled > 0 ? [`${countText(counts.cancelled)} cancelled`] : [])];
     const text = printable([`${countText(done)} of ${countText(total)} ended`, ...bad, durationText(Math.floor((systemClock.now() - startMs) / 1000) * 1000), ...(counts.away ? ["connection lost, trying again"] : [])].join(", "));
-    const filled = Math.round((BAR_WIDTH * done) / total);
-    const bar = `${"█".repeat(filled)}${"░".repeat(BAR_WIDTH - filled)} `;
-    stderr.write(redraw ? `\r${style.dim(truncate(bar + text, widthOf(stderr) - 1))}\u001B[K` : `batch: ${text}\n`);
-  };
-  const timer = setInterval(show, redraw ? REDRAW_MS : LOG_MS);
+    return { bar: progressBar(done, total), text };
+  }, styleFor(stderr, env).dim);
   return {
-    async print(line) {
-      if (redraw && stdout.isTTY === true) stderr.write("\r\u001B[K");
-      await write(stdout, line);
+    async print(printed) {
+      if (line.redraws && stdout.isTTY === true) stderr.write("\r\u001B[K");
+      await write(stdout, printed);
     },
     stop() {
-      clearInterval(timer);
-      show();
-      if (redraw) stderr.write("\n");
+      line.stop();
+      line.show();
+      if (line.redraws) stderr.write("\n");
     },
   };
 }

@@ -1,12 +1,10 @@
-// How far a replay is, on stderr: one line redrawn on a terminal, a plain line now and then in a log.
+// How far a replay is, on stderr.
+import { progressBar, progressLine } from "../progress-line.js";
 import { countText, durationText, rateText } from "../quantity-text.js";
-import { isRedrawable, widthOf, type Terminal } from "../terminal.js";
-import { truncate } from "../text-table.js";
+import type { Terminal } from "../terminal.js";
 import type { RunCounters } from "./run.js";
 
-const REDRAW_MS = 200;
 const LOG_MS = 5000;
-const BAR_WIDTH = 24;
 
 export interface Progress {
   readonly counters: Readonly<RunCounters>;
@@ -29,28 +27,17 @@ export function progressText({ counters, total, elapsedMs, scheduleMs }: Progres
 
 /** Shows progress until the returned function is called, which completes the line; calling it again does nothing. */
 export function showProgress(terminal: Terminal, progress: () => Progress): () => void {
-  const { stderr, env } = terminal;
-  const redraw = isRedrawable(stderr, env);
-  const show = (): void => {
+  const line = progressLine(terminal, "replay", LOG_MS, () => {
     const now = progress();
-    const text = progressText(now);
-    if (!redraw) {
-      stderr.write(`replay: ${text}\n`);
-      return;
-    }
-    const ended = now.counters.sent - now.counters.inFlight;
-    const filled = Math.round((BAR_WIDTH * ended) / Math.max(1, now.total));
-    const sent = Math.round((BAR_WIDTH * now.counters.sent) / Math.max(1, now.total));
-    const bar = "█".repeat(filled) + "▒".repeat(Math.max(0, sent - filled)) + "░".repeat(Math.max(0, BAR_WIDTH - Math.max(sent, filled)));
-    stderr.write(`\r${truncate(`${bar} ${text}`, widthOf(stderr) - 1)}\u001B[K`);
-  };
-  const timer = setInterval(show, redraw ? REDRAW_MS : LOG_MS);
+    const { sent, inFlight } = now.counters;
+    return { bar: progressBar(sent - inFlight, now.total, sent), text: progressText(now) };
+  });
   let ended = false;
   return () => {
-    clearInterval(timer);
-    if (!redraw || ended) return;
+    line.stop();
+    if (!line.redraws || ended) return;
     ended = true;
-    show();
-    stderr.write("\n");
+    line.show();
+    terminal.stderr.write("\n");
   };
 }
