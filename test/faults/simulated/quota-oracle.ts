@@ -1,5 +1,6 @@
 // What users and teams have and have had, counted anew from records alone: not from what the router has counted. Judges each record
-// that raises a count, each refusal, and who is kept waiting. Made by world.ts, for what is on the disk and for what this life of the router knows.
+// that raises a count, each refusal, and who is kept waiting. Made by world.ts, for what is on the disk and for what this life of the router
+// knows, and by the property test of quotas.
 import { NO_LIMITS, type LimitName, type OverLimit, type QuotaLimits, type QuotaSettings, type SubjectKind } from "../../../src/core/model/quota.js";
 import { gpusOf, wishesOf, type RequestSpec } from "../../../src/core/model/request.js";
 import type { Record } from "../../../src/core/records.js";
@@ -49,7 +50,8 @@ export interface Held {
 
 export class QuotaOracle {
   readonly settings: QuotaSettings;
-  readonly #lives = new Map<string, Life>();
+  /** By request. */
+  readonly lives = new Map<string, Life>();
   readonly #accepted: Spent[] = [];
   readonly #charges: Spent[] = [];
   readonly #limits = new Map<string, QuotaLimits>();
@@ -64,7 +66,7 @@ export class QuotaOracle {
   /** One that goes on from here by itself. */
   copy(): QuotaOracle {
     const copy = new QuotaOracle(this.settings);
-    for (const [id, life] of this.#lives) copy.#lives.set(id, life);
+    for (const [id, life] of this.lives) copy.lives.set(id, life);
     for (const [key, limits] of this.#limits) copy.#limits.set(key, limits);
     for (const [userId, teamId] of this.#teamOf) copy.#teamOf.set(userId, teamId);
     copy.#accepted.push(...this.#accepted);
@@ -81,7 +83,7 @@ export class QuotaOracle {
     const gpus = new Set<string>();
     const models = new Map<string, number>();
     let [running, priority, queued, queuedBytes, reservedGpuMs] = [0, 0, 0, 0, 0];
-    for (const { spec, attempt, gpus: on, gpuMs } of this.#lives.values()) {
+    for (const { spec, attempt, gpus: on, gpuMs } of this.lives.values()) {
       if (!this.#belongs(spec.userId, subject)) continue;
       if (on.length > 0) {
         running += 1;
@@ -121,7 +123,7 @@ export class QuotaOracle {
     switch (record.kind) {
       case "accepted": {
         const { spec } = record;
-        this.#lives.set(spec.requestId, { spec, attempt: 0, gpus: [], gpuMs: 0, placedAtMs: 0, startedAtMs: 0 });
+        this.lives.set(spec.requestId, { spec, attempt: 0, gpus: [], gpuMs: 0, placedAtMs: 0, startedAtMs: 0 });
         this.#latestMs = Math.max(this.#latestMs, record.atMs);
         this.#accepted.push(this.#spent(spec.userId, 1, this.#latestMs));
         for (const subject of this.#subjects(spec.userId)) this.#judgeAcceptance(subject, record.atMs);
@@ -132,21 +134,21 @@ export class QuotaOracle {
         const gpus = gpusOf(record);
         const life = { spec: before.spec, attempt: record.attempt, gpus, gpuMs: Math.ceil(record.decision.estimate.durationMs) * gpus.length, placedAtMs: record.atMs, startedAtMs: 0 };
         for (const subject of this.#subjects(life.spec.userId)) this.#judgePlacement(subject, life, record.atMs);
-        this.#lives.set(record.requestId, life);
+        this.lives.set(record.requestId, life);
         return;
       }
       case "started":
-        this.#lives.set(record.requestId, { ...this.#life(record.requestId), startedAtMs: record.atMs });
+        this.lives.set(record.requestId, { ...this.#life(record.requestId), startedAtMs: record.atMs });
         return;
       case "attempt_failed":
-        this.#lives.set(record.requestId, { ...this.#life(record.requestId), gpus: [], gpuMs: 0, startedAtMs: 0 });
+        this.lives.set(record.requestId, { ...this.#life(record.requestId), gpus: [], gpuMs: 0, startedAtMs: 0 });
         return;
       case "ended": {
         const { spec, gpus, placedAtMs, startedAtMs } = this.#life(record.requestId);
         const told = record.statistics?.runMs ?? 0;
         const ranMs = startedAtMs === 0 || record.error?.code === "retries_exhausted" ? 0 : told > 0 ? Math.min(told, record.atMs - placedAtMs) : record.atMs - startedAtMs;
         this.#charges.push(this.#spent(spec.userId, Math.max(0, Math.ceil(ranMs)) * gpus.length, record.atMs));
-        this.#lives.delete(record.requestId);
+        this.lives.delete(record.requestId);
         return;
       }
       case "quota_set": {
@@ -160,22 +162,28 @@ export class QuotaOracle {
     }
   }
 
-  /** Throws when a request was refused that has room by what is counted here. */
-  judgeRefusal({ name, subject: kind, subjectId: id, asked }: OverLimit, spec: RequestSpec, nowMs: number): void {
+  /** Throws when a request was refused that has room by what is counted here, or when its caller was told something else of the limit. */
+  judgeRefusal({ name, subject: kind, subjectId: id, limit, used, asked }: OverLimit, spec: RequestSpec, nowMs: number): void {
     const subject = { kind, id };
     const limits = this.limitsOf(subject);
-    const { queued, queuedBytes } = this.held(subject);
-    const most: Partial<{ [K in LimitName]: readonly [used: number, asked: number, limit: number] }> = {
-      requests_per_minute: [this.accepted(subject, MINUTE_MS + MINUTE_SLOT_MS, nowMs), 1, limits.requestsPerMinute],
-      requests_per_day: [this.accepted(subject, DAY_MS + DAY_SLOT_MS, nowMs), 1, limits.requestsPerDay],
-      queued_requests: [queued, 1, limits.queuedRequests],
-      queued_bytes: [queuedBytes, spec.payload.byteLength, limits.queuedBytes],
-      gpus: [0, wishesOf(spec).gpus, limits.gpus],
-      // Nothing is left of it, or it alone would take more.
-      gpu_time: [this.gpuUsedMs(subject, nowMs) >= limits.gpuTimeMs ? limits.gpuTimeMs : 0, Math.max(1, asked), limits.gpuTimeMs],
+    const { queued, queuedBytes, gpus } = this.held(subject);
+    const usedMs = this.gpuUsedMs(subject, nowMs);
+    // Room comes back at most one slot of a window late.
+    const since = (windowMs: number, slotMs: number): readonly [number, number] => [this.accepted(subject, windowMs, nowMs), this.accepted(subject, windowMs + slotMs, nowMs)];
+    const truth: { readonly [N in LimitName]?: readonly [usedLeast: number, usedMost: number, asked: number, limit: number] } = {
+      requests_per_minute: [...since(MINUTE_MS, MINUTE_SLOT_MS), 1, limits.requestsPerMinute],
+      requests_per_day: [...since(DAY_MS, DAY_SLOT_MS), 1, limits.requestsPerDay],
+      queued_requests: [queued, queued, 1, limits.queuedRequests],
+      queued_bytes: [queuedBytes, queuedBytes, spec.payload.byteLength, limits.queuedBytes],
+      gpus: [gpus.size, gpus.size, wishesOf(spec).gpus, limits.gpus],
+      gpu_time: [usedMs, usedMs, asked, limits.gpuTimeMs],
     };
-    const [used = 0, more = 0, limit = 0] = most[name] ?? [];
-    if (limit === 0 || used + more <= limit) throw new Violation("nobodyIsRefusedInVain", `${spec.requestId} was refused for ${name} of ${kind} ${id}, who has ${used} of ${limit}`);
+    const [least, most, wants, allowed] = truth[name] ?? [0, 0, 0, 0];
+    const inVain = (why: string): Violation => new Violation("nobodyIsRefusedInVain", `${spec.requestId} was refused for ${name} of ${kind} ${id}, ${why}`);
+    if (limit !== allowed || asked !== wants || used < least || used > most) throw inVain(`told of ${used} + ${asked} of ${limit} and not of ${least}..${most} + ${wants} of ${allowed}`);
+    // What is larger than the whole limit never fits; of GPU time the last bit may be overdrawn; GPUs are waited for.
+    const reached = asked > limit || (name === "gpu_time" ? used >= limit : name !== "gpus" && used + asked > limit);
+    if (limit === 0 || !reached) throw inVain(`who has ${used} of ${limit}`);
   }
 
   /** Throws when a request is kept waiting by the quotas of its user or team although they have room for it. */
@@ -200,6 +208,7 @@ export class QuotaOracle {
   }
 
   #judgeAcceptance(subject: Subject, atMs: number): void {
+    if (this.settings.mode !== "enforce") return;
     const limits = this.limitsOf(subject);
     const { queued, queuedBytes } = this.held(subject);
     within(subject, "requests per minute", this.accepted(subject, MINUTE_MS, atMs), limits.requestsPerMinute);
@@ -209,6 +218,7 @@ export class QuotaOracle {
   }
 
   #judgePlacement(subject: Subject, { spec, gpus, gpuMs }: Life, atMs: number): void {
+    if (this.settings.mode !== "enforce") return;
     const limits = this.limitsOf(subject);
     const held = this.held(subject);
     within(subject, "requests at once", held.running + 1, limits.concurrentRequests);
@@ -238,7 +248,7 @@ export class QuotaOracle {
   }
 
   #life(requestId: string): Life {
-    const life = this.#lives.get(requestId);
+    const life = this.lives.get(requestId);
     if (!life) throw new Error(`Invariant broken: request ${requestId} is live`);
     return life;
   }
