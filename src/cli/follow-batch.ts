@@ -36,6 +36,8 @@ interface Counts {
 export async function followBatch(session: RouterSession, sent: readonly Sent[]): Promise<number> {
   const { terminal } = session;
   const detach = new AbortController();
+  // One for all of them, so that they do not come back at the same moment.
+  const random = seededRandom(process.pid);
   const stopListening = terminal.onInterrupt(() => detach.abort());
   const counts: Counts = { completed: 0, failed: 0, cancelled: 0, away: false };
   const progress = showProgress(terminal, counts, sent.length);
@@ -49,7 +51,7 @@ export async function followBatch(session: RouterSession, sent: readonly Sent[])
           counts.failed += 1;
           return await tell(rejectedLine(session, line, response));
         }
-        const request = await endOf(session, response.requestId, detach.signal, (away) => {
+        const request = await endOf(session, response.requestId, random, detach.signal, (away) => {
           counts.away = away;
         });
         if (request === null) return;
@@ -74,8 +76,7 @@ export async function followBatch(session: RouterSession, sent: readonly Sent[])
 }
 
 /** null when it was detached from. */
-async function endOf({ client }: RouterSession, requestId: string, signal: AbortSignal, isAway: (away: boolean) => void): Promise<RequestInfo | null> {
-  const random = seededRandom(process.pid);
+async function endOf({ client }: RouterSession, requestId: string, random: () => number, signal: AbortSignal, isAway: (away: boolean) => void): Promise<RequestInfo | null> {
   const events = watchToEnd(client, requestId, { clock: systemClock, random, giveUpMs: GIVE_UP_MS, firstGiveUpMs: GIVE_UP_MS, signal, onRetry: () => isAway(true) });
   let last: RequestInfo | null = null;
   for await (const { event } of events) {
