@@ -2,6 +2,7 @@
 //   waiting   Route to its answer while every GPU is taken: accepted, durable, in line
 //   placed    Route to its answer with room on the GPUs: accepted, decided, durable, dispatched; agents hold the work
 //   lives     whole lives: Route, dispatch over the agents' streams, started, finished, each step durable
+//   relayed   lives through a bare grpc-js relay, which does nothing but send on: the most that lives could be
 // 1,000 GPUs, journal on disk, 512-byte payloads, 256 calls in flight for all of them.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
@@ -40,20 +41,34 @@ export async function withRouter({ agents, mode, slots, keys = () => ({}), confi
   const { agent: agentKey, user: userKey } = made;
   const router = startChild([...NODE_FLAGS, "dist/src/cli/main.js", "serve", "--config", config, "--data", path.join(data, "journal")]);
   try {
-    const { grpc, http } = await router.next((line) => line.grpc);
-    await prepare(grpc, made);
-    const fleet = startChild([...NODE_FLAGS, "test/bench/fleet.mjs", grpc, `${agents}`, `${GPUS / agents}`, mode], { env: { ...process.env, ...(agentKey && { GPU_ROUTER_API_KEY: agentKey }) } });
-    const counts = { ended: 0 };
-    fleet.on((line) => { counts.ended = line.ended ?? counts.ended; });
-    try {
-      await fleet.next((line) => line.connected === agents);
-      return await use({ http, port: Number(grpc.split(":").pop()), fleet, counts, pid: router.child.pid, headers: userKey ? [`authorization: Bearer ${userKey}`] : [] });
-    } finally {
-      await fleet.stop("SIGKILL");
-    }
+    const headers = userKey ? [`authorization: Bearer ${userKey}`] : [];
+    return await withFleet(router, { agents, mode, key: agentKey, prepare: (grpc) => prepare(grpc, made) }, (parts) => use({ ...parts, headers }));
   } finally {
     await router.stop("SIGKILL");
     rmSync(data, { recursive: true, force: true });
+  }
+}
+
+async function withFleet(router, { agents, mode, key, prepare = () => {} }, use) {
+  const { grpc, http } = await router.next((line) => line.grpc);
+  await prepare(grpc);
+  const fleet = startChild([...NODE_FLAGS, "test/bench/fleet.mjs", grpc, `${agents}`, `${GPUS / agents}`, mode], { env: { ...process.env, ...(key && { GPU_ROUTER_API_KEY: key }) } });
+  const counts = { ended: 0 };
+  fleet.on((line) => { counts.ended = line.ended ?? counts.ended; });
+  try {
+    await fleet.next((line) => line.connected === agents);
+    return await use({ http, port: Number(grpc.split(":").pop()), fleet, counts, pid: router.child.pid });
+  } finally {
+    await fleet.stop("SIGKILL");
+  }
+}
+
+async function withRelay(agents, use) {
+  const relay = startChild([...NODE_FLAGS, "test/bench/relay-server.mjs"]);
+  try {
+    return await withFleet(relay, { agents, mode: "instant" }, use);
+  } finally {
+    await relay.stop("SIGKILL");
   }
 }
 
@@ -99,8 +114,9 @@ export async function benchRoute({ requests, rounds, agents, onRound = () => {} 
     }),
     placed: () => withRouter({ agents, mode: "hold", slots: 4_096 }, ({ port }) => warm(() => call(port))),
     lives: () => withRouter({ agents, mode: "instant", slots: 4_096 }, (parts) => warm(() => lives(parts, body, requests))),
+    relayed: () => withRelay(agents, (parts) => warm(() => lives(parts, body, requests))),
   };
-  const samples = { echo: [], waiting: [], placed: [], lives: [] };
+  const samples = { echo: [], waiting: [], placed: [], lives: [], relayed: [] };
   await withEcho(async (echoPort) => {
     await call(echoPort);
     for (let round = 0; round < rounds; round += 1) {
