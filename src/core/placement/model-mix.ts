@@ -46,28 +46,26 @@ export class ModelMix {
   readonly #busy: Float64Array;
   /** By model: what it takes of each host. */
   readonly #parts = new Map<string, Float64Array>();
-  readonly #on = new Map<string, readonly number[]>();
+  readonly #on = new Map<string, number[]>();
   readonly #trial: Float64Array;
   readonly #scratch: Float64Array;
   /** How many GPUs were looked at to spread a demand: the work that was done. */
   looks = 0;
-  /** Of the hosts that a model is spread over, in their order: what it costs there, the root of that, and what is there beside it. */
-  readonly #costs: Float64Array;
-  readonly #roots: Float64Array;
-  readonly #beside: Float64Array;
+  /** By model: what it costs on each host, and the root of that. */
+  readonly #costs = new Map<string, { readonly costs: Float64Array; readonly roots: Float64Array }>();
 
   constructor(hosts: readonly MixHost[], models: readonly string[]) {
     this.#hosts = hosts;
     this.#busy = Float64Array.from(hosts, ({ taken }) => taken);
     this.#trial = new Float64Array(hosts.length);
     this.#scratch = new Float64Array(hosts.length);
-    this.#costs = new Float64Array(hosts.length + 1);
-    this.#roots = new Float64Array(hosts.length + 1);
-    this.#beside = new Float64Array(hosts.length + 1);
     for (const model of models) {
       this.#parts.set(model, new Float64Array(hosts.length));
-      this.#on.set(model, hosts.flatMap(({ models: held, cost }, host) => (held.has(model) && cost.get(model) !== Number.POSITIVE_INFINITY ? [host] : [])));
+      this.#on.set(model, []);
     }
+    hosts.forEach(({ models: held }, host) => {
+      for (const model of held) if (this.#on.has(model) && this.#costsOf(model).costs[host] !== Number.POSITIVE_INFINITY) this.#on.get(model)!.push(host);
+    });
     for (let round = 0; round < ROUNDS; round += 1) {
       for (const model of models) {
         const parts = this.#parts.get(model)!;
@@ -131,16 +129,11 @@ export class ModelMix {
     const { length } = on;
     if (length === 0) return;
     this.looks += length;
-    const costs = this.#costs;
-    const roots = this.#roots;
-    const beside = this.#beside;
+    const { costs, roots } = this.#costsOf(model);
     let price = Number.POSITIVE_INFINITY;
     for (let place = 0; place < length; place += 1) {
       const host = on[place]!;
-      const cost = this.#hosts[host]!.cost.get(model) ?? 0;
-      costs[place] = cost;
-      roots[place] = Math.sqrt(cost);
-      beside[place] = busy[host]!;
+      const cost = costs[host]!;
       price = Math.min(price, cost * slopeAt(busy[host]! + cost));
     }
     if (price === 0) {
@@ -155,23 +148,37 @@ export class ModelMix {
       placed = 0;
       let fall = 0;
       for (let place = 0; place < length; place += 1) {
+        const host = on[place]!;
         let part = 0;
         // The busy share at which one more costs 1 / root^2.
-        const root = roots[place]! * thrift;
+        const root = roots[host]! * thrift;
         if (root < 1) {
           const slope = root > ROOT_THERE ? 0 : 1 / (root * root);
-          const room = (slope === 0 ? 1 - root : STEEP_FROM + (slope - SLOPE_THERE) / CURVE_THERE) - beside[place]!;
+          const room = (slope === 0 ? 1 - root : STEEP_FROM + (slope - SLOPE_THERE) / CURVE_THERE) - busy[host]!;
           if (room > 0) {
-            part = room / costs[place]!;
+            part = room / costs[host]!;
             placed += part;
-            fall += (slope === 0 ? root : (2 * slope) / CURVE_THERE) / costs[place]!;
+            fall += (slope === 0 ? root : (2 * slope) / CURVE_THERE) / costs[host]!;
           }
         }
-        parts[on[place]!] = part;
+        parts[host] = part;
       }
       if (placed <= 1 + ENOUGH || fall === 0) break;
       thrift *= 1 + (placed - 1) / fall;
     }
-    for (let place = 0; place < length; place += 1) parts[on[place]!] = (parts[on[place]!]! / Math.max(placed, 1e-12)) * costs[place]!;
+    for (let place = 0; place < length; place += 1) {
+      const host = on[place]!;
+      parts[host] = (parts[host]! / Math.max(placed, 1e-12)) * costs[host]!;
+    }
+  }
+
+  #costsOf(model: string): { readonly costs: Float64Array; readonly roots: Float64Array } {
+    let known = this.#costs.get(model);
+    if (!known) {
+      const costs = Float64Array.from(this.#hosts, ({ cost }) => cost.get(model) ?? 0);
+      known = { costs, roots: costs.map(Math.sqrt) };
+      this.#costs.set(model, known);
+    }
+    return known;
   }
 }

@@ -164,8 +164,9 @@ export class ModelPlacement {
   *#places({ modelId }: Demand, leastBusyFirst: readonly ModelHost[], hosts: ModelHosts, mix: ModelMix, nowMs: number): Iterable<{ readonly host: ModelHost; readonly victims: readonly string[] }> {
     const tried = new Set<string>();
     for (const host of leastBusyFirst) {
+      if (tried.has(host.alike)) continue;
       const loadable = host.loadable.get(modelId);
-      if (!loadable || host.models.has(modelId) || tried.has(host.alike) || host.cost.get(modelId) === Number.POSITIVE_INFINITY) continue;
+      if (!loadable || host.models.has(modelId) || host.cost.get(modelId) === Number.POSITIVE_INFINITY) continue;
       const victims = this.#victims(host, loadable.memoryMib, hosts, mix, nowMs);
       if (!victims) continue;
       tried.add(host.alike);
