@@ -37,6 +37,7 @@ interface SimulateOptions extends StudyOptions {
   readonly list?: true;
   readonly goodput?: true;
   readonly compare?: true;
+  readonly ablations: boolean;
   readonly quick?: true;
   readonly json?: true;
   readonly csv?: string;
@@ -58,6 +59,7 @@ export function registerSimulate(program: Command, context: CommandContext): voi
     .option("--list", "show scenarios, policies and kinds of GPU, and end")
     .option("--goodput", "search the largest load that each policy carries within the SLO")
     .option("--compare", "hybrid against LEAST_LOADED and the best peer; --scenario may be a list here (default: all that need no traces, or all that do when --traces is given)")
+    .option("--no-ablations", "with --compare: leave out hybrid without each of its pieces, which takes longer than all the rest")
     .option("--quick", `${QUICK.seeds.length} seeds of ${QUICK.minutes} minutes, for a first look`)
     .option("--json", "print JSON for machines")
     .option("--csv <file>", "write a line for each request of each run")
@@ -100,7 +102,7 @@ async function simulateCommand({ terminal }: CommandContext, options: SimulateOp
   if (options.goodput && options.compare) throw usageFailure("give --goodput or --compare, not both");
   const searches = options.goodput === true || options.compare === true;
   if (searches && (options.csv ?? options.html) !== undefined) throw usageFailure("--csv and --html are of single loads: leave out --goodput and --compare");
-  if (options.markdown !== undefined && !options.compare) throw usageFailure("--markdown is of --compare");
+  if ((options.markdown !== undefined || !options.ablations) && !options.compare) throw usageFailure("--markdown and --no-ablations are of --compare");
   const quick = options.quick ? { ...options, minutes: options.minutes ?? QUICK.minutes, seeds: seedsGiven ? options.seeds : QUICK.seeds } : options;
   const seeds = options.compare && !seedsGiven && !options.quick ? seedList("1001..1010") : quick.seeds;
   const studies = scenariosOf(options).map((name) => studyOf({ ...quick, seeds }, openScenario(name)));
@@ -116,7 +118,7 @@ async function simulateCommand({ terminal }: CommandContext, options: SimulateOp
     const progress = showProgress(terminal, () => ({ what, pool: pool.progress(), elapsedMs: performance.now() - startedMs, foreseen: !searches }));
     try {
       if (options.compare) {
-        const done = await runComparisons(pool, studies, (text) => (what = text), (line) => write(terminal.stderr, line));
+        const done = await runComparisons(pool, studies, options.ablations, (text) => (what = text), (line) => write(terminal.stderr, line));
         progress.stop();
         const markdown = compareMarkdown(done);
         await write(terminal.stdout, options.json ? jsonText(done) : markdown);

@@ -35,7 +35,7 @@ export interface Duel {
   readonly hybrid: Figures | null;
 }
 
-/** The fewest GPUs, in the scenario's mix, that carry a load within the SLO; null when six times as many as the scenario has do not. */
+/** The fewest GPUs, in the scenario's mix, that carry a load within the SLO, all that the scenario has at most where these do; null when six times as many do not. */
 export interface GpusForLoad {
   readonly load: number;
   readonly hybrid: number | null;
@@ -63,8 +63,10 @@ export interface Comparison {
 
 export interface ComparisonOptions {
   readonly goal: Goal;
-  /** With the GPUs for equal loads and the ablations, which take as long as the rest. */
-  readonly whole: boolean;
+  /** With the GPUs for equal loads. */
+  readonly countGpus: boolean;
+  /** With `hybrid` without each piece, which takes longer than all the rest. */
+  readonly ablations: boolean;
   /** Told what is done, in words. */
   readonly onStep: (text: string) => void;
 }
@@ -77,7 +79,7 @@ interface Found {
 }
 
 /** Rejects as the pool does. */
-export async function compare(pool: TrialPool, study: Study, { goal, whole, onStep }: ComparisonOptions): Promise<Comparison> {
+export async function compare(pool: TrialPool, study: Study, { goal, countGpus, ablations, onStep }: ComparisonOptions): Promise<Comparison> {
   const bound = await boundOf(study);
   const guess = bound * GUESS;
   const search = async (policy: Policy, from: number): Promise<Found> => {
@@ -104,8 +106,8 @@ export async function compare(pool: TrialPool, study: Study, { goal, whole, onSt
   };
   const duels = await Promise.all([duel(leastLoaded), duel(bestPeer)]);
   onStep("compared at equal loads");
-  const gpusFor = whole ? await Promise.all(GPU_LOADS.map(async (load) => gpusForLoad(pool, study, goal, load, { hybrid, leastLoaded, bestPeer }))) : [];
-  if (whole) onStep("counted GPUs");
+  const gpusFor = countGpus ? await Promise.all(GPU_LOADS.map(async (load) => gpusForLoad(pool, study, goal, load, { hybrid, leastLoaded, bestPeer }))) : [];
+  if (countGpus) onStep("counted GPUs");
   return {
     scenario: study.scenario.name,
     title: study.scenario.title,
@@ -117,7 +119,7 @@ export async function compare(pool: TrialPool, study: Study, { goal, whole, onSt
     bestPeer: duels[1],
     peers: peers.map(({ policy, load }) => ({ policy: policy.name, load })),
     gpusFor,
-    ablations: whole ? (await Promise.all(ABLATIONS.map((policy) => search(policy, hybrid.load || guess)))).map(named) : [],
+    ablations: ablations ? (await Promise.all(ABLATIONS.map((policy) => search(policy, hybrid.load || guess)))).map(named) : [],
   };
 }
 
@@ -139,8 +141,12 @@ async function gpusForLoad(pool: TrialPool, study: Study, goal: Goal, load: numb
   const plan = study.fleet ?? study.scenario.fleet;
   const fewest = async ({ policy, load: carries }: Found): Promise<number | null> => {
     if (carries === 0) return null;
-    const guess = Math.max(1, Math.round((plannedGpus(plan) * load) / carries));
-    return (await gpusNeeded((gpus) => evaluate(pool, { ...study, fleet: scaledFleet(plan, gpus) }, policy, load), goal, guess, MOST_TIMES_GPUS * plannedGpus(plan))).gpus;
+    const planned = plannedGpus(plan);
+    const guess = Math.max(1, Math.round((planned * load) / carries));
+    // Whoever carries more on the scenario's own fleet needs no larger one, though some in between may suit him worse.
+    const enough = carries >= load;
+    const { gpus } = await gpusNeeded((count) => evaluate(pool, { ...study, fleet: scaledFleet(plan, count) }, policy, load), goal, guess, enough ? planned : MOST_TIMES_GPUS * planned);
+    return gpus ?? (enough ? planned : null);
   };
   const [hybrid, leastLoaded, bestPeer] = await Promise.all([fewest(found.hybrid), fewest(found.leastLoaded), fewest(found.bestPeer)]);
   return { load, hybrid, leastLoaded, bestPeer };

@@ -5,13 +5,13 @@ import { PoolClosed, type TrialPool } from "../../sim/trial-pool.js";
 import type { Study } from "../../sim/trials.js";
 import { comparisonLine } from "./compare-markdown.js";
 
-/** Comparisons that were done; GPUs and ablations are of the first study. `onLine` gets text for people as it goes. */
-export async function runComparisons(pool: TrialPool, studies: readonly Study[], onStep: (text: string) => void, onLine: (text: string) => Promise<void>): Promise<Comparison[]> {
+/** Comparisons that were done; GPUs, and ablations if wanted, are of the first study. `onLine` gets text for people as it goes. */
+export async function runComparisons(pool: TrialPool, studies: readonly Study[], ablations: boolean, onStep: (text: string) => void, onLine: (text: string) => Promise<void>): Promise<Comparison[]> {
   const done: Comparison[] = [];
   try {
     for (const [index, study] of studies.entries()) {
       onStep(study.scenario.name);
-      const comparison = await compare(pool, study, { goal: DEFAULT_GOAL, whole: index === 0, onStep: (text) => onStep(`${study.scenario.name}: ${text}`) });
+      const comparison = await compare(pool, study, { goal: DEFAULT_GOAL, countGpus: index === 0, ablations: ablations && index === 0, onStep: (text) => onStep(`${study.scenario.name}: ${text}`) });
       done.push(comparison);
       await onLine(comparisonLine(comparison));
     }

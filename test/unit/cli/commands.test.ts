@@ -124,6 +124,8 @@ describe("route", () => {
     [["explain"], /explain needs a request/],
     [["explain", "id", "--dry-run"], /not both/],
     [["list", "--state", "odd"], /Give one of queued/],
+    [["simulate", "--no-ablations"], /--no-ablations are of --compare/],
+    [["simulate", "--goodput", "--compare"], /not both/],
     [["serve", "--grpc-port", "70000"], /--grpc-port.*Give a whole number from 0 to 65535/],
     [["up", "--simulate", "0"], /--simulate.*Give a whole number from 1 to 1024/],
     [["agent", "--grace", "soon"], /--grace.*Give a number from 0 and at most 86400/],
