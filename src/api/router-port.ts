@@ -81,8 +81,11 @@ export interface RouterPort {
   cancel(requestId: RequestId, reason: string): Promise<RequestView | null>;
   /** null when unknown. Ends after the final state, or when `signal` aborts. */
   watch(requestId: RequestId, signal: AbortSignal): AsyncIterable<WatchEvent> | null;
-  /** The decision of the last placement, or what keeps a waiting request from being placed; null when unknown. */
-  explainRequest(requestId: RequestId): { readonly decision: Decision; readonly dryRun: boolean } | null;
+  /**
+   * The decision of the last placement, or what keeps a waiting request from being placed; null when unknown. Of one that ended without a
+   * placement, as `endedAs`, what would be decided now.
+   */
+  explainRequest(requestId: RequestId): { readonly decision: Decision; readonly dryRun: boolean; readonly endedAs: Phase | null } | null;
   /** What would be decided now; an unknown strategy comes back as an outcome. */
   explainDryRun(spec: RequestSpec): { readonly kind: "decision"; readonly decision: Decision } | Extract<RouteOutcome, { kind: "unknown_strategy" }>;
   gpus(): readonly GpuView[];

@@ -111,8 +111,8 @@ export function createRouterService(router: RouterPort, now: () => number = Date
       }
       // Validated: one of the two is there.
       const requestId = target.value ?? "";
-      const { decision, dryRun } = found(router.explainRequest(own(requestId, caller)), requestId);
-      return explainResponse(decision, dryRun);
+      const { decision, dryRun, endedAs } = found(router.explainRequest(own(requestId, caller)), requestId);
+      return explainResponse(decision, dryRun, endedAs ? `It ${endedAs === "cancelled" ? "was cancelled" : endedAs} before it had a GPU. Now it would be: ` : "");
     },
 
     gpuStatus(request) {

@@ -66,7 +66,7 @@ export function addRequestOptions(command: Command, modelRequired: boolean): Com
     .option("--payload <json|@file|->", "what the runner gets: a JSON value, a file's bytes, or stdin")
     .option("--memory <mib>", "GPU memory the request takes beside the model, MiB", mib)
     .option("--compute-units <n>", "streaming multiprocessors the GPU must have", wholeNumber(1, 65_536))
-    .option("--max-batch-size <n>", "largest batch the work may be given", wholeNumber(1, 1_048_576))
+    .option("--max-batch-size <n>", "largest batch the work may be given; told to the agent, used by no runner of this project", wholeNumber(1, 1_048_576))
     .option("--expected-duration <time>", "expected time on the GPU, such as 500ms, 30s, 2h", duration)
     .option("--min-compute-capability <x.y>", "lowest CUDA compute capability, such as 8.0")
     .option("--input-tokens <n>", "tokens in, for language models", mib)

@@ -32,7 +32,6 @@ export class GpuViews {
   async *watch(resumeToken: string, minIntervalMs: number, signal: AbortSignal): AsyncGenerator<GpuChanges> {
     const { fleet } = this.#engine.state;
     const intervalMs = minIntervalMs || DEFAULT_INTERVAL_MS;
-    let sequence = 0;
     let seen = this.#resume(resumeToken);
     let sentAtMs = 0;
     for (let first = true; !signal.aborted; first = false) {
@@ -46,9 +45,8 @@ export class GpuViews {
       const removed = snapshot ? [] : this.#removedSince(since);
       if (first || gpus.length > 0 || removed.length > 0 || now - sentAtMs >= QUIET_MS) {
         seen = fleet.changeSequence;
-        sequence += 1;
         sentAtMs = now;
-        yield { sequence, snapshot, gpus, ...(removed.length > 0 && { removed }), resumeToken: `${this.#engine.state.epoch}.${seen}`, atMs: now };
+        yield { sequence: seen, snapshot, gpus, ...(removed.length > 0 && { removed }), resumeToken: `${this.#engine.state.epoch}.${seen}`, atMs: now };
       }
       await delay(intervalMs, undefined, { signal }).catch(() => {});
     }

@@ -9,7 +9,7 @@ import type { Engine } from "../core/engine.js";
 import type { Effect } from "../core/events.js";
 import type { Decision } from "../core/model/decision.js";
 import type { RequestId, UserId } from "../core/model/ids.js";
-import type { Request, RequestSpec } from "../core/model/request.js";
+import { isTerminal, type Request, type RequestSpec } from "../core/model/request.js";
 import type { CoreSettings } from "../core/settings.js";
 import type { Journal } from "../journal/journal.js";
 import type { Recorder } from "../recording/recorder.js";
@@ -180,12 +180,12 @@ export class Router implements RouterPort {
     return this.#watchers.watch(requestId, () => this.status(requestId), signal);
   }
 
-  explainRequest(requestId: RequestId): { readonly decision: Decision; readonly dryRun: boolean } | null {
+  explainRequest(requestId: RequestId): ReturnType<RouterPort["explainRequest"]> {
     const request = this.#find(requestId);
     if (!request) return null;
     // One that waits has no decision yet: show what keeps it from being placed now.
-    if (request.phase !== "queued" && request.decision) return { decision: request.decision, dryRun: false };
-    return { decision: this.#loop.engine.explain(request.spec, this.#options.clock.now()), dryRun: true };
+    if (request.phase !== "queued" && request.decision) return { decision: request.decision, dryRun: false, endedAs: null };
+    return { decision: this.#loop.engine.explain(request.spec, this.#options.clock.now()), dryRun: true, endedAs: isTerminal(request.phase) ? request.phase : null };
   }
 
   explainDryRun(spec: RequestSpec): ReturnType<RouterPort["explainDryRun"]> {

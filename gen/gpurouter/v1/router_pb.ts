@@ -45,7 +45,7 @@ export type ResourceRequirements = Message<"gpurouter.v1.ResourceRequirements"> 
   computeUnits: number;
 
   /**
-   * Largest batch the work may be given.
+   * Largest batch the work may be given. Kept with the request and told to the agent; no runner of this project batches work, so none uses it.
    *
    * @generated from field: uint32 max_batch_size = 3;
    */
@@ -278,14 +278,15 @@ export type RouteRequest = Message<"gpurouter.v1.RouteRequest"> & {
 
   /**
    * Turns of one conversation: a request of the same user for the same model with the same key is preferred where the last of them ran,
-   * as long as its context may lie there and while that costs less than it saves.
+   * as long as its context may lie there. For the turns after it too, so it may wait longer for that GPU than reading the context once takes.
    *
    * @generated from field: string session_key = 17;
    */
   sessionKey: string;
 
   /**
-   * One hash per block of the prompt, in order; the caller chooses the block size and the hash, the same for all its requests.
+   * One hash per block of the prompt, in order; the caller chooses the hash and the block size, the same for all its requests. Blocks are
+   * taken to have 512 tokens, or fewer where the whole of input_tokens then has fewer blocks than there are hashes.
    * Chained: the hash of a block covers all blocks before it, such as h[i] = hash(h[i-1], block i), so that two requests with the
    * same h[i] have the same prompt up to the end of block i. A GPU that holds more of the prompt already is preferred.
    *
@@ -1225,7 +1226,8 @@ export const WatchGpusRequestSchema: GenMessage<WatchGpusRequest> = /*@__PURE__*
  */
 export type WatchGpusResponse = Message<"gpurouter.v1.WatchGpusResponse"> & {
   /**
-   * Grows with every message of a stream; gaps mean that changes were merged.
+   * The number of the last change of the fleet that it shows. Changes in between were merged into this message; the same number again says
+   * that nothing has changed. Begins anew when another router takes over.
    *
    * @generated from field: uint64 sequence = 1;
    */

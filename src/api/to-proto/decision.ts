@@ -5,8 +5,8 @@ import { ExplainResponseSchema, type ExplainResponse } from "../../../gen/gpurou
 import { expectedTime, type Candidate, type Decision } from "../../core/model/decision.js";
 import { uint32, uint64 } from "./scalars.js";
 
-/** The answer of Explain. */
-export function explainResponse(decision: Decision, dryRun: boolean): ExplainResponse {
+/** The answer of Explain; `before` goes before its sentence. */
+export function explainResponse(decision: Decision, dryRun: boolean, before = ""): ExplainResponse {
   return create(ExplainResponseSchema, {
     decision: {
       strategy: decision.strategy,
@@ -17,7 +17,7 @@ export function explainResponse(decision: Decision, dryRun: boolean): ExplainRes
       estimate: shownEstimate(decision),
     },
     dryRun,
-    summary: summary(decision),
+    summary: before + summary(decision),
   });
 }
 

@@ -2,8 +2,8 @@
 // by the state when requests are placed and by the fleet when caches are lost, read by the prediction and the scorers of prefix affinity. A
 // guess: what engines evict, they do not tell. Not durable.
 
-/** Tokens of a block. */
-export const BLOCK_TOKENS = 512;
+/** Tokens of a block where it cannot be smaller. */
+const BLOCK_TOKENS = 512;
 /** (block, GPU) pairs of one generation; about 25 MB when every block is known to one GPU only. */
 const MAX_PAIRS = 262_144;
 /** A block that this many GPUs have read is common: where it lies no longer tells them apart, and nobody counts it. */
@@ -21,6 +21,11 @@ interface Generation {
   readonly models: Map<string, Blocks>;
   /** Readings before it. */
   readonly since: number;
+}
+
+/** Tokens of each of a prompt's blocks: who sends more of them than blocks of 512 tokens would be has cut all of it into smaller ones. */
+export function blockTokens(inputTokens: number, blocks: number): number {
+  return blocks > Math.ceil(inputTokens / BLOCK_TOKENS) && inputTokens > 0 ? inputTokens / blocks : BLOCK_TOKENS;
 }
 
 export class PrefixIndex {

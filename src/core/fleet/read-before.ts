@@ -2,7 +2,7 @@
 // both tell of the same beginning. Called by the state, which writes both, and by predictions.
 import { wishesOf, type RequestSpec } from "../model/request.js";
 import type { Fleet } from "./fleet.js";
-import { BLOCK_TOKENS } from "./prefix-index.js";
+import { blockTokens } from "./prefix-index.js";
 
 type Caches = Pick<Fleet, "prefixes" | "sessions">;
 
@@ -15,7 +15,7 @@ export function isRecognizable({ wishes }: RequestSpec): boolean {
 export function readBefore({ prefixes, sessions }: Caches, spec: RequestSpec, inputTokens: number, gpu: number, nowMs: number): number {
   if (!isRecognizable(spec)) return 0;
   const { prefixHashes } = wishesOf(spec);
-  const ofPrefix = prefixHashes.length > 0 ? (prefixes.lengths(spec.modelId, prefixHashes)[gpu] ?? 0) * BLOCK_TOKENS : 0;
+  const ofPrefix = prefixHashes.length > 0 ? (prefixes.lengths(spec.modelId, prefixHashes)[gpu] ?? 0) * blockTokens(inputTokens, prefixHashes.length) : 0;
   const context = sessions.contextOf(spec, nowMs);
   return Math.min(inputTokens, Math.max(ofPrefix, context?.gpu === gpu ? context.tokens : 0));
 }
@@ -24,6 +24,6 @@ export function readBefore({ prefixes, sessions }: Caches, spec: RequestSpec, in
 export function mostReadBefore({ prefixes, sessions }: Caches, spec: RequestSpec, inputTokens: number, nowMs: number): number {
   if (!isRecognizable(spec)) return 0;
   const { prefixHashes } = wishesOf(spec);
-  const ofPrefix = prefixHashes.length > 0 ? prefixes.longest(spec.modelId, prefixHashes) * BLOCK_TOKENS : 0;
+  const ofPrefix = prefixHashes.length > 0 ? prefixes.longest(spec.modelId, prefixHashes) * blockTokens(inputTokens, prefixHashes.length) : 0;
   return Math.min(inputTokens, Math.max(ofPrefix, sessions.contextOf(spec, nowMs)?.tokens ?? 0));
 }

@@ -2,7 +2,7 @@
 // read its columns; nothing here judges. Work that is not measured in tokens has no prediction.
 import { TOKENS_PER_ITERATION } from "../estimate/service-times.js";
 import type { Fleet } from "../fleet/fleet.js";
-import { BLOCK_TOKENS } from "../fleet/prefix-index.js";
+import { blockTokens } from "../fleet/prefix-index.js";
 import { wishesOf } from "../model/request.js";
 import type { Ask } from "./contract.js";
 
@@ -94,9 +94,10 @@ export class Prediction {
     const { kind, drag } = fleet.work;
     const lengths = prefixHashes.length > 0 ? fleet.prefixes.lengths(spec.modelId, prefixHashes) : NO_LENGTHS;
     const most = estimate.inputTokens ?? 0;
+    const perBlock = blockTokens(most, prefixHashes.length);
     for (let k = 0; k < count; k += 1) {
       const gpu = candidates[k]!;
-      let tokens = (lengths[gpu] ?? 0) * BLOCK_TOKENS;
+      let tokens = (lengths[gpu] ?? 0) * perBlock;
       // Both tell of the same beginning.
       if (gpu === context?.gpu && context.tokens > tokens) tokens = context.tokens;
       const saved = Math.min(most, tokens) * prefillMsPerToken[kind[gpu]!]! * drag[gpu]!;

@@ -162,7 +162,7 @@ export class FakeRouter implements RouterPort {
     return this.events(id, signal);
   }
   explainRequest(id: RequestId): ReturnType<RouterPort["explainRequest"]> {
-    return this.views.has(id) ? { decision, dryRun: false } : null;
+    return this.views.has(id) ? { decision, dryRun: false, endedAs: null } : null;
   }
   explainDryRun(spec: RequestSpec): ReturnType<RouterPort["explainDryRun"]> {
     this.specs.push(spec);

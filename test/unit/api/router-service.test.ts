@@ -74,6 +74,14 @@ describe("reading", () => {
     expect(shown).toMatchObject({ dryRun: false, decision: { strategy: "least_loaded" } });
   });
 
+  test("Explain of a request that ended without a GPU says so, and what would be decided now", async () => {
+    router.views.set("r-1", viewOf());
+    const { decision } = router.explainRequest(requestId("r-1"))!;
+    router.explainRequest = () => ({ decision, dryRun: true, endedAs: "cancelled" });
+    const { summary } = await service.explain(create(ExplainRequestSchema, { target: { case: "requestId", value: "r-1" } }));
+    expect(summary).toMatch(/^It was cancelled before it had a GPU\. Now it would be: least_loaded /);
+  });
+
   test("WatchGpus asks for the token's continuation every 100 ms by default", async () => {
     const asked: unknown[] = [];
     router.changes = async function* (resumeToken, minIntervalMs) {

@@ -35,17 +35,18 @@ describe("Watching", () => {
   test("begins with the whole fleet, then tells only what changed", async () => {
     const stream = watch();
     const first = await next(stream);
-    expect(first).toMatchObject({ snapshot: true, sequence: 1 });
+    expect(first).toMatchObject({ snapshot: true });
     expect(ids(first)).toEqual(["node-a-0", "node-a-1", "node-b-0", "node-b-1"]);
     placeOn("node-a-1", "r");
     const second = await next(stream);
-    expect(second).toMatchObject({ snapshot: false, sequence: 2, gpus: [{ activeRequests: 1 }] });
+    expect(second).toMatchObject({ snapshot: false, gpus: [{ activeRequests: 1 }] });
+    expect(second.sequence).toBeGreaterThan(first.sequence);
     expect(ids(second)).toEqual(["node-a-1"]);
   });
 
   test("merges everything that happened since the reader last asked, however much", async () => {
     const stream = watch();
-    await next(stream);
+    const { sequence } = await next(stream);
     for (let index = 0; index < 5_000; index += 1) {
       engine.step({ kind: "telemetry", nodeId: "node-a" as NodeId, samples: [{ ageMs: 0, sample: telemetry("node-a-0", index) }] }, clock.atMs);
     }
@@ -53,7 +54,7 @@ describe("Watching", () => {
     const merged = await next(stream);
     expect(ids(merged)).toEqual(["node-a-0", "node-b-1"]);
     expect(merged.gpus[0]?.telemetry?.memoryUsedMib).toBe(4_999);
-    expect(merged.sequence).toBe(2);
+    expect(merged.sequence).toBeGreaterThan(sequence + 5_000);
   });
 
   test("resumes behind the last message: what changed since, nothing else", async () => {
@@ -64,7 +65,8 @@ describe("Watching", () => {
     await stream.return?.();
     placeOn("node-b-0", "s");
     const resumed = await next(watch(change.resumeToken));
-    expect(resumed).toMatchObject({ snapshot: false, sequence: 1 });
+    expect(resumed).toMatchObject({ snapshot: false });
+    expect(resumed.sequence).toBeGreaterThan(change.sequence);
     expect(ids(resumed)).toEqual(["node-b-0"]);
     // An older token gives both changes.
     expect(ids(await next(watch(resumeToken)))).toEqual(["node-a-0", "node-b-0"]);

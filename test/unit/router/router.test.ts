@@ -180,6 +180,9 @@ describe("Explain", () => {
     expect(router.explainDryRun(specOf("x", { specificGpuId: "elsewhere" as GpuId }))).toMatchObject({ kind: "decision", decision: { candidates: [] } });
     expect(router.explainDryRun(specOf("x", { strategy: "astrology" }))).toMatchObject({ kind: "unknown_strategy" });
     expect(router.explainRequest(id("nobody"))).toBeNull();
+    await router.route(specOf("given up", { specificGpuId: "elsewhere" as GpuId }));
+    await router.cancel(id("given up"), "");
+    expect(router.explainRequest(id("given up"))).toMatchObject({ dryRun: true, endedAs: "cancelled" });
   });
 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import { seededRandom } from "../../../../src/lib/random.js";
-import { PrefixIndex } from "../../../../src/core/fleet/prefix-index.js";
+import { blockTokens, PrefixIndex } from "../../../../src/core/fleet/prefix-index.js";
 
 describe("lengths", () => {
   test("are how far a prompt matches what each GPU has read", () => {
@@ -130,4 +130,13 @@ describe("what another model read, or a GPU has lost", () => {
       index.placed(gpu, model, blocks);
     }
   });
+});
+
+test.each([
+  ["of 512 tokens, the last one cut short", 1_000, 2, 512],
+  ["of a beginning only", 5_000, 2, 512],
+  ["of 16 tokens", 1_000, 62, 1_000 / 62],
+  ["of a prompt of unknown length", 0, 3, 512],
+])("blocks %s", (_, inputTokens, blocks, tokens) => {
+  expect(blockTokens(inputTokens, blocks)).toBe(tokens);
 });
