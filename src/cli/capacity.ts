@@ -1,6 +1,7 @@
 // `gpu-router capacity`: how many GPUs of which kind carry a load within an SLO. Found by simulation, kind by kind.
 import { InvalidArgumentError, Option, type Command } from "commander";
 
+import { SIMULATED_SETTINGS_TEXT } from "../sim/set-up.js";
 import { boundOf } from "../sim/bound-of.js";
 import { figuresOf, type Figures } from "../sim/figures.js";
 import { plannedGpus } from "../sim/fleets.js";
@@ -72,6 +73,7 @@ export function registerCapacity(program: Command, context: CommandContext): voi
       `
 Fleets are made of nodes of ${GPUS_PER_NODE} GPUs. The number found is the smallest from which one fewer no longer does; it counts the spare
 capacity that faults take (see --no-faults). Add what you keep for growth.
+${SIMULATED_SETTINGS_TEXT}
 
 Examples:
   $ gpu-router capacity --load 4

@@ -34,6 +34,10 @@ const SIMULATED_SETTINGS: Partial<CoreSettings> = {
   gpuCooldownMs: 120_000,
 };
 
+/** The same for people: what these figures hold for. */
+export const SIMULATED_SETTINGS_TEXT =
+  "The router is set for engines that batch: max_concurrent_tasks_per_gpu 100000 (8 unless configured), memory_threshold 1 (0.9), utilization_threshold 1.1 (0.95), gpu_cooldown_period 120 s (300 s).";
+
 /** The fleet is too small for the models that are asked for; says what to do. */
 export class NoRoomError extends Error {
   override readonly name = "NoRoomError";

@@ -1,6 +1,7 @@
 // The result of `simulate` as one page: the table, plots against load, each user, and the run over time at a load that the reader chooses.
 import { figuresOf, type Figures } from "../../sim/figures.js";
 import { curve } from "../../sim/log-histogram.js";
+import { SIMULATED_SETTINGS_TEXT } from "../../sim/set-up.js";
 import type { Study } from "../../sim/trials.js";
 import { bar, escapeHtml, htmlTable, page, plotCard } from "../charts/page.js";
 import { countText, durationText, shareText } from "../quantity-text.js";
@@ -99,6 +100,7 @@ function method({ scenario, seeds, scaling }: Study): string {
   const notes = [
     ...scenario.notes,
     "The router's own scheduler decides, in virtual time, over simulated GPUs; how fast these are comes from data sheets and published measurements.",
+    SIMULATED_SETTINGS_TEXT,
     `Seeds ${seeds.join(", ")}: each enters the requests at another place; their requests are pooled. Loads above 1 are ${scaling === "compress" ? "the same users, faster" : "more users of the same kind"}.`,
     "A request is in its SLO when its first output and its end came in time. One that failed or was refused counts as at least 30 s, the time-out of its caller; one that never ended counts its time until the end.",
     "Quantiles are within 0.5 %.",
