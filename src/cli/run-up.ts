@@ -1,6 +1,6 @@
 // A router and an agent for this machine's GPUs in one process. What `npm start` runs.
 import { pino, type Logger } from "pino";
-import { loadAgentConfig, SIMULATED_RUNNER, type AgentConfig } from "../config/agent-config.js";
+import { isSimulatedRunner, loadAgentConfig, type AgentConfig } from "../config/agent-config.js";
 import type { RouterConfig } from "../config/router-config.js";
 import type { Principal } from "../auth/principal.js";
 import { startDaemon, type Daemon } from "../router/daemon.js";
@@ -61,5 +61,5 @@ function readyJson(daemon: Daemon, started: StartedAgent, data: string): string 
 
 function readyFacts(daemon: Daemon, { notes, simulated, runnerNames }: StartedAgent, { dataDirectory, tls }: RouterConfig): ReadyFacts {
   const { grpcAddress: grpc, httpAddress: http, wantsKeys, liveRequests } = daemon;
-  return { grpc, http, tls: tls.cert !== "", wantsKeys, data: dataDirectory, liveRequests, runnerNames, madeUp: simulated && runnerNames.includes(SIMULATED_RUNNER), notes };
+  return { grpc, http, tls: tls.cert !== "", wantsKeys, data: dataDirectory, liveRequests, runnerNames, madeUp: simulated && runnerNames.some(isSimulatedRunner), notes };
 }
