@@ -44,8 +44,13 @@ const openAiServer = z
     api_key_env: z.string().regex(ENVIRONMENT_NAME, "expected the name of an environment variable, not the key itself").optional(),
     gpu_ids: ids,
     types,
+    loads: z.enum(["ollama"]).nullable().default(null),
     discovery_interval_s: z.number().min(0.1).max(3600).default(10),
     inactivity_timeout_s: z.number().min(1).max(300, "at most 300: the HTTP client itself gives up then").default(300),
+  })
+  .refine(({ loads, gpu_ids: gpuIds }) => loads === null || gpuIds.length === 1, {
+    path: ["gpu_ids"],
+    message: "one GPU where loads is set: the router places models on GPUs, one server each",
   })
   .transform((server) => ({
     name: server.name,
@@ -53,6 +58,7 @@ const openAiServer = z
     apiKeyEnv: server.api_key_env ?? "",
     gpuIds: server.gpu_ids,
     types: server.types,
+    loads: server.loads,
     discoveryIntervalMs: server.discovery_interval_s * 1000,
     inactivityTimeoutMs: server.inactivity_timeout_s * 1000,
   }));

@@ -10,7 +10,7 @@ test("a request for a model that lies nowhere has it loaded, and is served", asy
   const agent = await startAgent({ nodeId: "n", router: grpcAddress, gpus: 2, kind: "RTX-4090", speed: 100, runners: { simulated: { models: MODELS } } });
   const serve = async (modelId: string): Promise<string> => {
     // Neither tokens nor duration: demand is what the router expects.
-    const { requestId } = await client.route({ modelId, payload: Buffer.from('{"prompt":"hello"}') });
+    const { requestId } = await client.route({ modelId, payload: { case: "payloadJson", value: { prompt: "hello" } } });
     const done = await eventually(`the request for ${modelId} has ended`, async () => {
       const { request } = await client.status({ requestId });
       return request && request.state >= RequestState.COMPLETED ? request : null;

@@ -61,6 +61,7 @@ describe("loadAgentConfig", () => {
       apiKeyEnv: "",
       gpuIds: ["GPU-5d2b1f0e-8c1d-4f7a-9a34-0c1d2e3f4a5b"],
       types: ["inference"],
+      loads: null,
       discoveryIntervalMs: 10_000,
       inactivityTimeoutMs: 300_000,
     });
@@ -119,6 +120,8 @@ runners:
     ["a base_url of another scheme", "runners: {openai: [{name: a, base_url: 'ftp://x'}]}", ["runners.openai[0].base_url", "http://"]],
     ["a base_url with a password", "runners: {openai: [{name: a, base_url: 'http://u:p@x/v1'}]}", ["base_url", "without user"]],
     ["a time-out that the HTTP client cannot keep", "runners: {openai: [{name: a, base_url: 'http://x', inactivity_timeout_s: 900}]}", ["inactivity_timeout_s", "300"]],
+    ["loads on several GPUs", "runners: {openai: [{name: a, base_url: 'http://x', loads: ollama, gpu_ids: [a, b]}]}", ["runners.openai[0].gpu_ids", "one GPU"]],
+    ["a server that nobody knows how to tell", "runners: {openai: [{name: a, base_url: 'http://x', loads: vllm, gpu_ids: [a]}]}", ["runners.openai[0].loads", "ollama"]],
     ["a key variable that is not set", "runners: {openai: [{name: a, base_url: 'http://x', api_key_env: NO_SUCH_KEY}]}", ["NO_SUCH_KEY", "not set"]],
     ["a command without argv", "runners: {exec: [{name: a, argv: []}]}", ["runners.exec[0].argv"]],
     ["a command as one string", "runners: {exec: [{name: a, argv: 'rm -rf /'}]}", ["runners.exec[0].argv"]],
