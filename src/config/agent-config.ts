@@ -136,7 +136,7 @@ const runners = z
     openai: z.array(openAiServer).max(256).default([]),
     exec_defaults: execDefaults,
     exec: z.array(execCommand).max(256).default([]),
-    simulated: z.union([z.boolean(), simulatedModels]).nullable().default(null),
+    simulated: z.union([z.boolean(), simulatedModels], "expected true, false, or { models: [NAME, …] }").nullable().default(null),
   })
   .superRefine(({ openai, exec }, context) => {
     const seen = new Set<string>();

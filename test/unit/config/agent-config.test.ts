@@ -139,8 +139,9 @@ runners:
     ["captures that nothing replays", "probe: {mode: nvml, recorded_path: /x}", ["probe.recorded_path"]],
     ["a simulated runner on real GPUs", "probe: {mode: nvml}\nrunners: {simulated: true}", ["runners.simulated", "made-up"]],
     ["simulated models on real GPUs", "probe: {mode: nvml}\nrunners: {simulated: {models: [llama-3.1-8b]}}", ["runners.simulated", "made-up"]],
+    ["simulated models under another key", "runners: {simulated: {model: a}}", ["runners.simulated", "{ models: [NAME, …] }"]],
     ["no simulated model", "runners: {simulated: {models: []}}", ["runners.simulated"]],
-    ["a simulated model named twice", "runners: {simulated: {models: [a, a]}}", ["runners.simulated"]],
+    ["a simulated model named twice", "runners: {simulated: {models: [a, a]}}", ["runners.simulated", "named twice"]],
     ["the name of the simulated runner of one GPU", "runners: {exec: [{name: simulated-3, argv: [/bin/true]}]}", ["simulated-3", "taken"]],
     ["a simulation without speed", "probe: {simulated: {speed: 0}}", ["probe.simulated.speed"]],
   ])("refuses %s, naming file, key and what is allowed", (_, yaml, words) => {
