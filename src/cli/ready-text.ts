@@ -15,6 +15,8 @@ export interface ReadyFacts {
   readonly runnerNames: readonly string[];
   /** Results are made up. */
   readonly madeUp: boolean;
+  /** A model that made-up results can be had of. */
+  readonly model: string;
   /** What was tried and found, for people. */
   readonly notes: readonly string[];
 }
@@ -41,9 +43,9 @@ export function readyText(facts: ReadyFacts, style: Style): string {
   ].join("\n");
 }
 
-function linesToTry({ grpc, http, tls, wantsKeys, madeUp }: ReadyFacts): readonly string[] {
+function linesToTry({ grpc, http, tls, wantsKeys, madeUp, model: simulated }: ReadyFacts): readonly string[] {
   const port = grpc.split(":").pop() ?? "";
-  const model = madeUp ? "demo" : "YOUR-MODEL";
+  const model = madeUp ? simulated : "YOUR-MODEL";
   const key = wantsKeys ? ["export GPU_ROUTER_API_KEY=…   # this router has users or keys: see docs/security.md"] : [];
   // With TLS the router is known by the name in its certificate, which is not ours to guess.
   const router = tls ? ` --router NAME:${port} --ca FILE` : port === "50051" ? "" : ` --router localhost:${port}`;

@@ -1,6 +1,6 @@
 // A router and an agent for this machine's GPUs in one process. What `npm start` runs.
 import { pino, type Logger } from "pino";
-import { loadAgentConfig, SIMULATED_RUNNER, type AgentConfig } from "../config/agent-config.js";
+import { isSimulatedRunner, loadAgentConfig, type AgentConfig } from "../config/agent-config.js";
 import type { RouterConfig } from "../config/router-config.js";
 import type { Principal } from "../auth/principal.js";
 import { startDaemon, type Daemon } from "../router/daemon.js";
@@ -23,7 +23,7 @@ export async function runUp(options: UpOptions): Promise<void> {
     await daemon.stop(0);
     throw error;
   });
-  const ready = options.json ? readyJson(daemon, started, config.dataDirectory) : readyText(readyFacts(daemon, started, config), styleFor(process.stdout, process.env));
+  const ready = options.json ? readyJson(daemon, started, config.dataDirectory) : readyText(readyFacts(daemon, started, config, agentConfig), styleFor(process.stdout, process.env));
   // Signals are listened to before anybody is told that there is something to stop.
   const stopped = untilStopped(
     async () => {
@@ -59,7 +59,8 @@ function readyJson(daemon: Daemon, started: StartedAgent, data: string): string 
   return `${JSON.stringify({ grpc: daemon.grpcAddress, http: daemon.httpAddress, epoch: daemon.epoch, data, gpus: gpuCount, simulated, runners: runnerNames, notes })}\n`;
 }
 
-function readyFacts(daemon: Daemon, { notes, simulated, runnerNames }: StartedAgent, { dataDirectory, tls }: RouterConfig): ReadyFacts {
+function readyFacts(daemon: Daemon, { notes, simulated, runnerNames }: StartedAgent, { dataDirectory, tls }: RouterConfig, { runners }: AgentConfig): ReadyFacts {
   const { grpcAddress: grpc, httpAddress: http, wantsKeys, liveRequests } = daemon;
-  return { grpc, http, tls: tls.cert !== "", wantsKeys, data: dataDirectory, liveRequests, runnerNames, madeUp: simulated && runnerNames.includes(SIMULATED_RUNNER), notes };
+  const [model = "demo"] = (typeof runners.simulated === "object" && runners.simulated?.models) || [];
+  return { grpc, http, tls: tls.cert !== "", wantsKeys, data: dataDirectory, liveRequests, runnerNames, madeUp: simulated && runnerNames.some(isSimulatedRunner), model, notes };
 }

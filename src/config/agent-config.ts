@@ -25,9 +25,8 @@ const GPU_KINDS = [
 ] as const;
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 const PROBE_MODES = ["auto", "nvml", "nvidia-smi", "recorded", "simulated"] as const;
-/** The name of the one simulated runner. */
-/** The name of the runner that makes results up; no other has it. */
-export const SIMULATED_RUNNER = "simulated";
+/** The names of the runners that make results up: one for all GPUs, or one for each. No others have them. */
+const SIMULATED_RUNNER = /^simulated(-\d+)?$/;
 
 const id = z.string().min(1).max(128);
 const ids = z.array(id).max(1024).default([]);
@@ -45,8 +44,13 @@ const openAiServer = z
     api_key_env: z.string().regex(ENVIRONMENT_NAME, "expected the name of an environment variable, not the key itself").optional(),
     gpu_ids: ids,
     types,
+    loads: z.enum(["ollama"]).nullable().default(null),
     discovery_interval_s: z.number().min(0.1).max(3600).default(10),
     inactivity_timeout_s: z.number().min(1).max(300, "at most 300: the HTTP client itself gives up then").default(300),
+  })
+  .refine(({ loads, gpu_ids: gpuIds }) => loads === null || gpuIds.length === 1, {
+    path: ["gpu_ids"],
+    message: "one GPU where loads is set: the router places models on GPUs, one server each",
   })
   .transform((server) => ({
     name: server.name,
@@ -54,6 +58,7 @@ const openAiServer = z
     apiKeyEnv: server.api_key_env ?? "",
     gpuIds: server.gpu_ids,
     types: server.types,
+    loads: server.loads,
     discoveryIntervalMs: server.discovery_interval_s * 1000,
     inactivityTimeoutMs: server.inactivity_timeout_s * 1000,
   }));
@@ -124,19 +129,22 @@ const probe = z
   })
   .transform(({ mode, recorded_path, nvml_library, kernel_log, simulated }) => ({ mode, recordedPath: recorded_path ?? "", nvmlLibrary: nvml_library, kernelLog: kernel_log, simulated }));
 
+const simulatedModels = z.strictObject({ models: z.array(z.string().min(1).max(256)).min(1).max(64).refine((names) => new Set(names).size === names.length, "a model is named twice") });
+
 const runners = z
   .strictObject({
     openai: z.array(openAiServer).max(256).default([]),
     exec_defaults: execDefaults,
     exec: z.array(execCommand).max(256).default([]),
-    simulated: z.boolean().nullable().default(null),
+    simulated: z.union([z.boolean(), simulatedModels], "expected true, false, or { models: [NAME, …] }").nullable().default(null),
   })
   .superRefine(({ openai, exec }, context) => {
-    const seen = new Set([SIMULATED_RUNNER]);
+    const seen = new Set<string>();
     for (const [list, entries] of Object.entries({ openai, exec })) {
       entries.forEach(({ name }, index) => {
-        const message = `two runners are named "${name}"; every name must be unique on the node${name === SIMULATED_RUNNER ? ", and this one is taken" : ""}`;
-        if (seen.has(name)) context.addIssue({ code: "custom", path: [list, index, "name"], message });
+        const taken = isSimulatedRunner(name);
+        const message = `two runners are named "${name}"; every name must be unique on the node${taken ? ", and this one is taken" : ""}`;
+        if (taken || seen.has(name)) context.addIssue({ code: "custom", path: [list, index, "name"], message });
         seen.add(name);
       });
     }
@@ -168,9 +176,9 @@ const agentConfig = z
     gpu_restart_command: z.tuple([path], text).nullable().default(null),
     gpu_restart_timeout_s: z.number().min(1).max(3600).default(300),
   })
-  .refine((config) => !(config.runners.simulated === true && ["nvml", "nvidia-smi", "recorded"].includes(config.probe.mode)), {
+  .refine((config) => !(config.runners.simulated && ["nvml", "nvidia-smi", "recorded"].includes(config.probe.mode)), {
     path: ["runners", "simulated"],
-    message: "true only goes with probe.mode simulated (or auto): it would report made-up results for GPUs that are not simulated",
+    message: "it only goes with probe.mode simulated (or auto): it would report made-up results for GPUs that are not simulated",
   })
   .transform((config) => ({
     /** Unique in the fleet; the host's name by default. */
@@ -223,6 +231,11 @@ function withKey(config: AgentConfig, { GPU_ROUTER_API_KEY: key }: NodeJS.Proces
 function overrides(env: NodeJS.ProcessEnv): Record<string, string> {
   const { GPU_ROUTER_NODE_ID: nodeId, GPU_ROUTER_ADDRESS: routerAddress } = env;
   return { ...(nodeId ? { node_id: nodeId } : {}), ...(routerAddress ? { router_address: routerAddress } : {}) };
+}
+
+/** Whether a runner of this name makes results up. */
+export function isSimulatedRunner(name: string): boolean {
+  return SIMULATED_RUNNER.test(name);
 }
 
 /** null where nothing is limited. */

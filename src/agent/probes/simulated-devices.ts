@@ -22,7 +22,10 @@ export type Figure = (typeof FIGURES)[number];
 
 interface Device {
   readonly gpu: ProbedGpu;
+  /** By jobs. */
   memoryUsedMib: number;
+  /** By the weights of models, whether anything runs or not. */
+  weightsMib: number;
   running: number;
   readonly told: Map<Figure, number>;
   silent: boolean;
@@ -38,7 +41,7 @@ export class SimulatedDevices {
   constructor(nodeId: string, kinds: readonly GpuKind[]) {
     assert(kinds.length > 0, "a node with simulated GPUs has at least one");
     const gpus = kinds.map((kind, index) => describe(`sim-${nodeId}-${index}`, kind));
-    this.#devices = new Map(gpus.map((gpu) => [gpu.gpuId, { gpu, memoryUsedMib: 0, running: 0, told: new Map(), silent: false, named: false }]));
+    this.#devices = new Map(gpus.map((gpu) => [gpu.gpuId, { gpu, memoryUsedMib: 0, weightsMib: 0, running: 0, told: new Map(), silent: false, named: false }]));
   }
 
   get gpus(): readonly ProbedGpu[] {
@@ -65,6 +68,12 @@ export class SimulatedDevices {
   /** Jobs between begin and end. */
   running(gpuId: string): number {
     return this.#device(gpuId).running;
+  }
+
+  /** Models lie on a GPU whose weights take `weightsMib` together. */
+  hold(gpuId: string, weightsMib: number): void {
+    assert(weightsMib >= 0, "models take no negative memory");
+    this.#device(gpuId).weightsMib = weightsMib;
   }
 
   /** Something happens to one of them. One that is lost or hangs is silent until it is restored. */
@@ -101,7 +110,8 @@ export class SimulatedDevices {
   /** Telemetry that follows from the load, and from what is wrong: the same again while these are the same. */
   sample(gpuId: string): GpuSample {
     const { gpu, running, told, named, ...device } = this.#device(gpuId);
-    const memoryUsedMib = device.memoryUsedMib + (told.get("memory_left_mib") ?? 0);
+    const ownedMib = device.memoryUsedMib + device.weightsMib;
+    const memoryUsedMib = ownedMib + (told.get("memory_left_mib") ?? 0);
     const load = 1 - (1 - LOAD_PER_JOB) ** running;
     // What does not fit shows as a full GPU; a real one would have refused it.
     const usedMib = Math.min(gpu.memoryTotalMib, Math.ceil(memoryUsedMib));
@@ -121,7 +131,7 @@ export class SimulatedDevices {
       ...(told.has("row_remap_pending") && { rowRemapPending: told.get("row_remap_pending") === 1 }),
       ...(told.has("row_remap_failed") && { rowRemapFailed: told.get("row_remap_failed") === 1 }),
       ...(told.has("retired_pages_pending") && { retiredPagesPending: told.get("retired_pages_pending") === 1 }),
-      processes: !named ? [] : [{ pid: 1, memoryUsedMib: Math.ceil(device.memoryUsedMib) + 1 }],
+      processes: !named ? [] : [{ pid: 1, memoryUsedMib: Math.ceil(ownedMib) + 1 }],
     };
   }
 

@@ -1,5 +1,6 @@
 // Makes the runners of a node from its configuration. Called by the agent when it starts.
 import type { GpuKind } from "../../simulated-gpu/gpu-kinds.js";
+import { serviceTimes } from "../../simulated-gpu/service-times.js";
 import { ExecRunner, privateParent, type ExecCommand } from "./exec.js";
 import type { RunAs } from "./exec/account.js";
 import { Confinement } from "./exec/confinement.js";
@@ -31,9 +32,14 @@ export interface RunnersConfig {
   readonly runners: {
     readonly openai: readonly OpenAiServerConfig[];
     readonly exec: readonly ExecCommandConfig[];
-    /** null: where the GPUs are simulated. */
-    readonly simulated: boolean | null;
+    /** null: where the GPUs are simulated. `models`: each GPU serves those of them that it was told to load. */
+    readonly simulated: boolean | null | { readonly models: readonly string[] };
   };
+}
+
+/** The node's simulated GPUs. */
+export interface SimulatedNode extends SimulatedDevices {
+  readonly gpus: readonly { readonly gpuId: string }[];
 }
 
 /** What runners need of the process around them. */
@@ -45,19 +51,17 @@ export interface RunnerSurroundings {
 
 /**
  * The runners, names unique. `devices` are the node's simulated GPUs, if its GPUs are simulated. Discovery of models begins at
- * once. Throws, with what to do, when the simulated runner is asked for on real GPUs, or a command cannot be confined as it should be.
+ * once. Throws, with what to do, when the simulated runner is asked for on real GPUs or with a model that no GPU holds, or a command cannot be confined as it should be.
  */
 export function createRunners(
   config: RunnersConfig,
-  devices?: SimulatedDevices,
+  devices?: SimulatedNode,
   { env = process.env, onTrouble = () => {} }: Partial<RunnerSurroundings> = {},
 ): Runner[] {
   const { openai, exec, simulated } = config.runners;
-  if (simulated === true && devices === undefined) {
-    throw new Error("runners.simulated is true, but the GPUs of this node are not simulated. Set probe.mode: simulated, or remove runners.simulated.");
+  if (simulated && devices === undefined) {
+    throw new Error("runners.simulated is set, but the GPUs of this node are not simulated. Set probe.mode: simulated, or remove runners.simulated.");
   }
-  const withSimulated = devices !== undefined && simulated !== false;
-  const { kind: gpuKind, speed } = config.probe.simulated;
   const guard = new ProcessGuard((trouble) => onTrouble("exec", trouble));
   return [
     ...openai.map(({ apiKeyEnv, ...server }) => {
@@ -69,8 +73,18 @@ export function createRunners(
       if (missing !== "") onTrouble(command.name, missing);
       return new ExecRunner(command, env, guard, confinementOf(command, env));
     }),
-    ...(withSimulated ? [new SimulatedRunner({ devices, gpuKind, speed })] : []),
+    ...(devices !== undefined && simulated !== false ? simulatedRunners(config, devices) : []),
   ];
+}
+
+/** One for all of the node, or one for each GPU where GPUs hold only some models at a time. */
+function simulatedRunners({ probe, runners: { simulated } }: RunnersConfig, devices: SimulatedNode): Runner[] {
+  const { kind: gpuKind, speed } = probe.simulated;
+  if (typeof simulated === "boolean" || simulated === null) return [new SimulatedRunner({ devices, gpuKind, speed })];
+  const { models } = simulated;
+  const tooLarge = models.find((modelId) => serviceTimes(gpuKind, modelId).kvCapacityTokens === 0);
+  if (tooLarge !== undefined) throw new Error(`runners.simulated.models names ${tooLarge}, which does not fit a simulated ${gpuKind}. Set probe.simulated.kind to a larger one, or remove the model.`);
+  return devices.gpus.map(({ gpuId }, index) => new SimulatedRunner({ devices, gpuKind, speed, holder: { gpuId, index, models } }));
 }
 
 function confinementOf({ name, runAs, limits }: ExecCommandConfig, env: NodeJS.ProcessEnv): Confinement | null {

@@ -3,10 +3,11 @@
 // router chose is one of `gpuIds`, and which of them computes is the server's affair.
 import { callServer, type Server, type StopReason } from "./openai/call.js";
 import { EngineMetrics } from "./openai/engine-metrics.js";
-import { ModelDiscovery } from "./openai/model-discovery.js";
+import { listModels, ModelDiscovery } from "./openai/model-discovery.js";
+import { OllamaModels } from "./openai/ollama-models.js";
 import { completionRequest } from "./openai/payload.js";
 import { unsuccessful } from "./outcome.js";
-import type { EngineLoad, Job, JobOutcome, JobSink, Runner, RunnerDescription } from "./runner.js";
+import type { EngineLoad, Job, JobOutcome, JobSink, ModelOrder, Runner, RunnerDescription } from "./runner.js";
 
 export interface OpenAiRunnerOptions {
   readonly name: string;
@@ -22,17 +23,22 @@ export interface OpenAiRunnerOptions {
   readonly discoveryIntervalMs: number;
   /** How long the server may send nothing during a call, ms; at most 300,000, where fetch itself gives up. */
   readonly inactivityTimeoutMs: number;
-  /** Told when the server begins to fail its discovery, in words, and with "" when it is well again. */
+  /** How it is told to load and unload models; null where what it serves is not ours to change. */
+  readonly loads: "ollama" | null;
+  /** Told when the server begins to fail its discovery or an order, in words, and with "" when it is well again. */
   readonly onTrouble: (trouble: string) => void;
 }
 
-/** Serves what `GET /models` lists. Payload: an OpenAI request with `messages` or `prompt`. Result: JSON, see `Completion.toJson`. */
+/** Serves what `GET /models` lists, or what an Ollama server has in memory. Payload: an OpenAI request with `messages` or `prompt`. Result: JSON, see `Completion.toJson`. */
 export class OpenAiRunner implements Runner {
   readonly kind = "openai";
   readonly name: string;
   readonly #options: OpenAiRunnerOptions;
   readonly #server: Server;
   readonly #discovery: ModelDiscovery;
+  /** null where its models are not ours to change. */
+  readonly #ollama: OllamaModels | null;
+  readonly order?: (order: ModelOrder) => void;
   readonly #metrics: EngineMetrics;
   readonly #listeners = new Set<() => void>();
   /** One for each call in flight. */
@@ -44,13 +50,21 @@ export class OpenAiRunner implements Runner {
     this.#options = options;
     this.#server = { name: options.name, baseUrl: options.baseUrl, apiKey: options.apiKey };
     const onChange = (): void => this.#listeners.forEach((listener) => listener());
-    this.#discovery = new ModelDiscovery({ server: this.#server, intervalMs: options.discoveryIntervalMs, onModels: onChange, onTrouble: options.onTrouble });
+    const { discoveryIntervalMs: intervalMs, onTrouble, loads } = options;
+    const ollama = loads === "ollama" ? new OllamaModels({ server: this.#server, onChange, onOrderEnded: () => this.#discovery.hurry(), onTrouble }) : null;
+    this.#ollama = ollama;
+    if (ollama) this.order = (order) => ollama.order(order);
+    this.#discovery = ollama
+      ? new ModelDiscovery({ url: `${options.baseUrl.replace(/\/v1$/, "")}/api/ps`, list: (signal) => ollama.list(signal), intervalMs, onModels: () => {}, onTrouble })
+      : new ModelDiscovery({ url: `${options.baseUrl}/models`, list: (signal) => listModels(this.#server, signal), intervalMs, onModels: onChange, onTrouble });
     this.#metrics = new EngineMetrics({ server: this.#server, onKvCapacity: onChange });
   }
 
   describe(): RunnerDescription {
     const { kvCapacityTokens } = this.#metrics;
-    return { models: this.#discovery.models, types: this.#options.types, gpuIds: this.#options.gpuIds, ...(kvCapacityTokens > 0 && { kvCapacityTokens }) };
+    const { types, gpuIds } = this.#options;
+    const { models, ...loadable } = this.#ollama ? { models: this.#ollama.models, loadable: this.#ollama.loadable } : { models: this.#discovery.models };
+    return { models, types, gpuIds, ...loadable, ...(kvCapacityTokens > 0 && { kvCapacityTokens }) };
   }
 
   /** From the server's metrics page, where it has one that is understood. */
@@ -68,6 +82,7 @@ export class OpenAiRunner implements Runner {
     if (this.#closed) return unsuccessful("unavailable", "runner_closed", "The agent is stopping.");
     const request = completionRequest(job.payload, job.modelId);
     if (request.kind === "bad_payload") return unsuccessful("failed", "bad_payload", request.message);
+    if (this.#ollama?.begin(job.modelId) === false) return unsuccessful("unavailable", "model_not_loaded", `${job.modelId} is not in the memory of server ${this.name}.`, { fault: "none" });
     const stop = new AbortController();
     const onAbort = (): void => stop.abort("cancelled" satisfies StopReason);
     signal.addEventListener("abort", onAbort, { once: true });
@@ -76,6 +91,7 @@ export class OpenAiRunner implements Runner {
     this.#calls.set(stop, ended);
     const outcome = await ended;
     this.#calls.delete(stop);
+    this.#ollama?.end(job.modelId);
     signal.removeEventListener("abort", onAbort);
     if (outcome.outcome === "unavailable") this.#discovery.hurry();
     return outcome;
@@ -84,6 +100,6 @@ export class OpenAiRunner implements Runner {
   async close(): Promise<void> {
     this.#closed = true;
     for (const stop of this.#calls.keys()) stop.abort("closed" satisfies StopReason);
-    await Promise.all([this.#discovery.close(), this.#metrics.close(), ...this.#calls.values()]);
+    await Promise.all([this.#discovery.close(), this.#ollama?.close(), this.#metrics.close(), ...this.#calls.values()]);
   }
 }

@@ -5,9 +5,10 @@ import { hash32, seededRandom } from "../../lib/random.js";
 import type { GpuKind } from "../../simulated-gpu/gpu-kinds.js";
 import { serviceTimes, unloadedMs } from "../../simulated-gpu/service-times.js";
 import { emitOutput, unsuccessful } from "./outcome.js";
-import type { Job, JobOutcome, JobSink, JobStatistics, Runner, RunnerDescription } from "./runner.js";
+import type { Job, JobOutcome, JobSink, JobStatistics, ModelOrder, Runner, RunnerDescription } from "./runner.js";
 import { askedLength } from "./simulated/asked-length.js";
 import { RealTimeGpu, type RealTimeJob } from "./simulated/real-time-gpu.js";
+import { ResidentModels } from "./simulated/resident-models.js";
 import { workThrough, type Worked } from "./simulated/work-through.js";
 
 /** The simulated GPUs, as far as a runner is concerned: what runs shows in their telemetry. They throw for a GPU they do not have. */
@@ -17,6 +18,17 @@ export interface SimulatedDevices {
   end(gpuId: string, memoryMib: number): void;
   /** Jobs between begin and end. */
   running(gpuId: string): number;
+  /** What the weights of the models on a GPU take now, MiB. */
+  hold(gpuId: string, weightsMib: number): void;
+}
+
+/** A GPU that holds only some models at a time. */
+export interface ModelHolder {
+  readonly gpuId: string;
+  /** Place in the node's list, from 0. */
+  readonly index: number;
+  /** What it can be told to load, at least one. */
+  readonly models: readonly string[];
 }
 
 export interface SimulatedRunnerOptions {
@@ -26,6 +38,8 @@ export interface SimulatedRunnerOptions {
   readonly speed: number;
   /** Share of attempts, 0..1, that end as "unavailable" half-way; which ones depends only on seed, request id and attempt. */
   readonly faults?: { readonly rate: number; readonly seed: number };
+  /** Serves what that GPU was told to load; any model on any GPU of the node when left out. */
+  readonly holder?: ModelHolder;
 }
 
 /** What a job asks of its GPU. */
@@ -58,33 +72,46 @@ const LOOKS_PER_OUTPUT = 4;
 /** What a timer can hold. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** Serves any model on any GPU of the node. */
+/** Serves any model on any GPU of the node, or those that one GPU was told to load. */
 export class SimulatedRunner implements Runner {
   readonly kind = "simulated";
-  readonly name = "simulated";
+  readonly name: string;
   readonly #options: SimulatedRunnerOptions;
   readonly #gpus = new Map<string, RealTimeGpu>();
   readonly #running = new Map<AbortController, Promise<JobOutcome>>();
+  /** null where every model serves at once. */
+  readonly #resident: ResidentModels | null;
+  readonly #listeners = new Set<() => void>();
+  /** Left out where there is nothing to load. */
+  readonly order?: (order: ModelOrder) => void;
   /** Ids of the GPUs' jobs. */
   #lastJob = 0;
   #closed = false;
 
   constructor(options: SimulatedRunnerOptions) {
     this.#options = options;
+    const { holder } = options;
+    const resident = holder ? this.#residentOn(holder) : null;
+    this.name = holder ? `simulated-${holder.index}` : "simulated";
+    this.#resident = resident;
+    if (resident) this.order = (order) => resident.order(order);
   }
 
   describe(): RunnerDescription {
-    return { models: ["*"], types: [], gpuIds: [] };
+    const { holder } = this.#options;
+    if (!holder || !this.#resident) return { models: ["*"], types: [], gpuIds: [] };
+    return { ...this.#resident.describe(), types: [], gpuIds: [holder.gpuId] };
   }
 
-  /** What it serves never changes. */
-  onChange(): () => void {
-    return () => {};
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
   }
 
   async run(job: Job, sink: JobSink, limits: { readonly maxResultBytes: number }, signal: AbortSignal): Promise<JobOutcome> {
     if (signal.aborted) return unsuccessful("cancelled", "cancelled", "Cancelled before it began.");
     if (this.#closed) return unsuccessful("unavailable", "runner_closed", "The agent is stopping.", { fault: "none" });
+    if (this.#resident?.begin(job.modelId) === false) return unsuccessful("unavailable", "model_not_loaded", `${job.modelId} is not loaded here.`, { fault: "none" });
     const stop = new AbortController();
     const onAbort = (): void => stop.abort();
     signal.addEventListener("abort", onAbort, { once: true });
@@ -92,12 +119,14 @@ export class SimulatedRunner implements Runner {
     this.#running.set(stop, ended);
     const outcome = await ended;
     this.#running.delete(stop);
+    this.#resident?.end(job.modelId);
     signal.removeEventListener("abort", onAbort);
     return outcome;
   }
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.#resident?.close();
     for (const stop of this.#running.keys()) stop.abort();
     await Promise.all(this.#running.values());
   }
@@ -181,10 +210,22 @@ export class SimulatedRunner implements Runner {
   #gpu(gpuId: string): RealTimeGpu {
     let gpu = this.#gpus.get(gpuId);
     if (!gpu) {
-      gpu = new RealTimeGpu(this.#options.gpuKind, this.#options.speed);
+      const { gpuKind, speed } = this.#options;
+      gpu = new RealTimeGpu((modelId) => this.#resident?.times(modelId) ?? serviceTimes(gpuKind, modelId), speed);
       this.#gpus.set(gpuId, gpu);
     }
     return gpu;
+  }
+
+  #residentOn({ gpuId, models }: ModelHolder): ResidentModels {
+    const { gpuKind: kind, speed, devices } = this.#options;
+    const onChange = (): void => {
+      this.#gpu(gpuId).retime();
+      devices.hold(gpuId, resident.weightsMib);
+      for (const listener of this.#listeners) listener();
+    };
+    const resident = new ResidentModels({ kind, speed, models, kvUse: () => this.#gpu(gpuId).kvUse, onChange });
+    return resident;
   }
 
   #faulty(job: Job): boolean {

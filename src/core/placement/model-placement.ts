@@ -39,6 +39,8 @@ const MAX_WEIGHT_SHARE = 0.7;
 /** The same for a model that has the GPU to itself. */
 const MAX_WEIGHT_SHARE_ALONE = 0.82;
 const MAX_MODELS = 1_000;
+/** What a prompt counts for that says nothing of its length, of a model that has answered none yet: near the medians of public conversation traces. */
+const UNKNOWN_PROMPT = { inputTokens: 1_024, outputTokens: 128 };
 /** A plan ends when it has looked at so many GPUs, and the next goes on: a few ms at most. A thousand GPUs with a dozen models take several. */
 const MOST_LOOKS = 4_000;
 type OrderModel = Extract<Effect, { kind: "order_model" }>;
@@ -71,7 +73,8 @@ export class ModelPlacement {
   }
 
   /** A request was accepted. */
-  asked(spec: RequestSpec, { inputTokens = 0, outputTokens = 0 }: ResourceEstimate, nowMs: number): void {
+  asked(spec: RequestSpec, estimate: ResourceEstimate, nowMs: number): void {
+    const { inputTokens = 0, outputTokens = 0 } = (estimate.inputTokens ?? 0) + (estimate.outputTokens ?? 0) > 0 ? estimate : isPrompt(spec) ? UNKNOWN_PROMPT : {};
     if (inputTokens + outputTokens === 0) return;
     const { modelId } = spec;
     const demand = this.#demands.get(modelId) ?? new Demand(modelId, nowMs);
@@ -266,4 +269,9 @@ export class ModelPlacement {
     }
     return null;
   }
+}
+
+/** Whether a request without tokens is measured in them all the same: what has a time of its own, or is of another type, is not. */
+function isPrompt({ type, requirements }: RequestSpec): boolean {
+  return type === "inference" && requirements.expectedDurationMs === 0;
 }

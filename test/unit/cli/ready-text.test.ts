@@ -2,7 +2,7 @@ import { describe, expect, test } from "@jest/globals";
 import { readyText, type ReadyFacts } from "../../../src/cli/ready-text.js";
 import { styleOff } from "../../../src/cli/style.js";
 
-const usual: ReadyFacts = { grpc: "127.0.0.1:50051", http: "127.0.0.1:8000", tls: false, wantsKeys: false, data: "data", liveRequests: 0, runnerNames: ["simulated"], madeUp: true, notes: ["simulated: 4 x T4"] };
+const usual: ReadyFacts = { grpc: "127.0.0.1:50051", http: "127.0.0.1:8000", tls: false, wantsKeys: false, data: "data", liveRequests: 0, runnerNames: ["simulated"], madeUp: true, model: "demo", notes: ["simulated: 4 x T4"] };
 const shown = (over: Partial<ReadyFacts> = {}): string => readyText({ ...usual, ...over }, styleOff);
 /** The lines to copy. */
 const tried = (over: Partial<ReadyFacts> = {}): readonly string[] => shown(over).split("Try it:\n")[1]?.split("\n\n")[0]?.split("\n").map((line) => line.trim()) ?? [];

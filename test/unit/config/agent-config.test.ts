@@ -10,6 +10,8 @@ import { GPU_KIND_NAMES } from "../../../src/simulated-gpu/gpu-kinds.js";
 const directory = mkdtempSync(join(tmpdir(), "agent-config-test-"));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
+const DEVICES = { begin() {}, end() {}, running: () => 0, hold() {}, gpus: [{ gpuId: "sim-0" }, { gpuId: "sim-1" }] };
+
 function load(yaml: string, env: NodeJS.ProcessEnv = {}): AgentConfig {
   const file = join(directory, "agent.yaml");
   writeFileSync(file, yaml);
@@ -59,11 +61,12 @@ describe("loadAgentConfig", () => {
       apiKeyEnv: "",
       gpuIds: ["GPU-5d2b1f0e-8c1d-4f7a-9a34-0c1d2e3f4a5b"],
       types: ["inference"],
+      loads: null,
       discoveryIntervalMs: 10_000,
       inactivityTimeoutMs: 300_000,
     });
     expect(config.runners.exec[0]).toMatchObject({ name: "finetune-lora", cwd: "/opt/train", killGraceMs: 30_000, maxOutputBytes: 1 << 20 });
-    const made = createRunners({ ...config, runners: { ...config.runners, openai: [] } }, { begin() {}, end() {}, running: () => 0 });
+    const made = createRunners({ ...config, runners: { ...config.runners, openai: [] } }, DEVICES);
     expect(made.map(({ name, kind }) => [name, kind])).toEqual([["finetune-lora", "exec"], ["simulated", "simulated"]]);
     await Promise.all(made.map((runner) => runner.close()));
   });
@@ -117,6 +120,8 @@ runners:
     ["a base_url of another scheme", "runners: {openai: [{name: a, base_url: 'ftp://x'}]}", ["runners.openai[0].base_url", "http://"]],
     ["a base_url with a password", "runners: {openai: [{name: a, base_url: 'http://u:p@x/v1'}]}", ["base_url", "without user"]],
     ["a time-out that the HTTP client cannot keep", "runners: {openai: [{name: a, base_url: 'http://x', inactivity_timeout_s: 900}]}", ["inactivity_timeout_s", "300"]],
+    ["loads on several GPUs", "runners: {openai: [{name: a, base_url: 'http://x', loads: ollama, gpu_ids: [a, b]}]}", ["runners.openai[0].gpu_ids", "one GPU"]],
+    ["a server that nobody knows how to tell", "runners: {openai: [{name: a, base_url: 'http://x', loads: vllm, gpu_ids: [a]}]}", ["runners.openai[0].loads", "ollama"]],
     ["a key variable that is not set", "runners: {openai: [{name: a, base_url: 'http://x', api_key_env: NO_SUCH_KEY}]}", ["NO_SUCH_KEY", "not set"]],
     ["a command without argv", "runners: {exec: [{name: a, argv: []}]}", ["runners.exec[0].argv"]],
     ["a command as one string", "runners: {exec: [{name: a, argv: 'rm -rf /'}]}", ["runners.exec[0].argv"]],
@@ -133,6 +138,11 @@ runners:
     ["a recorded probe without captures", "probe: {mode: recorded}", ["probe.recorded_path"]],
     ["captures that nothing replays", "probe: {mode: nvml, recorded_path: /x}", ["probe.recorded_path"]],
     ["a simulated runner on real GPUs", "probe: {mode: nvml}\nrunners: {simulated: true}", ["runners.simulated", "made-up"]],
+    ["simulated models on real GPUs", "probe: {mode: nvml}\nrunners: {simulated: {models: [llama-3.1-8b]}}", ["runners.simulated", "made-up"]],
+    ["simulated models under another key", "runners: {simulated: {model: a}}", ["runners.simulated", "{ models: [NAME, …] }"]],
+    ["no simulated model", "runners: {simulated: {models: []}}", ["runners.simulated"]],
+    ["a simulated model named twice", "runners: {simulated: {models: [a, a]}}", ["runners.simulated", "named twice"]],
+    ["the name of the simulated runner of one GPU", "runners: {exec: [{name: simulated-3, argv: [/bin/true]}]}", ["simulated-3", "taken"]],
     ["a simulation without speed", "probe: {simulated: {speed: 0}}", ["probe.simulated.speed"]],
   ])("refuses %s, naming file, key and what is allowed", (_, yaml, words) => {
     const message = refusal(yaml);
@@ -153,10 +163,17 @@ runners:
 describe("createRunners", () => {
   test("the simulated runner is there by default exactly where the GPUs are simulated", () => {
     const config = loadAgentConfig(undefined, {});
-    const devices = { begin() {}, end() {}, running: () => 0 };
     expect(createRunners(config)).toEqual([]);
-    expect(createRunners(config, devices).map(({ name }) => name)).toEqual(["simulated"]);
-    expect(createRunners({ ...config, runners: { ...config.runners, simulated: false } }, devices)).toEqual([]);
+    expect(createRunners(config, DEVICES).map(({ name }) => name)).toEqual(["simulated"]);
+    expect(createRunners({ ...config, runners: { ...config.runners, simulated: false } }, DEVICES)).toEqual([]);
     expect(() => createRunners({ ...config, runners: { ...config.runners, simulated: true } })).toThrow("probe.mode");
+  });
+
+  test("with models the simulated runner is one for each GPU, and every model fits", () => {
+    const config = load("probe: { mode: simulated, simulated: { kind: RTX-4090 } }\nrunners: { simulated: { models: [llama-3.1-8b, mistral-7b] } }\n");
+    const runners = createRunners(config, DEVICES);
+    expect(runners.map((runner) => [runner.name, runner.describe().gpuIds])).toEqual([["simulated-0", ["sim-0"]], ["simulated-1", ["sim-1"]]]);
+    const withLarge = { ...config, runners: { ...config.runners, simulated: { models: ["llama-3.1-8b", "qwen3-32b"] } } };
+    expect(() => createRunners(withLarge, DEVICES)).toThrow(/qwen3-32b, which does not fit a simulated RTX-4090/);
   });
 });

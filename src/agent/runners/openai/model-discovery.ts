@@ -3,8 +3,19 @@
 import { isRecord } from "../json-record.js";
 import { boundedText, faultOf, requestHeaders, type Server } from "./call.js";
 
+/** What a server has just said that it serves. */
+export interface Listing {
+  /** Sorted. */
+  readonly models: readonly string[];
+  /** Why there is no list, in words; "" when there is one. */
+  readonly trouble: string;
+}
+
 export interface DiscoveryOptions {
-  readonly server: Server;
+  /** For messages: what is asked. */
+  readonly url: string;
+  /** Asks the server. Rejects when `signal` aborts, or as fetch does. */
+  readonly list: (signal: AbortSignal) => Promise<Listing>;
   /** ms between the end of one question and the next. */
   readonly intervalMs: number;
   /** The list has changed. */
@@ -14,8 +25,8 @@ export interface DiscoveryOptions {
 }
 
 /** As many as a runner may name to the router. */
-const MAX_MODELS = 1024;
-const MAX_LIST_BYTES = 4 << 20;
+export const MAX_MODELS = 1024;
+export const MAX_LIST_BYTES = 4 << 20;
 const ANSWER_TIMEOUT_MS = 10_000;
 
 /** A running discovery. The first question is asked at once. */
@@ -24,6 +35,8 @@ export class ModelDiscovery {
   readonly #closed = new AbortController();
   #models: readonly string[] = [];
   #trouble = "";
+  /** The answer that is due may be old already. */
+  #again = false;
   #timer: NodeJS.Timeout | null = null;
   #asking: Promise<void>;
 
@@ -37,8 +50,9 @@ export class ModelDiscovery {
     return this.#models;
   }
 
-  /** Asks now rather than at the next turn; for when a call has just failed. */
+  /** Asks now rather than at the next turn, after the present answer if one is due; for when a call has just failed, or an order is over. */
   hurry(): void {
+    this.#again = true;
     if (this.#timer === null) return;
     clearTimeout(this.#timer);
     this.#timer = null;
@@ -53,6 +67,7 @@ export class ModelDiscovery {
   }
 
   async #ask(): Promise<void> {
+    this.#again = false;
     const { models, trouble } = await this.#modelsNow();
     if (this.#closed.signal.aborted) return;
     if (trouble !== this.#trouble) {
@@ -67,29 +82,34 @@ export class ModelDiscovery {
     this.#timer = setTimeout(() => {
       this.#timer = null;
       this.#asking = this.#ask();
-    }, this.#options.intervalMs).unref();
+    }, this.#again ? 0 : this.#options.intervalMs).unref();
   }
 
-  async #modelsNow(): Promise<{ readonly models: readonly string[]; readonly trouble: string }> {
-    const { server } = this.#options;
+  async #modelsNow(): Promise<Listing> {
+    const { url, list } = this.#options;
     const stop = new AbortController();
     const onClose = (): void => stop.abort();
     this.#closed.signal.addEventListener("abort", onClose, { once: true });
     const timer = setTimeout(() => stop.abort(), ANSWER_TIMEOUT_MS);
-    const trouble = (text: string): { models: string[]; trouble: string } => ({ models: [], trouble: `GET ${server.baseUrl}/models: ${text}` });
     try {
-      const response = await fetch(`${server.baseUrl}/models`, { headers: requestHeaders(server), redirect: "manual", signal: stop.signal });
-      const text = await boundedText(response, MAX_LIST_BYTES);
-      if (response.status !== 200) return trouble(`status ${response.status}`);
-      const models = text === null ? null : listedModels(text);
-      return models === null ? trouble('the answer is not {"data": [{"id": …}]}') : { models, trouble: "" };
+      return await list(stop.signal);
     } catch (error) {
-      return trouble(stop.signal.aborted ? `no answer in ${ANSWER_TIMEOUT_MS} ms` : faultOf(error).text);
+      return { models: [], trouble: `GET ${url}: ${stop.signal.aborted ? `no answer in ${ANSWER_TIMEOUT_MS} ms` : faultOf(error).text}` };
     } finally {
       clearTimeout(timer);
       this.#closed.signal.removeEventListener("abort", onClose);
     }
   }
+}
+
+/** What `GET /models` of any OpenAI-compatible server lists. */
+export async function listModels(server: Server, signal: AbortSignal): Promise<Listing> {
+  const trouble = (text: string): Listing => ({ models: [], trouble: `GET ${server.baseUrl}/models: ${text}` });
+  const response = await fetch(`${server.baseUrl}/models`, { headers: requestHeaders(server), redirect: "manual", signal });
+  const text = await boundedText(response, MAX_LIST_BYTES);
+  if (response.status !== 200) return trouble(`status ${response.status}`);
+  const models = text === null ? null : listedModels(text);
+  return models === null ? trouble('the answer is not {"data": [{"id": …}]}') : { models, trouble: "" };
 }
 
 /** Sorted and without doubles; null when it is not such a list. */

@@ -1,7 +1,6 @@
 // A simulated GPU in real time: the batching engine of the simulator, driven by a timer. Made by the simulated runner, one for each GPU.
 import { BatchingEngine, type EngineEvent, type JobId, type TokenJob } from "../../../simulated-gpu/batching-engine.js";
-import type { GpuKind } from "../../../simulated-gpu/gpu-kinds.js";
-import { MAX_SEQS, serviceTimes, TOKEN_BUDGET } from "../../../simulated-gpu/service-times.js";
+import { MAX_SEQS, TOKEN_BUDGET, type ServiceTimes } from "../../../simulated-gpu/service-times.js";
 
 /** Work in tokens, or work that takes a time of the GPU alone. */
 export type RealTimeJob = TokenJob | { readonly id: JobId; readonly workMs: number };
@@ -19,14 +18,25 @@ export class RealTimeGpu {
   #reachedMs = 0;
 
   /** `speed` divides every time; Infinity takes none. */
-  constructor(kind: GpuKind, speed: number) {
+  constructor(times: (modelId: string) => ServiceTimes, speed: number) {
     this.#speed = speed;
-    this.#engine = new BatchingEngine({ times: (modelId) => serviceTimes(kind, modelId), maxSeqs: MAX_SEQS, tokenBudget: TOKEN_BUDGET });
+    this.#engine = new BatchingEngine({ times, maxSeqs: MAX_SEQS, tokenBudget: TOKEN_BUDGET });
   }
 
   /** Simulated time, ms. */
   get nowMs(): number {
     return this.#speed === Number.POSITIVE_INFINITY ? this.#reachedMs : (performance.now() - this.#startedAtMs) * this.#speed;
+  }
+
+  /** Share of the key-value cache in use, 0..1. */
+  get kvUse(): number {
+    return this.#engine.kvUse;
+  }
+
+  /** Models have other times now. */
+  retime(): void {
+    this.#engine.retime(this.nowMs);
+    this.#drive();
   }
 
   /** Takes a job and tells what becomes of it, until it has ended or is removed. `listener` is told when it came, in simulated time. */

@@ -53,6 +53,7 @@ function start(options: Partial<OpenAiRunnerOptions> = {}): OpenAiRunner {
     types: [],
     discoveryIntervalMs: 20,
     inactivityTimeoutMs: 20_000,
+    loads: null,
     onTrouble: () => {},
     ...options,
   });

@@ -21,6 +21,10 @@ class Devices implements SimulatedDevices {
     this.#running.set(gpuId, this.running(gpuId) - 1);
   }
 
+  hold(gpuId: string, weightsMib: number): void {
+    this.calls.push(`hold ${gpuId} ${weightsMib}`);
+  }
+
   running(gpuId: string): number {
     return this.#running.get(gpuId) ?? 0;
   }

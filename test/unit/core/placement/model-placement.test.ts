@@ -153,8 +153,15 @@ describe("demand", () => {
 
   test("that is not measured in tokens is none of its business", () => {
     const yard = new Yard({ weights: { a: SMALL }, loaded: [[]] });
-    yard.placement.asked(spec("r", { model: "a" }), estimate(), yard.nowMs);
+    yard.placement.asked(spec("r", { model: "a", type: "training" }), estimate(), yard.nowMs);
+    yard.placement.asked(spec("r", { model: "a", requirements: { expectedDurationMs: 1_000 } }), estimate(), yard.nowMs);
     expect(yard.run(10, {}).moves).toEqual([]);
+  });
+
+  test("of one prompt that tells no length loads a model that lies nowhere", () => {
+    const yard = new Yard({ weights: { a: SMALL }, loaded: [[]] });
+    yard.placement.asked(spec("r", { model: "a" }), estimate(), yard.nowMs);
+    expect(yard.run(10, {}).loads).toEqual(["a on 0"]);
   });
 
   test("does nothing when placement is taken out", () => {

@@ -56,6 +56,7 @@ beforeEach(async () => {
     types: [],
     discoveryIntervalMs: 60_000,
     inactivityTimeoutMs: 20_000,
+    loads: null,
     onTrouble: () => {},
   });
 });
