@@ -2,6 +2,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { Engine } from "../../../src/core/engine.js";
 import { STOP_GRACE_MS } from "../../../src/core/records.js";
+import { DEFAULT_CORE_SETTINGS } from "../../../src/core/settings.js";
 import { takeSnapshot } from "../../../src/core/snapshot.js";
 import { end, gpuId, inventory, kinds, modelId, nodeId, ref, requestId, runner, sample, settings, spec, told, World } from "./build.js";
 
@@ -506,6 +507,17 @@ describe("a node", () => {
     engine.step({ kind: "tick" }, world.nowMs + 5_000);
     expect(engine.state.requests.get(requestId("r1"))).toMatchObject({ attempt: 1, phase: "queued" });
   });
+});
+
+test("what waits at a take-over for a model that lies nowhere has it loaded", () => {
+  const world = new World({ requestTimeoutMs: 0, strategy: "hybrid", hybrid: { ...DEFAULT_CORE_SETTINGS.hybrid, placement: true } });
+  world.submit("r1", { model: "m" });
+  const engine = new Engine(world.settings, takeSnapshot(world.engine.state));
+  engine.step({ kind: "take_over", epoch: 2 }, world.nowMs);
+  const loader = runner({ name: "loader", models: [], gpuIds: [gpuId("g0")], loadable: [{ modelId: modelId("m"), memoryMib: 10, loadMs: 1_000 }] });
+  engine.step({ kind: "node_connected", nodeId: nodeId("n0"), instanceId: "i", gpus: [inventory("g0")], runners: [loader], held: [] }, world.nowMs);
+  const ordered = [1_000, 2_000].flatMap((ms) => engine.step({ kind: "tick" }, world.nowMs + ms).effects);
+  expect(ordered).toContainEqual({ kind: "order_model", nodeId: "n0", order: { runner: "loader", modelId: "m", action: "load" } });
 });
 
 describe("a GPU", () => {
