@@ -88,12 +88,12 @@ Examples:
   $ gpu-router simulate --compare --quick`,
     )
     .action(async (options: SimulateOptions) => {
-      const seedsGiven = command.getOptionValueSource("seeds") !== "default";
-      context.exitCode = await simulateCommand(context, options, seedsGiven);
+      const given = (name: keyof SimulateOptions): boolean => (command.getOptionValueSource(name) ?? "default") !== "default";
+      context.exitCode = await simulateCommand(context, options, given);
     });
 }
 
-async function simulateCommand({ terminal }: CommandContext, options: SimulateOptions, seedsGiven: boolean): Promise<number> {
+async function simulateCommand({ terminal }: CommandContext, options: SimulateOptions, given: (name: keyof SimulateOptions) => boolean): Promise<number> {
   const style = styleFor(terminal.stdout, terminal.env);
   if (options.list) {
     await write(terminal.stdout, listText(style));
@@ -103,6 +103,9 @@ async function simulateCommand({ terminal }: CommandContext, options: SimulateOp
   const searches = options.goodput === true || options.compare === true;
   if (searches && (options.csv ?? options.html) !== undefined) throw usageFailure("--csv and --html are of single loads: leave out --goodput and --compare");
   if ((options.markdown !== undefined || !options.ablations) && !options.compare) throw usageFailure("--markdown and --no-ablations are of --compare");
+  if (searches && given("load")) throw usageFailure("--goodput and --compare search the load themselves: leave out --load");
+  if (options.compare && (given("policy") || given("strategy"))) throw usageFailure("--compare says itself which policies it compares: leave out --policy, or give it without --compare or with --goodput");
+  const seedsGiven = given("seeds");
   const quick = options.quick ? { ...options, minutes: options.minutes ?? QUICK.minutes, seeds: seedsGiven ? options.seeds : QUICK.seeds } : options;
   const seeds = options.compare && !seedsGiven && !options.quick ? seedList("1001..1010") : quick.seeds;
   const studies = scenariosOf(options).map((name) => studyOf({ ...quick, seeds }, openScenario(name)));

@@ -17,6 +17,7 @@ import { verificationJson, verificationText } from "./verification-text.js";
 export async function runWhatif(context: CommandContext, file: string, options: WhatifOptions): Promise<number> {
   const changed = options.strategy !== undefined || options.fleet !== undefined || Object.keys({ ...options.set.settings, ...options.set.hybrid }).length > 0;
   if (options.verify && changed) throw usageFailure("whatif either verifies what was decided or tries something else: leave --verify out, or --strategy, --set and --fleet");
+  if (options.verify && options.kind.size + options.model.size > 0) throw usageFailure("--verify simulates nothing: leave it out, or --kind and --model");
   for (const strategy of options.strategy ?? []) {
     if (!strategyNames().includes(strategy)) throw usageFailure(`there is no strategy "${strategy}": take some of ${strategyNames().join(", ")}`);
   }

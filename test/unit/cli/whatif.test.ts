@@ -78,6 +78,7 @@ describe("whatif", () => {
 
   test.each([
     [["--verify", "--strategy", "hybrid"], "whatif either verifies what was decided or tries something else"],
+    [["--verify", "--model", "mine=mistral-7b"], "--verify simulates nothing: leave it out, or --kind and --model"],
     [["--strategy", "best"], 'there is no strategy "best": take some of hybrid, weighted'],
     [["--kind", "NVIDIA X=Y"], "Give NAME=KIND with one of"],
     [["--model", "mine=unknown"], "Give NAME=MODEL with one of"],
