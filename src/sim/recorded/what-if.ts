@@ -1,11 +1,13 @@
 // A recording simulated: as it was, and with something else. Gives runs of three kinds to be compared: what was measured, what the simulator
 // makes of the same, what it makes of another strategy, other settings, another fleet.
-import { DEFAULT_CORE_SETTINGS, type CoreSettings, type HybridSettings } from "../../core/settings.js";
+import { DEFAULT_CORE_SETTINGS, type CoreSettings } from "../../core/settings.js";
 import type { GpuKind } from "../../simulated-gpu/gpu-kinds.js";
 import { MODEL_NAMES } from "../../simulated-gpu/models.js";
 import type { Recording } from "../../recording/reader.js";
+import { RecordingError } from "../../recording/step.js";
 import { simpleFleet, type NodeGroup, type SimulatedNode } from "../fleets.js";
 import { initialModels, type ModelDemand } from "../initial-models.js";
+import { mappingTrouble, overridden, type SettingsOverride } from "../overrides.js";
 import type { SimulatedRun } from "../result.js";
 import { NO_FAULTS } from "../faults.js";
 import { simulate } from "../simulation.js";
@@ -25,10 +27,8 @@ export interface Translation {
 }
 
 /** What is other than recorded; empty for nothing. */
-export interface Change {
+export interface Change extends Partial<SettingsOverride> {
   readonly strategy?: string;
-  readonly settings?: Partial<CoreSettings>;
-  readonly hybrid?: Partial<HybridSettings>;
   readonly fleet?: readonly NodeGroup[];
 }
 
@@ -100,12 +100,13 @@ export class RecordedWorld {
     const fleet = change.fleet ? simpleFleet(change.fleet) : this.#nodes;
     const { loaded, types } = change.fleet ? this.#placedOn(fleet) : this.#residency;
     checkPlaced(loaded, this.#demands);
+    const settings = this.#changed(change, fleet);
     const run = simulate({
       policy: name,
       scenario: "recording",
       load: 1,
       seed: 1,
-      settings: { ...this.#settings, ...change.settings, strategy: change.strategy ?? this.#settings.strategy, hybrid: { ...this.#settings.hybrid, ...change.hybrid } },
+      settings,
       fleet,
       workload: this.#workload,
       loaded,
@@ -118,6 +119,20 @@ export class RecordedWorld {
       tellLengths: this.#tellLengths,
     });
     return judged(run);
+  }
+
+  #changed(change: Change, fleet: readonly SimulatedNode[]): CoreSettings {
+    const settings = overridden({ ...this.#settings, strategy: change.strategy ?? this.#settings.strategy }, change);
+    const ids = fleet.flatMap(({ gpus }) => gpus.map(({ gpuId }) => gpuId));
+    const types = this.#workload.tenants.map(({ type }) => type);
+    // Recorded GPUs have other ids here; another fleet has none of them.
+    const simulated = (gpu: string): string => (!change.fleet && ids.includes(`sim-${gpu}`) ? `sim-${gpu}` : gpu);
+    const taskMappings = Object.fromEntries(Object.entries(settings.taskMappings).map(([type, gpus]) => [type, gpus.map(simulated)]));
+    const recordedFits = !change.fleet || settings.strategy !== "task_specific";
+    const checked = Object.entries(taskMappings).filter(([type]) => change.taskMappings?.[type] !== undefined || (!recordedFits && types.includes(type)));
+    const trouble = mappingTrouble(Object.fromEntries(checked), types, ids);
+    if (trouble !== null) throw new RecordingError(trouble);
+    return { ...settings, taskMappings };
   }
 
   #placedOn(fleet: readonly SimulatedNode[]): Pick<Residency, "loaded" | "types"> {
