@@ -2,7 +2,6 @@
 // makes of the same, what it makes of another strategy, other settings, another fleet.
 import { DEFAULT_CORE_SETTINGS, type CoreSettings } from "../../core/settings.js";
 import type { GpuKind } from "../../simulated-gpu/gpu-kinds.js";
-import { MODEL_NAMES } from "../../simulated-gpu/models.js";
 import type { Recording } from "../../recording/reader.js";
 import { RecordingError } from "../../recording/step.js";
 import { simpleFleet, type NodeGroup, type SimulatedNode } from "../fleets.js";
@@ -13,8 +12,9 @@ import { NO_FAULTS } from "../faults.js";
 import { simulate } from "../simulation.js";
 import { checkPlaced, recordedKinds, recordedNodes, recordedResidency, type Residency } from "./fleet.js";
 import { judged, measuredRun } from "./measured-run.js";
+import { notesOf } from "./notes.js";
 import { trafficOf, type RecordedTraffic } from "./traffic.js";
-import { demandsOf, recordedWorkload, TIMED_WORK, type RecordedWorkload } from "./workload.js";
+import { demandsOf, recordedWorkload, type RecordedWorkload } from "./workload.js";
 
 /** How long after the last arrival the rest may still end. */
 const DRAIN_MS = 120_000;
@@ -65,7 +65,7 @@ export class RecordedWorld {
       utilizationThreshold: 1.1,
       hybrid: { ...DEFAULT_CORE_SETTINGS.hybrid, ...recorded.hybrid, placement: recorded.hybrid.placement && loadable },
     };
-    this.notes = notesOf(traffic, this.#workload, this.#residency, told);
+    this.notes = notesOf(traffic, this.#workload, this.#residency);
   }
 
   /** Reads the recording. Rejects with a RecordingError, also when a GPU or a model has to be translated first. */
@@ -139,26 +139,4 @@ export class RecordedWorld {
     const kinds = fleet.flatMap(({ gpus }) => gpus.map(({ kind }) => kind as GpuKind));
     return { loaded: initialModels(kinds, this.#demands), types: kinds.map(() => []) };
   }
-}
-
-function notesOf({ requests, refused, disconnects }: RecordedTraffic, { guessed, tenants }: RecordedWorkload, residency: Residency, told: number): string[] {
-  const count = (of: (spec: (typeof requests)[number]["spec"]) => boolean): number => requests.reduce((sum, { spec }) => sum + (of(spec) ? 1 : 0), 0);
-  const models = [...new Set(tenants.map(({ modelId }) => modelId))].filter((model) => model !== TIMED_WORK && !MODEL_NAMES.includes(model));
-  const pinned = count(({ specificGpuId }) => specificGpuId !== "");
-  const named = count(({ strategy }) => strategy !== "");
-  const needy = count(({ requirements }) => requirements.memoryMib > 0 || requirements.minComputeCapability > 0 || requirements.computeUnits > 0);
-  const timed = count(({ timeoutMs }) => timeoutMs > 0);
-  const timedWork = tenants.some(({ modelId }) => modelId === TIMED_WORK);
-  const line = (when: boolean, text: string): string[] => (when ? [text] : []);
-  return [
-    ...line(models.length > 0, `Models that are not in the catalogue are taken for a dense one of 8 billion parameters: ${models.join(", ")}. Say better with --model.`),
-    ...line(residency.guessed, "Some runners serve any model: which GPU holds which is guessed from what is asked for."),
-    ...line(residency.crowded, "Some runners served more models than the simulated GPU holds at once: those that are asked for most lie there."),
-    ...line(guessed > 0, `${guessed} requests did not complete: they are taken to be as long as their likes.`),
-    ...line(told > 0 && told < requests.length, `${told} of ${requests.length} requests told the length of their answer; the simulation tells that of all or of none.`),
-    ...line(timedWork, "Work that is not measured in tokens may run on any GPU of its type, and tells how long it takes."),
-    ...line(pinned + named + needy + timed > 0, `Not simulated: the pins of ${pinned} requests, the strategies that ${named} named, the memory and hardware that ${needy} asked for, the time-outs that ${timed} brought.`),
-    ...line(refused > 0, `${refused} requests were refused and are left out.`),
-    ...line(disconnects > 0, `Connections to nodes that were lost meanwhile: ${disconnects}. Simulated nodes stay.`),
-  ];
 }

@@ -113,7 +113,7 @@ test("GPUs of no known kind are named with the flag that tells them", async () =
   const told = await RecordedWorld.open(await opened, { ...NOTHING, kinds: new Map<string, GpuKind>([["NVIDIA L4", "A100-40GB"]]) });
   expect(told.gpus).toBe(6);
   expect(told.notes.join("\n")).toMatch(/Some runners serve any model/);
-  expect(told.notes.join("\n")).toMatch(/Not simulated: the pins of \d+ requests, the strategies that \d+ named/);
+  expect(told.notes.join("\n")).toMatch(/Not simulated, with how many requests brought it: strategy \(\d+\), memory and hardware \(\d+\)/);
   expect(told.simulated("hybrid", { strategy: "hybrid" }).requests.count).toBe(told.requests);
 });
 
