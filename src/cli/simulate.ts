@@ -70,8 +70,8 @@ export function registerSimulate(program: Command, context: CommandContext): voi
       "after",
       `
 The router's own scheduler runs here, on a virtual clock; GPUs, engines, networks and faults are simulated. The same options
-give the same figures, whatever the number of threads. Unless --no-faults is given, one GPU in sixteen takes 1.5 times as long
-and nobody is told, and one breaks halfway and is back two minutes later.
+give the same figures, whatever the number of threads. Unless --no-faults is given or a scenario
+file says otherwise, one GPU in sixteen takes 1.5 times as long and nobody is told, and one breaks halfway and is back two minutes later.
 
 A request is in its SLO when its first output and its end came in time. One that failed or was refused counts as at least 30 s.
 A policy is a strategy in a shared pool, or with GPUs that serve nothing but work without an SLO (least_loaded@1/4), or hybrid

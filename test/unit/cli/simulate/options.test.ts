@@ -2,7 +2,10 @@ import { describe, expect, test } from "@jest/globals";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { Command } from "commander";
 
+import { addStudyOptions, studyOf, type StudyOptions } from "../../../../src/cli/simulate/study-options.js";
+import { NO_FAULTS } from "../../../../src/sim/faults.js";
 import { fleetPlan, loadList, policyList, seedList } from "../../../../src/cli/simulate/option-values.js";
 import { openScenario } from "../../../../src/cli/simulate/scenario-file.js";
 import { NO_OVERRIDE, settingOption, settingsText } from "../../../../src/cli/simulate/settings-option.js";
@@ -124,8 +127,20 @@ describe("scenarios", () => {
     expect(scenario.fleet).toEqual({ openbGpus: 4, nodes: path.join(directory, "nodes.csv"), kinds: { A30: "A10G" } });
   });
 
+  test("what goes wrong can be said, the rest of it is as usual; --no-faults goes over it", () => {
+    const scenario = open(`name: mine\nfleet: { openb_gpus: 4 }\nfaults: { stragglers: 0, gpu_failures: 3, flaky: { gpus: 2, error_rate: 0.3 } }\n${PARTS}\n`);
+    const faultsOf = (...args: string[]): unknown => {
+      const command = addStudyOptions(new Command(), "1").parse(args, { from: "user" });
+      return studyOf(command.opts<StudyOptions>(), scenario).conditions.faults;
+    };
+    expect(faultsOf()).toEqual({ stragglers: 0, slowdown: 1.5, gpuFailures: 3, brokenMs: 120_000, flaky: { gpus: 2, errorRate: 0.3 } });
+    expect(faultsOf("--no-faults")).toEqual(NO_FAULTS);
+  });
+
   test.each([
     ["name: mine", /fleet/],
+    [`name: mine\nfleet: { openb_gpus: 4 }\nfaults: { stragglers: 2 }\n${PARTS}`, /faults\.stragglers/],
+    [`name: mine\nfleet: { openb_gpus: 4 }\nfaults: { failures: 2 }\n${PARTS}`, /faults/],
     [`name: mine\nfleet: { openb_gpus: 4 }\n${PARTS.replace(", models: { mistral-7b: 1 }", "")}`, /says not which models "web" of "chat" asks for/],
     [`name: mine\nfleet: { openb_gpus: 4 }\n${PARTS.replace("name: chat,", "name: chat, model_map: { a: mistral-7b },")}`, /says twice which models/],
     [`name: mine\nfleet: { openb_gpus: 4 }\n${PARTS.replace("name: chat,", "name: chat, from_minutes: 5, to_minutes: 5,")}`, /ends before it begins/],
