@@ -14,7 +14,7 @@ import type { TenantSlo } from "../sim/workload/arrival.js";
 import { buildWorkload, sourcesOf } from "../sim/workload/build.js";
 import type { FleetPlan } from "../sim/workload/scenario.js";
 import { GPU_KIND_NAMES, isGpuKind } from "../simulated-gpu/gpu-kinds.js";
-import { CliFailure, ExitCode } from "./failure.js";
+import { CliFailure, ExitCode, usageFailure } from "./failure.js";
 import { decimalNumber } from "./option-parsers.js";
 import { durationText, rateText, shareText } from "./quantity-text.js";
 import type { CommandContext } from "./router-command.js";
@@ -81,6 +81,8 @@ Examples:
   $ gpu-router capacity --scenario my-scenario.yaml --policy hybrid,round_robin --kinds scenario`,
     )
     .action(async (options: CapacityOptions) => {
+      if (options.rate !== undefined && command.getOptionValueSource("load") !== "default") throw usageFailure("give --rate or --load, not both");
+      if (options.fleet !== undefined && !options.kinds.includes("scenario")) throw usageFailure("--fleet is what scenario stands for in --kinds: put scenario there, or leave out --fleet");
       context.exitCode = await capacityCommand(context, options);
     });
 }

@@ -70,8 +70,8 @@ export function registerSimulate(program: Command, context: CommandContext): voi
       "after",
       `
 The router's own scheduler runs here, on a virtual clock; GPUs, engines, networks and faults are simulated. The same options
-give the same figures, whatever the number of threads. Unless --no-faults is given, one GPU in sixteen takes 1.5 times as long
-and nobody is told, and one breaks halfway and is back two minutes later.
+give the same figures, whatever the number of threads. Unless --no-faults is given or a scenario
+file says otherwise, one GPU in sixteen takes 1.5 times as long and nobody is told, and one breaks halfway and is back two minutes later.
 
 A request is in its SLO when its first output and its end came in time. One that failed or was refused counts as at least 30 s.
 A policy is a strategy in a shared pool, or with GPUs that serve nothing but work without an SLO (least_loaded@1/4), or hybrid
@@ -88,12 +88,12 @@ Examples:
   $ gpu-router simulate --compare --quick`,
     )
     .action(async (options: SimulateOptions) => {
-      const seedsGiven = command.getOptionValueSource("seeds") !== "default";
-      context.exitCode = await simulateCommand(context, options, seedsGiven);
+      const given = (name: keyof SimulateOptions): boolean => (command.getOptionValueSource(name) ?? "default") !== "default";
+      context.exitCode = await simulateCommand(context, options, given);
     });
 }
 
-async function simulateCommand({ terminal }: CommandContext, options: SimulateOptions, seedsGiven: boolean): Promise<number> {
+async function simulateCommand({ terminal }: CommandContext, options: SimulateOptions, given: (name: keyof SimulateOptions) => boolean): Promise<number> {
   const style = styleFor(terminal.stdout, terminal.env);
   if (options.list) {
     await write(terminal.stdout, listText(style));
@@ -103,6 +103,9 @@ async function simulateCommand({ terminal }: CommandContext, options: SimulateOp
   const searches = options.goodput === true || options.compare === true;
   if (searches && (options.csv ?? options.html) !== undefined) throw usageFailure("--csv and --html are of single loads: leave out --goodput and --compare");
   if ((options.markdown !== undefined || !options.ablations) && !options.compare) throw usageFailure("--markdown and --no-ablations are of --compare");
+  if (searches && given("load")) throw usageFailure("--goodput and --compare search the load themselves: leave out --load");
+  if (options.compare && (given("policy") || given("strategy"))) throw usageFailure("--compare says itself which policies it compares: leave out --policy, or give it without --compare or with --goodput");
+  const seedsGiven = given("seeds");
   const quick = options.quick ? { ...options, minutes: options.minutes ?? QUICK.minutes, seeds: seedsGiven ? options.seeds : QUICK.seeds } : options;
   const seeds = options.compare && !seedsGiven && !options.quick ? seedList("1001..1010") : quick.seeds;
   const studies = scenariosOf(options).map((name) => studyOf({ ...quick, seeds }, openScenario(name)));

@@ -1,7 +1,7 @@
 // `gpu-router whatif`: looks at a recorded life of a router again. Options only; what it does is in whatif/, loaded when it is asked for.
 import { InvalidArgumentError, Option, type Command } from "commander";
 
-import type { SettingsOverride } from "../sim/set-up.js";
+import type { SettingsOverride } from "../sim/overrides.js";
 import type { FleetPlan } from "../sim/workload/scenario.js";
 import { isGpuKind, GPU_KIND_NAMES, type GpuKind } from "../simulated-gpu/gpu-kinds.js";
 import { MODEL_NAMES } from "../simulated-gpu/models.js";
@@ -26,7 +26,7 @@ export function registerWhatif(program: Command, context: CommandContext): void 
     .description("Make a recorded router's decisions again, or simulate its work with something else")
     .option("--verify", "make every decision again from the recording: all must be the same to the last bit")
     .option("-s, --strategy <list>", "strategies to try: hybrid,least_loaded", (text: string) => text.split(",").map((name) => name.trim()))
-    .addOption(new Option("--set <name=value>", "a setting to try, such as max_concurrent_tasks_per_gpu=4 or hybrid.affinity=false; may be given several times").argParser(settingOption).default(NO_OVERRIDE, "as recorded"))
+    .addOption(new Option("--set <name=value>", "a setting to try, such as max_concurrent_tasks_per_gpu=4, hybrid.affinity=false, weights.usage=1 or task_specific_mappings.batch=gpu_0,gpu_1; may be given several times").argParser(settingOption).default(NO_OVERRIDE, "as recorded"))
     .option("--fleet <gpus>", "GPUs to try: 8xH100-80GB for a node of 8, 2x8xL40S for two", fleetPlan)
     .addOption(new Option("--kind <name=kind>", "what to take GPUs of that name for, when it is not known; may be given several times").argParser(kindOption).default(new Map<string, GpuKind>(), "as named"))
     .addOption(new Option("--model <name=model>", "which model of the simulator stands for a recorded one; may be given several times").argParser(modelOption).default(new Map<string, string>(), "as named"))

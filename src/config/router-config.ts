@@ -9,6 +9,7 @@ import { quotaOf, quotaSection } from "./quota-section.js";
 import { configTrouble } from "./config-trouble.js";
 import { callbackSection, callbacksOf, type CallbackConfig } from "./callback-config.js";
 import { errorHandler, gpuMonitoring, healthSettings } from "./health-sections.js";
+import { hybridOf, hybridSection } from "./hybrid-section.js";
 import { schedulingTrouble } from "./scheduling-trouble.js";
 import { readYaml } from "./read-yaml.js";
 import { wholeMs } from "./whole-ms.js";
@@ -52,6 +53,7 @@ const schema = z.strictObject({
         .prefault({}),
       place_models: z.boolean().default(defaults.hybrid.placement),
       prefix_affinity: z.boolean().default(defaults.hybrid.affinity),
+      hybrid: hybridSection,
     })
     .prefault({}),
   request_router: z
@@ -176,7 +178,7 @@ function settle(file: z.output<typeof schema>): RouterConfig {
       weights: file.load_balancer.weights,
       priorityHeadroom: file.load_balancer.priority_headroom,
       taskMappings: multiGpu.task_specific_mappings,
-      hybrid: { ...defaults.hybrid, placement: file.load_balancer.place_models, affinity: file.load_balancer.prefix_affinity },
+      hybrid: { ...hybridOf(file.load_balancer.hybrid), placement: file.load_balancer.place_models, affinity: file.load_balancer.prefix_affinity },
       exclusiveTypes: file.load_balancer.exclusive_types,
       preemption: preemptionOf(file.load_balancer.preemption),
       batch: { split: multiGpu.batch_split, minPerGpu: multiGpu.min_batch_size_per_gpu, maxHoldMs: multiGpu.batch_max_hold * 1000 },

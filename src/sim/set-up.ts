@@ -1,11 +1,12 @@
 // From a scenario, a policy, a load and a seed to the options of a simulation. What a policy does not decide is the same for all of them:
 // requests, GPUs, faults, where models lie at first.
-import { DEFAULT_CORE_SETTINGS, type CoreSettings, type HybridSettings } from "../core/settings.js";
+import { DEFAULT_CORE_SETTINGS, type CoreSettings } from "../core/settings.js";
 import type { GpuKind } from "../simulated-gpu/gpu-kinds.js";
 import { MODEL_NAMES } from "../simulated-gpu/models.js";
 import { serviceTimes } from "../simulated-gpu/service-times.js";
 import { plannedFleet, type SimulatedNode } from "./fleets.js";
 import { initialModels, type ModelDemand } from "./initial-models.js";
+import { mappingTrouble, overridden, type SettingsOverride } from "./overrides.js";
 import { partition } from "./partition.js";
 import type { Policy } from "./policies.js";
 import type { SimulatedFaults } from "./faults.js";
@@ -38,7 +39,7 @@ const SIMULATED_SETTINGS: Partial<CoreSettings> = {
 export const SIMULATED_SETTINGS_TEXT =
   "The router is set for engines that batch: max_concurrent_tasks_per_gpu 100000 (8 unless configured), memory_threshold 1 (0.9), utilization_threshold 1.1 (0.95), gpu_cooldown_period 120 s (300 s).";
 
-/** The fleet is too small for the models that are asked for; says what to do. */
+/** The fleet is too small for the models that are asked for, or lacks a GPU that settings name; says what to do. */
 export class NoRoomError extends Error {
   override readonly name = "NoRoomError";
 }
@@ -59,12 +60,6 @@ export interface World {
   readonly workload: Workload;
   /** By tenant, per second. */
   readonly demands: readonly { readonly inputRate: number; readonly outputRate: number }[];
-}
-
-/** What is wished beside the policy's own. */
-export interface SettingsOverride {
-  readonly settings: Partial<CoreSettings>;
-  readonly hybrid: Partial<HybridSettings>;
 }
 
 /** What holds in a run whatever the policy. */
@@ -95,18 +90,14 @@ function shortened(scenario: Scenario, durationMs = scenario.durationMs): Scenar
   return { ...scenario, floods: scenario.floods.map((flood) => ({ ...flood, fromMs: flood.fromMs * ratio, toMs: flood.toMs * ratio })) };
 }
 
-/** The options of one run. Throws a `NoRoomError` when the fleet cannot hold a model that is asked for. */
+/** The options of one run. Throws a `NoRoomError` when the fleet cannot hold a model that is asked for, or lacks a GPU that is named. */
 export function setUp(world: World, policy: Policy, seed: number, { faults, override, prefixCacheTokens }: Conditions): SimulationOptions {
   const { scenario, fleet, workload } = world;
   const kinds = fleet.flatMap(({ gpus }) => gpus.map(({ kind }) => kind as GpuKind));
-  const settings: CoreSettings = {
-    ...DEFAULT_CORE_SETTINGS,
-    ...SIMULATED_SETTINGS,
-    ...policy.settings,
-    ...override.settings,
-    strategy: policy.strategy,
-    hybrid: { ...DEFAULT_CORE_SETTINGS.hybrid, ...policy.hybrid, ...override.hybrid },
-  };
+  const trouble = mappingTrouble(override.taskMappings, workload.tenants.map(({ type }) => type), fleet.flatMap(({ gpus }) => gpus.map(({ gpuId }) => gpuId)));
+  if (trouble !== null) throw new NoRoomError(trouble);
+  const usual: CoreSettings = { ...DEFAULT_CORE_SETTINGS, ...SIMULATED_SETTINGS, ...policy.settings, strategy: policy.strategy, hybrid: { ...DEFAULT_CORE_SETTINGS.hybrid, ...policy.hybrid } };
+  const settings = overridden(usual, override);
   return {
     policy: policy.name,
     scenario: scenario.name,

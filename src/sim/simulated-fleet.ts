@@ -103,6 +103,8 @@ export class SimulatedFleet {
   planFailures(durationMs: number): void {
     const { gpuFailures, brokenMs } = this.#options.faults;
     const random = seededRandom(this.#options.seed ^ 0x6661696c);
+    /** By GPU; one may break again while it is broken. */
+    const untilMs = new Map<number, number>();
     for (let failure = 0; failure < gpuFailures; failure += 1) {
       const gpu = Math.floor(random() * this.#gpus.length);
       this.#agenda.at(((failure + 1) * durationMs) / (gpuFailures + 1), () => {
@@ -111,8 +113,10 @@ export class SimulatedFleet {
         this.#wake(gpu);
         const { nodeId } = this.#nodeOf[gpu]!;
         this.#tell({ kind: "gpu_lost", nodeId: nodeId as NodeId, gpuId: work.options.gpuId as GpuId, reason: "simulated failure" });
-        this.#agenda.at(this.#agenda.nowMs + brokenMs, () => {
-          work.broken = false;
+        const wellAtMs = this.#agenda.nowMs + brokenMs;
+        untilMs.set(gpu, wellAtMs);
+        this.#agenda.at(wellAtMs, () => {
+          if (untilMs.get(gpu) === wellAtMs) work.broken = false;
         });
       });
     }

@@ -69,8 +69,8 @@ test("the schema has no key that it lacks", () => {
   // Every number and text of the parsed configuration comes from a key of the file: as many leaves here as there.
   const count = (value: unknown): number => (typeof value === "object" && value !== null ? Object.values(value).reduce<number>((sum, inner) => sum + count(inner), 0) : 1);
   const config = loadRouterConfig(EXAMPLE, {});
-  // telemetry_interval and node_lost_after go to the core and to the agents' streams; a list is one leaf; of the pieces of hybrid two have keys, the others are for experiments.
-  const twice = 2 + config.core.exclusiveTypes.length - 1 + count(config.core.hybrid) - 2;
+  // telemetry_interval and node_lost_after go to the core and to the agents' streams; a list is one leaf.
+  const twice = 2 + config.core.exclusiveTypes.length - 1;
   expect(count(config) - twice).toBe(leaves(parseDocument(readFileSync(EXAMPLE, "utf8")).contents, []).length);
 });
 

@@ -13,8 +13,9 @@ import type { Cell } from "./cells.js";
 export function studyText({ scenario, fleet, durationMs, seeds, conditions }: Study, style: Style): string {
   const plan = fleet ?? scenario.fleet;
   const gpus = "groups" in plan ? plan.groups.map((group) => `${group.gpus * group.nodes} ${group.kind}`).join(", ") : `${plan.openbGpus} GPUs of openb`;
-  const { stragglers, slowdown, gpuFailures } = conditions.faults;
-  const faults = stragglers + gpuFailures === 0 ? "nothing goes wrong" : `stragglers ${Math.round(stragglers * plannedGpus(plan))} (each ${slowdown} times as slow), GPUs that break on the way ${gpuFailures}`;
+  const { stragglers, slowdown, gpuFailures, flaky } = conditions.faults;
+  const flakyText = flaky ? `, GPUs on which ${shareText(flaky.errorRate)} of attempts fail ${flaky.gpus}` : "";
+  const faults = stragglers + gpuFailures + (flaky?.gpus ?? 0) === 0 ? "nothing goes wrong" : `stragglers ${Math.round(stragglers * plannedGpus(plan))} (each ${slowdown} times as slow), GPUs that break on the way ${gpuFailures}${flakyText}`;
   return `${style.bold(scenario.title)}\n${gpus}; ${durationText(durationMs)} of requests, ${seeds.length === 1 ? `seed ${seeds[0]}` : `${seeds.length} seeds pooled`}; ${faults}\n`;
 }
 

@@ -4,7 +4,9 @@ import { z } from "zod";
 
 import { schemaTrouble } from "../../config/config-trouble.js";
 import { readYaml } from "../../config/read-yaml.js";
+import type { SimulatedFaults } from "../../sim/faults.js";
 import { SCENARIOS, scenarioNamed } from "../../sim/scenarios.js";
+import { DEFAULT_FAULTS } from "../../sim/set-up.js";
 import type { FleetPlan, Scenario } from "../../sim/workload/scenario.js";
 import type { Field } from "../../sim/workload/formats/layouts.js";
 import { FORMAT_NAMES, isOwnSource, sourceNames, type SourceName, type SourceReading } from "../../sim/workload/sources.js";
@@ -61,6 +63,23 @@ const part = z.strictObject({
   scales: z.boolean().default(true),
 });
 
+/** What is left out is as usual; DEFAULT_FAULTS says how. */
+const faults = z
+  .strictObject({
+    stragglers: z.number().min(0).max(1).default(DEFAULT_FAULTS.stragglers),
+    slowdown: z.number().min(1).max(1000).default(DEFAULT_FAULTS.slowdown),
+    gpu_failures: z.int().min(0).max(1000).default(DEFAULT_FAULTS.gpuFailures),
+    broken_seconds: positive.default(DEFAULT_FAULTS.brokenMs / 1000),
+    flaky: z.strictObject({ gpus: count, error_rate: z.number().min(0).max(1) }).optional(),
+  })
+  .transform((of): SimulatedFaults => ({
+    stragglers: of.stragglers,
+    slowdown: of.slowdown,
+    gpuFailures: of.gpu_failures,
+    brokenMs: of.broken_seconds * 1000,
+    ...(of.flaky && { flaky: { gpus: of.flaky.gpus, errorRate: of.flaky.error_rate } }),
+  }));
+
 const schema = z.strictObject({
   name: word,
   title: z.string().min(1).max(200).optional(),
@@ -79,6 +98,7 @@ const schema = z.strictObject({
   floods: z.array(z.strictObject({ part: word, user: word, from_minutes: z.number().min(0), to_minutes: positive, factor: z.number().gt(1) })).default([]),
   model_load_speed: positive.default(1),
   minutes: positive.default(20),
+  faults: faults.optional(),
 });
 
 /** The scenario that is named, or that a .yaml file describes. Throws a failure that says what is wrong. */
@@ -140,6 +160,7 @@ function readScenario(file: string): Scenario {
     floods: data.floods.map((flood) => ({ part: flood.part, user: flood.user, fromMs: flood.from_minutes * 60_000, toMs: flood.to_minutes * 60_000, factor: flood.factor })),
     modelLoadSpeed: data.model_load_speed,
     durationMs: data.minutes * 60_000,
+    ...(data.faults && { faults: data.faults }),
   };
 }
 

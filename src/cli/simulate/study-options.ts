@@ -3,8 +3,9 @@ import { availableParallelism } from "node:os";
 
 import { InvalidArgumentError, Option, type Command } from "commander";
 
-import { DEFAULT_FAULTS, type SettingsOverride } from "../../sim/set-up.js";
 import { NO_FAULTS } from "../../sim/faults.js";
+import type { SettingsOverride } from "../../sim/overrides.js";
+import { DEFAULT_FAULTS } from "../../sim/set-up.js";
 import { TrialPool } from "../../sim/trial-pool.js";
 import type { Study } from "../../sim/trials.js";
 import type { FleetPlan, Scenario } from "../../sim/workload/scenario.js";
@@ -34,8 +35,8 @@ export function addStudyOptions(command: Command, defaultSeeds: string): Command
     .option("--minutes <n>", "how long requests arrive (default: the scenario's own time)", decimalNumber(0, 10_080))
     .option("--fleet <spec>", "instead of the scenario's GPUs: 8xH100-80GB,2x8xL40S or openb:128", fleetPlan)
     .addOption(new Option("--traces <dir>", "folder of public traces; not needed by scenarios whose name begins with synthetic").env("GPU_ROUTER_TRACES"))
-    .option("--set <name=value>", "a setting of the core for all policies, again for more: hybrid.batch_step_share=0.5", settingOption)
-    .option("--no-faults", "no stragglers, no GPU that breaks")
+    .option("--set <name=value>", "a setting of the core for all policies, again for more: hybrid.batch_step_share=0.5, weights.usage=1, task_specific_mappings.batch=gpu_0,gpu_1", settingOption)
+    .option("--no-faults", "no stragglers, no GPU that breaks, whatever the scenario says")
     .addOption(new Option("--scaling <how>", "how a load above 1 is reached: more users, or the same ones faster").choices(["superpose", "compress"]).default("superpose"))
     .addOption(new Option("--prefix-cache <tokens>", "tokens that each GPU's prefix cache holds, or unlimited").argParser(prefixCache).default(null, "what its memory leaves"))
     .option("--jobs <n>", "worker threads; 0 runs all in the process itself, for profilers (default: one for each core)", wholeNumber(0, 1024));
@@ -50,7 +51,7 @@ export function studyOf(options: StudyOptions, scenario: Scenario): Study {
     durationMs: options.minutes === undefined ? scenario.durationMs : options.minutes * 60_000,
     scaling: options.scaling,
     seeds: options.seeds,
-    conditions: { faults: options.faults ? DEFAULT_FAULTS : NO_FAULTS, override: options.set ?? NO_OVERRIDE, prefixCacheTokens: options.prefixCache },
+    conditions: { faults: options.faults ? (scenario.faults ?? DEFAULT_FAULTS) : NO_FAULTS, override: options.set ?? NO_OVERRIDE, prefixCacheTokens: options.prefixCache },
   };
 }
 

@@ -8,6 +8,7 @@ import { RecordedWorld, type Change } from "../../sim/recorded/what-if.js";
 import type { SimulatedRun } from "../../sim/result.js";
 import { CliFailure, ExitCode, usageFailure } from "../failure.js";
 import type { CommandContext } from "../router-command.js";
+import { settingsText } from "../simulate/settings-option.js";
 import { styleFor } from "../style.js";
 import { write } from "../terminal.js";
 import type { WhatifOptions } from "../whatif.js";
@@ -15,8 +16,9 @@ import { comparisonJson, comparisonText, type Comparison } from "./comparison-te
 import { verificationJson, verificationText } from "./verification-text.js";
 
 export async function runWhatif(context: CommandContext, file: string, options: WhatifOptions): Promise<number> {
-  const changed = options.strategy !== undefined || options.fleet !== undefined || Object.keys({ ...options.set.settings, ...options.set.hybrid }).length > 0;
+  const changed = options.strategy !== undefined || options.fleet !== undefined || settingsText(options.set).length > 0;
   if (options.verify && changed) throw usageFailure("whatif either verifies what was decided or tries something else: leave --verify out, or --strategy, --set and --fleet");
+  if (options.verify && options.kind.size + options.model.size > 0) throw usageFailure("--verify simulates nothing: leave it out, or --kind and --model");
   for (const strategy of options.strategy ?? []) {
     if (!strategyNames().includes(strategy)) throw usageFailure(`there is no strategy "${strategy}": take some of ${strategyNames().join(", ")}`);
   }
@@ -62,15 +64,8 @@ function shown(world: RecordedWorld, run: SimulatedRun): Measures {
 /** Each strategy with all other changes; the recorded one when there are only those. */
 function changes(world: RecordedWorld, { strategy, set, fleet }: WhatifOptions): [string, Change][] {
   if (fleet && !("groups" in fleet)) throw usageFailure("whatif simulates GPUs that are named: give --fleet such as 8xH100-80GB");
-  const hybrid = Object.entries(set.hybrid).map(([name, value]) => `hybrid.${typed(name)}=${String(value)}`);
-  const settings = Object.entries(set.settings).map(([name, value]) => `${typed(name)}=${String(value)}`);
   const groups = (fleet?.groups ?? []).map(({ nodes, gpus, kind }) => `${nodes * gpus}x${kind}`);
-  const words = [...settings, ...hybrid, ...groups];
+  const words = [...settingsText(set), ...groups];
   if (strategy === undefined && words.length === 0) return [];
-  return (strategy ?? [world.strategy]).map((name) => [[name, ...words].join(", "), { strategy: name, settings: set.settings, hybrid: set.hybrid, ...(fleet && { fleet: fleet.groups }) }]);
-}
-
-/** A setting's name as it is typed. */
-function typed(name: string): string {
-  return name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  return (strategy ?? [world.strategy]).map((name) => [[name, ...words].join(", "), { strategy: name, ...set, ...(fleet && { fleet: fleet.groups }) }]);
 }

@@ -1,18 +1,20 @@
 // A recording simulated: as it was, and with something else. Gives runs of three kinds to be compared: what was measured, what the simulator
 // makes of the same, what it makes of another strategy, other settings, another fleet.
-import { DEFAULT_CORE_SETTINGS, type CoreSettings, type HybridSettings } from "../../core/settings.js";
+import { DEFAULT_CORE_SETTINGS, type CoreSettings } from "../../core/settings.js";
 import type { GpuKind } from "../../simulated-gpu/gpu-kinds.js";
-import { MODEL_NAMES } from "../../simulated-gpu/models.js";
 import type { Recording } from "../../recording/reader.js";
+import { RecordingError } from "../../recording/step.js";
 import { simpleFleet, type NodeGroup, type SimulatedNode } from "../fleets.js";
 import { initialModels, type ModelDemand } from "../initial-models.js";
+import { mappingTrouble, overridden, type SettingsOverride } from "../overrides.js";
 import type { SimulatedRun } from "../result.js";
 import { NO_FAULTS } from "../faults.js";
 import { simulate } from "../simulation.js";
 import { checkPlaced, recordedKinds, recordedNodes, recordedResidency, type Residency } from "./fleet.js";
 import { judged, measuredRun } from "./measured-run.js";
+import { notesOf } from "./notes.js";
 import { trafficOf, type RecordedTraffic } from "./traffic.js";
-import { demandsOf, recordedWorkload, TIMED_WORK, type RecordedWorkload } from "./workload.js";
+import { demandsOf, recordedWorkload, type RecordedWorkload } from "./workload.js";
 
 /** How long after the last arrival the rest may still end. */
 const DRAIN_MS = 120_000;
@@ -25,10 +27,8 @@ export interface Translation {
 }
 
 /** What is other than recorded; empty for nothing. */
-export interface Change {
+export interface Change extends Partial<SettingsOverride> {
   readonly strategy?: string;
-  readonly settings?: Partial<CoreSettings>;
-  readonly hybrid?: Partial<HybridSettings>;
   readonly fleet?: readonly NodeGroup[];
 }
 
@@ -65,7 +65,7 @@ export class RecordedWorld {
       utilizationThreshold: 1.1,
       hybrid: { ...DEFAULT_CORE_SETTINGS.hybrid, ...recorded.hybrid, placement: recorded.hybrid.placement && loadable },
     };
-    this.notes = notesOf(traffic, this.#workload, this.#residency, told);
+    this.notes = notesOf(traffic, this.#workload, this.#residency);
   }
 
   /** Reads the recording. Rejects with a RecordingError, also when a GPU or a model has to be translated first. */
@@ -100,12 +100,13 @@ export class RecordedWorld {
     const fleet = change.fleet ? simpleFleet(change.fleet) : this.#nodes;
     const { loaded, types } = change.fleet ? this.#placedOn(fleet) : this.#residency;
     checkPlaced(loaded, this.#demands);
+    const settings = this.#changed(change, fleet);
     const run = simulate({
       policy: name,
       scenario: "recording",
       load: 1,
       seed: 1,
-      settings: { ...this.#settings, ...change.settings, strategy: change.strategy ?? this.#settings.strategy, hybrid: { ...this.#settings.hybrid, ...change.hybrid } },
+      settings,
       fleet,
       workload: this.#workload,
       loaded,
@@ -120,30 +121,22 @@ export class RecordedWorld {
     return judged(run);
   }
 
+  #changed(change: Change, fleet: readonly SimulatedNode[]): CoreSettings {
+    const settings = overridden({ ...this.#settings, strategy: change.strategy ?? this.#settings.strategy }, change);
+    const ids = fleet.flatMap(({ gpus }) => gpus.map(({ gpuId }) => gpuId));
+    const types = this.#workload.tenants.map(({ type }) => type);
+    // Recorded GPUs have other ids here; another fleet has none of them.
+    const simulated = (gpu: string): string => (!change.fleet && ids.includes(`sim-${gpu}`) ? `sim-${gpu}` : gpu);
+    const taskMappings = Object.fromEntries(Object.entries(settings.taskMappings).map(([type, gpus]) => [type, gpus.map(simulated)]));
+    const recordedFits = !change.fleet || settings.strategy !== "task_specific";
+    const checked = Object.entries(taskMappings).filter(([type]) => change.taskMappings?.[type] !== undefined || (!recordedFits && types.includes(type)));
+    const trouble = mappingTrouble(Object.fromEntries(checked), types, ids);
+    if (trouble !== null) throw new RecordingError(trouble);
+    return { ...settings, taskMappings };
+  }
+
   #placedOn(fleet: readonly SimulatedNode[]): Pick<Residency, "loaded" | "types"> {
     const kinds = fleet.flatMap(({ gpus }) => gpus.map(({ kind }) => kind as GpuKind));
     return { loaded: initialModels(kinds, this.#demands), types: kinds.map(() => []) };
   }
-}
-
-function notesOf({ requests, refused, disconnects }: RecordedTraffic, { guessed, tenants }: RecordedWorkload, residency: Residency, told: number): string[] {
-  const count = (of: (spec: (typeof requests)[number]["spec"]) => boolean): number => requests.reduce((sum, { spec }) => sum + (of(spec) ? 1 : 0), 0);
-  const models = [...new Set(tenants.map(({ modelId }) => modelId))].filter((model) => model !== TIMED_WORK && !MODEL_NAMES.includes(model));
-  const pinned = count(({ specificGpuId }) => specificGpuId !== "");
-  const named = count(({ strategy }) => strategy !== "");
-  const needy = count(({ requirements }) => requirements.memoryMib > 0 || requirements.minComputeCapability > 0 || requirements.computeUnits > 0);
-  const timed = count(({ timeoutMs }) => timeoutMs > 0);
-  const timedWork = tenants.some(({ modelId }) => modelId === TIMED_WORK);
-  const line = (when: boolean, text: string): string[] => (when ? [text] : []);
-  return [
-    ...line(models.length > 0, `Models that are not in the catalogue are taken for a dense one of 8 billion parameters: ${models.join(", ")}. Say better with --model.`),
-    ...line(residency.guessed, "Some runners serve any model: which GPU holds which is guessed from what is asked for."),
-    ...line(residency.crowded, "Some runners served more models than the simulated GPU holds at once: those that are asked for most lie there."),
-    ...line(guessed > 0, `${guessed} requests did not complete: they are taken to be as long as their likes.`),
-    ...line(told > 0 && told < requests.length, `${told} of ${requests.length} requests told the length of their answer; the simulation tells that of all or of none.`),
-    ...line(timedWork, "Work that is not measured in tokens may run on any GPU of its type, and tells how long it takes."),
-    ...line(pinned + named + needy + timed > 0, `Not simulated: the pins of ${pinned} requests, the strategies that ${named} named, the memory and hardware that ${needy} asked for, the time-outs that ${timed} brought.`),
-    ...line(refused > 0, `${refused} requests were refused and are left out.`),
-    ...line(disconnects > 0, `Connections to nodes that were lost meanwhile: ${disconnects}. Simulated nodes stay.`),
-  ];
 }

@@ -1,5 +1,6 @@
 // What a scenario is: who asks for what, of which models, on which fleet. Data only; build.ts makes the workload and
 // ../fleets.ts the fleet of it. The scenarios themselves are in ../scenarios.ts.
+import type { SimulatedFaults } from "../faults.js";
 import type { NodeGroup } from "../fleets.js";
 import type { TenantSlo } from "./arrival.js";
 import type { SourceName, SourceReading } from "./sources.js";
@@ -76,4 +77,6 @@ export interface Scenario {
   readonly modelLoadSpeed: number;
   /** How long requests arrive, ms. */
   readonly durationMs: number;
+  /** What goes wrong; the usual faults when left out. */
+  readonly faults?: SimulatedFaults;
 }

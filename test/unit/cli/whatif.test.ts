@@ -67,6 +67,17 @@ describe("whatif", () => {
     expect(out).toMatch(/Simulated as recorded, the median request takes (less|more) time than measured/);
   });
 
+  test("tries other weights and task mappings, on the recorded GPUs by their own ids", async () => {
+    const mapping = "task_specific_mappings.batch=sim-node-1-gpu-1,gpu_2";
+    const { code, out, err } = await run(["whatif", production.file, "--strategy", "weighted,task_specific", "--set", "weights.usage=0", "--set", mapping]);
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+    expect(out).toContain(`weighted, weights.usage=0, ${mapping}`);
+    expect(out).toMatch(/^task_specific, .* {2}100%/m);
+    const gone = await run(["whatif", production.file, "--strategy", "task_specific", "--set", mapping, "--fleet", "1xA100-80GB"]);
+    expect(gone.err).toContain("task_specific_mappings.batch: there is no GPU sim-node-1-gpu-1, but gpu_0 to gpu_0");
+    expect(gone.code).toBe(1);
+  });
+
   test("as JSON", async () => {
     const { out } = await run(["whatif", production.file, "--json"]);
     const { rows } = JSON.parse(out) as { readonly rows: readonly { readonly run: string; readonly done: number; readonly inSlo: number; readonly totalP50Ms: number }[] };
@@ -78,6 +89,7 @@ describe("whatif", () => {
 
   test.each([
     [["--verify", "--strategy", "hybrid"], "whatif either verifies what was decided or tries something else"],
+    [["--verify", "--model", "mine=mistral-7b"], "--verify simulates nothing: leave it out, or --kind and --model"],
     [["--strategy", "best"], 'there is no strategy "best": take some of hybrid, weighted'],
     [["--kind", "NVIDIA X=Y"], "Give NAME=KIND with one of"],
     [["--model", "mine=unknown"], "Give NAME=MODEL with one of"],

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { loadRouterConfig, RouterConfigError } from "../../../src/config/router-config.js";
+import { DEFAULT_CORE_SETTINGS } from "../../../src/core/settings.js";
 
 let directory = "";
 beforeAll(() => {
@@ -50,6 +51,19 @@ describe("what strategies are told", () => {
   test.each(["{ a: [] }", "{ a: 3 }", '{ a: "" }', "[gpu_0]"])("mappings such as %s are refused with the key's name", (mappings) => {
     expect(() => load(`gpu: { multi_gpu: { task_specific_mappings: ${mappings} } }`)).toThrow(RouterConfigError);
     expect(() => load(`gpu: { multi_gpu: { task_specific_mappings: ${mappings} } }`)).toThrow(/task_specific_mappings/);
+  });
+
+  test("hybrid is tuned by the names that the simulator takes; what is left out stays", () => {
+    const off = Object.entries(DEFAULT_CORE_SETTINGS.hybrid).map(([name, value]): [string, number | boolean] => [name, typeof value === "boolean" ? !value : value / 2]);
+    const { placement, affinity, ...rest } = Object.fromEntries(off);
+    const keys = Object.entries(rest).map(([name, value]) => `${name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}: ${value}`);
+    const all = load(`load_balancer: { place_models: ${placement}, prefix_affinity: ${affinity}, hybrid: { ${keys.join(", ")} } }`);
+    expect(all.core.hybrid).toEqual(Object.fromEntries(off));
+    expect(load("load_balancer: { hybrid: { batch_step_share: 0.4 } }").core.hybrid).toEqual({ ...DEFAULT_CORE_SETTINGS.hybrid, batchStepShare: 0.4 });
+  });
+
+  test.each(["batch_step_share: 1.1", "batch_kv_headroom: -0.1", "delay_weight: 2", "fixed_slots: 0", "fixed_slots: 2.5", "batch_prefill_ms: -1", "late_exit: 1"])("hybrid with %s is refused with the key's name", (wrong) => {
+    expect(() => load(`load_balancer: { hybrid: { ${wrong} } }`)).toThrow(wrong.split(":")[0]);
   });
 
   test("the headroom of priorities is a share", () => {

@@ -1,6 +1,6 @@
 // GPUs that are up and yet not well, in the simulation: nobody tells the router, it finds out from what becomes of requests.
 import { describe, expect, test } from "@jest/globals";
-import { DEFAULT_CORE_SETTINGS } from "../../../src/core/settings.js";
+import { DEFAULT_CORE_SETTINGS, type CoreSettings } from "../../../src/core/settings.js";
 import { simpleFleet } from "../../../src/sim/fleets.js";
 import { OUTCOMES, type SimulatedRun } from "../../../src/sim/result.js";
 import { NO_FAULTS, type SimulatedFaults } from "../../../src/sim/faults.js";
@@ -23,14 +23,14 @@ const ARRIVALS: readonly Arrival[] = Array.from({ length: DURATION_MS / 50 }, (_
   workMs: 0,
 }));
 
-function run(faults: SimulatedFaults, strategy: string): SimulatedRun {
+function run(faults: SimulatedFaults, strategy: string, over: Partial<CoreSettings> = {}): SimulatedRun {
   const fleet = simpleFleet([{ kind: "A100-80GB", gpus: GPUS, nodes: 1 }]);
   return simulate({
     policy: "test",
     scenario: "test",
     load: 1,
     seed: 3,
-    settings: { ...DEFAULT_CORE_SETTINGS, strategy, maxConcurrentTasksPerGpu: 64, memoryThreshold: 1, utilizationThreshold: 1.1, retryDelayMs: 100, maxRetries: 10, requestTimeoutMs: 0 },
+    settings: { ...DEFAULT_CORE_SETTINGS, strategy, maxConcurrentTasksPerGpu: 64, memoryThreshold: 1, utilizationThreshold: 1.1, retryDelayMs: 100, maxRetries: 10, requestTimeoutMs: 0, ...over },
     fleet,
     workload: { tenants: TENANTS, durationMs: DURATION_MS, arrivals: () => ARRIVALS },
     loaded: Array.from({ length: GPUS }, () => [MODEL]),
@@ -75,4 +75,11 @@ describe("a GPU on which every other request fails", () => {
     expect(served(result, 20_000, DURATION_MS)[GPUS - 1]).toBe(0);
     expect(completed(result)).toBe(ARRIVALS.length);
   });
+});
+
+test("a GPU that breaks again while it is broken stays so until the later end", () => {
+  // One every 1.5 s: each of the eight is hit again long before its minute is over.
+  const { requests } = run({ ...NO_FAULTS, gpuFailures: 200, brokenMs: 60_000 }, "least_outstanding", { gpuCooldownMs: 1 });
+  const placed = Array.from(requests.placedAtMs.subarray(0, requests.count)).filter((atMs) => atMs > 100_000 && atMs < DURATION_MS);
+  expect(placed.length).toBeLessThan(0.05 * ARRIVALS.length);
 });

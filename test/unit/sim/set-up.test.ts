@@ -55,6 +55,13 @@ describe("the options of a simulation", () => {
     expect(settings.maxRetries).toBe(2);
   });
 
+  test("of weights and task mappings only what is named changes; what they name must be there", () => {
+    const wished = (taskMappings: Readonly<Record<string, readonly string[]>>) => setUp(main, HYBRID, 1, { ...CONDITIONS, override: { settings: {}, hybrid: {}, weights: { usage: 1 }, taskMappings } }).settings;
+    expect(wished({ batch: ["gpu_0", "sim-node-1-gpu-1"] })).toMatchObject({ weights: { usage: 1, health: 0.1 }, taskMappings: { batch: ["gpu_0", "sim-node-1-gpu-1"] } });
+    expect(() => wished({ video: ["gpu_0"] })).toThrow("task_specific_mappings.video: no request is of that type, but of inference");
+    expect(() => wished({ batch: ["gpu_999"] })).toThrow(/there is no GPU gpu_999, but gpu_0 to gpu_\d+, such as sim-node-1-gpu-0/);
+  });
+
   test("a fleet without room for a model is refused by name", async () => {
     const small = await world("synthetic-main", { groups: [{ kind: "T4", gpus: 4, nodes: 1 }] });
     expect(() => setUp(small, HYBRID, 1, CONDITIONS)).toThrow(NoRoomError);

@@ -2,10 +2,13 @@ import { describe, expect, test } from "@jest/globals";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { Command } from "commander";
 
+import { addStudyOptions, studyOf, type StudyOptions } from "../../../../src/cli/simulate/study-options.js";
+import { NO_FAULTS } from "../../../../src/sim/faults.js";
 import { fleetPlan, loadList, policyList, seedList } from "../../../../src/cli/simulate/option-values.js";
 import { openScenario } from "../../../../src/cli/simulate/scenario-file.js";
-import { settingOption } from "../../../../src/cli/simulate/settings-option.js";
+import { NO_OVERRIDE, settingOption, settingsText } from "../../../../src/cli/simulate/settings-option.js";
 import { sloOption, withSlo } from "../../../../src/cli/simulate/slo-option.js";
 import { plannedGpus } from "../../../../src/sim/fleets.js";
 
@@ -48,6 +51,29 @@ describe("settings", () => {
   test("are named as in configuration, and add up", () => {
     const both = settingOption("max_wait_ms=5", settingOption("hybrid.late_exit=false"));
     expect(both).toEqual({ settings: { maxWaitMs: 5 }, hybrid: { lateExit: false } });
+  });
+
+  test("weights and task mappings add up too, and are typed as they were", () => {
+    const typed = ["weights.usage=1", "weights.type_compatibility=0", "task_specific_mappings.fine-tuning=gpu_0,node-a-gpu-1", "hybrid.late_exit=false"];
+    const all = typed.reduce((before, text) => settingOption(text, before), settingOption("max_wait_ms=5"));
+    expect(all).toMatchObject({ weights: { usage: 1, type_compatibility: 0 }, taskMappings: { "fine-tuning": ["gpu_0", "node-a-gpu-1"] } });
+    expect(new Set(settingsText(all))).toEqual(new Set([...typed, "max_wait_ms=5"]));
+  });
+
+  test("of weights one must count", () => {
+    const names = ["usage", "priority", "type_compatibility", "performance"];
+    const none = names.reduce((before, name) => settingOption(`weights.${name}=0`, before), NO_OVERRIDE);
+    expect(() => settingOption("weights.health=0", none)).toThrow(/At least one of weights.usage/);
+  });
+
+  test.each([
+    ["weights.speed=1", /one of usage, priority, type_compatibility, performance, health/],
+    ["weights.usage=-1", /at least 0/],
+    ["weights.usage=", /weights.NAME=NUMBER/],
+    ["task_specific_mappings.batch=gpu_0,,gpu_1", /TYPE=GPU,GPU/],
+    ["load_balancer.weights=1", /weights.usage, .*task_specific_mappings.TYPE, /],
+  ])("%s is refused, with what there is", (text, message) => {
+    expect(() => settingOption(text)).toThrow(message);
   });
 
   test.each(["strategy=hybrid", "hybrid.nothing=1", "weights=1", "max_wait_ms", "=", "hybrid.late_exit=1", "max_wait_ms=", "max_wait_ms=soon"])("%s is refused", (text) => {
@@ -101,8 +127,20 @@ describe("scenarios", () => {
     expect(scenario.fleet).toEqual({ openbGpus: 4, nodes: path.join(directory, "nodes.csv"), kinds: { A30: "A10G" } });
   });
 
+  test("what goes wrong can be said, the rest of it is as usual; --no-faults goes over it", () => {
+    const scenario = open(`name: mine\nfleet: { openb_gpus: 4 }\nfaults: { stragglers: 0, gpu_failures: 3, flaky: { gpus: 2, error_rate: 0.3 } }\n${PARTS}\n`);
+    const faultsOf = (...args: string[]): unknown => {
+      const command = addStudyOptions(new Command(), "1").parse(args, { from: "user" });
+      return studyOf(command.opts<StudyOptions>(), scenario).conditions.faults;
+    };
+    expect(faultsOf()).toEqual({ stragglers: 0, slowdown: 1.5, gpuFailures: 3, brokenMs: 120_000, flaky: { gpus: 2, errorRate: 0.3 } });
+    expect(faultsOf("--no-faults")).toEqual(NO_FAULTS);
+  });
+
   test.each([
     ["name: mine", /fleet/],
+    [`name: mine\nfleet: { openb_gpus: 4 }\nfaults: { stragglers: 2 }\n${PARTS}`, /faults\.stragglers/],
+    [`name: mine\nfleet: { openb_gpus: 4 }\nfaults: { failures: 2 }\n${PARTS}`, /faults/],
     [`name: mine\nfleet: { openb_gpus: 4 }\n${PARTS.replace(", models: { mistral-7b: 1 }", "")}`, /says not which models "web" of "chat" asks for/],
     [`name: mine\nfleet: { openb_gpus: 4 }\n${PARTS.replace("name: chat,", "name: chat, model_map: { a: mistral-7b },")}`, /says twice which models/],
     [`name: mine\nfleet: { openb_gpus: 4 }\n${PARTS.replace("name: chat,", "name: chat, from_minutes: 5, to_minutes: 5,")}`, /ends before it begins/],

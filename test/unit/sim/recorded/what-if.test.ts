@@ -87,6 +87,13 @@ describe("simulated with something else", () => {
     await expect(runs({ strategy: "no_such" })).rejects.toThrow("no_such");
   });
 
+  test("a type that is mapped to recorded GPUs runs there and nowhere else", async () => {
+    const { simulated } = await runs({ strategy: "task_specific", taskMappings: { batch: ["sim-node-1-gpu-1"] } });
+    const { tenant, gpu, count } = simulated.requests;
+    const used = new Set([...gpu.subarray(0, count)].filter((_, row) => simulated.tenants[tenant[row]!]!.type === "batch"));
+    expect(used).toEqual(new Set([1]));
+  });
+
   test("a fleet without room for a model is refused", async () => {
     const large = await RecordedWorld.open(await Recording.open(production.file), { ...NOTHING, models: new Map([["mistral-7b", "llama2-70b"]]) });
     const none = 'no simulated GPU has room for the model llama2-70b, or none served it: say what to take it for with --model "llama2-70b=NAME"';
@@ -106,7 +113,7 @@ test("GPUs of no known kind are named with the flag that tells them", async () =
   const told = await RecordedWorld.open(await opened, { ...NOTHING, kinds: new Map<string, GpuKind>([["NVIDIA L4", "A100-40GB"]]) });
   expect(told.gpus).toBe(6);
   expect(told.notes.join("\n")).toMatch(/Some runners serve any model/);
-  expect(told.notes.join("\n")).toMatch(/Not simulated: the pins of \d+ requests, the strategies that \d+ named/);
+  expect(told.notes.join("\n")).toMatch(/Not simulated, with how many requests brought it: strategy \(\d+\), memory and hardware \(\d+\)/);
   expect(told.simulated("hybrid", { strategy: "hybrid" }).requests.count).toBe(told.requests);
 });
 
