@@ -145,11 +145,7 @@ export class Engine {
         this.#admission.takenOver();
         this.#timeOuts.takenOver();
         this.#preemption.restUntil(nowMs + this.#settings.takeoverGraceMs);
-        // Demand is not durable: models that nobody else asks for would stay away from those who wait for them.
-        for (const { spec } of this.state.requests.values()) {
-          const waiting = this.state.queue.get(spec.requestId);
-          if (waiting) this.#placement.asked(spec, waiting.estimate, nowMs);
-        }
+        this.#placement.takenOver(this.state, nowMs);
         return;
       case "submit":
         step.submitted = this.#submit(event.spec, nowMs, step);

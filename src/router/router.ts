@@ -7,7 +7,6 @@ import type { AgentTerms, RetentionLimits } from "../config/router-config.js";
 import type { CallbackEvent } from "../core/callbacks.js";
 import type { Engine } from "../core/engine.js";
 import type { Effect } from "../core/events.js";
-import type { Decision } from "../core/model/decision.js";
 import type { RequestId, UserId } from "../core/model/ids.js";
 import { isTerminal, type Request, type RequestSpec } from "../core/model/request.js";
 import type { CoreSettings } from "../core/settings.js";

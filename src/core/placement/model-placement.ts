@@ -8,6 +8,7 @@ import { reaches, type LoadableModel, type RunnerInfo } from "../model/gpu.js";
 import type { ModelId } from "../model/ids.js";
 import { isBackground, isPromised, type RequestSpec } from "../model/request.js";
 import type { CoreSettings } from "../settings.js";
+import type { State } from "../state.js";
 import { Demand } from "./demand.js";
 import { ModelHosts, PROMISE_MEMORY_MS, type ModelHost } from "./model-hosts.js";
 import { ModelMix, NOISE } from "./model-mix.js";
@@ -82,6 +83,14 @@ export class ModelPlacement {
     if (!this.#demands.delete(modelId) && this.#demands.size >= MAX_MODELS) this.#demands.delete(this.#demands.keys().next().value!);
     this.#demands.set(modelId, demand);
     demand.take(inputTokens, outputTokens, isPromised(spec) ? "promised" : isBackground(spec) ? "background" : "attended", nowMs);
+  }
+
+  /** Demand is not durable: models that nobody else asks for would stay away from those who wait for them. */
+  takenOver({ requests, queue }: Pick<State, "requests" | "queue">, nowMs: number): void {
+    for (const requestId of requests.keys()) {
+      const waiting = queue.get(requestId);
+      if (waiting) this.asked(waiting.spec, waiting.estimate, nowMs);
+    }
   }
 
   /** A request could not be in time. */
