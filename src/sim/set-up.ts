@@ -36,8 +36,9 @@ const SIMULATED_SETTINGS: Partial<CoreSettings> = {
 };
 
 /** The same for people: what these figures hold for. */
-export const SIMULATED_SETTINGS_TEXT =
-  "The router is set for engines that batch: max_concurrent_tasks_per_gpu 100000 (8 unless configured), memory_threshold 1 (0.9), utilization_threshold 1.1 (0.95), gpu_cooldown_period 120 s (300 s).";
+export const SIMULATED_SETTINGS_TEXT = ((here: CoreSettings, usual: CoreSettings): string =>
+  `The router is set for engines that batch: max_concurrent_tasks_per_gpu ${here.maxConcurrentTasksPerGpu} (${usual.maxConcurrentTasksPerGpu} unless configured), memory_threshold ${here.memoryThreshold} (${usual.memoryThreshold}), utilization_threshold ${here.utilizationThreshold} (${usual.utilizationThreshold}), gpu_cooldown_period ${here.gpuCooldownMs / 1000} s (${usual.gpuCooldownMs / 1000} s).`
+)({ ...DEFAULT_CORE_SETTINGS, ...SIMULATED_SETTINGS }, DEFAULT_CORE_SETTINGS);
 
 /** The fleet is too small for the models that are asked for, or lacks a GPU that settings name; says what to do. */
 export class NoRoomError extends Error {

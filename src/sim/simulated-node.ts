@@ -1,7 +1,7 @@
 // A node of the simulation: its GPUs work in virtual time, load models when told to, fail when they are to fail. Takes what a router
 // sends to an agent and gives what an agent sends to a router. Driven by simulated-fleet.ts, which is the network.
 import type { Event } from "../core/events.js";
-import type { GpuInventory, GpuTelemetry, ModelOrder, RunnerInfo } from "../core/model/gpu.js";
+import type { GpuInventory, GpuTelemetry, LoadableModel, ModelOrder, RunnerInfo } from "../core/model/gpu.js";
 import type { AttemptRef, GpuId, ModelId, NodeId } from "../core/model/ids.js";
 import { computeCapability } from "../core/model/request.js";
 import { BatchingEngine, type EngineEvent } from "../simulated-gpu/batching-engine.js";
@@ -158,19 +158,16 @@ export class SimulatedGpuWork {
 
   /** The runner as its agent tells of it. */
   describe(nowMs: number): RunnerInfo {
-    const { gpuId, models, types, kind, loadSpeed } = this.options;
-    const ready = models.filter((modelId) => this.residency.state(modelId, nowMs) === "ready");
+    const { gpuId, models, types } = this.options;
+    const described = this.residency.describe(models, nowMs);
     return {
+      ...described,
       name: `simulated-${gpuId}`,
       kind: "simulated",
-      models: ready as ModelId[],
+      models: described.models as ModelId[],
       types,
       gpuIds: [gpuId as GpuId],
-      loadable: models
-        .map((modelId) => ({ modelId, times: serviceTimes(kind, modelId) }))
-        .filter(({ times }) => times.kvCapacityTokens > 0)
-        .map(({ modelId, times }) => ({ modelId: modelId as ModelId, memoryMib: Math.ceil(times.weightsMib), loadMs: times.loadMs / loadSpeed, kvTokenBytes: times.kvMibPerToken * 2 ** 20 })),
-      kvCapacityTokens: Math.floor(this.residency.kvMib * 8),
+      loadable: described.loadable as LoadableModel[],
     };
   }
 

@@ -23,6 +23,15 @@ interface Resident {
   draining: boolean;
 }
 
+/** As a runner tells it: MiB, ms, bytes, tokens. */
+export interface Described {
+  readonly models: string[];
+  readonly loadable: { readonly modelId: string; readonly memoryMib: number; readonly loadMs: number; readonly kvTokenBytes: number }[];
+  readonly kvCapacityTokens: number;
+}
+
+/** Tokens of 128 KiB in a MiB of key-value cache, in which a runner that tells its models' tokens counts. */
+const TOKENS_PER_MIB = 8;
 /** Cache without which a model serves nothing worth loading it for. */
 const MIN_KV_MIB = 1024;
 
@@ -68,6 +77,16 @@ export class ModelResidency {
     assert(resident !== undefined, `${modelId} is not on this GPU`);
     const { times } = resident;
     return { ...times, kvCapacityTokens: Math.floor(this.kvMib / times.kvMibPerToken) };
+  }
+
+  /** What a runner tells of a GPU that can load `modelIds`: which of them serve, what each takes that fits, and the cache in tokens of 128 KiB. */
+  describe(modelIds: readonly string[], nowMs: number): Described {
+    const offered = modelIds.map((modelId) => ({ modelId, times: serviceTimes(this.#kind, modelId) })).filter(({ times }) => times.kvCapacityTokens > 0);
+    return {
+      models: modelIds.filter((modelId) => this.state(modelId, nowMs) === "ready"),
+      loadable: offered.map(({ modelId, times }) => ({ modelId, memoryMib: Math.ceil(times.weightsMib), loadMs: times.loadMs / this.#loadSpeed, kvTokenBytes: times.kvMibPerToken * 2 ** 20 })),
+      kvCapacityTokens: Math.floor(this.kvMib * TOKENS_PER_MIB),
+    };
   }
 
   /**

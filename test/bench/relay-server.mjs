@@ -20,11 +20,13 @@ const dirty = new Set();
 let live = 0;
 let sent = 0;
 
+function send({ session, stream }) {
+  const message = session.take(Date.now());
+  if (message) stream.write(message);
+}
+
 function flush() {
-  for (const { session, stream } of dirty) {
-    const message = session.take(Date.now());
-    if (message) stream.write(message);
-  }
+  dirty.forEach(send);
   dirty.clear();
 }
 
@@ -37,7 +39,7 @@ function connect(stream) {
       const session = new RouterSession({ nodeId, instanceId, welcome, beat: message.beat, lostAfterMs: PATIENCE_MS }, Date.now());
       entry = { session, stream, gpuId: gpus[0].gpuId, runner: runners.runners[0].name };
       sessions.push(entry);
-      stream.write(session.take(Date.now()));
+      send(entry);
       return;
     }
     entry.session.heard(message.beat, Date.now());
@@ -66,12 +68,7 @@ const server = new Server({ "grpc.enable_channelz": 0, "grpc.max_concurrent_stre
 const unimplemented = (call, callback) => callback({ code: 12, details: "not part of the relay" });
 server.addService(grpcServiceDefinition(RouterService), { ...Object.fromEntries(RouterService.methods.map((method) => [method.localName, unimplemented])), route });
 server.addService(grpcServiceDefinition(AgentService), { connect });
-setInterval(() => {
-  for (const { session, stream } of sessions) {
-    const message = session.take(Date.now());
-    if (message) stream.write(message);
-  }
-}, HEARTBEAT_MS / 10);
+setInterval(() => sessions.forEach(send), HEARTBEAT_MS / 10);
 const health = createServer((_, response) => response.end(JSON.stringify({ live_requests: live })));
 server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, port) => {
   if (error) throw error;

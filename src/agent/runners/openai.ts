@@ -1,7 +1,7 @@
 // The runner for any OpenAI-compatible server on the node: vLLM, SGLang, Ollama, llama.cpp. Made by `index.ts`.
 // Owns the list of models that the server has and the calls in flight. The server owns its GPUs: the GPU that the
 // router chose is one of `gpuIds`, and which of them computes is the server's affair.
-import { callServer, type Server, type StopReason } from "./openai/call.js";
+import { callServer, rootUrl, type Server, type StopReason } from "./openai/call.js";
 import { EngineMetrics } from "./openai/engine-metrics.js";
 import { listModels, ModelDiscovery } from "./openai/model-discovery.js";
 import { OllamaModels } from "./openai/ollama-models.js";
@@ -55,7 +55,7 @@ export class OpenAiRunner implements Runner {
     this.#ollama = ollama;
     if (ollama) this.order = (order) => ollama.order(order);
     this.#discovery = ollama
-      ? new ModelDiscovery({ url: `${options.baseUrl.replace(/\/v1$/, "")}/api/ps`, list: (signal) => ollama.list(signal), intervalMs, onModels: () => {}, onTrouble })
+      ? new ModelDiscovery({ url: `${rootUrl(options)}/api/ps`, list: (signal) => ollama.list(signal), intervalMs, onModels: () => {}, onTrouble })
       : new ModelDiscovery({ url: `${options.baseUrl}/models`, list: (signal) => listModels(this.#server, signal), intervalMs, onModels: onChange, onTrouble });
     this.#metrics = new EngineMetrics({ server: this.#server, onKvCapacity: onChange });
   }

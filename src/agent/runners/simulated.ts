@@ -1,5 +1,6 @@
 // The runner without hardware: takes the time and the memory that the work would take, and says so in its result.
 // Made by `index.ts`. Tells the simulated GPUs what runs on them; how long it takes is the batching engine's, which the simulator has too.
+import { MAX_TIMER_MS } from "../../lib/max-timer.js";
 import { assert } from "../../lib/assert.js";
 import { hash32, seededRandom } from "../../lib/random.js";
 import type { GpuKind } from "../../simulated-gpu/gpu-kinds.js";
@@ -69,8 +70,6 @@ const MIN_OUTPUT_GAP_MS = 250;
 const MIN_STREAMED_MS = 50;
 /** How often the progress is looked at, for each output. */
 const LOOKS_PER_OUTPUT = 4;
-/** What a timer can hold. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** Serves any model on any GPU of the node, or those that one GPU was told to load. */
 export class SimulatedRunner implements Runner {

@@ -1,6 +1,7 @@
 // Sends a schedule to a router, open loop: send times come from the schedule and wait for no answer, so a slow router
 // meets the same load as a fast one, and every latency counts from the time the trace wanted. It sends and follows;
 // `report.ts` counts. Memory is bounded by the schedule's limit.
+import { MAX_TIMER_MS } from "../../lib/max-timer.js";
 import { setImmediate as nextTurn } from "node:timers/promises";
 
 import type { RouterClient } from "../../api/client.js";
@@ -42,8 +43,6 @@ export interface RunControl {
 // Sends in a row without letting sockets and timers have their turn.
 const SENDS_PER_TURN = 32;
 
-// Longest sleep that timers can do, ms.
-const LONGEST_SLEEP_MS = 2 ** 31 - 1;
 
 export function newCounters(): RunCounters {
   return { sent: 0, inFlight: 0, completed: 0, failed: 0, cancelled: 0, refused: 0, unanswered: 0, lost: 0, unfinished: 0 };
@@ -93,7 +92,7 @@ export async function runReplay(
     let sentThisTurn = 0;
     for await (const request of requests) {
       for (let leftMs = startMs + request.dueMs - clock.now(); leftMs > 0 && !stop.aborted; leftMs = startMs + request.dueMs - clock.now()) {
-        await clock.sleep(Math.min(leftMs, LONGEST_SLEEP_MS), stop);
+        await clock.sleep(Math.min(leftMs, MAX_TIMER_MS), stop);
         sentThisTurn = 0;
       }
       if (inFlight.size >= settings.maxInFlight) {

@@ -10,6 +10,11 @@ import { SseParser } from "./sse-parser.js";
 /** Why a call is stopped from this side; the reason of the abort. */
 export type StopReason = "cancelled" | "closed" | "silent";
 
+/** What /v1 is under, also behind a proxy that gives each server a path: there is what a server has beside the OpenAI API. */
+export function rootUrl({ baseUrl }: Pick<Server, "baseUrl">): string {
+  return baseUrl.replace(/\/v1$/, "");
+}
+
 export interface Server {
   /** For messages. */
   readonly name: string;

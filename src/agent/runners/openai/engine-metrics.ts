@@ -1,7 +1,7 @@
 // Asks a server's metrics page how busy its engine is, when told to, and leaves it alone for a while when it has none. Owned by
 // `openai.ts`. What the page means is `engine-load.ts`'s affair.
 import type { EngineLoad } from "../runner.js";
-import { boundedText, type Server } from "./call.js";
+import { boundedText, rootUrl, type Server } from "./call.js";
 import { engineReadingOf, type EngineReading } from "./engine-load.js";
 
 export interface EngineMetricsOptions {
@@ -30,7 +30,7 @@ export class EngineMetrics {
 
   constructor(options: EngineMetricsOptions) {
     this.#options = options;
-    this.#url = metricsUrl(options.server.baseUrl);
+    this.#url = `${rootUrl(options.server)}/metrics`;
   }
 
   /** Tokens; 0 while unknown. */
@@ -99,9 +99,4 @@ export class EngineMetrics {
       clearTimeout(timer);
     }
   }
-}
-
-/** Beside the API: all of the engines serve it at the root that /v1 is under, also behind a proxy that gives each server a path. */
-function metricsUrl(baseUrl: string): string {
-  return `${baseUrl.replace(/\/v1$/, "")}/metrics`;
 }

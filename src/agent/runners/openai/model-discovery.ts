@@ -1,6 +1,6 @@
 // Keeps asking a server which models it serves. Owned by `openai.ts`.
 // A server that does not answer serves nothing; the reason is reported once per change.
-import { isRecord } from "../json-record.js";
+import { isRecord, recordIn } from "../json-record.js";
 import { boundedText, faultOf, requestHeaders, type Server } from "./call.js";
 
 /** What a server has just said that it serves. */
@@ -114,14 +114,9 @@ export async function listModels(server: Server, signal: AbortSignal): Promise<L
 
 /** Sorted and without doubles; null when it is not such a list. */
 function listedModels(text: string): readonly string[] | null {
-  let list: unknown;
-  try {
-    list = JSON.parse(text);
-  } catch {
-    return null;
-  }
+  const list = recordIn(text);
   // Ollama without any model answers `"data": null`.
-  const data = isRecord(list) ? (list["data"] ?? []) : null;
+  const data = list && (list["data"] ?? []);
   if (!Array.isArray(data)) return null;
   const ids = data.map((model) => (isRecord(model) ? model["id"] : undefined)).filter((id): id is string => typeof id === "string" && id !== "");
   return [...new Set(ids)].sort().slice(0, MAX_MODELS);

@@ -1,10 +1,10 @@
 // The models of an Ollama server, which it loads and unloads when told to: what lies on its disk, what is in memory, what was ordered.
 // Owned by `openai.ts`. Speaks Ollama's own API beside /v1: GET /api/tags and /api/ps, POST /api/generate without a prompt.
 // A model loaded so stays until it is told to go, or until the server needs its memory for another one; /api/ps says.
-import { isRecord } from "../json-record.js";
+import { isRecord, recordIn } from "../json-record.js";
 import { clip } from "../outcome.js";
 import type { LoadableModel, ModelOrder } from "../runner.js";
-import { boundedText, faultOf, requestHeaders, type Server } from "./call.js";
+import { boundedText, faultOf, requestHeaders, rootUrl, type Server } from "./call.js";
 import { MAX_LIST_BYTES, MAX_MODELS, type Listing } from "./model-discovery.js";
 
 export interface OllamaModelsOptions {
@@ -52,7 +52,7 @@ export class OllamaModels {
 
   constructor(options: OllamaModelsOptions) {
     this.#options = options;
-    this.#root = options.server.baseUrl.replace(/\/v1$/, "");
+    this.#root = rootUrl(options.server);
   }
 
   /** In memory and not on their way out. Sorted. */
@@ -199,13 +199,8 @@ export class OllamaModels {
 
 /** By name; null when it is not such a list. */
 function listedSizes(text: string): ReadonlyMap<string, number> | null {
-  let list: unknown;
-  try {
-    list = JSON.parse(text);
-  } catch {
-    return null;
-  }
-  const models = isRecord(list) ? (list["models"] ?? []) : null;
+  const list = recordIn(text);
+  const models = list && (list["models"] ?? []);
   if (!Array.isArray(models)) return null;
   const sizes = models.flatMap((model): [string, number][] => {
     const { name = "", size = 0 } = isRecord(model) ? model : {};

@@ -1,12 +1,11 @@
 // A simulated GPU in real time: the batching engine of the simulator, driven by a timer. Made by the simulated runner, one for each GPU.
+import { MAX_TIMER_MS } from "../../../lib/max-timer.js";
 import { BatchingEngine, type EngineEvent, type JobId, type TokenJob } from "../../../simulated-gpu/batching-engine.js";
 import { MAX_SEQS, TOKEN_BUDGET, type ServiceTimes } from "../../../simulated-gpu/service-times.js";
 
 /** Work in tokens, or work that takes a time of the GPU alone. */
 export type RealTimeJob = TokenJob | { readonly id: JobId; readonly workMs: number };
 
-/** What setTimeout can hold. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export class RealTimeGpu {
   readonly #engine: BatchingEngine;

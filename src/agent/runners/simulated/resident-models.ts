@@ -1,9 +1,10 @@
 // The models of a simulated GPU that holds only some at a time: which serve, which load, which wait for room. Owned by the simulated runner.
 // What a model takes and whether it fits is model-residency.ts's, as in the simulator; here are the orders and the clock.
+import { MAX_TIMER_MS } from "../../../lib/max-timer.js";
 import type { GpuKind } from "../../../simulated-gpu/gpu-kinds.js";
-import { ModelResidency } from "../../../simulated-gpu/model-residency.js";
+import { ModelResidency, type Described } from "../../../simulated-gpu/model-residency.js";
 import { serviceTimes, type ServiceTimes } from "../../../simulated-gpu/service-times.js";
-import type { LoadableModel, ModelOrder } from "../runner.js";
+import type { ModelOrder } from "../runner.js";
 
 export interface ResidentModelsOptions {
   readonly kind: GpuKind;
@@ -17,15 +18,9 @@ export interface ResidentModelsOptions {
   readonly onChange: () => void;
 }
 
-/** What setTimeout can hold. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
-/** Tokens of 128 KiB in a MiB of key-value cache, in which a runner that tells its models' tokens counts. */
-const TOKENS_PER_MIB = 8;
-
 export class ResidentModels {
   readonly #options: ResidentModelsOptions;
   readonly #residency: ModelResidency;
-  readonly #loadable: readonly LoadableModel[];
   /** Ordered, waiting for room. */
   readonly #wanted = new Set<string>();
   readonly #timers = new Map<string, NodeJS.Timeout>();
@@ -33,10 +28,6 @@ export class ResidentModels {
   constructor(options: ResidentModelsOptions) {
     this.#options = options;
     this.#residency = new ModelResidency(options.kind, options.speed);
-    this.#loadable = options.models.map((modelId) => {
-      const times = serviceTimes(options.kind, modelId);
-      return { modelId, memoryMib: times.weightsMib, loadMs: times.loadMs / options.speed, kvTokenBytes: times.kvMibPerToken * 2 ** 20 };
-    });
   }
 
   /** Memory of all weights, MiB. */
@@ -44,9 +35,8 @@ export class ResidentModels {
     return this.#residency.weightsMib;
   }
 
-  describe(): { readonly models: readonly string[]; readonly loadable: readonly LoadableModel[]; readonly kvCapacityTokens: number } {
-    const models = this.#residency.modelIds.filter((modelId) => this.#residency.state(modelId, performance.now()) === "ready");
-    return { models, loadable: this.#loadable, kvCapacityTokens: Math.floor(this.#residency.kvMib * TOKENS_PER_MIB) };
+  describe(): Described {
+    return this.#residency.describe(this.#options.models, performance.now());
   }
 
   /** The speeds of a model beside the others that are here. */
