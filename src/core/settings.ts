@@ -17,6 +17,8 @@ export interface HybridSettings {
   readonly batchPrefillMs: number;
   /** Share of the key-value cache that batch work leaves free, 0..1. */
   readonly batchKvHeadroom: number;
+  /** Work in the background takes whole GPUs only as far as the models can do without them for whose answers somebody waits. */
+  readonly modelRoom: boolean;
   /** A request that cannot be in time leaves the line for those that can. */
   readonly lateExit: boolean;
   /** Loads and unloads models by demand, where runners can. */
@@ -157,6 +159,7 @@ export const DEFAULT_CORE_SETTINGS: CoreSettings = {
     batchStepShare: 0.6,
     batchPrefillMs: 1_000,
     batchKvHeadroom: 0.25,
+    modelRoom: true,
     lateExit: true,
     placement: true,
     affinity: true,

@@ -37,6 +37,9 @@ export interface StateLimits extends LoadLimits {
 /** Without a wish a request is due this long after its acceptance: those with a deadline go before it, but not for ever. */
 const UNHURRIED_MS = 60_000;
 
+/** Who wants GPUs to himself and has waited too long goes first only while such work holds less than this share of them: the others cannot wait for hours. */
+const OVERDUE_SHARE = 1 / 4;
+
 /** What a live attempt holds. */
 interface Holding {
   readonly gpus: readonly number[];
@@ -74,7 +77,7 @@ export class State {
     this.fleet = new Fleet(stateFilters, limits);
     this.quotas = new Quotas(limits.quota);
     this.maintenance = new MaintenanceBook(this.fleet);
-    this.queue = new WaitingQueue(limits.maxWaitMs, this.quotas.weights, limits.hybrid);
+    this.queue = new WaitingQueue(limits.maxWaitMs, this.quotas.weights, limits.hybrid, () => this.fleet.wholeGpus < Math.max(1, OVERDUE_SHARE * (this.fleet.size - this.fleet.retiredIds.size)));
     this.#exclusiveTypes = limits.exclusiveTypes;
   }
 

@@ -37,6 +37,7 @@ export const PIECES: Readonly<Record<string, Partial<HybridSettings>>> = {
   slo_slots: { slotsBySlo: false },
   protect_running: { protectRunning: false },
   batch_cap: { batchStepShare: 1, batchPrefillMs: Number.MAX_SAFE_INTEGER, batchKvHeadroom: 0 },
+  model_room: { modelRoom: false },
   late_exit: { lateExit: false },
   placement: { placement: false },
   affinity: { affinity: false },

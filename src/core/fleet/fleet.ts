@@ -4,11 +4,12 @@
 import { assert } from "../../lib/assert.js";
 import { wider } from "../../lib/wider.js";
 import { ServiceTimes } from "../estimate/service-times.js";
-import { reaches, type GpuInventory, type GpuTelemetry, type RunnerInfo, type RunnerLoad } from "../model/gpu.js";
+import { FORGOTTEN_GPU, reaches, type GpuInventory, type GpuTelemetry, type RunnerInfo, type RunnerLoad } from "../model/gpu.js";
 import type { GpuId, NodeId } from "../model/ids.js";
 import { HealthColumns, type HealthVerdict } from "./health-columns.js";
 import { FIRST_CAPACITY, LoadColumns, type LoadLimits } from "./load-columns.js";
 import type { GpuMaintenance } from "../model/maintenance.js";
+import { ModelRoom } from "./model-room.js";
 import { newNode, type NodeEntry } from "./node-entry.js";
 import { OutcomeColumns } from "./outcome-columns.js";
 import { PrefixIndex } from "./prefix-index.js";
@@ -32,18 +33,6 @@ const RECENT_CHANGES = 256;
 /** Performance index: each success moves it by this share. */
 const PERFORMANCE_GAIN = 0.1;
 
-/** What stands at the index of a GPU that was forgotten. */
-const RETIRED: GpuInventory = {
-  gpuId: "" as GpuId,
-  name: "",
-  computeCapability: 0,
-  memoryTotalMib: 0,
-  multiprocessorCount: 0,
-  powerLimitWatts: 0,
-  driverVersion: "",
-  parentGpuId: "",
-  simulated: false,
-};
 const NO_NODE = "" as NodeId;
 
 export class Fleet extends LoadColumns {
@@ -63,6 +52,8 @@ export class Fleet extends LoadColumns {
   readonly work: WorkLedger;
   /** GPUs that are kept for somebody who waits. */
   readonly reservations = new Reservations();
+  /** What models can do without of the GPUs that serve them. */
+  readonly modelRoom = new ModelRoom();
   /** How well each GPU is; written by the core's health through `judged`. */
   readonly health = new HealthColumns();
   /** Which prompts each GPU has lately read. */
@@ -144,7 +135,7 @@ export class Fleet extends LoadColumns {
     assert(this.active[index] === 0, "what is forgotten holds nothing");
     const before = this.nodeOf[index]!;
     const { gpuId } = this.inventory[index]!;
-    this.register(index, NO_NODE, RETIRED);
+    this.register(index, NO_NODE, FORGOTTEN_GPU);
     this.#indexOf.delete(gpuId);
     this.retiredIds.set(index, gpuId);
     this.telemetry[index] = null;
@@ -152,7 +143,7 @@ export class Fleet extends LoadColumns {
   }
 
   isRetired(index: number): boolean {
-    return this.inventory[index] === RETIRED;
+    return this.inventory[index] === FORGOTTEN_GPU;
   }
 
   setConnected(nodeId: NodeId, connected: boolean, instanceId: string, suspect = false): void {
@@ -194,6 +185,7 @@ export class Fleet extends LoadColumns {
   place(gpu: number, memoryMib: number, exclusive = false): void {
     this.outcomes.place(gpu);
     this.addLoad(gpu, memoryMib, exclusive);
+    if (exclusive) this.modelRoom.take(gpu);
     this.refresh(gpu, false);
   }
 

@@ -18,6 +18,19 @@ export interface GpuInventory {
   readonly simulated: boolean;
 }
 
+/** What stands at the index of a GPU that was forgotten. */
+export const FORGOTTEN_GPU: GpuInventory = {
+  gpuId: "" as GpuId,
+  name: "",
+  computeCapability: 0,
+  memoryTotalMib: 0,
+  multiprocessorCount: 0,
+  powerLimitWatts: 0,
+  driverVersion: "",
+  parentGpuId: "",
+  simulated: false,
+};
+
 /** One telemetry sample. NaN stands for what the device cannot say. */
 export interface GpuTelemetry {
   readonly gpuId: GpuId;

@@ -26,10 +26,11 @@ export class Demand {
   readonly modelId: ModelId;
   readonly #sinceMs: number;
   #atMs: number;
-  /** Decayed sums of tokens, and those of requests with a promise. */
+  /** Decayed sums of tokens, of those of requests with a promise, and of those that somebody waits for. */
   #input = 0;
   #output = 0;
   #promisedOutput = 0;
+  #attended = 0;
   /** Of what came lately: tokens and requests. */
   #lately = 0;
   #requests = 0;
@@ -51,6 +52,7 @@ export class Demand {
     this.#output += weight * outputTokens;
     this.#lately += weight * (inputTokens + outputTokens);
     this.#requests += 1;
+    if (attendance !== "background") this.#attended += inputTokens + outputTokens;
     if (attendance !== "promised") return;
     this.#promisedOutput += outputTokens;
     this.#promised += 1;
@@ -92,6 +94,11 @@ export class Demand {
     return this.promisedOutputPerMs * 1000 >= LEAST_RATE;
   }
 
+  /** Whether somebody waits for some of the answers, promised or not. */
+  get isAttended(): boolean {
+    return (this.#attended * 1000) / spanMs(this.#atMs - this.#sinceMs, TAU_MS) >= LEAST_RATE;
+  }
+
   /** Tokens per second that there should be room for. */
   get rates(): { readonly input: number; readonly output: number } {
     const ageMs = this.#atMs - this.#sinceMs;
@@ -112,6 +119,7 @@ export class Demand {
     this.#input *= left;
     this.#output *= left;
     this.#promisedOutput *= left;
+    this.#attended *= left;
     const leftLately = Math.exp(-elapsedMs / LATELY_TAU_MS);
     this.#lately *= leftLately;
     this.#requests *= leftLately;

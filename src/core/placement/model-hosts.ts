@@ -1,11 +1,12 @@
 // The GPUs whose runners can load models, as one plan sees them: what lies there, what each model's demand would take of each, where a second
-// copy of a model is worth something. Made anew for each plan by model-placement.ts; orders nothing.
+// copy of a model is worth something, what could be done beyond what is asked for. Made anew for each plan by model-placement.ts; orders nothing.
 import { writeMsPerToken } from "../estimate/service-times.js";
 import type { Fleet } from "../fleet/fleet.js";
+import type { Beyond, Worth } from "../fleet/model-room.js";
 import type { NodeEntry } from "../fleet/node-entry.js";
 import type { LoadableModel, RunnerInfo } from "../model/gpu.js";
 import type { Demand } from "./demand.js";
-import { NOISE, type MixHost } from "./model-mix.js";
+import { NOISE, type MixHost, type ModelMix } from "./model-mix.js";
 
 /** After this long without a promise a model counts as one that nobody waits for, ms. */
 export const PROMISE_MEMORY_MS = 60_000;
@@ -86,6 +87,27 @@ export class ModelHosts {
     const other = serving[0] === host ? serving[1] : serving[0];
     if (others !== 1 || !other) return 0;
     return other.node === host.node ? SPARE_ON_THE_SAME_NODE : SPARE;
+  }
+
+  /** What the hosts could do of each model's demand beyond it, when it goes where `mix` says. */
+  beyond(mix: ModelMix, demands: readonly Demand[]): Beyond {
+    const beyond = new Map<string, number>();
+    const worths = new Map<number, Worth[]>();
+    for (const { modelId } of demands) {
+      let sum = 0;
+      for (const { gpu, place, taken, cost } of this.serving(modelId)) {
+        // A model that lies there and could not be loaded there has no known cost.
+        const share = 1 / (cost.get(modelId) ?? Number.POSITIVE_INFINITY);
+        // What flows to a GPU that somebody has to himself must go to the others.
+        sum += share * (taken > 0 ? -mix.part(modelId, place) : 1 - mix.busyOf(place));
+        if (share === 0) continue;
+        const known = worths.get(gpu);
+        if (known) known.push({ modelId, share });
+        else worths.set(gpu, [{ modelId, share }]);
+      }
+      beyond.set(modelId, sum);
+    }
+    return { beyond, worths };
   }
 
   /** The share of a GPU that a model's whole demand would take; Infinity where its promises cannot be kept, undefined without demand. */

@@ -104,7 +104,11 @@ export class ModelPlacement {
     for (const demand of this.#demands.values()) demand.follow(nowMs);
     this.#nextPlanMs = nowMs + PLAN_EVERY_MS;
     this.#tellLedger(nowMs);
-    return this.#settings.hybrid.placement ? this.#plan(nowMs) : [];
+    const hosts = this.#hosts(nowMs);
+    const wanted = [...this.#demands.values()].filter(({ isAsked }) => isAsked);
+    const mix = new ModelMix(hosts.list, wanted.map(({ modelId }) => modelId));
+    this.#fleet.modelRoom.write(hosts.beyond(mix, wanted.filter(({ isAttended }) => isAttended)));
+    return this.#settings.hybrid.placement ? this.#plan(hosts, wanted, mix, nowMs) : [];
   }
 
   /**
@@ -137,13 +141,9 @@ export class ModelPlacement {
     for (const { gpu, modelId } of served) work.expectedTokensPerMs[gpu]! += (this.#demands.get(modelId)?.promisedOutputPerMs ?? 0) / copies.get(modelId)!;
   }
 
-  #plan(nowMs: number): readonly OrderModel[] {
-    for (const orders of [this.#loading, this.#leaving]) for (const [key, sinceMs] of orders) if (nowMs - sinceMs > ORDER_LOST_AFTER_MS) orders.delete(key);
-    const hosts = this.#hosts(nowMs);
+  #plan(hosts: ModelHosts, wanted: readonly Demand[], mix: ModelMix, nowMs: number): readonly OrderModel[] {
     const { length } = hosts.list;
     if (length === 0 || this.#loading.size >= Math.max(1, Math.floor(length * LOADING_SHARE))) return [];
-    const wanted = [...this.#demands.values()].filter(({ isAsked }) => isAsked);
-    const mix = new ModelMix(hosts.list, wanted.map(({ modelId }) => modelId));
     const leastMs = Math.max(NOISE, mix.content * Math.min(LEAST_GAIN / length, LEAST_GAIN_SHARE)) * HORIZON_MS;
     const missed = wanted.reduce((sum, { missedShare }) => sum + missedShare, 0);
     const leastBusyFirst = hosts.list.toSorted((a, b) => mix.busyOf(a.place) - mix.busyOf(b.place));
@@ -214,6 +214,7 @@ export class ModelPlacement {
 
   /** The GPUs whose runner can load models, with what lies or will lie there. */
   #hosts(nowMs: number): ModelHosts {
+    for (const orders of [this.#loading, this.#leaving]) for (const [key, sinceMs] of orders) if (nowMs - sinceMs > ORDER_LOST_AFTER_MS) orders.delete(key);
     const hosts = new ModelHosts(this.#fleet, this.#demands, nowMs);
     const told = new Set<string>();
     for (const node of this.#fleet.nodes.values()) {

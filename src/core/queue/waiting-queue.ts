@@ -26,6 +26,7 @@ export interface QueueOrder {
 
 export class WaitingQueue {
   readonly #maxWaitMs: number;
+  readonly #wholeGpusLeft: () => boolean;
   readonly #order: QueueOrder;
   readonly #weights: ReadonlyMap<string, number>;
   readonly #classes = new Map<string, EligibilityClass>();
@@ -43,9 +44,10 @@ export class WaitingQueue {
 
   /**
    * Whose head has waited longer than `maxWaitMs` goes first, whatever its band: no band starves another for ever. `weights` are the users'
-   * shares where they are not 1, as they are at any time.
+   * shares where they are not 1, as they are at any time. Who wants GPUs to himself goes first only while there are `wholeGpusLeft` for that.
    */
-  constructor(maxWaitMs = Number.POSITIVE_INFINITY, weights: ReadonlyMap<string, number> = new Map(), order: QueueOrder = { bands: true, fairUsers: true }) {
+  constructor(maxWaitMs = Number.POSITIVE_INFINITY, weights: ReadonlyMap<string, number> = new Map(), order: QueueOrder = { bands: true, fairUsers: true }, wholeGpusLeft: () => boolean = () => true) {
+    this.#wholeGpusLeft = wholeGpusLeft;
     this.#maxWaitMs = maxWaitMs;
     this.#order = order;
     this.#weights = weights;
@@ -164,7 +166,7 @@ export class WaitingQueue {
       // A class may stand in a line twice: when its late ones came in during the pass.
       if (!place.of.hasHead) continue;
       const now = this.#place(place.of, nowMs);
-      if (now.virtualMs === place.virtualMs && now.head === place.head) return place.of;
+      if (now.band === place.band && now.virtualMs === place.virtualMs && now.head === place.head) return place.of;
       line.push(now);
     }
     return undefined;
@@ -182,8 +184,8 @@ export class WaitingQueue {
   }
 
   /** Whose turn it is: by priority; the late before priority 1; Infinity for who has waited too long. */
-  bandOf(waiting: Pick<Waiting, "spec" | "late" | "acceptedAtMs">, nowMs: number): number {
-    return nowMs - waiting.acceptedAtMs > this.#maxWaitMs ? Number.POSITIVE_INFINITY : this.#bandOf(waiting);
+  bandOf(waiting: Pick<Waiting, "spec" | "late" | "acceptedAtMs" | "exclusive">, nowMs: number): number {
+    return nowMs - waiting.acceptedAtMs > this.#maxWaitMs && (!waiting.exclusive || this.#wholeGpusLeft()) ? Number.POSITIVE_INFINITY : this.#bandOf(waiting);
   }
 
   #bandOf(waiting: Pick<Waiting, "spec" | "late">): number {

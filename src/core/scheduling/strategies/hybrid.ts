@@ -10,6 +10,7 @@ import type { Ask, FromSettings, RequestFilter, Strategy } from "../contract.js"
 import { batchShare } from "../filters/batch-share.js";
 import { fixedSlots } from "../filters/fixed-slots.js";
 import { kvRoom } from "../filters/kv-room.js";
+import { modelRoom } from "../filters/model-room.js";
 import { othersPromises } from "../filters/others-promises.js";
 import { ownPromise } from "../filters/own-promise.js";
 import { health } from "../scorers/health.js";
@@ -45,8 +46,8 @@ function filtersOf(settings: CoreSettings, prediction: Prediction): readonly Req
   const { lateBinding, slotsBySlo, protectRunning } = settings.hybrid;
   const batch = batchShare(prediction)(settings);
   if (!lateBinding) return [];
-  if (!slotsBySlo) return [fixedSlots(settings), batch];
-  return [kvRoom(settings), ownPromise(prediction), ...(protectRunning ? [othersPromises(prediction)] : []), batch];
+  if (!slotsBySlo) return [modelRoom(settings), fixedSlots(settings), batch];
+  return [modelRoom(settings), kvRoom(settings), ownPromise(prediction), ...(protectRunning ? [othersPromises(prediction)] : []), batch];
 }
 
 /**

@@ -380,3 +380,52 @@ describe("batch work", () => {
     expect(limits(1_000, 1)[0]).toBe(Number.POSITIVE_INFINITY);
   });
 });
+
+describe("room that models keep from work on whole GPUs", () => {
+  const lacking = (yard: Yard, gpus = 1): boolean[] => yard.fleet.inventory.map((_, gpu) => yard.fleet.modelRoom.lacking(gpu, gpus) > 0);
+  const placed = (loaded: readonly (readonly string[])[], rates: Readonly<Record<string, number>>): Yard => new Yard({ weights: { a: SMALL, b: SMALL }, loaded, placement: false }).run(120, rates);
+
+  test("is none where nobody asks", () => {
+    expect(lacking(placed([["a"], ["b"], []], {}))).toEqual([false, false, false]);
+  });
+
+  test("is the last GPU of a model, however little it is asked for, and not the second", () => {
+    const yard = placed([["a"], ["b"], ["b"], []], { a: 0.05, b: 0.05 });
+    expect(lacking(yard)).toEqual([true, false, false, false]);
+    expect(lacking(yard, 2)).toEqual([true, true, true, false]);
+  });
+
+  test("grows with what is asked for", () => {
+    const free = (rate: number): number => {
+      const yard = placed(Array.from({ length: 8 }, () => ["a"]), { a: rate });
+      let taken = 0;
+      for (; !lacking(yard)[taken]; taken += 1) yard.fleet.place(taken, 0, true);
+      return taken;
+    };
+    expect(free(0.1)).toBe(7);
+    expect(free(3)).toBeLessThan(7);
+    expect(free(12)).toBeLessThan(free(3));
+    expect(free(100)).toBe(0);
+  });
+
+  test("is known again each second: what was taken and given back is free for the next", () => {
+    const yard = placed([["a"], ["a"]], { a: 0.05 });
+    yard.fleet.place(0, 0, true);
+    expect(lacking(yard)).toEqual([true, true]);
+    yard.run(1, {});
+    expect(lacking(yard)[1]).toBe(true);
+    yard.fleet.release(0, 0, false, true);
+    yard.run(1, {});
+    expect(lacking(yard)).toEqual([false, false]);
+  });
+
+  test("is kept for who waits without a promise, and not for work in the background", () => {
+    const asked = (over: Parameters<typeof spec>[1]): boolean[] => {
+      const yard = placed([["a"]], {});
+      yard.placement.asked(spec("r", { model: "a", ...over }), estimate({ inputTokens: 500, outputTokens: 500 }), yard.nowMs);
+      return lacking(yard.run(1, {}));
+    };
+    expect(asked({})).toEqual([true]);
+    expect(asked({ type: "batch", priority: 1 })).toEqual([false]);
+  });
+});

@@ -19,13 +19,14 @@ interface Over {
   readonly wishes?: boolean;
   readonly model?: string;
   readonly tokens?: number;
+  readonly exclusive?: boolean;
 }
 
 let sequence = 0;
 
 function waiting(id: string, over: Over = {}): Waiting {
   sequence += 1;
-  const { user = "user", priority = 3, acceptedAtMs = NOW, dueAtMs = NOW + 60_000, late = false, wishes = false, model = "m", tokens = 0 } = over;
+  const { user = "user", priority = 3, acceptedAtMs = NOW, dueAtMs = NOW + 60_000, late = false, wishes = false, model = "m", tokens = 0, exclusive = false } = over;
   return {
     spec: spec(id, { userId: user as UserId, priority, model, ...(wishes ? { wishes: { ...NO_WISHES, totalMs: 1_000 } } : {}) }),
     sequence,
@@ -33,7 +34,7 @@ function waiting(id: string, over: Over = {}): Waiting {
     dueAtMs,
     late,
     estimate: estimate(tokens > 0 ? { inputTokens: tokens, outputTokens: 1 } : {}),
-    exclusive: false,
+    exclusive,
     avoidGpuId: "",
   };
 }
@@ -198,6 +199,23 @@ describe("who has waited too long", () => {
     const old = (id: string, agoMs: number, priority: Priority): Waiting => waiting(id, { priority, acceptedAtMs: NOW - agoMs, dueAtMs: NOW - agoMs + 60_000 });
     const queue = queueOf([waiting("new", { priority: 5 }), old("old", 100_001, 1), old("older", 200_000, 2), old("almost", 100_000, 4)], 100_000);
     expect(served(queue)).toEqual(["older", "old", "new", "almost"]);
+  });
+
+  test("and wants GPUs to himself does so while there are any left for that, and has his usual turn after", () => {
+    let left = 2;
+    const queue = new WaitingQueue(100_000, new Map(), undefined, () => left > 0);
+    const old = { priority: 1, acceptedAtMs: NOW - 200_000 } as const;
+    for (const one of [waiting("new", { priority: 5 }), waiting("old", { ...old, priority: 2 })]) queue.push(one);
+    for (const id of ["job1", "job2", "job3"]) queue.push(waiting(id, { ...old, exclusive: true, model: id }));
+    const order: string[] = [];
+    const line = queue.line("all", NOW);
+    for (let of = queue.next(line, NOW); of; of = queue.next(line, NOW)) {
+      order.push(of.head.spec.requestId);
+      if (of.head.exclusive) left -= 1;
+      queue.remove(of.head.spec.requestId);
+      queue.putBack(line, of, NOW);
+    }
+    expect(order).toEqual(["old", "job1", "job2", "new", "job3"]);
   });
 });
 

@@ -7,6 +7,7 @@ import { batchShare } from "../../../../src/core/scheduling/filters/batch-share.
 import { fixedSlots } from "../../../../src/core/scheduling/filters/fixed-slots.js";
 import { kvRoom } from "../../../../src/core/scheduling/filters/kv-room.js";
 import { othersPromises } from "../../../../src/core/scheduling/filters/others-promises.js";
+import { modelRoom } from "../../../../src/core/scheduling/filters/model-room.js";
 import { ownPromise } from "../../../../src/core/scheduling/filters/own-promise.js";
 import type { Wishes } from "../../../../src/core/model/request.js";
 import { Prediction } from "../../../../src/core/scheduling/prediction.js";
@@ -276,5 +277,44 @@ describe("a prediction", () => {
     expect(savedMs[149]).toBeGreaterThan(0);
     expect(savedMs[148]).toBe(0);
     expect(readMs[149]).toBe(readMs[0]);
+  });
+});
+
+describe("model_room", () => {
+  const filter = modelRoom(settings());
+  const training = ask({ type: "training", priority: 1 });
+  /** GPUs 0 and 1 serve `m`, which needs one of them and a half. */
+  const served = (): Fleet => {
+    const on = fleet(A100, A100, A100);
+    const worth = [{ modelId: "m", share: 2 }];
+    on.modelRoom.write({ beyond: new Map([["m", 1]]), worths: new Map([[0, worth], [1, worth]]) });
+    return on;
+  };
+
+  test("is asked of work in the background that wants whole GPUs, until it has waited too long", () => {
+    expect(filter.applies(training)).toBe(true);
+    expect(filter.applies({ ...training, band: Number.POSITIVE_INFINITY })).toBe(false);
+    expect(filter.applies(ask({ type: "batch", priority: 1 }))).toBe(false);
+    expect(filter.applies(ask({ type: "training", wishes: wishes({ totalMs: 60_000 }) }))).toBe(false);
+    expect(modelRoom(hybridWith({ modelRoom: false })).applies(training)).toBe(false);
+  });
+
+  test("keeps what the models can do without, and says how much is lacking", () => {
+    const on = served();
+    expect(kept(filter, on, training)).toEqual([2]);
+    expect(filter.shortfall!.by(on, training, 0)).toBeCloseTo(0.5, 9);
+    on.modelRoom.write({ beyond: new Map([["m", 2]]), worths: new Map([[0, [{ modelId: "m", share: 2 }]]]) });
+    expect(kept(filter, on, training)).toEqual([0, 1, 2]);
+    expect(kept(filter, on, ask({ type: "training", wishes: wishes({ gpus: 2 }) }))).toEqual([1, 2]);
+  });
+
+  test("for what is to come counts on no GPU that somebody has to himself", () => {
+    const on = served();
+    on.place(0, 0, true);
+    const candidates = Int32Array.from([0, 1, 2]);
+    expect([...candidates.subarray(0, filter.keepWhenIdle!(on, training, candidates, 3))]).toEqual([2]);
+    on.modelRoom.write({ beyond: new Map([["m", 0]]), worths: new Map([[0, [{ modelId: "m", share: 2 }]], [1, [{ modelId: "m", share: 2 }]]]) });
+    const again = Int32Array.from([0, 1, 2]);
+    expect([...again.subarray(0, filter.keepWhenIdle!(on, training, again, 3))]).toEqual([0, 2]);
   });
 });
