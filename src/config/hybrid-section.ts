@@ -21,6 +21,7 @@ export const hybridSection = z
     bands: z.boolean().default(defaults.bands),
     fair_users: z.boolean().default(defaults.fairUsers),
     learned_estimates: z.boolean().default(defaults.learnedEstimates),
+    seconds_score: z.boolean().default(defaults.secondsScore),
     delay_weight: share.default(defaults.delayWeight),
   })
   .prefault({});
@@ -39,6 +40,7 @@ export function hybridOf(file: z.output<typeof hybridSection>): Omit<HybridSetti
     bands: file.bands,
     fairUsers: file.fair_users,
     learnedEstimates: file.learned_estimates,
+    secondsScore: file.seconds_score,
     delayWeight: file.delay_weight,
   };
 }

@@ -31,6 +31,8 @@ export interface HybridSettings {
   readonly fairUsers: boolean;
   /** Lengths and durations are what the likes of a request took; false: what it says itself, else a fixed guess. */
   readonly learnedEstimates: boolean;
+  /** Of the GPUs where promises hold the one that costs the fewest predicted seconds; false: the one with the fewest requests for its speed. */
+  readonly secondsScore: boolean;
   /**
    * Share of the delay caused to others that counts against a GPU; 1 counts it like one's own. All of it is too much: most of the others have
    * time to spare, and GPUs that are fast would be shunned for what waits there.
@@ -103,7 +105,7 @@ export interface CoreSettings {
   readonly exclusiveTypes: readonly string[];
   readonly preemption: PreemptionSettings;
   readonly batch: BatchSettings;
-  /** A request that has waited this long goes before all others, whatever its priority, ms. */
+  /** A request that has waited this long goes before all others, whatever its priority, ms; one that wants whole GPUs while such work holds less than a share. */
   readonly maxWaitMs: number;
   /** Most requests that one GPU holds at a time. */
   readonly maxConcurrentTasksPerGpu: number;
@@ -166,6 +168,7 @@ export const DEFAULT_CORE_SETTINGS: CoreSettings = {
     bands: true,
     fairUsers: true,
     learnedEstimates: true,
+    secondsScore: true,
     delayWeight: 0.5,
   },
   exclusiveTypes: ["training", "fine-tuning"],

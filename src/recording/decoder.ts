@@ -68,7 +68,8 @@ export class RecordingDecoder {
     const { shapes, ...header } = this.#packr.unpack(body) as RecordingHeader & { readonly shapes: number };
     if (shapes > SHAPES.length) throw new RecordingError(`it was made by gpu-router ${header.version}, which is newer than this one: use that version, or a later one`);
     // What older versions could not set is as by default.
-    return { ...header, settings: { ...DEFAULT_CORE_SETTINGS, ...header.settings }, snapshot: header.snapshot && this.#fill.snapshot(header.snapshot) };
+    const hybrid = { ...DEFAULT_CORE_SETTINGS.hybrid, ...header.settings.hybrid };
+    return { ...header, settings: { ...DEFAULT_CORE_SETTINGS, ...header.settings, hybrid }, snapshot: header.snapshot && this.#fill.snapshot(header.snapshot) };
   }
 
   /** Of the other frames, in their order. A step never reaches into the next frame. */

@@ -41,6 +41,7 @@ export const PIECES: Readonly<Record<string, Partial<HybridSettings>>> = {
   late_exit: { lateExit: false },
   placement: { placement: false },
   affinity: { affinity: false },
+  seconds_score: { secondsScore: false },
   others_delay: { delayWeight: 0 },
   bands: { bands: false },
   fair_users: { fairUsers: false },

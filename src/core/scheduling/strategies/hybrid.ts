@@ -16,6 +16,7 @@ import { ownPromise } from "../filters/own-promise.js";
 import { health } from "../scorers/health.js";
 import { unwell } from "../scorers/unwell.js";
 import { Prediction } from "../prediction.js";
+import { leastOutstandingWeighted } from "./least-outstanding-weighted.js";
 import { affinitySeconds, delaySeconds, ownSeconds, riskSeconds } from "../scorers/seconds.js";
 
 /** A GPU in perfect health is worth this much of a request's time beside a failing one, seconds. */
@@ -25,22 +26,26 @@ const UNWELL_SECONDS = 2;
 
 /** The GPU on which a request costs least time, its own and that of others. */
 export const hybrid: FromSettings<Strategy> = (settings) => {
-  const { affinity, lateExit } = settings.hybrid;
+  const { affinity, lateExit, secondsScore } = settings.hybrid;
   const prediction = new Prediction(affinity);
   return {
     name: "hybrid",
     filters: filtersOf(settings, prediction),
     tooLate: lateExit ? (fleet, ask) => tooLate(fleet, ask, affinity) : () => false,
-    scorers: [
-      { scorer: ownSeconds(prediction), weight: -1 },
-      { scorer: riskSeconds(prediction), weight: -1 },
-      { scorer: delaySeconds(prediction), weight: -settings.hybrid.delayWeight },
-      { scorer: affinitySeconds(prediction), weight: 1 },
-      { scorer: health, weight: HEALTH_SECONDS },
-      { scorer: unwell, weight: -UNWELL_SECONDS },
-    ],
+    scorers: secondsScore ? secondsOf(settings, prediction) : leastOutstandingWeighted.scorers,
   };
 };
+
+function secondsOf({ hybrid: { delayWeight } }: CoreSettings, prediction: Prediction): Strategy["scorers"] {
+  return [
+    { scorer: ownSeconds(prediction), weight: -1 },
+    { scorer: riskSeconds(prediction), weight: -1 },
+    { scorer: delaySeconds(prediction), weight: -delayWeight },
+    { scorer: affinitySeconds(prediction), weight: 1 },
+    { scorer: health, weight: HEALTH_SECONDS },
+    { scorer: unwell, weight: -UNWELL_SECONDS },
+  ];
+}
 
 function filtersOf(settings: CoreSettings, prediction: Prediction): readonly RequestFilter[] {
   const { lateBinding, slotsBySlo, protectRunning } = settings.hybrid;

@@ -211,6 +211,25 @@ describe("a request that cannot be in time any more", () => {
   });
 });
 
+describe("of the GPUs that can keep its promise a request gets", () => {
+  // On g0 one with a long answer, on g1 two that are nearly done.
+  const busyWorld = (secondsScore: boolean): World => {
+    const one = world(2, { hybrid: { ...DEFAULT_CORE_SETTINGS.hybrid, secondsScore } });
+    one.submit("long", { gpu: "g0", requirements: { inputTokens: 20_000, outputTokens: 2_000 } });
+    for (const id of ["short", "shorter"]) one.submit(id, { gpu: "g1", requirements: { inputTokens: 10, outputTokens: 2 } });
+    submit(one, "new", { tokens: [100, 100], wishes: { totalMs: 60_000 } });
+    return one;
+  };
+
+  test("the one that costs the fewest seconds", () => {
+    expect(busyWorld(true).request("new").gpuId).toBe("g1");
+  });
+
+  test("without the score in seconds the one with the fewest requests", () => {
+    expect(busyWorld(false).request("new").gpuId).toBe("g0");
+  });
+});
+
 describe("batch work", () => {
   test("takes its share of a GPU beside interactive requests, and all of it where there are none", () => {
     const counts = [true, false].map((beside) => {
