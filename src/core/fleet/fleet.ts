@@ -6,6 +6,7 @@ import { wider } from "../../lib/wider.js";
 import { ServiceTimes } from "../estimate/service-times.js";
 import { FORGOTTEN_GPU, reaches, type GpuInventory, type GpuTelemetry, type RunnerInfo, type RunnerLoad } from "../model/gpu.js";
 import type { GpuId, NodeId } from "../model/ids.js";
+import { forgetOldFigures, tellLedger } from "./engine-figures.js";
 import { HealthColumns, type HealthVerdict } from "./health-columns.js";
 import { FIRST_CAPACITY, LoadColumns, type LoadLimits } from "./load-columns.js";
 import type { GpuMaintenance } from "../model/maintenance.js";
@@ -210,10 +211,12 @@ export class Fleet extends LoadColumns {
       node.loads.set(load.runner, { load, atMs: nowMs - load.ageMs });
       for (const gpu of node.gpus) if (reaches(runner, this.inventory[gpu]!.gpuId)) this.refresh(gpu, false);
     }
+    if (loads.length > 0) tellLedger(this.work, node, this.inventory, nowMs);
   }
 
-  /** Falls back to the ledger where the last sample is older than `maxAgeMs`. */
+  /** Falls back to the ledger where the last sample, or what an engine tells, is older than `maxAgeMs`. */
   forgetStaleSamples(nowMs: number, maxAgeMs: number): void {
+    for (const node of this.nodes.values()) forgetOldFigures(this.work, node, this.inventory, nowMs, maxAgeMs);
     for (let gpu = 0; gpu < this.size; gpu += 1) {
       if (this.sampleAtMs[gpu] === 0 || nowMs - this.sampleAtMs[gpu]! <= maxAgeMs) continue;
       this.forgetSample(gpu);

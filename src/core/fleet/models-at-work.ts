@@ -27,11 +27,11 @@ export class ModelsAtWork {
   /** A handful at most. */
   #entries: Entry[] = [];
 
-  /** A request of a model, which holds `tokens`, comes or goes. */
-  count(times: ModelTimes, by: 1 | -1, tokens: number): void {
+  /** Requests of a model, each of which holds `tokens`, come or go. */
+  count(times: ModelTimes, by: number, tokens: number): void {
     let entry = this.#entries.find((each) => each.times === times);
     if (!entry) {
-      if (this.#entries.length >= MAX_ENTRIES) this.#entries = this.#entries.filter(({ count }) => count > 0);
+      if (this.#entries.length >= MAX_ENTRIES) this.forgetEnded();
       entry = { times, count: 0, kvTokens: 0, presentMs: 0, countArea: 0, kvArea: 0 };
       this.#entries.push(entry);
     }
@@ -39,9 +39,9 @@ export class ModelsAtWork {
     entry.kvTokens = entry.count === 0 ? 0 : entry.kvTokens + by * tokens;
   }
 
-  /** The GPU is idle. */
-  clear(): void {
-    this.#entries = [];
+  /** Nothing of ours is there any more. */
+  forgetEnded(): void {
+    this.#entries = this.#entries.filter(({ count }) => count > 0);
   }
 
   /** One iteration on a GPU of a kind, ms; 0 when nothing runs. */

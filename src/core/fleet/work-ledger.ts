@@ -2,26 +2,14 @@
 // of one iteration, how much later anything may end before a promise breaks. A fold of placements and ends, so two requests
 // between two telemetry samples see each other. Written by fleet.ts; read by the filters and scorers that think in seconds.
 import { wider } from "../../lib/wider.js";
-import { prefillMs, TOKENS_PER_ITERATION, type ModelTimes, type ServiceTimes } from "../estimate/service-times.js";
+import { prefillMs, type ModelTimes, type ServiceTimes } from "../estimate/service-times.js";
 import type { RequestId } from "../model/ids.js";
 import type { RunStatistics } from "../model/request.js";
 import { FIRST_CAPACITY } from "./load-columns.js";
+import { OthersWork } from "./others-work.js";
 import { ModelsAtWork, type ModelSums } from "./models-at-work.js";
+import { bearableStepMs, type Work } from "./work.js";
 import { WorkColumns } from "./work-columns.js";
-
-/** What one placement puts on a GPU. Token counts are 0 for work that is not measured in tokens. */
-export interface Work {
-  readonly requestId: RequestId;
-  readonly modelId: string;
-  readonly inputTokens: number;
-  /** Of the input, what the GPU has read before. */
-  readonly cachedTokens: number;
-  /** As expected. */
-  readonly outputTokens: number;
-  /** When its first output must have come and when it must have ended, ms; Infinity where nothing was promised. */
-  readonly firstDueAtMs: number;
-  readonly dueAtMs: number;
-}
 
 /** A placement under way. */
 interface Held {
@@ -71,6 +59,7 @@ export class WorkLedger extends WorkColumns {
   /** Grows with every placement and end. */
   changes = 0;
   readonly #held: Held[][] = [];
+  readonly #others = new OthersWork();
   /** GPUs by kind. */
   readonly #ofKind: number[] = [];
   /** By GPU. */
@@ -111,6 +100,7 @@ export class WorkLedger extends WorkColumns {
     const startMs = Math.max(nowMs, this.prefillUntilMs[gpu]!);
     const msPerToken = this.drag[gpu]! * times.prefillMsPerToken[this.kind[gpu]!]!;
     const prefilledAtMs = startMs + prefillMs(msPerToken, work.inputTokens - work.cachedTokens, stepMs);
+    this.held[gpu]! += 1;
     this.#count(gpu, times, 1, tokens);
     const held: Held = {
       work,
@@ -129,7 +119,6 @@ export class WorkLedger extends WorkColumns {
     const bearableMs = bearableStepMs(work, msPerToken, startMs, prefilledAtMs);
     if (bearableMs < Number.POSITIVE_INFINITY) times.promise(bearableMs, nowMs);
     this.#held[gpu]!.push(held);
-    this.kvTokens[gpu]! += tokens;
     this.#weigh(gpu, nowMs);
   }
 
@@ -143,17 +132,40 @@ export class WorkLedger extends WorkColumns {
     if (measured) this.#learn(gpu, held, measured, nowMs);
     all.splice(place, 1);
     const { tokens } = held;
+    this.held[gpu]! -= 1;
     this.#count(gpu, held.times, -1, tokens);
-    this.kvTokens[gpu]! -= tokens;
+    this.#others.ended(gpu, held.placedAtMs, nowMs);
     // What ends has been read, and all before it; what is taken away is not read on. Without anything left, nothing is being read.
     const unreadMs = held.prefilledAtMs - Math.max(nowMs, measured ? nowMs : held.readFromMs);
     if (all.length === 0) {
       this.prefillUntilMs[gpu] = nowMs;
-      this.#atWork[gpu]!.clear();
+      this.#atWork[gpu]!.forgetEnded();
     } else if (unreadMs > 0) {
       this.prefillUntilMs[gpu] = Math.max(nowMs, this.prefillUntilMs[gpu]! - unreadMs);
     }
     this.#weigh(gpu, nowMs);
+  }
+
+  /** What the engine on a GPU said at `atMs` that it holds, tokens of 128 KiB: what is more than ours slows ours down. */
+  engineTells(gpu: number, { modelId, requests, tokens }: { readonly modelId: string; readonly requests: number; readonly tokens: number }, atMs: number, nowMs: number): void {
+    this.forgetOthers(gpu, nowMs);
+    const ours = this.#held[gpu]!.filter(({ placedAtMs }) => placedAtMs <= atMs).length + this.#others.endedSince(gpu, atMs);
+    const counted = this.#others.tell(gpu, { times: this.times.of(modelId), count: Math.max(0, requests - ours), tokens: Math.max(0, tokens - this.kvTokens[gpu]!) });
+    this.#count(gpu, counted.times, counted.count, counted.tokens / Math.max(1, counted.count));
+    this.#weigh(gpu, nowMs);
+  }
+
+  /** Nothing is there but ours, as far as is known. */
+  forgetOthers(gpu: number, nowMs: number): void {
+    this.#settle(gpu, nowMs);
+    const others = this.#others.forget(gpu);
+    if (others) this.#count(gpu, others.times, -others.count, others.tokens / Math.max(1, others.count));
+    this.#weigh(gpu, nowMs);
+  }
+
+  /** Whether an engine has told of requests there that are none of ours. */
+  hasOthers(gpu: number): boolean {
+    return this.#others.has(gpu);
   }
 
   /** When the last of its requests has written its answer at the present pace, ms; now without any. */
@@ -204,8 +216,9 @@ export class WorkLedger extends WorkColumns {
     return this.#counts.get(times)?.column;
   }
 
-  #count(gpu: number, times: ModelTimes, by: 1 | -1, tokens: number): void {
-    this.held[gpu]! += by;
+  /** Requests of a model come or go, each of which holds `tokens`. */
+  #count(gpu: number, times: ModelTimes, by: number, tokens: number): void {
+    this.kvTokens[gpu]! += by * tokens;
     this.#atWork[gpu]!.count(times, by, tokens);
     let counts = this.#counts.get(times);
     if (!counts) {
@@ -314,12 +327,4 @@ export class WorkLedger extends WorkColumns {
     this.#stallArea = wider(this.#stallArea, capacity);
     this.#stallShare = wider(this.#stallShare, capacity);
   }
-}
-
-/** With how long iterations the promises of what is placed now can just be kept, ms; Infinity without any, or with none that can be. */
-function bearableStepMs({ inputTokens, cachedTokens, outputTokens, firstDueAtMs, dueAtMs }: Work, msPerToken: number, startMs: number, prefilledAtMs: number): number {
-  const unread = inputTokens - cachedTokens;
-  const readingMs = (firstDueAtMs - startMs - unread * msPerToken) / (unread / TOKENS_PER_ITERATION + 1);
-  const writingMs = (dueAtMs - prefilledAtMs) / Math.max(1, outputTokens);
-  return Math.min(readingMs > 0 ? readingMs : Number.POSITIVE_INFINITY, writingMs > 0 ? writingMs : Number.POSITIVE_INFINITY);
 }

@@ -1,7 +1,7 @@
 // The filters that keep promises, each over a fleet of GPUs in different states: who passes, and whom they are asked of.
 import { describe, expect, test } from "@jest/globals";
 import type { Fleet } from "../../../../src/core/fleet/fleet.js";
-import type { Work } from "../../../../src/core/fleet/work-ledger.js";
+import type { Work } from "../../../../src/core/fleet/work.js";
 import type { Ask, RequestFilter } from "../../../../src/core/scheduling/contract.js";
 import { batchShare } from "../../../../src/core/scheduling/filters/batch-share.js";
 import { fixedSlots } from "../../../../src/core/scheduling/filters/fixed-slots.js";

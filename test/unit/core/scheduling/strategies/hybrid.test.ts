@@ -5,7 +5,7 @@ import type { RunStatistics, Wishes } from "../../../../../src/core/model/reques
 import type { UserId } from "../../../../../src/core/model/ids.js";
 import { takeSnapshot } from "../../../../../src/core/snapshot.js";
 import { DEFAULT_CORE_SETTINGS, type CoreSettings } from "../../../../../src/core/settings.js";
-import { gpuId, inventory, modelId, requestId, runner, World, wishes } from "../../build.js";
+import { gpuId, inventory, modelId, nodeId, requestId, runner, World, wishes } from "../../build.js";
 
 const A100 = "NVIDIA A100-SXM4-80GB";
 const SETTINGS: Partial<CoreSettings> = { strategy: "hybrid", maxConcurrentTasksPerGpu: 64, requestTimeoutMs: 0, telemetryIntervalMs: 1_000_000 };
@@ -227,6 +227,39 @@ describe("of the GPUs that can keep its promise a request gets", () => {
 
   test("without the score in seconds the one with the fewest requests", () => {
     expect(busyWorld(false).request("new").gpuId).toBe("g0");
+  });
+});
+
+describe("an engine that others use too", () => {
+  const busy = (one: World, gpu: string, running: number): void => void one.step({ kind: "runner_load", nodeId: nodeId("node"), loads: [{ runner: `runner-${gpu}`, running, waiting: 0, kvUse: 0.5, ageMs: 0 }] });
+  const shared = (): World => {
+    const one = new World(SETTINGS);
+    one.connect("node", ["g0", "g1"].map((id) => inventory(id, { name: A100 })), { runners: ["g0", "g1"].map((id) => runner({ name: `runner-${id}`, models: [modelId("m")], gpuIds: [gpuId(id)], kvCapacityTokens: 100_000 })) });
+    return one;
+  };
+  const next = (one: World, id: string): string => {
+    submit(one, id, { tokens: [100, 100], wishes: { totalMs: 60_000 } });
+    return one.request(id).gpuId;
+  };
+
+  test("gets less, until it has told for a while that they are gone, or nothing at all", () => {
+    const one = shared();
+    for (let turn = 0; turn < 2; turn += 1) busy(one, "g0", 30);
+    expect([next(one, "a"), next(one, "b"), next(one, "c")]).toEqual(["g1", "g1", "g1"]);
+    busy(one, "g0", 0);
+    expect(next(one, "d")).toBe("g0");
+    for (let turn = 0; turn < 2; turn += 1) busy(one, "g1", 40);
+    expect(one.engine.state.fleet.work.hasOthers(1)).toBe(true);
+    one.pass(2 * SETTINGS.telemetryIntervalMs! + 1);
+    expect(one.engine.state.fleet.work.hasOthers(1)).toBe(false);
+  });
+
+  test("and whose node is gone is believed nothing any more", () => {
+    const one = shared();
+    for (let turn = 0; turn < 2; turn += 1) busy(one, "g0", 30);
+    one.step({ kind: "node_disconnected", nodeId: nodeId("node") });
+    one.pass(1_000);
+    expect(one.engine.state.fleet.work.hasOthers(0)).toBe(false);
   });
 });
 
