@@ -5,17 +5,23 @@ import type { CoreSettings, HybridSettings } from "../core/settings.js";
 export interface SettingsOverride {
   readonly settings: Partial<CoreSettings>;
   readonly hybrid: Partial<HybridSettings>;
+  readonly preemption?: Partial<CoreSettings["preemption"]>;
+  readonly batch?: Partial<CoreSettings["batch"]>;
+  readonly health?: Partial<CoreSettings["health"]>;
   readonly weights?: CoreSettings["weights"];
   readonly taskMappings?: CoreSettings["taskMappings"];
 }
 
-export function overridden(base: CoreSettings, { settings, hybrid, weights, taskMappings }: Partial<SettingsOverride>): CoreSettings {
+export function overridden(base: CoreSettings, { settings, hybrid, preemption, batch, health, weights, taskMappings }: Partial<SettingsOverride>): CoreSettings {
   return {
     ...base,
     ...settings,
     weights: { ...base.weights, ...weights },
     taskMappings: { ...base.taskMappings, ...taskMappings },
     hybrid: { ...base.hybrid, ...hybrid },
+    preemption: { ...base.preemption, ...preemption },
+    batch: { ...base.batch, ...batch },
+    health: { ...base.health, ...health },
   };
 }
 

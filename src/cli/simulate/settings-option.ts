@@ -1,4 +1,4 @@
-// `--set hybrid.batch_step_share=0.5`: settings of the core by the names that they have in snake_case, weights and task mappings as in the
+// `--set hybrid.batch_step_share=0.5`: settings of the core by the names that they have there, in snake_case, weights and task mappings as in the
 // configuration. Knows them from the defaults.
 import { InvalidArgumentError } from "commander";
 
@@ -8,6 +8,8 @@ import type { SettingsOverride } from "../../sim/overrides.js";
 export const NO_OVERRIDE: SettingsOverride = { settings: {}, hybrid: {} };
 
 const MAPPINGS = "task_specific_mappings";
+/** Settings that belong together, which may be set one by one. */
+const SECTIONS = ["hybrid", "preemption", "batch", "health"] as const;
 const WEIGHTS = Object.keys(DEFAULT_CORE_SETTINGS.weights);
 
 /** Adds one NAME=VALUE to those before it. Throws commander's error when the name or the value is not one. */
@@ -17,7 +19,10 @@ export function settingOption(text: string, before: SettingsOverride = NO_OVERRI
     case "":
       return { ...before, settings: { ...before.settings, ...known(DEFAULT_CORE_SETTINGS, key, value) } };
     case "hybrid":
-      return { ...before, hybrid: { ...before.hybrid, ...known(DEFAULT_CORE_SETTINGS.hybrid, key, value) } };
+    case "preemption":
+    case "batch":
+    case "health":
+      return { ...before, [scope]: { ...before[scope], ...known(DEFAULT_CORE_SETTINGS[scope], key, value) } };
     case "weights":
       return { ...before, weights: withWeight({ ...before.weights }, key, value) };
     case MAPPINGS:
@@ -28,9 +33,10 @@ export function settingOption(text: string, before: SettingsOverride = NO_OVERRI
 }
 
 /** The settings as they are typed. */
-export function settingsText({ settings, hybrid, weights = {}, taskMappings = {} }: SettingsOverride): string[] {
+export function settingsText(override: SettingsOverride): string[] {
+  const { settings, weights = {}, taskMappings = {} } = override;
   const typed = (of: object, prefix: string, name = snakeCase): string[] => Object.entries(of).map(([key, value]) => `${prefix}${name(key)}=${String(value)}`);
-  return [...typed(settings, ""), ...typed(hybrid, "hybrid."), ...typed(weights, "weights."), ...typed(taskMappings, `${MAPPINGS}.`, String)];
+  return [...typed(settings, ""), ...SECTIONS.flatMap((section) => typed(override[section] ?? {}, `${section}.`)), ...typed(weights, "weights."), ...typed(taskMappings, `${MAPPINGS}.`, String)];
 }
 
 function known(defaults: object, key: string, value: string): Readonly<Record<string, number | boolean>> {
@@ -58,7 +64,7 @@ function gpuNames(value: string): string[] {
 function noSuchName(): InvalidArgumentError {
   const plain = (of: object, prefix: string): string[] =>
     Object.entries(of).flatMap(([name, value]) => (typeof value === "number" || typeof value === "boolean" ? [`${prefix}${snakeCase(name)}`] : []));
-  const names = [...plain(DEFAULT_CORE_SETTINGS.hybrid, "hybrid."), ...plain(DEFAULT_CORE_SETTINGS.weights, "weights."), `${MAPPINGS}.TYPE`, ...plain(DEFAULT_CORE_SETTINGS, "")];
+  const names = [...SECTIONS.flatMap((section) => plain(DEFAULT_CORE_SETTINGS[section], `${section}.`)), ...plain(DEFAULT_CORE_SETTINGS.weights, "weights."), `${MAPPINGS}.TYPE`, ...plain(DEFAULT_CORE_SETTINGS, "")];
   return new InvalidArgumentError(`Give NAME=VALUE with one of ${names.join(", ")}.`);
 }
 

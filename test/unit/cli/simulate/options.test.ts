@@ -5,12 +5,14 @@ import path from "node:path";
 import { Command } from "commander";
 
 import { addStudyOptions, studyOf, type StudyOptions } from "../../../../src/cli/simulate/study-options.js";
+import { DEFAULT_CORE_SETTINGS } from "../../../../src/core/settings.js";
 import { NO_FAULTS } from "../../../../src/sim/faults.js";
 import { fleetPlan, loadList, policyList, seedList } from "../../../../src/cli/simulate/option-values.js";
 import { openScenario } from "../../../../src/cli/simulate/scenario-file.js";
 import { NO_OVERRIDE, settingOption, settingsText } from "../../../../src/cli/simulate/settings-option.js";
 import { sloOption, withSlo } from "../../../../src/cli/simulate/slo-option.js";
 import { plannedGpus } from "../../../../src/sim/fleets.js";
+import { overridden } from "../../../../src/sim/overrides.js";
 
 describe("lists", () => {
   test("policies are each there once, in their order", () => {
@@ -51,6 +53,14 @@ describe("settings", () => {
   test("are named as in configuration, and add up", () => {
     const both = settingOption("max_wait_ms=5", settingOption("hybrid.late_exit=false"));
     expect(both).toEqual({ settings: { maxWaitMs: 5 }, hybrid: { lateExit: false } });
+  });
+
+  test("of every section are set one by one, and typed as they were", () => {
+    const typed = ["preemption.min_run_ms=5", "preemption.enabled=false", "batch.split=false", "health.slow_ratio=1.2"];
+    const all = typed.reduce((before, text) => settingOption(text, before), NO_OVERRIDE);
+    expect(all).toMatchObject({ preemption: { minRunMs: 5, enabled: false }, batch: { split: false }, health: { slowRatio: 1.2 } });
+    expect(settingsText(all)).toEqual(typed);
+    expect(overridden(DEFAULT_CORE_SETTINGS, all)).toMatchObject({ preemption: { ...DEFAULT_CORE_SETTINGS.preemption, minRunMs: 5, enabled: false }, health: { ...DEFAULT_CORE_SETTINGS.health, slowRatio: 1.2 } });
   });
 
   test("weights and task mappings add up too, and are typed as they were", () => {
