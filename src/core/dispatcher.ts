@@ -222,7 +222,7 @@ export class Dispatcher {
     return { spec, estimate, avoidGpuId, seed: seedOf(spec.requestId, attempt), acceptedAtMs, nowMs, late, gpus: wishesOf(spec).gpus, exclusive, band, spread, quota, batch: room };
   }
 
-  #place({ spec, estimate, nowMs, late, batch: room }: Ask, gpus: readonly number[], decision: Decision, step: Step): void {
+  #place({ spec, estimate, nowMs, late, exclusive, band, batch: room }: Ask, gpus: readonly number[], decision: Decision, step: Step): void {
     const { fleet, queue } = this.#state;
     const { requestId, modelId, type } = spec;
     const request = this.#state.requests.get(requestId)!;
@@ -236,6 +236,7 @@ export class Dispatcher {
     assert(runner !== undefined, "a GPU that was chosen has a runner");
     this.#attempts.placed(attempt, nowMs);
     if (late) this.#attempts.placedLate(requestId);
+    if (exclusive && band === Number.POSITIVE_INFINITY) this.#state.overdue.went(requestId, gpus.length);
     if (spec.batch && room?.allows(first)) this.#state.batches.moved(spec.batch);
     queue.charge(requestId, gpuTimeMs(fleet.work, gpus, modelId, estimate));
     this.#state.quotas.countShadow(spec, gpus, gpuTimeOf(estimate.durationMs, gpus.length), nowMs);

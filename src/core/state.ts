@@ -12,6 +12,7 @@ import type { ResourceEstimate } from "./model/decision.js";
 import type { GpuId, NodeId, RequestId } from "./model/ids.js";
 import { dueAtMs, firstOutputDueAtMs, isExclusive, isTerminal, wishesOf, type Request, type RunStatistics } from "./model/request.js";
 import type { QuotaSettings } from "./model/quota.js";
+import { OverdueShare } from "./queue/overdue-share.js";
 import { type QueueOrder, WaitingQueue, type Waiting } from "./queue/waiting-queue.js";
 import { Quotas } from "./quota/quotas.js";
 
@@ -37,9 +38,6 @@ export interface StateLimits extends LoadLimits {
 /** Without a wish a request is due this long after its acceptance: those with a deadline go before it, but not for ever. */
 const UNHURRIED_MS = 60_000;
 
-/** Who wants GPUs to himself and has waited too long goes first only while such work holds less than this share of them: the others cannot wait for hours. */
-const OVERDUE_SHARE = 1 / 4;
-
 /** What a live attempt holds. */
 interface Holding {
   readonly gpus: readonly number[];
@@ -57,6 +55,8 @@ export class State {
   endedCount = 0;
   readonly fleet: Fleet;
   readonly queue: WaitingQueue;
+  /** Of GPUs for those who wanted them to themselves and had waited too long. */
+  readonly overdue = new OverdueShare();
   /** What users and teams may have, have and have had. */
   readonly quotas: Quotas;
   /** What has become of the requests of batches. */
@@ -77,7 +77,7 @@ export class State {
     this.fleet = new Fleet(stateFilters, limits);
     this.quotas = new Quotas(limits.quota);
     this.maintenance = new MaintenanceBook(this.fleet);
-    this.queue = new WaitingQueue(limits.maxWaitMs, this.quotas.weights, limits.hybrid, () => this.fleet.wholeGpus < Math.max(1, OVERDUE_SHARE * (this.fleet.size - this.fleet.retiredIds.size)));
+    this.queue = new WaitingQueue(limits.maxWaitMs, this.quotas.weights, limits.hybrid, () => this.overdue.left(this.fleet.size - this.fleet.retiredIds.size));
     this.#exclusiveTypes = limits.exclusiveTypes;
   }
 
@@ -145,6 +145,7 @@ export class State {
     const holding = this.#holdings.get(requestId);
     if (!holding) return;
     this.#holdings.delete(requestId);
+    this.overdue.ended(requestId);
     this.quotas.released(request.spec, holding.gpus, request.decision!.estimate.durationMs);
     this.#letGo(request.spec.userId);
     this.preemptible.delete(requestId);

@@ -27,8 +27,6 @@ export class LoadColumns {
   active = new Int32Array(FIRST_CAPACITY);
   /** Requests that have the GPU to themselves; more than 1 only after the setting changed while they ran. */
   exclusive = new Int32Array(FIRST_CAPACITY);
-  /** GPUs that a request has to itself. */
-  wholeGpus = 0;
   reservedMib = new Float64Array(FIRST_CAPACITY);
   // The last sample; NaN for what the device cannot say. Time 0 means that there is none.
   sampleAtMs = new Float64Array(FIRST_CAPACITY);
@@ -71,7 +69,7 @@ export class LoadColumns {
 
   protected addLoad(gpu: number, memoryMib: number, exclusive: boolean): void {
     this.active[gpu]! += 1;
-    if (exclusive && (this.exclusive[gpu]! += 1) === 1) this.wholeGpus += 1;
+    if (exclusive) this.exclusive[gpu]! += 1;
     this.activeSince[gpu]! += 1;
     this.reservedMib[gpu]! += memoryMib;
     this.memorySinceMib[gpu]! += memoryMib;
@@ -88,7 +86,7 @@ export class LoadColumns {
   protected removeLoad(gpu: number, memoryMib: number, hadStarted: boolean, exclusive: boolean): void {
     assert(this.active[gpu]! > 0, "a GPU releases only what was placed on it");
     this.active[gpu]! -= 1;
-    if (exclusive && (this.exclusive[gpu]! -= 1) === 0) this.wholeGpus -= 1;
+    if (exclusive) this.exclusive[gpu]! -= 1;
     this.activeSince[gpu]! -= 1;
     this.reservedMib[gpu]! -= memoryMib;
     this.memorySinceMib[gpu]! -= memoryMib;

@@ -71,8 +71,8 @@ export class Reserver {
   /** One per band, highest first: who has GPUs kept for him, even when somebody has come before him since, or who is next. */
   #first(nowMs: number, askOf: (waiting: Waiting) => Ask): Ask[] {
     const { queue, fleet } = this.#state;
-    const asks = fleet.reservations.all().flatMap(({ requestId, whole }) => (whole ? [askOf(queue.get(requestId)!)] : []));
     const line = queue.exclusiveLine(nowMs);
+    const asks = fleet.reservations.all().flatMap(({ requestId, whole }) => (whole ? [askOf(queue.get(requestId)!)] : []));
     for (let place = line.pop(); place; place = line.pop()) {
       const { band, head } = place;
       if (!asks.some((ask) => ask.band === band)) asks.push(askOf(head));

@@ -26,7 +26,9 @@ export interface QueueOrder {
 
 export class WaitingQueue {
   readonly #maxWaitMs: number;
-  readonly #wholeGpusLeft: () => boolean;
+  readonly #wholeGpusLeft: () => number;
+  /** Those who want GPUs to themselves and go first, having waited too long. Chosen with each look at their line. */
+  readonly #hurried = new Set<RequestId>();
   readonly #order: QueueOrder;
   readonly #weights: ReadonlyMap<string, number>;
   readonly #classes = new Map<string, EligibilityClass>();
@@ -44,9 +46,9 @@ export class WaitingQueue {
 
   /**
    * Whose head has waited longer than `maxWaitMs` goes first, whatever its band: no band starves another for ever. `weights` are the users'
-   * shares where they are not 1, as they are at any time. Who wants GPUs to himself goes first only while there are `wholeGpusLeft` for that.
+   * shares where they are not 1, as they are at any time. Of those who want GPUs to themselves the oldest do, as far as there are `wholeGpusLeft` for that.
    */
-  constructor(maxWaitMs = Number.POSITIVE_INFINITY, weights: ReadonlyMap<string, number> = new Map(), order: QueueOrder = { bands: true, fairUsers: true }, wholeGpusLeft: () => boolean = () => true) {
+  constructor(maxWaitMs = Number.POSITIVE_INFINITY, weights: ReadonlyMap<string, number> = new Map(), order: QueueOrder = { bands: true, fairUsers: true }, wholeGpusLeft: () => number = () => Number.POSITIVE_INFINITY) {
     this.#wholeGpusLeft = wholeGpusLeft;
     this.#maxWaitMs = maxWaitMs;
     this.#order = order;
@@ -94,6 +96,7 @@ export class WaitingQueue {
     of.remove(entry);
     this.#share(of.band).leave(userId);
     this.#entries.delete(requestId);
+    this.#hurried.delete(requestId);
     this.counts.remove(entry.value);
     if (of.isEmpty) {
       this.#classes.delete(of.key);
@@ -155,6 +158,7 @@ export class WaitingQueue {
 
   /** The same for those who want their GPUs to themselves and may get them some day. */
   exclusiveLine(nowMs: number): Heap<Place> {
+    this.#hurry(nowMs);
     const places: Place[] = [];
     for (const of of this.#exclusive) if (of.standing !== "hopeless" && of.hasHead) places.push(this.#place(of, nowMs));
     return new Heap(comesBefore, places);
@@ -185,7 +189,24 @@ export class WaitingQueue {
 
   /** Whose turn it is: by priority; the late before priority 1; Infinity for who has waited too long. */
   bandOf(waiting: Pick<Waiting, "spec" | "late" | "acceptedAtMs" | "exclusive">, nowMs: number): number {
-    return nowMs - waiting.acceptedAtMs > this.#maxWaitMs && (!waiting.exclusive || this.#wholeGpusLeft()) ? Number.POSITIVE_INFINITY : this.#bandOf(waiting);
+    const goesFirst = this.#isOverdue(waiting, nowMs) && (!waiting.exclusive || this.#hurried.has(waiting.spec.requestId));
+    return goesFirst ? Number.POSITIVE_INFINITY : this.#bandOf(waiting);
+  }
+
+  #isOverdue({ acceptedAtMs }: Pick<Waiting, "acceptedAtMs">, nowMs: number): boolean {
+    return nowMs - acceptedAtMs > this.#maxWaitMs;
+  }
+
+  /** The oldest first, so that small ones never take what a large one waits for. */
+  #hurry(nowMs: number): void {
+    this.#hurried.clear();
+    const heads = [...this.#exclusive].flatMap((of) => (of.standing !== "hopeless" && of.hasHead && this.#isOverdue(of.head, nowMs) ? [of.head] : []));
+    let left = this.#wholeGpusLeft();
+    for (const { spec } of heads.sort((a, b) => a.acceptedAtMs - b.acceptedAtMs || a.sequence - b.sequence)) {
+      if (left <= 0) return;
+      this.#hurried.add(spec.requestId);
+      left -= wishesOf(spec).gpus;
+    }
   }
 
   #bandOf(waiting: Pick<Waiting, "spec" | "late">): number {

@@ -20,15 +20,16 @@ interface Over {
   readonly model?: string;
   readonly tokens?: number;
   readonly exclusive?: boolean;
+  readonly gpus?: number;
 }
 
 let sequence = 0;
 
 function waiting(id: string, over: Over = {}): Waiting {
   sequence += 1;
-  const { user = "user", priority = 3, acceptedAtMs = NOW, dueAtMs = NOW + 60_000, late = false, wishes = false, model = "m", tokens = 0, exclusive = false } = over;
+  const { user = "user", priority = 3, acceptedAtMs = NOW, dueAtMs = NOW + 60_000, late = false, wishes = false, model = "m", tokens = 0, exclusive = false, gpus = 0 } = over;
   return {
-    spec: spec(id, { userId: user as UserId, priority, model, ...(wishes ? { wishes: { ...NO_WISHES, totalMs: 1_000 } } : {}) }),
+    spec: spec(id, { userId: user as UserId, priority, model, ...(wishes ? { wishes: { ...NO_WISHES, totalMs: 1_000 } } : {}), ...(gpus > 0 ? { wishes: { ...NO_WISHES, gpus } } : {}) }),
     sequence,
     acceptedAtMs,
     dueAtMs,
@@ -201,21 +202,17 @@ describe("who has waited too long", () => {
     expect(served(queue)).toEqual(["older", "old", "new", "almost"]);
   });
 
-  test("and wants GPUs to himself does so while there are any left for that, and has his usual turn after", () => {
-    let left = 2;
-    const queue = new WaitingQueue(100_000, new Map(), undefined, () => left > 0);
-    const old = { priority: 1, acceptedAtMs: NOW - 200_000 } as const;
-    for (const one of [waiting("new", { priority: 5 }), waiting("old", { ...old, priority: 2 })]) queue.push(one);
-    for (const id of ["job1", "job2", "job3"]) queue.push(waiting(id, { ...old, exclusive: true, model: id }));
-    const order: string[] = [];
-    const line = queue.line("all", NOW);
-    for (let of = queue.next(line, NOW); of; of = queue.next(line, NOW)) {
-      order.push(of.head.spec.requestId);
-      if (of.head.exclusive) left -= 1;
-      queue.remove(of.head.spec.requestId);
-      queue.putBack(line, of, NOW);
-    }
-    expect(order).toEqual(["old", "job1", "job2", "new", "job3"]);
+  test("and wants GPUs to himself goes first when he is among the oldest for whom there are any left, and has his usual turn else", () => {
+    const queue = new WaitingQueue(100_000, new Map(), undefined, () => 3);
+    const old = (id: string, agoMs: number, over: Over = {}): void => queue.push(waiting(id, { priority: 1, acceptedAtMs: NOW - agoMs, model: id, ...over }));
+    queue.push(waiting("new", { priority: 5 }));
+    old("old", 200_000, { priority: 2 });
+    old("job1", 250_000, { exclusive: true });
+    old("large", 240_000, { exclusive: true, gpus: 4 });
+    old("job2", 230_000, { exclusive: true });
+    old("young", 90_000, { exclusive: true, priority: 2 });
+    queue.exclusiveLine(NOW);
+    expect(served(queue)).toEqual(["job1", "large", "old", "new", "young", "job2"]);
   });
 });
 
