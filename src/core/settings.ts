@@ -105,7 +105,7 @@ export interface CoreSettings {
   readonly exclusiveTypes: readonly string[];
   readonly preemption: PreemptionSettings;
   readonly batch: BatchSettings;
-  /** A request that has waited this long goes before all others, whatever its priority, ms; one that wants whole GPUs only while those that did so hold less than a share of them. */
+  /** A request that has waited this long goes before all others, whatever its priority, ms; one that wants whole GPUs as far as overdue-share.ts lets it. */
   readonly maxWaitMs: number;
   /** Most requests that one GPU holds at a time. */
   readonly maxConcurrentTasksPerGpu: number;

@@ -56,7 +56,7 @@ export class State {
   readonly fleet: Fleet;
   readonly queue: WaitingQueue;
   /** Of GPUs for those who wanted them to themselves and had waited too long. */
-  readonly overdue = new OverdueShare();
+  readonly overdue: OverdueShare;
   /** What users and teams may have, have and have had. */
   readonly quotas: Quotas;
   /** What has become of the requests of batches. */
@@ -75,9 +75,10 @@ export class State {
 
   constructor(stateFilters: readonly StateFilter[], limits: StateLimits) {
     this.fleet = new Fleet(stateFilters, limits);
+    this.overdue = new OverdueShare(this.fleet);
     this.quotas = new Quotas(limits.quota);
     this.maintenance = new MaintenanceBook(this.fleet);
-    this.queue = new WaitingQueue(limits.maxWaitMs, this.quotas.weights, limits.hybrid, () => this.overdue.left(this.fleet.size - this.fleet.retiredIds.size));
+    this.queue = new WaitingQueue(limits.maxWaitMs, this.quotas.weights, limits.hybrid, (besideAll) => this.overdue.left(besideAll));
     this.#exclusiveTypes = limits.exclusiveTypes;
   }
 

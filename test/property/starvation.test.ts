@@ -11,6 +11,8 @@ const LONGEST_MS = 10_000;
 /** So much small work is always waiting. */
 const BACKLOG = 6;
 const TICK_MS = 100;
+/** Longer than what is promised: none of the others ever waits so long. */
+const MAX_WAIT_MS = 31_000;
 
 interface Case {
   readonly seed: number;
@@ -19,6 +21,8 @@ interface Case {
   readonly honesty: number;
   /** Share of the small work that has its GPU to itself. */
   readonly alone: number;
+  /** Of the small work; the other has 3. */
+  readonly priority?: Priority;
 }
 
 const cases: fc.Arbitrary<Case> = fc.record({
@@ -29,9 +33,9 @@ const cases: fc.Arbitrary<Case> = fc.record({
 });
 
 /** How long work on several GPUs waits, ms; Infinity when it is not served within `giveUpMs`. */
-function waitOf({ seed, gpus, honesty, alone }: Case, giveUpMs: number): number {
+function waitOf({ seed, gpus, honesty, alone, priority = 3 }: Case, giveUpMs: number): number {
   const random = seededRandom(seed);
-  const world = new World({ maxConcurrentTasksPerGpu: 2, requestTimeoutMs: 0 });
+  const world = new World({ maxConcurrentTasksPerGpu: 2, requestTimeoutMs: 0, maxWaitMs: MAX_WAIT_MS });
   world.connect("a", ["a0", "a1", "a2", "a3"]);
   world.connect("b", ["b0", "b1", "b2", "b3"]);
   const takesMs = new Map<string, number>();
@@ -47,7 +51,7 @@ function waitOf({ seed, gpus, honesty, alone }: Case, giveUpMs: number): number 
       const id = `small-${(small += 1)}`;
       const ms = Math.ceil(random() * LONGEST_MS);
       takesMs.set(id, ms);
-      hear(world.submit(id, { type: random() < alone ? "training" : "render", requirements: { expectedDurationMs: Math.ceil(ms * honesty) } }));
+      hear(world.submit(id, { type: random() < alone ? "training" : "render", priority, requirements: { expectedDurationMs: Math.ceil(ms * honesty) } }));
     }
   };
   fill();
@@ -84,6 +88,16 @@ describe("work on several GPUs among small work without end", () => {
     );
   }, 60_000);
 
+  test("is served within a bound after four times the longest wait though all of them come before it and have what is their share", () => {
+    const before = cases.map((one): Case => ({ ...one, alone: 1, priority: 5 }));
+    fc.assert(
+      fc.property(before, (one) => {
+        expect(waitOf(one, 5 * MAX_WAIT_MS + 2 * boundMs(one))).toBeLessThanOrEqual(4 * MAX_WAIT_MS + boundMs(one));
+      }),
+      { numRuns: 20 },
+    );
+  }, 60_000);
+
   test("would starve without GPUs kept for it", () => {
     const settle = Reserver.prototype.settle;
     Reserver.prototype.settle = () => false;
@@ -96,9 +110,6 @@ describe("work on several GPUs among small work without end", () => {
     }
   }, 60_000);
 });
-
-/** Longer than what is promised: none of the others ever waits so long. */
-const MAX_WAIT_MS = 31_000;
 
 interface Crowd {
   readonly seed: number;

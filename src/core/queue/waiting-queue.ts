@@ -16,6 +16,8 @@ import { WaitingCounts } from "./waiting-counts.js";
 
 export type { EligibilityClass, Standing, Waiting };
 
+/** After so many times the longest wait it no longer counts what others have. */
+const LONG = 4;
 const BANDS: readonly number[] = [5, 4, 3, 2, 1, LATE_BAND];
 
 /** Which of the orders count; the others are as if all were alike in them. */
@@ -26,7 +28,7 @@ export interface QueueOrder {
 
 export class WaitingQueue {
   readonly #maxWaitMs: number;
-  readonly #wholeGpusLeft: () => number;
+  readonly #wholeGpusLeft: (besideAll: boolean) => number;
   /** Those who want GPUs to themselves and go first, having waited too long. Chosen with each look at their line. */
   readonly #hurried = new Set<RequestId>();
   readonly #order: QueueOrder;
@@ -48,7 +50,7 @@ export class WaitingQueue {
    * Whose head has waited longer than `maxWaitMs` goes first, whatever its band: no band starves another for ever. `weights` are the users'
    * shares where they are not 1, as they are at any time. Of those who want GPUs to themselves the oldest do, as far as there are `wholeGpusLeft` for that.
    */
-  constructor(maxWaitMs = Number.POSITIVE_INFINITY, weights: ReadonlyMap<string, number> = new Map(), order: QueueOrder = { bands: true, fairUsers: true }, wholeGpusLeft: () => number = () => Number.POSITIVE_INFINITY) {
+  constructor(maxWaitMs = Number.POSITIVE_INFINITY, weights: ReadonlyMap<string, number> = new Map(), order: QueueOrder = { bands: true, fairUsers: true }, wholeGpusLeft: (besideAll: boolean) => number = () => Number.POSITIVE_INFINITY) {
     this.#wholeGpusLeft = wholeGpusLeft;
     this.#maxWaitMs = maxWaitMs;
     this.#order = order;
@@ -201,11 +203,11 @@ export class WaitingQueue {
   #hurry(nowMs: number): void {
     this.#hurried.clear();
     const heads = [...this.#exclusive].flatMap((of) => (of.standing !== "hopeless" && of.hasHead && this.#isOverdue(of.head, nowMs) ? [of.head] : []));
-    let left = this.#wholeGpusLeft();
-    for (const { spec } of heads.sort((a, b) => a.acceptedAtMs - b.acceptedAtMs || a.sequence - b.sequence)) {
-      if (left <= 0) return;
+    let gpus = 0;
+    for (const { spec, acceptedAtMs } of heads.sort((a, b) => a.acceptedAtMs - b.acceptedAtMs || a.sequence - b.sequence)) {
+      if (this.#wholeGpusLeft(nowMs - acceptedAtMs <= LONG * this.#maxWaitMs) <= gpus) return;
       this.#hurried.add(spec.requestId);
-      left -= wishesOf(spec).gpus;
+      gpus += wishesOf(spec).gpus;
     }
   }
 

@@ -202,17 +202,18 @@ describe("who has waited too long", () => {
     expect(served(queue)).toEqual(["older", "old", "new", "almost"]);
   });
 
-  test("and wants GPUs to himself goes first when he is among the oldest for whom there are any left, and has his usual turn else", () => {
-    const queue = new WaitingQueue(100_000, new Map(), undefined, () => 3);
+  test("and wants GPUs to himself goes first when he is among the oldest for whom there are any left, beside those that others have until four times the wait", () => {
+    const queue = new WaitingQueue(100_000, new Map(), undefined, (besideAll) => (besideAll ? 0 : 3));
     const old = (id: string, agoMs: number, over: Over = {}): void => queue.push(waiting(id, { priority: 1, acceptedAtMs: NOW - agoMs, model: id, ...over }));
     queue.push(waiting("new", { priority: 5 }));
     old("old", 200_000, { priority: 2 });
-    old("job1", 250_000, { exclusive: true });
-    old("large", 240_000, { exclusive: true, gpus: 4 });
-    old("job2", 230_000, { exclusive: true });
+    old("job1", 450_000, { exclusive: true });
+    old("large", 440_000, { exclusive: true, gpus: 4 });
+    old("job2", 430_000, { exclusive: true });
+    old("job3", 190_000, { exclusive: true, priority: 4 });
     old("young", 90_000, { exclusive: true, priority: 2 });
     queue.exclusiveLine(NOW);
-    expect(served(queue)).toEqual(["job1", "large", "old", "new", "young", "job2"]);
+    expect(served(queue)).toEqual(["job1", "large", "old", "new", "job3", "young", "job2"]);
   });
 });
 
