@@ -25,8 +25,11 @@ const PLACEMENT_SEED = 4242;
 /** A model that is asked for at all has a place, tokens per second. */
 const LEAST_RATE = 0.01;
 
-/** What differs from the router's defaults in every simulation, for every policy. */
-const SIMULATED_SETTINGS: Partial<CoreSettings> = {
+const USUAL = DEFAULT_CORE_SETTINGS;
+
+/** What every simulation is set to, for every policy: the router's defaults but for what stands here. */
+const SIMULATED: CoreSettings = {
+  ...USUAL,
   // Peers dispatch at once; the engine's own queue is theirs.
   maxConcurrentTasksPerGpu: 100_000,
   // Engines take their memory when they start, and NVML shows a GPU with one request as busy as one with a hundred: neither is a reason to send nothing.
@@ -36,9 +39,7 @@ const SIMULATED_SETTINGS: Partial<CoreSettings> = {
 };
 
 /** The same for people: what these figures hold for. */
-export const SIMULATED_SETTINGS_TEXT = ((here: CoreSettings, usual: CoreSettings): string =>
-  `The router is set for engines that batch: max_concurrent_tasks_per_gpu ${here.maxConcurrentTasksPerGpu} (${usual.maxConcurrentTasksPerGpu} unless configured), memory_threshold ${here.memoryThreshold} (${usual.memoryThreshold}), utilization_threshold ${here.utilizationThreshold} (${usual.utilizationThreshold}), gpu_cooldown_period ${here.gpuCooldownMs / 1000} s (${usual.gpuCooldownMs / 1000} s).`
-)({ ...DEFAULT_CORE_SETTINGS, ...SIMULATED_SETTINGS }, DEFAULT_CORE_SETTINGS);
+export const SIMULATED_SETTINGS_TEXT = `The router is set for engines that batch: max_concurrent_tasks_per_gpu ${SIMULATED.maxConcurrentTasksPerGpu} (${USUAL.maxConcurrentTasksPerGpu} unless configured), memory_threshold ${SIMULATED.memoryThreshold} (${USUAL.memoryThreshold}), utilization_threshold ${SIMULATED.utilizationThreshold} (${USUAL.utilizationThreshold}), gpu_cooldown_period ${SIMULATED.gpuCooldownMs / 1000} s (${USUAL.gpuCooldownMs / 1000} s).`;
 
 /** The fleet is too small for the models that are asked for, or lacks a GPU that settings name; says what to do. */
 export class NoRoomError extends Error {
@@ -97,7 +98,7 @@ export function setUp(world: World, policy: Policy, seed: number, { faults, over
   const kinds = fleet.flatMap(({ gpus }) => gpus.map(({ kind }) => kind as GpuKind));
   const trouble = mappingTrouble(override.taskMappings, workload.tenants.map(({ type }) => type), fleet.flatMap(({ gpus }) => gpus.map(({ gpuId }) => gpuId)));
   if (trouble !== null) throw new NoRoomError(trouble);
-  const usual: CoreSettings = { ...DEFAULT_CORE_SETTINGS, ...SIMULATED_SETTINGS, ...policy.settings, strategy: policy.strategy, hybrid: { ...DEFAULT_CORE_SETTINGS.hybrid, ...policy.hybrid } };
+  const usual: CoreSettings = { ...SIMULATED, ...policy.settings, strategy: policy.strategy, hybrid: { ...SIMULATED.hybrid, ...policy.hybrid } };
   const settings = overridden(usual, override);
   return {
     policy: policy.name,

@@ -1,10 +1,10 @@
 // Sends a schedule to a router, open loop: send times come from the schedule and wait for no answer, so a slow router
 // meets the same load as a fast one, and every latency counts from the time the trace wanted. It sends and follows;
 // `report.ts` counts. Memory is bounded by the schedule's limit.
-import { MAX_TIMER_MS } from "../../lib/max-timer.js";
 import { setImmediate as nextTurn } from "node:timers/promises";
 
 import type { RouterClient } from "../../api/client.js";
+import { MAX_TIMER_MS } from "../../lib/max-timer.js";
 import type { Clock } from "../clock.js";
 import { followRequest, type FollowSettings } from "./follow-request.js";
 import { newOutcome, type Fate, type RequestOutcome } from "./outcome.js";
@@ -42,7 +42,6 @@ export interface RunControl {
 
 // Sends in a row without letting sockets and timers have their turn.
 const SENDS_PER_TURN = 32;
-
 
 export function newCounters(): RunCounters {
   return { sent: 0, inFlight: 0, completed: 0, failed: 0, cancelled: 0, refused: 0, unanswered: 0, lost: 0, unfinished: 0 };

@@ -15,14 +15,11 @@ const WEIGHTS = Object.keys(DEFAULT_CORE_SETTINGS.weights);
 /** Adds one NAME=VALUE to those before it. Throws commander's error when the name or the value is not one. */
 export function settingOption(text: string, before: SettingsOverride = NO_OVERRIDE): SettingsOverride {
   const [, scope = "", key = "", value = ""] = /^(?:([a-z_]+)\.)?([a-z0-9_-]+)=(.*)$/.exec(text) ?? [];
+  const section = SECTIONS.find((each) => each === scope);
+  if (section) return { ...before, [section]: { ...before[section], ...known(DEFAULT_CORE_SETTINGS[section], key, value) } };
   switch (scope) {
     case "":
       return { ...before, settings: { ...before.settings, ...known(DEFAULT_CORE_SETTINGS, key, value) } };
-    case "hybrid":
-    case "preemption":
-    case "batch":
-    case "health":
-      return { ...before, [scope]: { ...before[scope], ...known(DEFAULT_CORE_SETTINGS[scope], key, value) } };
     case "weights":
       return { ...before, weights: withWeight({ ...before.weights }, key, value) };
     case MAPPINGS:

@@ -205,13 +205,17 @@ export class Fleet extends LoadColumns {
   /** Keeps what engines say of themselves, for runners that the node has. */
   observeRunnerLoads(nodeId: NodeId, loads: readonly RunnerLoad[], nowMs: number): void {
     const node = this.#node(nodeId);
+    const told = new Set<number>();
     for (const load of loads) {
       const runner = node.runners.find(({ name }) => name === load.runner);
       if (!runner) continue;
       node.loads.set(load.runner, { load, atMs: nowMs - load.ageMs });
-      for (const gpu of node.gpus) if (reaches(runner, this.inventory[gpu]!.gpuId)) this.refresh(gpu, false);
+      for (const gpu of node.gpus) if (reaches(runner, this.inventory[gpu]!.gpuId)) told.add(gpu);
     }
-    if (loads.length > 0) tellLedger(this.work, node, this.inventory, nowMs);
+    for (const gpu of told) {
+      tellLedger(this.work, node, gpu, this.inventory[gpu]!, nowMs);
+      this.refresh(gpu, false);
+    }
   }
 
   /** Falls back to the ledger where the last sample, or what an engine tells, is older than `maxAgeMs`. */

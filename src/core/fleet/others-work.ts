@@ -2,6 +2,14 @@
 // work-ledger.ts, where it makes iterations longer and takes room in the cache. What is told once may be a moment's; told twice it counts.
 import type { ModelTimes } from "../estimate/service-times.js";
 
+/** What the engines of a GPU said at a time that they hold: requests, and tokens of 128 KiB in the cache. */
+export interface EngineFigures {
+  readonly modelId: string;
+  readonly requests: number;
+  readonly tokens: number;
+  readonly atMs: number;
+}
+
 /** Requests on one GPU that are none of ours, and their tokens in the cache, of 128 KiB. */
 export interface Others {
   readonly times: ModelTimes;
@@ -36,24 +44,26 @@ export class OthersWork {
     return this.#engines.get(gpu)?.ended.filter(({ placedAtMs, atMs }) => placedAtMs <= sinceMs && atMs > sinceMs).length ?? 0;
   }
 
+  /** Whether requests that are none of ours count. */
   has(gpu: number): boolean {
-    return (this.#engines.get(gpu)?.counted.count ?? 0) > 0;
+    return (this.of(gpu)?.count ?? 0) > 0;
   }
 
-  /** What counted so far counts no more; undefined when its engine never told anything. */
-  forget(gpu: number): Others | undefined {
+  /** What counts; undefined when its engine never told anything. */
+  of(gpu: number): Others | undefined {
+    return this.#engines.get(gpu)?.counted;
+  }
+
+  /** What counted counts no more. */
+  forget(gpu: number): void {
     const engine = this.#engines.get(gpu);
-    if (!engine) return undefined;
-    const { counted } = engine;
-    engine.counted = { ...counted, count: 0, tokens: 0 };
-    return counted;
+    if (engine) engine.counted = { ...engine.counted, count: 0, tokens: 0 };
   }
 
-  /** What is none of ours by the engine's latest figures; what counts from now on. */
-  tell(gpu: number, told: Others): Others {
+  /** What is none of ours by the engine's latest figures. */
+  tell(gpu: number, told: Others): void {
     const before = this.#engines.get(gpu);
     const counted = { times: told.times, count: Math.min(told.count, before?.told.count ?? 0), tokens: Math.min(told.tokens, before?.told.tokens ?? 0) };
     this.#engines.set(gpu, { told, counted, ended: before?.ended ?? [] });
-    return counted;
   }
 }

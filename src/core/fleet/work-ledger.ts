@@ -6,7 +6,7 @@ import { prefillMs, type ModelTimes, type ServiceTimes } from "../estimate/servi
 import type { RequestId } from "../model/ids.js";
 import type { RunStatistics } from "../model/request.js";
 import { FIRST_CAPACITY } from "./load-columns.js";
-import { OthersWork } from "./others-work.js";
+import { OthersWork, type EngineFigures } from "./others-work.js";
 import { ModelsAtWork, type ModelSums } from "./models-at-work.js";
 import { bearableStepMs, type Work } from "./work.js";
 import { WorkColumns } from "./work-columns.js";
@@ -59,7 +59,7 @@ export class WorkLedger extends WorkColumns {
   /** Grows with every placement and end. */
   changes = 0;
   readonly #held: Held[][] = [];
-  readonly #others = new OthersWork();
+  readonly others = new OthersWork();
   /** GPUs by kind. */
   readonly #ofKind: number[] = [];
   /** By GPU. */
@@ -131,10 +131,9 @@ export class WorkLedger extends WorkColumns {
     this.#settle(gpu, nowMs);
     if (measured) this.#learn(gpu, held, measured, nowMs);
     all.splice(place, 1);
-    const { tokens } = held;
     this.held[gpu]! -= 1;
-    this.#count(gpu, held.times, -1, tokens);
-    this.#others.ended(gpu, held.placedAtMs, nowMs);
+    this.#count(gpu, held.times, -1, held.tokens);
+    this.others.ended(gpu, held.placedAtMs, nowMs);
     // What ends has been read, and all before it; what is taken away is not read on. Without anything left, nothing is being read.
     const unreadMs = held.prefilledAtMs - Math.max(nowMs, measured ? nowMs : held.readFromMs);
     if (all.length === 0) {
@@ -146,26 +145,27 @@ export class WorkLedger extends WorkColumns {
     this.#weigh(gpu, nowMs);
   }
 
-  /** What the engine on a GPU said at `atMs` that it holds, tokens of 128 KiB: what is more than ours slows ours down. */
-  engineTells(gpu: number, { modelId, requests, tokens }: { readonly modelId: string; readonly requests: number; readonly tokens: number }, atMs: number, nowMs: number): void {
-    this.forgetOthers(gpu, nowMs);
-    const ours = this.#held[gpu]!.filter(({ placedAtMs }) => placedAtMs <= atMs).length + this.#others.endedSince(gpu, atMs);
-    const counted = this.#others.tell(gpu, { times: this.times.of(modelId), count: Math.max(0, requests - ours), tokens: Math.max(0, tokens - this.kvTokens[gpu]!) });
-    this.#count(gpu, counted.times, counted.count, counted.tokens / Math.max(1, counted.count));
+  /** What is more than ours slows ours down. */
+  engineTells(gpu: number, { modelId, requests, tokens, atMs }: EngineFigures, nowMs: number): void {
+    this.#settle(gpu, nowMs);
+    this.#countOthers(gpu, -1);
+    const ours = this.#held[gpu]!.filter(({ placedAtMs }) => placedAtMs <= atMs).length + this.others.endedSince(gpu, atMs);
+    this.others.tell(gpu, { times: this.times.of(modelId), count: Math.max(0, requests - ours), tokens: Math.max(0, tokens - this.kvTokens[gpu]!) });
+    this.#countOthers(gpu, 1);
     this.#weigh(gpu, nowMs);
   }
 
   /** Nothing is there but ours, as far as is known. */
   forgetOthers(gpu: number, nowMs: number): void {
     this.#settle(gpu, nowMs);
-    const others = this.#others.forget(gpu);
-    if (others) this.#count(gpu, others.times, -others.count, others.tokens / Math.max(1, others.count));
+    this.#countOthers(gpu, -1);
+    this.others.forget(gpu);
     this.#weigh(gpu, nowMs);
   }
 
-  /** Whether an engine has told of requests there that are none of ours. */
-  hasOthers(gpu: number): boolean {
-    return this.#others.has(gpu);
+  #countOthers(gpu: number, by: 1 | -1): void {
+    const others = this.others.of(gpu);
+    if (others) this.#count(gpu, others.times, by * others.count, others.tokens / Math.max(1, others.count));
   }
 
   /** When the last of its requests has written its answer at the present pace, ms; now without any. */

@@ -104,11 +104,13 @@ export class ModelPlacement {
     for (const demand of this.#demands.values()) demand.follow(nowMs);
     this.#nextPlanMs = nowMs + PLAN_EVERY_MS;
     this.#tellLedger(nowMs);
+    const { placement, modelRoom } = this.#settings.hybrid;
+    if (!placement && !modelRoom) return [];
     const hosts = this.#hosts(nowMs);
     const wanted = [...this.#demands.values()].filter(({ isAsked }) => isAsked);
     const mix = new ModelMix(hosts.list, wanted.map(({ modelId }) => modelId));
     this.#fleet.modelRoom.write(hosts.beyond(mix, wanted.filter(({ isAttended }) => isAttended)));
-    return this.#settings.hybrid.placement ? this.#plan(hosts, wanted, mix, nowMs) : [];
+    return placement ? this.#plan(hosts, wanted, mix, nowMs) : [];
   }
 
   /**

@@ -71,6 +71,7 @@ export class Reserver {
   /** One per band, highest first: who has GPUs kept for him, even when somebody has come before him since, or who is next. */
   #first(nowMs: number, askOf: (waiting: Waiting) => Ask): Ask[] {
     const { queue, fleet } = this.#state;
+    // The line first: with it is chosen who goes first for his age, which the asks tell.
     const line = queue.exclusiveLine(nowMs);
     const asks = fleet.reservations.all().flatMap(({ requestId, whole }) => (whole ? [askOf(queue.get(requestId)!)] : []));
     for (let place = line.pop(); place; place = line.pop()) {

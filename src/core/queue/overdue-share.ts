@@ -32,11 +32,7 @@ export class OverdueShare {
   /** GPUs that may still be taken so, 0 or below when it is enough: beside all that somebody has to himself, or only beside those who went first. */
   left(besideAll: boolean): number {
     const { size, retiredIds, exclusive } = this.#fleet;
-    let taken = this.#gpus;
-    if (besideAll) {
-      taken = 0;
-      for (let gpu = 0; gpu < size; gpu += 1) if (exclusive[gpu]! > 0) taken += 1;
-    }
+    const taken = besideAll ? exclusive.subarray(0, size).filter((count) => count > 0).length : this.#gpus;
     return Math.max(1, SHARE * (size - retiredIds.size)) - taken;
   }
 }

@@ -160,10 +160,9 @@ export class WaitingQueue {
 
   /** The same for those who want their GPUs to themselves and may get them some day. */
   exclusiveLine(nowMs: number): Heap<Place> {
-    this.#hurry(nowMs);
-    const places: Place[] = [];
-    for (const of of this.#exclusive) if (of.standing !== "hopeless" && of.hasHead) places.push(this.#place(of, nowMs));
-    return new Heap(comesBefore, places);
+    const classes = [...this.#exclusive].filter((of) => of.standing !== "hopeless" && of.hasHead);
+    this.#hurry(classes, nowMs);
+    return new Heap(comesBefore, classes.map((of) => this.#place(of, nowMs)));
   }
 
   /** Takes the next class out of a line; undefined at its end. A user who was served meanwhile has moved back. */
@@ -200,12 +199,14 @@ export class WaitingQueue {
   }
 
   /** The oldest first, so that small ones never take what a large one waits for. */
-  #hurry(nowMs: number): void {
+  #hurry(classes: readonly EligibilityClass[], nowMs: number): void {
     this.#hurried.clear();
-    const heads = [...this.#exclusive].flatMap((of) => (of.standing !== "hopeless" && of.hasHead && this.#isOverdue(of.head, nowMs) ? [of.head] : []));
+    const heads = classes.map(({ head }) => head).filter((head) => this.#isOverdue(head, nowMs));
+    if (heads.length === 0) return;
+    const [usual, atLast] = [this.#wholeGpusLeft(true), this.#wholeGpusLeft(false)];
     let gpus = 0;
     for (const { spec, acceptedAtMs } of heads.sort((a, b) => a.acceptedAtMs - b.acceptedAtMs || a.sequence - b.sequence)) {
-      if (this.#wholeGpusLeft(nowMs - acceptedAtMs <= LONG * this.#maxWaitMs) <= gpus) return;
+      if ((nowMs - acceptedAtMs <= LONG * this.#maxWaitMs ? usual : atLast) <= gpus) return;
       this.#hurried.add(spec.requestId);
       gpus += wishesOf(spec).gpus;
     }

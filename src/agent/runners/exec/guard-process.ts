@@ -7,6 +7,7 @@
 // must not run twice, as it cannot while it is itself stopped, those groups are killed.
 import { hrtime } from "node:process";
 import { createInterface } from "node:readline";
+import { MAX_TIMER_MS } from "../../../lib/max-timer.js";
 import { signalGroup } from "./process-group.js";
 
 // What stops the agent must not stop its guard first: the end of stdin does.
@@ -26,7 +27,7 @@ function look(): void {
   const leftMs = untilMs - Number(hrtime.bigint()) / 1e6;
   if (leftMs <= 0) kill((endsWithLease) => endsWithLease);
   clearTimeout(timer);
-  if (untilMs < Number.POSITIVE_INFINITY && groups.size > 0) timer = setTimeout(look, Math.min(Math.max(leftMs, 20), 2 ** 31 - 1));
+  if (untilMs < Number.POSITIVE_INFINITY && groups.size > 0) timer = setTimeout(look, Math.min(Math.max(leftMs, 20), MAX_TIMER_MS));
 }
 
 createInterface({ input: process.stdin })

@@ -6,7 +6,6 @@ import { MAX_SEQS, TOKEN_BUDGET, type ServiceTimes } from "../../../simulated-gp
 /** Work in tokens, or work that takes a time of the GPU alone. */
 export type RealTimeJob = TokenJob | { readonly id: JobId; readonly workMs: number };
 
-
 export class RealTimeGpu {
   readonly #engine: BatchingEngine;
   readonly #speed: number;

@@ -15,15 +15,7 @@ export const modelRoom: FromSettings<RequestFilter> = ({ hybrid }) => ({
     let kept = 0;
     for (let k = 0; k < count; k += 1) {
       const gpu = candidates[k]!;
-      if (fleet.modelRoom.lacking(gpu, gpus) <= 0) candidates[kept++] = gpu;
-    }
-    return kept;
-  },
-  keepWhenIdle(fleet, { gpus }, candidates, count) {
-    let kept = 0;
-    for (let k = 0; k < count; k += 1) {
-      const gpu = candidates[k]!;
-      // What somebody has to himself is not counted on: the next such work takes nothing more from anybody.
+      // What somebody has to himself is not counted on: for what is to come, the next such work takes nothing more from anybody.
       if (fleet.modelRoom.lacking(gpu, fleet.exclusive[gpu]! > 0 ? 0 : gpus) <= 0) candidates[kept++] = gpu;
     }
     return kept;

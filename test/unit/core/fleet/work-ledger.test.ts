@@ -429,47 +429,47 @@ test("GPUs come in any number, and a renamed one goes by its new kind", () => {
 });
 
 describe("what an engine holds for others", () => {
-  const others = (requests: number, tokens = 0) => ({ modelId: "m", requests, tokens });
+  const others = (atMs: number, requests: number, tokens = 0) => ({ modelId: "m", requests, tokens, atMs });
 
   test("counts like requests of ours, once it was told of twice", () => {
     const [told, held] = [ledgerOf(), ledgerOf()];
     for (const id of ["a", "b", "c"]) held.place(0, work(id), NOW);
-    told.engineTells(0, others(3, 900), NOW, NOW);
-    expect([told.stepMs[0], told.hasOthers(0)]).toEqual([0, false]);
-    told.engineTells(0, others(4, 900), NOW + 1_000, NOW + 1_000);
-    expect([told.stepMs[0], told.kvTokens[0], told.hasOthers(0)]).toEqual([held.stepMs[0], 900, true]);
+    told.engineTells(0, others(NOW, 3, 900), NOW);
+    expect([told.stepMs[0], told.others.has(0)]).toEqual([0, false]);
+    told.engineTells(0, others(NOW + 1_000, 4, 900), NOW + 1_000);
+    expect([told.stepMs[0], told.kvTokens[0], told.others.has(0)]).toEqual([held.stepMs[0], 900, true]);
     expect(told.addedStepMs(0, told.times.of("m"), 300)).toBeCloseTo(held.addedStepMs(0, held.times.of("m"), 300), 9);
     expect([told.held[0], told.slackMs[0]]).toEqual([0, Number.POSITIVE_INFINITY]);
   });
 
   test("is what it tells less ours, those included that have ended since, and not what came after", () => {
     const ledger = ledgerOf();
-    ledger.engineTells(0, others(0), NOW, NOW);
+    ledger.engineTells(0, others(NOW, 0), NOW);
     for (const id of ["a", "b", "c"]) ledger.place(0, work(id), NOW);
     const withThree = ledger.stepMs[0]!;
-    for (const atMs of [NOW + 1_000, NOW + 2_000]) ledger.engineTells(0, others(3), atMs, atMs);
+    for (const atMs of [NOW + 1_000, NOW + 2_000]) ledger.engineTells(0, others(atMs, 3), atMs);
     expect(ledger.stepMs[0]).toBe(withThree);
     ledger.release(0, requestId("a"), NOW + 2_900, null);
     ledger.place(0, work("d"), NOW + 2_950);
-    for (const nowMs of [NOW + 3_000, NOW + 3_001]) ledger.engineTells(0, others(3), NOW + 2_800, nowMs);
-    expect(ledger.hasOthers(0)).toBe(false);
-    for (const nowMs of [NOW + 4_000, NOW + 4_001]) ledger.engineTells(0, others(5), NOW + 3_900, nowMs);
+    for (const nowMs of [NOW + 3_000, NOW + 3_001]) ledger.engineTells(0, others(NOW + 2_800, 3), nowMs);
+    expect(ledger.others.has(0)).toBe(false);
+    for (const nowMs of [NOW + 4_000, NOW + 4_001]) ledger.engineTells(0, others(NOW + 3_900, 5), nowMs);
     expect(ledger.stepMs[0]).toBeGreaterThan(withThree);
   });
 
   test("ends when it says so or says nothing more, and outlasts ours", () => {
     const ledger = ledgerOf();
-    for (const atMs of [NOW, NOW + 1]) ledger.engineTells(0, others(2, 500), atMs, atMs);
+    for (const atMs of [NOW, NOW + 1]) ledger.engineTells(0, others(atMs, 2, 500), atMs);
     const alone = ledger.stepMs[0]!;
     ledger.place(0, work("a"), NOW + 2);
     ledger.release(0, requestId("a"), NOW + 3, null);
     expect([ledger.stepMs[0], ledger.kvTokens[0]]).toEqual([alone, 500]);
-    ledger.engineTells(0, others(0), NOW + 4, NOW + 4);
-    expect([ledger.stepMs[0], ledger.kvTokens[0], ledger.hasOthers(0)]).toEqual([0, 0, false]);
-    for (const atMs of [NOW + 5, NOW + 6]) ledger.engineTells(0, others(2, 500), atMs, atMs);
+    ledger.engineTells(0, others(NOW + 4, 0), NOW + 4);
+    expect([ledger.stepMs[0], ledger.kvTokens[0], ledger.others.has(0)]).toEqual([0, 0, false]);
+    for (const atMs of [NOW + 5, NOW + 6]) ledger.engineTells(0, others(atMs, 2, 500), atMs);
     ledger.forgetOthers(0, NOW + 7);
     ledger.forgetOthers(0, NOW + 8);
-    expect([ledger.stepMs[0], ledger.kvTokens[0], ledger.hasOthers(0)]).toEqual([0, 0, false]);
+    expect([ledger.stepMs[0], ledger.kvTokens[0], ledger.others.has(0)]).toEqual([0, 0, false]);
   });
 
   test("is no fault of the GPU: rates are learned as if it were ours", () => {
@@ -478,7 +478,7 @@ describe("what an engine holds for others", () => {
       const engine = { msPerToken: 0 };
       let nowMs = NOW;
       for (let turn = 0; turn < 60; turn += 1) {
-        if (tell) for (const atMs of [nowMs, nowMs + 1]) ledger.engineTells(0, others(30, 9_000), atMs, atMs);
+        if (tell) for (const atMs of [nowMs, nowMs + 1]) ledger.engineTells(0, others(atMs, 30, 9_000), atMs);
         engine.msPerToken = ledger.times.of("m").stepBaseMs[0]! + 31 * ledger.times.of("m").stepMsPerRequest[0]!;
         ledger.place(0, work(`r${turn}`, { outputTokens: 200 }), nowMs + 2);
         const runMs = 100 + 199 * engine.msPerToken;

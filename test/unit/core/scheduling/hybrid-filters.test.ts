@@ -312,9 +312,9 @@ describe("model_room", () => {
     const on = served();
     on.place(0, 0, true);
     const candidates = Int32Array.from([0, 1, 2]);
-    expect([...candidates.subarray(0, filter.keepWhenIdle!(on, training, candidates, 3))]).toEqual([2]);
+    expect([...candidates.subarray(0, filter.keep(on, training, candidates, 3))]).toEqual([2]);
     on.modelRoom.write({ beyond: new Map([["m", 0]]), worths: new Map([[0, [{ modelId: "m", share: 2 }]], [1, [{ modelId: "m", share: 2 }]]]) });
     const again = Int32Array.from([0, 1, 2]);
-    expect([...again.subarray(0, filter.keepWhenIdle!(on, training, again, 3))]).toEqual([0, 2]);
+    expect([...again.subarray(0, filter.keep(on, training, again, 3))]).toEqual([0, 2]);
   });
 });

@@ -249,9 +249,9 @@ describe("an engine that others use too", () => {
     busy(one, "g0", 0);
     expect(next(one, "d")).toBe("g0");
     for (let turn = 0; turn < 2; turn += 1) busy(one, "g1", 40);
-    expect(one.engine.state.fleet.work.hasOthers(1)).toBe(true);
+    expect(one.engine.state.fleet.work.others.has(1)).toBe(true);
     one.pass(2 * SETTINGS.telemetryIntervalMs! + 1);
-    expect(one.engine.state.fleet.work.hasOthers(1)).toBe(false);
+    expect(one.engine.state.fleet.work.others.has(1)).toBe(false);
   });
 
   test("and whose node is gone is believed nothing any more", () => {
@@ -259,7 +259,7 @@ describe("an engine that others use too", () => {
     for (let turn = 0; turn < 2; turn += 1) busy(one, "g0", 30);
     one.step({ kind: "node_disconnected", nodeId: nodeId("node") });
     one.pass(1_000);
-    expect(one.engine.state.fleet.work.hasOthers(0)).toBe(false);
+    expect(one.engine.state.fleet.work.others.has(0)).toBe(false);
   });
 });
 
